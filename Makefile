@@ -1,0 +1,37 @@
+GO        ?= go
+GOFUMPT    = $(GO) run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The race detector needs a C compiler. .ci/run insists on it.
+RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
+
+.PHONY: help test lint bench fuzz soak
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Run all tests, with the race detector where there is a C compiler.
+	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
+	$(GO) test $(RACE) -count=1 -timeout=5m ./...
+
+lint: ## Check the format, the code, and what the root package depends on.
+	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \
+		{ echo "not formatted; run '$(GOFUMPT) -w .':"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
+		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
+
+bench: ## Measure against the floor and against size; fails above a bar.
+	$(GO) test -run='^$$' -bench=. -benchmem -timeout=30m .
+
+fuzz: ## Fuzz each target for FUZZTIME (default 30s).
+	@for pkg in . ./examples/statuspage; do \
+		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz'); do \
+			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$${FUZZTIME:-30s} $$pkg || exit 1; \
+		done; \
+	done
+
+soak: ## Run the random tests a hundred times as long.
+	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000

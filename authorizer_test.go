@@ -1,0 +1,129 @@
+package incident_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// guarded is a manager with the incident acme#1, whose project only ada and
+// grace may see.
+func guarded(t *testing.T) (incident.Manager, *incident.AuthorizerFunc) {
+	t.Helper()
+	ask := new(incident.AuthorizerFunc)
+	*ask = func(_ context.Context, org incident.OrganizationID, projects []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+		if org != "acme" || !slices.Contains(projects, "checkout") {
+			return nil, nil
+		}
+		projects[0] = "mine"                // the arguments belong to the authorizer
+		allowed := []incident.UserID{"eve"} // whom nobody asked about
+		for _, u := range users {
+			if u == "ada" || u == "grace" {
+				allowed = append(allowed, u)
+			}
+		}
+		return allowed, nil
+	}
+	m, err := incident.New(memory.New(), &incident.Options{
+		Authorizer: incident.AuthorizerFunc(func(ctx context.Context, org incident.OrganizationID, projects []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+			return (*ask)(ctx, org, projects, users)
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustFire(t, m, "5%", incident.StatusWarning)
+	return m, ask
+}
+
+func mustSubscribers(t *testing.T, m incident.Manager) []incident.UserID {
+	t.Helper()
+	subs, err := m.Subscribers(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := make([]incident.UserID, len(subs))
+	for i, s := range subs {
+		users[i] = s.UserID
+	}
+	return users
+}
+
+func TestAuthorizer_seenAndSubscribe(t *testing.T) {
+	m, _ := guarded(t)
+	for user, want := range map[incident.UserID]error{"ada": nil, "mallory": incident.ErrForbidden} {
+		if _, err := m.MarkSeen(t.Context(), key, user); !errors.Is(err, want) {
+			t.Errorf("MarkSeen of %s = %v, want %v", user, err, want)
+		}
+		if _, err := m.Subscribe(t.Context(), key, user); !errors.Is(err, want) {
+			t.Errorf("Subscribe of %s = %v, want %v", user, err, want)
+		}
+	}
+	seen, err := m.SeenBy(t.Context(), key)
+	if err != nil || len(seen) != 1 || seen[0].UserID != "ada" {
+		t.Errorf("SeenBy = %+v, %v", seen, err)
+	}
+	if got := mustSubscribers(t, m); !slices.Equal(got, []incident.UserID{"ada"}) {
+		t.Errorf("subscribers are %v", got)
+	}
+	unknown := incident.Key{OrganizationID: "acme", Identifier: 9}
+	if _, err := m.MarkSeen(t.Context(), unknown, "mallory"); !errors.Is(err, incident.ErrNotFound) {
+		t.Errorf("MarkSeen of an unknown incident = %v", err)
+	}
+}
+
+// Who changes an incident follows it only with access; who is mentioned must
+// have it.
+func TestAuthorizer_automaticSubscriptions(t *testing.T) {
+	m, _ := guarded(t)
+	if _, err := m.Comment(t.Context(), key, incident.NewComment{UserID: "mallory", Comment: "x", Mentions: []incident.UserID{"grace"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustSubscribers(t, m); !slices.Equal(got, []incident.UserID{"grace"}) {
+		t.Errorf("after a comment the subscribers are %v", got)
+	}
+	_, err := m.Comment(t.Context(), key, incident.NewComment{UserID: "ada", Comment: "x", Mentions: []incident.UserID{"grace", "mallory"}})
+	var field *incident.FieldError
+	if !errors.As(err, &field) || field.Field != "mentions" {
+		t.Errorf("mentioning one without access = %v", err)
+	}
+	for _, u := range []incident.StatusUpdate{
+		{Status: incident.StatusClosed, UserID: "mallory"},
+		{Status: incident.StatusOpen, UserID: "ada"},
+	} {
+		if _, err := m.UpdateStatus(t.Context(), key, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := mustSubscribers(t, m); !slices.Equal(got, []incident.UserID{"ada", "grace"}) {
+		t.Errorf("after status changes the subscribers are %v", got)
+	}
+	log, err := m.Activities(t.Context(), key, incident.ActivityFilter{})
+	if err != nil || len(log.Activities) != 6 {
+		t.Errorf("activities are %+v, %v: want those of the two comments' first and of both changes", log.Activities, err)
+	}
+}
+
+func TestAuthorizer_itsErrorEndsTheCall(t *testing.T) {
+	m, ask := guarded(t)
+	down := errors.New("the directory is down")
+	*ask = func(context.Context, incident.OrganizationID, []incident.ProjectID, []incident.UserID) ([]incident.UserID, error) {
+		return nil, down
+	}
+	_, seen := m.MarkSeen(t.Context(), key, "ada")
+	_, subscribe := m.Subscribe(t.Context(), key, "ada")
+	_, comment := m.Comment(t.Context(), key, incident.NewComment{UserID: "ada", Comment: "x"})
+	_, update := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed, UserID: "ada"})
+	for name, err := range map[string]error{"MarkSeen": seen, "Subscribe": subscribe, "Comment": comment, "UpdateStatus": update} {
+		if !errors.Is(err, down) {
+			t.Errorf("%s = %v", name, err)
+		}
+	}
+	if mustGet(t, m).Version != 1 || len(mustSubscribers(t, m)) != 0 {
+		t.Error("something was written")
+	}
+}

@@ -1,0 +1,240 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// loadTimeout bounds a read that several callers wait for, which none of
+	// their contexts ends.
+	loadTimeout = 30 * time.Second
+
+	// doubtTTL is how long an entry of unknown truth keeps older ones out.
+	doubtTTL = time.Minute
+)
+
+// coherence is the read-through logic: it keeps the cache in step with the
+// writes of this process, so that a cached read is as good as one of the store.
+//
+//   - A write marks its keys before it is applied and until it is published.
+//     Meanwhile they are read from the store: nobody is served the old version
+//     after somebody saw the new one.
+//   - A write publishes after its commit and before it is acknowledged.
+//   - A load fills the cache only if no write of its key was published since it
+//     began, even if the cache has dropped the newer version by then.
+type coherence struct {
+	cache  Cache
+	logger *slog.Logger
+
+	// off means that no entry is served or stored.
+	off atomic.Bool
+
+	flight  singleflight.Group
+	seed    maphash.Seed
+	stripes [1024]stripe
+}
+
+// stripe stands for the keys of one hash. Keys that share one cost each other a
+// read of the store now and then, and never a wrong answer.
+type stripe struct {
+	writing atomic.Int32 // writes that are marked and not yet published
+
+	mu    sync.Mutex // makes comparing the epoch and filling one step
+	epoch uint64     // counts published writes; guarded by mu
+}
+
+func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
+	c := &coherence{cache: cache, logger: logger, seed: maphash.MakeSeed()}
+	c.off.Store(shared || cache == NoCache)
+	return c
+}
+
+func (c *coherence) stripe(key string) *stripe {
+	return &c.stripes[maphash.String(c.seed, key)%uint64(len(c.stripes))]
+}
+
+// get returns a cached value that may be served. It is shared: readers must
+// copy what they return.
+func get[T any](ctx context.Context, c *coherence, key string) (T, bool) {
+	var none T
+	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
+		return none, false
+	}
+	e, ok := c.lookup(ctx, key)
+	if !ok {
+		return none, false
+	}
+	v, ok := e.value.(T)
+	return v, ok
+}
+
+// load reads through: it fetches from the store, once for all who miss the key
+// at the same time, and fills the cache with what entry makes of it. The result
+// is shared.
+func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duration,
+	fetch func(context.Context) (T, error), entry func(T) CacheEntry,
+) (T, error) {
+	// A load that began before a write may not be joined after it. While a write
+	// is on its way nobody knows which it is.
+	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
+		return fetch(ctx)
+	}
+	ch := c.flight.DoChan(key, func() (_ any, err error) {
+		// A panic here would end the process: nobody could recover it.
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%w: the store panicked: %v", ErrUnavailable, p)
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+		defer cancel()
+		epoch := c.stripe(key).now()
+		v, err := fetch(ctx)
+		if err == nil {
+			c.fill(ctx, key, epoch, entry(v), ttl)
+		}
+		return v, err
+	})
+	select {
+	case r := <-ch:
+		v, _ := r.Val.(T)
+		return v, r.Err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+func (s *stripe) now() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
+}
+
+// fill stores what was loaded, unless a write was published since epoch.
+func (c *coherence) fill(ctx context.Context, key string, epoch uint64, e CacheEntry, ttl time.Duration) {
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch == epoch {
+		c.store(ctx, key, e, ttl)
+	}
+}
+
+// lookup asks the cache, and bypasses it if it panics.
+func (c *coherence) lookup(ctx context.Context, key string) (e CacheEntry, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.logger.ErrorContext(ctx, "incident: the cache panicked; reading the store instead", "panic", p)
+			ok = false
+		}
+	}()
+	return c.cache.Get(ctx, key)
+}
+
+// store puts an entry. A cache that panics may have kept an older one and is
+// not asked again.
+func (c *coherence) store(ctx context.Context, key string, e CacheEntry, ttl time.Duration) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.off.Store(true)
+			c.logger.ErrorContext(ctx, "incident: the cache panicked on a write; it is not used any more", "panic", p)
+		}
+	}()
+	c.cache.Put(ctx, key, e, ttl)
+}
+
+// publication is one write on its way, or one transaction: what it marked, and
+// what it puts into the cache after its commit. It is for one goroutine.
+type publication struct {
+	c       *coherence
+	marked  []string
+	entries []publishedEntry
+
+	// doubtful means that the outcome of the write is not known. It is so until
+	// the store answered.
+	doubtful bool
+}
+
+type publishedEntry struct {
+	key   string
+	entry CacheEntry
+	ttl   time.Duration
+}
+
+// mark takes a key out of service until the end of the publication.
+func (p *publication) mark(key string) {
+	if p.c.off.Load() {
+		return
+	}
+	p.c.stripe(key).writing.Add(1)
+	p.marked = append(p.marked, key)
+}
+
+func (p *publication) addState(s State, ttl time.Duration) {
+	p.add(s.Incident.Key().cacheKey(), CacheEntry{Version: s.Incident.Version, value: &s}, ttl)
+}
+
+// addSlots adds who holds the slots of a change now.
+func (p *publication) addSlots(c Change, applied Applied, ttl time.Duration) {
+	for _, s := range applied.Slots {
+		holder := &slotHolder{}
+		if slices.Contains(c.Claim, s.Slot) {
+			holder.Identifier = applied.Incident.Identifier
+		}
+		p.add(s.Slot.cacheKey(), CacheEntry{Version: s.Version, value: holder}, ttl)
+	}
+}
+
+func (p *publication) add(key string, e CacheEntry, ttl time.Duration) {
+	if !p.c.off.Load() {
+		p.entries = append(p.entries, publishedEntry{key: key, entry: e, ttl: ttl})
+	}
+}
+
+// end publishes what was added, and puts the marked keys back into service. A
+// write that failed has added nothing. It goes on when ctx has ended, since what
+// it publishes is written.
+func (p *publication) end(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if p.doubtful {
+		for _, key := range p.marked {
+			p.replace(key, func() { p.c.keepOut(ctx, key) })
+		}
+	} else {
+		for _, e := range p.entries {
+			p.replace(e.key, func() { p.c.store(ctx, e.key, e.entry, e.ttl) })
+		}
+	}
+	for _, key := range p.marked {
+		p.c.stripe(key).writing.Add(-1)
+	}
+	p.marked, p.entries = nil, nil
+}
+
+// replace runs put such that no load which began before can undo it.
+func (p *publication) replace(key string, put func()) {
+	s := p.c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	put()
+	p.c.flight.Forget(key)
+}
+
+// keepOut makes a key be read from the store until a version after the cached
+// one is known, or for a while.
+func (c *coherence) keepOut(ctx context.Context, key string) {
+	if e, ok := c.lookup(ctx, key); ok {
+		c.store(ctx, key, CacheEntry{Version: e.Version + 1}, doubtTTL)
+	}
+}

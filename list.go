@@ -1,0 +1,208 @@
+package incident
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// Limits of a page.
+const (
+	DefaultPageSize = 25
+	MaxPageSize     = 100
+)
+
+// IncidentFilter selects the incidents of one organization. Conditions that
+// are empty do not restrict; all that are given must hold.
+type IncidentFilter struct {
+	OrganizationID OrganizationID // required
+
+	Projects    []ProjectID // any of them, at most 100
+	Statuses    []Status    // any of them; see [ActiveStatuses]
+	AlertRuleID AlertRuleID
+
+	// Title is a text that the incident's title contains, regardless of case.
+	// It has no wildcards.
+	Title string
+
+	// Start and End are a window of time: incidents that went on in it, which
+	// are those not closed before Start and not started after End. Both ends
+	// belong to it.
+	Start, End time.Time
+
+	// Cursor is [IncidentPage.Next] or [IncidentPage.Previous] of a page of the
+	// same organization and filter. Empty for the first page.
+	Cursor string
+
+	// Limit is the size of the page, 1 to 100. Defaults to 25.
+	Limit int
+}
+
+// IncidentPage is a part of a list, the newest started first. Incidents that
+// started at the same time are ordered by identifier, the highest first.
+type IncidentPage struct {
+	Incidents []Incident
+
+	// Next and Previous are the cursors of the pages after and before this one.
+	// Empty where there is none.
+	Next, Previous string
+}
+
+// IncidentQuery is an [IncidentFilter] as a [Store] gets it: validated, sorted
+// and without repetitions.
+type IncidentQuery struct {
+	OrganizationID OrganizationID
+	Projects       []ProjectID
+	Statuses       []Status
+	AlertRuleID    AlertRuleID
+
+	// Title is folded by [FoldTitle]. A title matches if it contains Title when
+	// it is folded too. No character in it is a wildcard.
+	Title string
+
+	// Start and End are as in the filter. Zero for no bound.
+	Start, End time.Time
+
+	// After is the place that the page starts behind. Nil for the beginning.
+	After *Position
+
+	// Reverse turns the order to the oldest started first, and the meaning of
+	// After with it.
+	Reverse bool
+
+	// Limit is the most that may be returned, 1 to 101.
+	Limit int
+}
+
+// Position is an incident's place in a list, which is ordered by DateStarted
+// and then by Identifier, both descending.
+type Position struct {
+	DateStarted time.Time
+	Identifier  int64
+}
+
+func (m *manager) List(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
+	page, err := m.list(ctx, f)
+	return page, wrap(err, "list %q", f.OrganizationID)
+}
+
+func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
+	if _, err := m.begin(ctx); err != nil {
+		return IncidentPage{}, err
+	}
+	q, err := f.query()
+	if err != nil {
+		return IncidentPage{}, err
+	}
+	scope := q.scope()
+	if f.Cursor != "" {
+		if err := q.resume(scope, f.Cursor); err != nil {
+			return IncidentPage{}, err
+		}
+	}
+	limit := q.Limit
+	q.Limit++ // one more tells whether the list goes on
+	found, err := m.store.Incidents(ctx, q)
+	if err != nil {
+		return IncidentPage{}, err
+	}
+	more := len(found) > limit
+	if more {
+		found = found[:limit]
+	}
+	page := IncidentPage{Incidents: found}
+	if len(found) == 0 {
+		return page, nil
+	}
+	if q.Reverse {
+		slices.Reverse(found)
+	}
+	if more || q.Reverse {
+		page.Next = listCursor(scope, found[len(found)-1], false)
+	}
+	if q.After != nil && (more || !q.Reverse) {
+		page.Previous = listCursor(scope, found[0], true)
+	}
+	return page, nil
+}
+
+// query checks the filter and brings it into the form of which there is one for
+// each meaning.
+func (f IncidentFilter) query() (q IncidentQuery, err error) {
+	if err := checkID("organizationId", f.OrganizationID, false); err != nil {
+		return q, err
+	}
+	q = IncidentQuery{OrganizationID: f.OrganizationID, AlertRuleID: f.AlertRuleID, Title: FoldTitle(f.Title)}
+	if q.Projects, err = checkIDs("projects", f.Projects, MaxProjects); err != nil {
+		return q, err
+	}
+	for _, s := range f.Statuses {
+		if !s.known() {
+			return q, invalid("status", "has the unknown value %d", int(s))
+		}
+	}
+	q.Statuses = slices.Clone(f.Statuses)
+	slices.Sort(q.Statuses)
+	q.Statuses = slices.Compact(q.Statuses)
+	if err := checkID("alertRule", f.AlertRuleID, true); err != nil {
+		return q, err
+	}
+	if err := checkTitleFilter(f.Title); err != nil {
+		return q, err
+	}
+	if q.Start, err = checkBound("start", f.Start); err != nil {
+		return q, err
+	}
+	if q.End, err = checkBound("end", f.End); err != nil {
+		return q, err
+	}
+	if !q.Start.IsZero() && !q.End.IsZero() && q.End.Before(q.Start) {
+		return q, invalid("end", "must not be before start")
+	}
+	q.Limit, err = checkPageSize(f.Limit)
+	return q, err
+}
+
+// scope is what the query's cursors are bound to: all of it but the page.
+func (q *IncidentQuery) scope() *cursorScope {
+	s := newCursorScope("incidents", q.OrganizationID)
+	addAll(s, q.Projects)
+	s.addNumber(int64(len(q.Statuses)))
+	for _, st := range q.Statuses {
+		s.addNumber(int64(st))
+	}
+	s.add(string(q.AlertRuleID))
+	s.add(q.Title)
+	s.addTime(q.Start)
+	s.addTime(q.End)
+	return s
+}
+
+// A list's cursor is the direction, the microseconds of DateStarted and the
+// identifier.
+const listCursorSize = 1 + 8 + 8
+
+func listCursor(scope *cursorScope, inc Incident, reverse bool) string {
+	place := make([]byte, 1, listCursorSize)
+	if reverse {
+		place[0] = 1
+	}
+	place = binary.BigEndian.AppendUint64(place, uint64(inc.DateStarted.UnixMicro()))
+	place = binary.BigEndian.AppendUint64(place, uint64(inc.Identifier))
+	return scope.encode(place)
+}
+
+// resume makes the query go on at a cursor.
+func (q *IncidentQuery) resume(scope *cursorScope, cursor string) error {
+	place, err := scope.decode(cursor, listCursorSize)
+	if err != nil {
+		return err
+	}
+	q.Reverse = place[0] == 1
+	q.After = &Position{
+		DateStarted: time.UnixMicro(int64(binary.BigEndian.Uint64(place[1:]))).UTC(),
+		Identifier:  int64(binary.BigEndian.Uint64(place[9:])),
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package incident
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Manager is incident management: everything that a host application calls.
+// Its methods are safe for use by many goroutines. Only this package
+// implements it, and a minor release may add methods.
+//
+// All methods return the context's error when the context ends, [ErrInvalid]
+// for input that breaks a rule, [ErrNotFound] for an incident that does not
+// exist in its organization, and [ErrUnavailable] or [ErrUnknownOutcome] when
+// the store fails. Returned values belong to the caller.
+type Manager interface {
+	IncidentManager
+	ActivityManager
+	ProjectManager
+	SeenManager
+	SubscriptionManager
+	TriggerManager
+
+	// InTx makes several calls one: what fn writes through tx is committed when
+	// fn returns nil, and undone when fn returns an error, which InTx returns as
+	// it is, or panics. When a write through tx failed, all is undone, and InTx
+	// returns that failure even if fn returned nil; so do not go on after one.
+	//
+	// Reads of tx see its own writes and do not come from the cache. tx is for
+	// one goroutine and ends with fn. fn must not call the Manager that InTx was
+	// called on: a store may make that wait for the end of the transaction.
+	InTx(ctx context.Context, fn func(tx Manager) error) error
+}
+
+// DefaultCacheTTL is how long a cache keeps an entry that no write replaced.
+const DefaultCacheTTL = 3600 * time.Second
+
+// Options tunes a [Manager]. The zero value, and nil, are ready to use.
+type Options struct {
+	// Now is the clock. Its times are made UTC and cut to microseconds.
+	//
+	// Defaults to [time.Now].
+	Now func() time.Time
+
+	// Logger receives what the Manager cannot return, such as a cache that
+	// fails. Errors that are returned are never also logged.
+	//
+	// Defaults to [slog.Default].
+	Logger *slog.Logger
+
+	// Cache keeps incidents with their triggers, and which incident is active in
+	// a slot. Use [NoCache] for none.
+	//
+	// Defaults to a new [NewCache] of [DefaultCacheCapacity] entries.
+	Cache Cache
+
+	// IncidentTTL is how long the cache keeps an incident with its triggers,
+	// ActiveTTL how long it keeps which incident is active in a slot.
+	//
+	// Both default to [DefaultCacheTTL].
+	IncidentTTL, ActiveTTL time.Duration
+
+	// Authorizer decides who may see and follow incidents.
+	//
+	// Defaults to letting everyone in.
+	Authorizer Authorizer
+}
+
+// withDefaults returns a completed copy; it never changes the caller's value.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.IncidentTTL < 0 {
+		return c, invalid("IncidentTTL", "must not be negative")
+	}
+	if c.ActiveTTL < 0 {
+		return c, invalid("ActiveTTL", "must not be negative")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Cache == nil {
+		c.Cache = NewCache(DefaultCacheCapacity)
+	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.IncidentTTL = cmp.Or(c.IncidentTTL, DefaultCacheTTL)
+	c.ActiveTTL = cmp.Or(c.ActiveTTL, DefaultCacheTTL)
+	return c, nil
+}
+
+// New returns a Manager of what store holds. It starts no goroutine and needs no
+// closing. Several Managers of one store in one process do not see each other's
+// writes in time, unless they share nothing but the store and have [NoCache];
+// make one, and share it.
+func New(store Store, opts *Options) (Manager, error) {
+	if store == nil {
+		return nil, wrap(invalid("store", "is required"), "new")
+	}
+	options, err := opts.withDefaults()
+	if err != nil {
+		return nil, wrap(err, "new")
+	}
+	return &manager{
+		core: &core{
+			options:   options,
+			coherence: newCoherence(options.Cache, options.Logger, store.Shared()),
+		},
+		store: store,
+	}, nil
+}
+
+// manager is a Manager, or that of one transaction.
+type manager struct {
+	*core
+	store Store
+	tx    *transaction // nil outside a transaction
+}
+
+var _ Manager = (*manager)(nil)
+
+// core is what a manager shares with those of its transactions.
+type core struct {
+	options   Options
+	coherence *coherence
+	queues    queues
+}
+
+// transaction is what the calls of one InTx have in common.
+type transaction struct {
+	publication publication
+	failure     error // the first write that failed
+	ended       atomic.Bool
+}
+
+// usable refuses a call that must not begin.
+func (m *manager) usable(ctx context.Context) error {
+	if err := checkContext(ctx); err != nil {
+		return err
+	}
+	if m.tx != nil && m.tx.ended.Load() {
+		return invalid("tx", "has ended; it must not be used after the function it was passed to")
+	}
+	return nil
+}
+
+// begin begins a call, and returns its time.
+func (m *manager) begin(ctx context.Context) (now time.Time, err error) {
+	if err := m.usable(ctx); err != nil {
+		return now, err
+	}
+	return canonical(m.options.Now()), nil
+}
+
+func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
+	if err := m.usable(ctx); err != nil {
+		return wrap(err, "transaction")
+	}
+	if fn == nil {
+		return wrap(invalid("fn", "is required"), "transaction")
+	}
+	if m.tx != nil {
+		// A part that failed must not be committed with the rest.
+		err := fn(m)
+		m.tx.failure = cmp.Or(m.tx.failure, err)
+		return err
+	}
+	tx := &transaction{publication: publication{c: m.coherence, doubtful: true}}
+	p := &tx.publication
+	defer p.end(ctx)
+	var fnErr error
+	err := m.store.InTx(ctx, func(store Store) error {
+		defer tx.ended.Store(true)
+		if fnErr = fn(&manager{core: m.core, store: store, tx: tx}); fnErr != nil {
+			return fnErr
+		}
+		return tx.failure
+	})
+	p.doubtful = errors.Is(err, ErrUnknownOutcome)
+	if err == nil {
+		return nil
+	}
+	p.entries = nil
+	if fnErr != nil {
+		return fnErr
+	}
+	return wrap(err, "transaction")
+}
+
+// publication returns that of the transaction or, outside of one, a new one that
+// ends with the call.
+func (m *manager) publication(ctx context.Context) (p *publication, done func()) {
+	if m.tx != nil {
+		return &m.tx.publication, func() {}
+	}
+	p = &publication{c: m.coherence, doubtful: true}
+	return p, func() { p.end(ctx) }
+}
+
+// state reads an incident's state through the cache. It is shared: callers copy
+// what they return.
+func (m *manager) state(ctx context.Context, key Key) (State, error) {
+	if err := m.usable(ctx); err != nil {
+		return State{}, err
+	}
+	cacheKey := key.cacheKey()
+	if m.tx == nil {
+		// What is cached has a valid key, so a hit needs no check.
+		if s, ok := get[*State](ctx, m.coherence, cacheKey); ok {
+			return *s, nil
+		}
+	}
+	if err := checkKey(key); err != nil {
+		return State{}, err
+	}
+	if m.tx != nil {
+		return m.store.Load(ctx, key)
+	}
+	fetch := func(ctx context.Context) (State, error) { return m.store.Load(ctx, key) }
+	return load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s State) CacheEntry {
+		return CacheEntry{Version: s.Incident.Version, value: &s}
+	})
+}
+
+// loadIncident is how a write of one incident loads its state.
+func (m *manager) loadIncident(key Key) func(context.Context, bool) (State, bool, error) {
+	return func(ctx context.Context, fresh bool) (State, bool, error) {
+		if !fresh && m.tx == nil {
+			if s, ok := get[*State](ctx, m.coherence, key.cacheKey()); ok {
+				return *s, false, nil
+			}
+		}
+		s, err := m.store.Load(ctx, key)
+		return s, true, err
+	}
+}
+
+// read is a call that only reads something of one incident from the store.
+func read[T any](ctx context.Context, m *manager, key Key, fetch func(context.Context, Key) (T, error)) (T, error) {
+	var none T
+	if err := m.usable(ctx); err != nil {
+		return none, err
+	}
+	if err := checkKey(key); err != nil {
+		return none, err
+	}
+	return fetch(ctx, key)
+}

@@ -1,0 +1,80 @@
+package incident
+
+import (
+	"context"
+	"slices"
+)
+
+// ProjectID names a project of the host: what an incident affects.
+type ProjectID string
+
+// MaxProjects is the most projects that an incident can affect.
+const MaxProjects = 100
+
+// ProjectManager is the projects' part of [Manager].
+type ProjectManager interface {
+	// LinkProject adds a project to those that the incident affects; one that is
+	// there already changes nothing. An active incident of an alert rule claims
+	// the project's slot: LinkProject returns a [*ConflictError] if another
+	// incident is active in it.
+	LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
+
+	// UnlinkProject takes a project away and frees its slot; one that is not
+	// there changes nothing. The last project of an incident of an alert rule
+	// stays: taking it away returns [ErrInvalid].
+	UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
+}
+
+// link is the rule of adding a project.
+func link(before State, project ProjectID) (decision, error) {
+	i, found := slices.BinarySearch(before.Incident.Projects, project)
+	if found {
+		return unchanged(before), nil
+	}
+	if len(before.Incident.Projects) == MaxProjects {
+		return decision{}, invalid("projects", "has %d entries, which is the limit", MaxProjects)
+	}
+	after := before.clone()
+	after.Incident.Projects = slices.Insert(after.Incident.Projects, i, project)
+	return decision{before: before, after: after}, nil
+}
+
+// unlink is the rule of taking a project away.
+func unlink(before State, project ProjectID) (decision, error) {
+	i, found := slices.BinarySearch(before.Incident.Projects, project)
+	if !found {
+		return unchanged(before), nil
+	}
+	if len(before.Incident.Projects) == 1 && before.Incident.AlertRuleID != "" {
+		return decision{}, invalid("projects", "must name at least one project of an alert rule's incident")
+	}
+	after := before.clone()
+	after.Incident.Projects = slices.Delete(after.Incident.Projects, i, i+1)
+	return decision{before: before, after: after}, nil
+}
+
+func (m *manager) LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
+	r, err := m.relink(ctx, key, project, link)
+	return r, wrap(err, "link a project to %s", key)
+}
+
+func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
+	r, err := m.relink(ctx, key, project, unlink)
+	return r, wrap(err, "unlink a project from %s", key)
+}
+
+func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(State, ProjectID) (decision, error)) (Result, error) {
+	if err := m.usable(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := checkKey(key); err != nil {
+		return Result{}, err
+	}
+	if err := checkID("project", project, false); err != nil {
+		return Result{}, err
+	}
+	return m.write(ctx, writing{
+		load:   m.loadIncident(key),
+		decide: func(before State) (decision, error) { return rule(before, project) },
+	})
+}

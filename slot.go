@@ -1,0 +1,138 @@
+package incident
+
+import (
+	"context"
+	"slices"
+)
+
+// Slot is what an active incident of an alert rule occupies, once for each of
+// its projects. At most one incident is active in a slot.
+type Slot struct {
+	OrganizationID OrganizationID `json:"organizationId"`
+	AlertRuleID    AlertRuleID    `json:"alertRule"`
+	ProjectID      ProjectID      `json:"project"`
+	QueryID        QueryID        `json:"query"` // may be empty: no query
+}
+
+// SlotState is what a slot holds.
+type SlotState struct {
+	// Version counts how often the slot was claimed and released. It is 0 for
+	// a slot that was never claimed.
+	Version int64
+
+	// State is that of the active incident which occupies the slot, or nil.
+	State *State
+}
+
+// SlotVersion is a slot's version after a change.
+type SlotVersion struct {
+	Slot    Slot
+	Version int64
+}
+
+// slotsOf is the slot rule: an active incident of an alert rule occupies one
+// slot a project, and no other incident occupies any.
+func slotsOf(inc Incident) []Slot {
+	if inc.AlertRuleID == "" || !inc.Status.Active() {
+		return nil
+	}
+	slots := make([]Slot, len(inc.Projects))
+	for i, p := range inc.Projects {
+		slots[i] = Slot{
+			OrganizationID: inc.OrganizationID,
+			AlertRuleID:    inc.AlertRuleID,
+			ProjectID:      p,
+			QueryID:        inc.QueryID,
+		}
+	}
+	return slots
+}
+
+func (m *manager) Active(ctx context.Context, slot Slot) (Incident, bool, error) {
+	inc, ok, err := m.active(ctx, slot)
+	return inc, ok, wrap(err, "active incident of %q", slot.OrganizationID)
+}
+
+func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error) {
+	if err := m.usable(ctx); err != nil {
+		return Incident{}, false, err
+	}
+	cacheKey := slot.cacheKey()
+	if m.tx == nil {
+		// What is cached has a valid key, so a hit needs no check.
+		if inc, ok, err := m.knownActive(ctx, slot, cacheKey); ok || err != nil {
+			return inc, inc.Identifier != 0, err
+		}
+	}
+	if err := checkSlot(slot); err != nil {
+		return Incident{}, false, err
+	}
+	held, err := m.loadSlot(ctx, slot, cacheKey)
+	if err != nil || held.State == nil {
+		return Incident{}, false, err
+	}
+	return held.State.Incident.clone(), true, nil
+}
+
+// knownActive answers from the cached holder of the slot, whose incident it
+// reads through the cache.
+func (m *manager) knownActive(ctx context.Context, slot Slot, cacheKey string) (inc Incident, ok bool, err error) {
+	holder, ok := get[*slotHolder](ctx, m.coherence, cacheKey)
+	if !ok || holder.Identifier == 0 {
+		return inc, ok, nil
+	}
+	s, err := m.state(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier})
+	// The incident may have left the slot since the slot was read.
+	if err != nil || !slices.Contains(slotsOf(s.Incident), slot) {
+		return inc, false, err
+	}
+	return s.Incident.clone(), true, nil
+}
+
+// loadSlot reads the store and remembers who holds the slot. The result is
+// shared.
+func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (SlotState, error) {
+	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
+	if m.tx != nil {
+		return fetch(ctx)
+	}
+	return load(ctx, m.coherence, cacheKey, m.options.ActiveTTL, fetch, func(s SlotState) CacheEntry {
+		holder := &slotHolder{}
+		if s.State != nil {
+			holder.Identifier = s.State.Incident.Identifier
+		}
+		return CacheEntry{Version: s.Version, value: holder}
+	})
+}
+
+// loadHolder is how a write in a slot loads the state of the active incident. It
+// is the zero State for a free slot.
+func (m *manager) loadHolder(slot Slot) func(context.Context, bool) (State, bool, error) {
+	return func(ctx context.Context, fresh bool) (State, bool, error) {
+		if !fresh && m.tx == nil {
+			if s, ok := m.cachedHolder(ctx, slot); ok {
+				return s, false, nil
+			}
+		}
+		held, err := m.store.LoadSlot(ctx, slot)
+		if err != nil || held.State == nil {
+			return State{}, true, err
+		}
+		return *held.State, true, nil
+	}
+}
+
+// cachedHolder is what the cache knows of a slot, if it knows all.
+func (m *manager) cachedHolder(ctx context.Context, slot Slot) (State, bool) {
+	holder, ok := get[*slotHolder](ctx, m.coherence, slot.cacheKey())
+	if !ok || holder.Identifier == 0 {
+		return State{}, ok
+	}
+	key := Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier}
+	s, ok := get[*State](ctx, m.coherence, key.cacheKey())
+	// The incident may have left the slot since the slot was read.
+	if !ok || !slices.Contains(slotsOf(s.Incident), slot) {
+		return State{}, false
+	}
+	return *s, true
+}

@@ -1,0 +1,150 @@
+package incident
+
+import (
+	"context"
+	"slices"
+)
+
+// Store persists what the [Manager] decides. It holds no rule of its own: it
+// validates nothing, reads no clock and makes no identifiers but
+// [Incident.Identifier], [Activity.Sequence] and the versions of slots. Each
+// "must" here and on the methods is a case of the same name in package
+// storetest, which is the proof of a new store.
+//
+// For all methods:
+//
+//   - A Store must be safe for use by many goroutines, and each method must be
+//     atomic and linearizable: it takes effect whole, at one moment between
+//     call and return, or not at all.
+//   - A Store must not keep memory of its arguments, and what it returns must
+//     belong to the caller.
+//   - A method must return the context's error, and do nothing, when the
+//     context is done before the call.
+//   - Times are UTC in whole microseconds and must come back equal. Texts must
+//     come back byte for byte, and identifiers must be compared byte for byte.
+//   - No method may read or change what belongs to another organization than
+//     the one that it names: that must look as if it did not exist.
+//   - Errors match [ErrNotFound], [ErrVersionConflict], [*ConflictError],
+//     [ErrConflict], [ErrUnavailable], [ErrUnknownOutcome] or the context's
+//     error. On any but ErrUnknownOutcome nothing of the call may have been
+//     written.
+type Store interface {
+	IncidentStore
+	ActivityStore
+	SeenStore
+	SubscriptionStore
+
+	// InTx calls fn with a Store whose reads see what was written through it,
+	// and commits all of that when fn returns nil. When fn returns an error or
+	// panics, or when ctx is done before the commit, InTx must undo all of it;
+	// it returns fn's error as it is. Nobody else may see any of it before the
+	// commit. The tx is for one goroutine, must not be used after fn returned
+	// (it then answers with an error), and its own InTx runs fn as a part of
+	// the same transaction. A store may make others wait for the end of the
+	// transaction; fn must not call the store itself.
+	InTx(ctx context.Context, fn func(tx Store) error) error
+
+	// Shared reports whether other processes may write to the same data. The
+	// answer is constant. What a shared store holds is not served from a cache,
+	// unless the cache can follow the other processes' writes.
+	Shared() bool
+}
+
+// State is what decisions are made on, and what is cached by key: an incident
+// with its triggers, in order of TriggerID. [Incident.Version] counts its
+// changes.
+type State struct {
+	Incident Incident  `json:"incident"`
+	Triggers []Trigger `json:"triggers"`
+}
+
+func (s State) clone() State {
+	return State{Incident: s.Incident.clone(), Triggers: slices.Clone(s.Triggers)}
+}
+
+// Change is everything that one call writes. A store writes all of it or none.
+type Change struct {
+	// Key names the incident. Identifier 0 makes a new one, with the next
+	// identifier of its organization.
+	Key Key
+
+	// Incident is the row as it shall be, with its new Version and its
+	// Projects; nil leaves the row alone. It is never nil for a new incident,
+	// whose Identifier is filled in by the store here, in Activities, in
+	// Triggers and in Subscriptions.
+	Incident *Incident
+
+	// ExpectVersion is the version that the stored row must have for the
+	// change to apply. It counts when Incident is given and is not new.
+	ExpectVersion int64
+
+	// Link and Unlink are how Incident.Projects differs from the stored ones.
+	// The stored projects of a new incident are none.
+	Link, Unlink []ProjectID
+
+	// Activities are appended in their order and get the next sequences.
+	Activities []Activity
+
+	// Triggers are inserted, or replace those of the same TriggerID.
+	Triggers []Trigger
+
+	// Subscriptions are added, except for users who follow the incident.
+	Subscriptions []Subscription
+
+	// Claim and Release are the slots that the incident takes and gives up.
+	Claim, Release []Slot
+}
+
+// Applied is what a [Change] did.
+type Applied struct {
+	// Replayed reports that nothing was written, because an earlier change with
+	// the same DetectionUUID or NotificationUUID was.
+	Replayed bool
+
+	// Incident is the row after the change. It is the zero Incident when the
+	// change has none.
+	Incident Incident
+
+	// Activities are those of the change as they are stored. For a replayed
+	// change it is the stored activity of the first NotificationUUID, and empty
+	// where the DetectionUUID was known instead.
+	Activities []Activity
+
+	// Slots are the claimed and released slots with their new versions.
+	Slots []SlotVersion
+}
+
+// changeOf is what the store has to do so that a decision stands, and the state
+// that it leads to: the difference of the two states, with what is appended. A
+// state that stays the same leaves the row alone, and its version with it.
+func changeOf(d decision) (Change, State) {
+	before, after := d.before.Incident, d.after.Incident
+	c := Change{Key: after.Key(), Activities: d.activities, Subscriptions: d.subscriptions}
+	c.Triggers = without(d.after.Triggers, d.before.Triggers)
+	if len(c.Triggers) == 0 && after.equal(before) {
+		return c, d.after
+	}
+	after.Version = before.Version + 1
+	c.Incident = &after
+	c.ExpectVersion = before.Version
+	c.Link = without(after.Projects, before.Projects)
+	c.Unlink = without(before.Projects, after.Projects)
+	held, wanted := slotsOf(before), slotsOf(after)
+	c.Claim, c.Release = without(wanted, held), without(held, wanted)
+	return c, State{Incident: after, Triggers: d.after.Triggers}
+}
+
+func (c Change) empty() bool {
+	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0
+}
+
+// without returns the elements of a that are not in b.
+func without[T comparable](a, b []T) []T {
+	var rest []T
+	for _, v := range a {
+		if !slices.Contains(b, v) {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,136 @@
+// Package memory is an [incident.Store] that keeps everything in the process's
+// memory: for tests, for demonstrations, and for hosts whose incidents need not
+// outlive them.
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/incidentkit/incident"
+)
+
+// Store is an [incident.Store] in memory. It is safe for use by many
+// goroutines: reads run side by side, writes one at a time. A transaction makes
+// everyone else wait for its end, or for the end of their contexts.
+type Store struct {
+	*data
+	tx *txn // nil outside a transaction
+}
+
+var _ incident.Store = (*Store)(nil)
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{data: &data{
+		lock:          semaphore.NewWeighted(writer),
+		organizations: map[incident.OrganizationID]*organization{},
+	}}
+}
+
+// Shared implements [incident.Store]: no other process sees the data.
+func (s *Store) Shared() bool { return false }
+
+// data is what a store and its transactions share.
+type data struct {
+	// lock guards all that is below. A reader takes one share of it, a writer
+	// all of them. It is a semaphore because waiting for it ends with a context.
+	lock          *semaphore.Weighted
+	organizations map[incident.OrganizationID]*organization
+}
+
+const (
+	reader int64 = 1
+	writer int64 = 1 << 40
+)
+
+// txn is a transaction that holds the lock.
+type txn struct {
+	undo  []func()
+	ended atomic.Bool
+}
+
+// acquire waits for the lock and returns what gives it back.
+func (s *Store) acquire(ctx context.Context, shares int64) error {
+	if s.tx == nil {
+		return s.lock.Acquire(ctx, shares)
+	}
+	if s.tx.ended.Load() {
+		return fmt.Errorf("memory: %w: the transaction has ended", incident.ErrInvalid)
+	}
+	return ctx.Err()
+}
+
+func (s *Store) release(shares int64) {
+	if s.tx == nil {
+		s.lock.Release(shares)
+	}
+}
+
+// InTx implements [incident.Store].
+func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) (err error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return err
+	}
+	defer s.release(writer)
+	if s.tx != nil {
+		return s.nested(fn)
+	}
+	tx := &Store{data: s.data, tx: &txn{}}
+	committed := false
+	defer func() {
+		tx.tx.ended.Store(true)
+		if !committed {
+			tx.rollBackTo(0)
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	committed = true
+	return nil
+}
+
+// nested runs fn as a part of the transaction, and undoes that part alone when
+// fn fails.
+func (s *Store) nested(fn func(tx incident.Store) error) error {
+	start, done := len(s.tx.undo), false
+	defer func() {
+		if !done {
+			s.rollBackTo(start)
+		}
+	}()
+	if err := fn(s); err != nil {
+		return err
+	}
+	done = true
+	return nil
+}
+
+func (s *Store) rollBackTo(start int) {
+	for i := len(s.tx.undo) - 1; i >= start; i-- {
+		s.tx.undo[i]()
+	}
+	s.tx.undo = s.tx.undo[:start]
+}
+
+// undo registers how to take a write back. Outside a transaction nothing has to
+// be: a method checks everything before it writes anything.
+func (s *Store) undo(fn func()) {
+	if s.tx != nil {
+		s.tx.undo = append(s.tx.undo, fn)
+	}
+}
+
+// inTx reports whether writes must register their undoing; asking first saves
+// making the closure.
+func (s *Store) inTx() bool { return s.tx != nil }
+
+var errOtherIncident = errors.New("the notification UUID belongs to another incident")

@@ -1,0 +1,164 @@
+package memory
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/tidwall/btree"
+
+	"github.com/incidentkit/incident"
+)
+
+// organization is all that belongs to one tenant. Nothing points from one to
+// another.
+type organization struct {
+	// records holds the incident of identifier n at n-1.
+	records []*record
+
+	byDetection map[uuid.UUID]int64
+	// byNotification finds the activity of a NotificationUUID.
+	byNotification map[uuid.UUID]activityRef
+
+	slots map[slotKey]slot
+
+	// lists order incidents as a page does: all of them under the zero listKey,
+	// and those of a project, a rule or a status under theirs.
+	lists map[listKey]*btree.BTreeG[place]
+
+	// longest is the longest time between start and end of any incident that was
+	// ever closed: how far a list has to look back past a window's start.
+	longest time.Duration
+}
+
+// record is one incident with everything that hangs on it.
+type record struct {
+	incident    incident.Incident
+	triggers    []incident.Trigger  // by TriggerID
+	activities  []incident.Activity // by Sequence, from 1
+	seen        map[incident.UserID]time.Time
+	subscribers map[incident.UserID]time.Time
+}
+
+type activityRef struct {
+	identifier int64
+	sequence   int64
+}
+
+// slotKey is a slot within its organization.
+type slotKey struct {
+	rule    incident.AlertRuleID
+	project incident.ProjectID
+	query   incident.QueryID
+}
+
+type slot struct {
+	version int64
+	holder  int64 // 0 when it is free
+}
+
+// listKey names a list: by exactly one of its fields, or by none.
+type listKey struct {
+	project incident.ProjectID
+	rule    incident.AlertRuleID
+	status  incident.Status
+}
+
+// place is an incident's place in a list. It holds no pointers, so that a large
+// list costs the garbage collector nothing.
+type place struct {
+	started    int64 // microseconds
+	identifier int64
+}
+
+func placeOf(started time.Time, identifier int64) place {
+	return place{started: started.UnixMicro(), identifier: identifier}
+}
+
+func (p place) less(other place) bool {
+	if p.started != other.started {
+		return p.started < other.started
+	}
+	return p.identifier < other.identifier
+}
+
+func newOrganization() *organization {
+	return &organization{
+		byDetection:    map[uuid.UUID]int64{},
+		byNotification: map[uuid.UUID]activityRef{},
+		slots:          map[slotKey]slot{},
+		lists:          map[listKey]*btree.BTreeG[place]{},
+	}
+}
+
+// record returns the incident of key, or nil.
+func (d *data) record(key incident.Key) (*organization, *record) {
+	o := d.organizations[key.OrganizationID]
+	if o == nil || key.Identifier < 1 || key.Identifier > int64(len(o.records)) {
+		return o, nil
+	}
+	return o, o.records[key.Identifier-1]
+}
+
+// listsOf returns the names of the lists that the incident is in.
+func listsOf(inc incident.Incident) []listKey {
+	keys := make([]listKey, 0, 3+len(inc.Projects))
+	keys = append(keys, listKey{}, listKey{status: inc.Status})
+	if inc.AlertRuleID != "" {
+		keys = append(keys, listKey{rule: inc.AlertRuleID})
+	}
+	for _, p := range inc.Projects {
+		keys = append(keys, listKey{project: p})
+	}
+	return keys
+}
+
+// relist moves the incident from the lists of before to those of after. A zero
+// incident is in none.
+func (o *organization) relist(before, after incident.Incident) {
+	var from, to []listKey
+	if before.Identifier != 0 {
+		from = listsOf(before)
+	}
+	if after.Identifier != 0 {
+		to = listsOf(after)
+	}
+	for _, k := range from {
+		if !slices.Contains(to, k) {
+			o.lists[k].Delete(placeOf(before.DateStarted, before.Identifier))
+		}
+	}
+	for _, k := range to {
+		if slices.Contains(from, k) {
+			continue
+		}
+		if o.lists[k] == nil {
+			o.lists[k] = btree.NewBTreeGOptions(place.less, btree.Options{NoLocks: true})
+		}
+		o.lists[k].Set(placeOf(after.DateStarted, after.Identifier))
+	}
+	if after.DateClosed != nil {
+		o.longest = max(o.longest, after.DateClosed.Sub(after.DateStarted))
+	}
+}
+
+// copyIncident makes a copy that shares no memory with inc.
+func copyIncident(inc incident.Incident) incident.Incident {
+	inc.Projects = slices.Clone(inc.Projects)
+	inc.DateClosed = copyTime(inc.DateClosed)
+	return inc
+}
+
+func copyActivity(a incident.Activity) incident.Activity {
+	a.DateEdited = copyTime(a.DateEdited)
+	a.DateDeleted = copyTime(a.DateDeleted)
+	return a
+}
+
+func copyTime(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	return &c
+}

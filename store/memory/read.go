@@ -1,0 +1,202 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// view runs fn on the incident of key, under the lock.
+func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn func(r *record)) error {
+	if err := s.acquire(ctx, shares); err != nil {
+		return err
+	}
+	defer s.release(shares)
+	_, r := s.record(key)
+	if r == nil {
+		return fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	fn(r)
+	return nil
+}
+
+func (r *record) state() incident.State {
+	return incident.State{Incident: copyIncident(r.incident), Triggers: slices.Clone(r.triggers)}
+}
+
+// Load implements [incident.IncidentStore].
+func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
+	err = s.view(ctx, key, reader, func(r *record) { state = r.state() })
+	return state, err
+}
+
+// LoadSlot implements [incident.IncidentStore].
+func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotState, error) {
+	if err := s.acquire(ctx, reader); err != nil {
+		return incident.SlotState{}, err
+	}
+	defer s.release(reader)
+	o := s.organizations[sl.OrganizationID]
+	if o == nil {
+		return incident.SlotState{}, nil
+	}
+	held := o.slots[keyOf(sl)]
+	if held.holder == 0 {
+		return incident.SlotState{Version: held.version}, nil
+	}
+	state := o.records[held.holder-1].state()
+	return incident.SlotState{Version: held.version, State: &state}, nil
+}
+
+// LoadDetails implements [incident.IncidentStore].
+func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
+	err = s.view(ctx, key, reader, func(r *record) {
+		_, seen := r.seen[user]
+		_, subscribed := r.subscribers[user]
+		d = incident.Details{
+			Incident:     copyIncident(r.incident),
+			Triggers:     slices.Clone(r.triggers),
+			SeenBy:       r.seenBy(),
+			HasSeen:      seen,
+			IsSubscribed: subscribed,
+		}
+	})
+	return d, err
+}
+
+// Activities implements [incident.ActivityStore].
+func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (page []incident.Activity, err error) {
+	err = s.view(ctx, key, reader, func(r *record) {
+		step, next := int64(1), q.After+1
+		if q.Descending {
+			step, next = -1, q.After-1
+			if q.After == 0 {
+				next = int64(len(r.activities))
+			}
+		}
+		for ; next >= 1 && next <= int64(len(r.activities)) && len(page) < q.Limit; next += step {
+			page = append(page, copyActivity(r.activities[next-1]))
+		}
+	})
+	return page, err
+}
+
+// Activity implements [incident.ActivityStore].
+func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
+	found := false
+	err = s.view(ctx, key, reader, func(r *record) {
+		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
+			a = copyActivity(r.activities[sequence-1])
+		}
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	return a, err
+}
+
+// ReviseActivity implements [incident.ActivityStore].
+func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	var refused error
+	err := s.view(ctx, a.Incident, writer, func(r *record) {
+		if a.Sequence < 1 || a.Sequence > int64(len(r.activities)) {
+			refused = fmt.Errorf("memory: %w", incident.ErrNotFound)
+			return
+		}
+		stored := &r.activities[a.Sequence-1]
+		if stored.Revision != a.Revision-1 {
+			refused = fmt.Errorf("memory: %w", incident.ErrVersionConflict)
+			return
+		}
+		before := *stored
+		stored.Comment = a.Comment
+		stored.DateEdited = copyTime(a.DateEdited)
+		stored.DateDeleted = copyTime(a.DateDeleted)
+		stored.Revision = a.Revision
+		s.undo(func() { r.activities[a.Sequence-1] = before })
+	})
+	return cmp.Or(err, refused)
+}
+
+// MarkSeen implements [incident.SeenStore].
+func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen, error) {
+	err := s.view(ctx, seen.Incident, writer, func(r *record) {
+		before, known := r.seen[seen.UserID]
+		if known && !before.Before(seen.LastSeen) {
+			seen.LastSeen = before
+			return
+		}
+		if r.seen == nil {
+			r.seen = map[incident.UserID]time.Time{}
+		}
+		r.seen[seen.UserID] = seen.LastSeen
+		if s.inTx() {
+			s.undo(func() {
+				if known {
+					r.seen[seen.UserID] = before
+				} else {
+					delete(r.seen, seen.UserID)
+				}
+			})
+		}
+	})
+	if err != nil {
+		return incident.Seen{}, err
+	}
+	return seen, nil
+}
+
+// SeenBy implements [incident.SeenStore].
+func (s *Store) SeenBy(ctx context.Context, key incident.Key) (seen []incident.Seen, err error) {
+	err = s.view(ctx, key, reader, func(r *record) { seen = r.seenBy() })
+	return seen, err
+}
+
+func (r *record) seenBy() []incident.Seen {
+	seen := make([]incident.Seen, 0, len(r.seen))
+	for user, last := range r.seen {
+		seen = append(seen, incident.Seen{Incident: r.incident.Key(), UserID: user, LastSeen: last})
+	}
+	slices.SortFunc(seen, func(a, b incident.Seen) int {
+		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.UserID, b.UserID))
+	})
+	return seen
+}
+
+// Subscribe implements [incident.SubscriptionStore].
+func (s *Store) Subscribe(ctx context.Context, sub incident.Subscription) (incident.Subscription, error) {
+	err := s.view(ctx, sub.Incident, writer, func(r *record) {
+		sub.DateAdded = s.subscribe(r, sub.UserID, sub.DateAdded)
+	})
+	if err != nil {
+		return incident.Subscription{}, err
+	}
+	return sub, nil
+}
+
+// Unsubscribe implements [incident.SubscriptionStore].
+func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
+	return s.view(ctx, key, writer, func(r *record) {
+		added, known := r.subscribers[user]
+		delete(r.subscribers, user)
+		if known {
+			s.undo(func() { r.subscribers[user] = added })
+		}
+	})
+}
+
+// Subscribers implements [incident.SubscriptionStore].
+func (s *Store) Subscribers(ctx context.Context, key incident.Key) (subs []incident.Subscription, err error) {
+	err = s.view(ctx, key, reader, func(r *record) {
+		subs = make([]incident.Subscription, 0, len(r.subscribers))
+		for user, added := range r.subscribers {
+			subs = append(subs, incident.Subscription{Incident: key, UserID: user, DateAdded: added})
+		}
+	})
+	slices.SortFunc(subs, func(a, b incident.Subscription) int { return cmp.Compare(a.UserID, b.UserID) })
+	return subs, err
+}

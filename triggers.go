@@ -1,0 +1,264 @@
+package incident
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// TriggerID names a trigger of an alert rule of the host, such as its warning
+// and its critical threshold.
+type TriggerID string
+
+// TriggerStatus says whether a trigger's condition is met. The numbers are
+// Sentry's, which is why zero is a valid one.
+type TriggerStatus int
+
+// The statuses of a trigger.
+const (
+	// TriggerStatusActive is a trigger that fired.
+	TriggerStatusActive TriggerStatus = 0
+	// TriggerStatusResolved is a trigger that no longer fires, or whose incident
+	// was closed.
+	TriggerStatusResolved TriggerStatus = 1
+)
+
+func (s TriggerStatus) String() string {
+	switch s {
+	case TriggerStatusActive:
+		return "Active"
+	case TriggerStatusResolved:
+		return "Resolved"
+	}
+	return "TriggerStatus(" + strconv.Itoa(int(s)) + ")"
+}
+
+// Trigger is what became of a trigger in an incident. An incident has each
+// trigger once.
+type Trigger struct {
+	Incident  Key       `json:"incident"`
+	TriggerID TriggerID `json:"alertRuleTrigger"`
+
+	Status TriggerStatus `json:"status"`
+
+	// Severity is the status that the active trigger raises its incident to:
+	// [StatusWarning] or [StatusCritical].
+	Severity Status `json:"severity"`
+
+	DateAdded    time.Time `json:"dateCreated"`  // when it first fired
+	DateModified time.Time `json:"dateModified"` // when it last changed
+}
+
+// Firing says that a trigger's condition is met.
+type Firing struct {
+	Slot
+
+	TriggerID TriggerID
+
+	// Severity is [StatusWarning] or [StatusCritical].
+	Severity Status
+
+	// Title is that of the incident which the firing opens, by the rules of
+	// [NewIncident].
+	Title string
+
+	// Date is when the condition came to be met. Defaults to now. An incident
+	// that the firing opens started and was detected then.
+	Date time.Time
+}
+
+// Resolution says that a trigger's condition is no longer met.
+type Resolution struct {
+	Slot
+
+	TriggerID TriggerID
+
+	// Date is when it came to be so. Defaults to now.
+	Date time.Time
+}
+
+// TriggerManager is the triggers' part of [Manager].
+type TriggerManager interface {
+	// Triggers returns the triggers of an incident, in order of TriggerID. It
+	// reads through the cache.
+	Triggers(ctx context.Context, key Key) ([]Trigger, error)
+
+	// Fire marks the trigger active in the slot's incident, which it opens if
+	// there is none, and raises the status to the highest severity of the active
+	// triggers. It never lowers it. Firing what is active already, with the same
+	// severity, is not Changed.
+	Fire(ctx context.Context, f Firing) (Result, error)
+
+	// Resolve marks the trigger resolved in the slot's incident, lowers the
+	// status to the highest severity of the triggers that remain active, and
+	// closes the incident when none remains. It never raises it. It is not
+	// Changed if no incident is active in the slot, which returns the zero
+	// Incident, or if the trigger is not active in it.
+	Resolve(ctx context.Context, r Resolution) (Result, error)
+}
+
+// highestSeverity is the severity rule: an incident is as bad as the worst of
+// its active triggers. It is 0 if none is active.
+func highestSeverity(triggers []Trigger) (highest Status) {
+	for _, t := range triggers {
+		if t.Status == TriggerStatusActive {
+			highest = max(highest, t.Severity)
+		}
+	}
+	return highest
+}
+
+func findTrigger(triggers []Trigger, id TriggerID) (int, bool) {
+	return slices.BinarySearchFunc(triggers, id, func(t Trigger, id TriggerID) int {
+		return cmp.Compare(t.TriggerID, id)
+	})
+}
+
+// fire is the rule of a trigger that fires in an active incident: it becomes
+// active, and may raise the status.
+func fire(before State, f Firing, at time.Time) State {
+	i, found := findTrigger(before.Triggers, f.TriggerID)
+	if found {
+		if t := before.Triggers[i]; t.Status == TriggerStatusActive && t.Severity == f.Severity {
+			return before
+		}
+	}
+	after := before.clone()
+	if !found {
+		after.Triggers = slices.Insert(after.Triggers, i, Trigger{
+			Incident:  before.Incident.Key(),
+			TriggerID: f.TriggerID,
+			DateAdded: at,
+		})
+	}
+	t := &after.Triggers[i]
+	t.Status, t.Severity, t.DateModified = TriggerStatusActive, f.Severity, at
+	if s := highestSeverity(after.Triggers); s > after.Incident.Status {
+		after.Incident.Status, after.Incident.StatusMethod = s, StatusMethodRuleTriggered
+	}
+	return after
+}
+
+// resolve is the rule of a trigger that no longer fires: it becomes resolved,
+// and may lower the status or close the incident.
+func resolve(before State, id TriggerID, at time.Time) (State, error) {
+	i, found := findTrigger(before.Triggers, id)
+	if !found || before.Triggers[i].Status != TriggerStatusActive {
+		return before, nil
+	}
+	after := before.clone()
+	after.Triggers[i].Status, after.Triggers[i].DateModified = TriggerStatusResolved, at
+	switch s := highestSeverity(after.Triggers); {
+	case s == 0:
+		return transition(after, StatusClosed, StatusMethodRuleTriggered, at, false)
+	case s < after.Incident.Status:
+		after.Incident.Status, after.Incident.StatusMethod = s, StatusMethodRuleTriggered
+	}
+	return after, nil
+}
+
+// firing decides a firing in the slot's state, which is zero for a free slot.
+func firing(before State, f Firing, at, now time.Time) decision {
+	d := decision{before: before}
+	if before.Incident.Identifier == 0 {
+		inc := Incident{
+			OrganizationID: f.OrganizationID,
+			Title:          f.Title,
+			Type:           TypeAlertTriggered,
+			Status:         StatusOpen,
+			StatusMethod:   StatusMethodRuleTriggered,
+			AlertRuleID:    f.AlertRuleID,
+			QueryID:        f.QueryID,
+			Projects:       []ProjectID{f.ProjectID},
+			DateStarted:    at,
+			DateDetected:   at,
+			DateAdded:      now,
+		}
+		d.activities = opening(inc, "")
+		before = State{Incident: inc}
+	}
+	d.after = fire(before, f, at)
+	d.activities = append(d.activities, statusChange(before.Incident.Status, d.after.Incident, at)...)
+	return d
+}
+
+// resolution decides a resolution in the slot's state, which is zero for a free
+// slot.
+func resolution(before State, id TriggerID, at time.Time) (decision, error) {
+	after, err := resolve(before, id, at)
+	return decision{
+		before:     before,
+		after:      after,
+		activities: statusChange(before.Incident.Status, after.Incident, at),
+	}, err
+}
+
+func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
+	state, err := m.state(ctx, key)
+	if err != nil {
+		return nil, wrap(err, "triggers of %s", key)
+	}
+	return slices.Clone(state.Triggers), nil
+}
+
+func (m *manager) Fire(ctx context.Context, f Firing) (Result, error) {
+	r, err := m.fire(ctx, f)
+	return r, wrap(err, "fire %q in %q", f.TriggerID, f.OrganizationID)
+}
+
+func (m *manager) fire(ctx context.Context, f Firing) (Result, error) {
+	now, err := m.begin(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkSlot(f.Slot); err != nil {
+		return Result{}, err
+	}
+	if err := checkID("trigger", f.TriggerID, false); err != nil {
+		return Result{}, err
+	}
+	if f.Severity != StatusWarning && f.Severity != StatusCritical {
+		return Result{}, invalid("severity", "must be %d (warning) or %d (critical), not %d", StatusWarning, StatusCritical, f.Severity)
+	}
+	if err := checkTitle(f.Title); err != nil {
+		return Result{}, err
+	}
+	at, err := checkDate("date", f.Date, now, now)
+	if err != nil {
+		return Result{}, err
+	}
+	return m.write(ctx, writing{
+		load:    m.loadHolder(f.Slot),
+		queue:   f.Slot.cacheKey(),
+		rejoins: true,
+		decide:  func(before State) (decision, error) { return firing(before, f, at, now), nil },
+	})
+}
+
+func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
+	res, err := m.resolve(ctx, r)
+	return res, wrap(err, "resolve %q in %q", r.TriggerID, r.OrganizationID)
+}
+
+func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
+	now, err := m.begin(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkSlot(r.Slot); err != nil {
+		return Result{}, err
+	}
+	if err := checkID("trigger", r.TriggerID, false); err != nil {
+		return Result{}, err
+	}
+	at, err := checkDate("date", r.Date, now, now)
+	if err != nil {
+		return Result{}, err
+	}
+	return m.write(ctx, writing{
+		load:   m.loadHolder(r.Slot),
+		decide: func(before State) (decision, error) { return resolution(before, r.TriggerID, at) },
+	})
+}

@@ -1,0 +1,192 @@
+package incident
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of input.
+const (
+	// MaxTitleLength is in characters.
+	MaxTitleLength = 1000
+	// MaxCommentSize is in bytes.
+	MaxCommentSize = 65_536
+	// MaxMentions is how many users a comment can mention.
+	MaxMentions = 1000
+	// MaxIDSize is the size of the host's identifiers in bytes.
+	MaxIDSize = 255
+	// MaxClockLead is how far after now a date may lie: clocks differ, but an
+	// incident of next year is a mistake.
+	MaxClockLead = 24 * time.Hour
+)
+
+var (
+	minDate = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	maxDate = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// FoldTitle returns the form of a title in which [IncidentFilter.Title] is
+// looked for: in lower case by Unicode's rules. All stores fold by it, so that
+// they find the same incidents.
+func FoldTitle(title string) string { return strings.ToLower(title) }
+
+// canonical is the form of times in which all stores return them as they got
+// them: UTC, in whole microseconds, without a monotonic part.
+func canonical(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// checkDate returns a date that the caller gave in canonical form, or
+// otherwise where it is zero.
+func checkDate(field string, t, otherwise, now time.Time) (time.Time, error) {
+	switch {
+	case t.IsZero():
+		return otherwise, nil
+	case t.Before(minDate) || !t.Before(maxDate):
+		return t, invalid(field, "must be in the years 1970 to 9999")
+	case t.After(now.Add(MaxClockLead)):
+		return t, invalid(field, "must not be more than %s in the future", MaxClockLead)
+	}
+	return canonical(t), nil
+}
+
+// checkText refuses what not every store can keep.
+func checkText(field, s string) error {
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError:
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				return invalid(field, "is not valid UTF-8 at byte %d", i)
+			}
+		case r == 0:
+			return invalid(field, "contains NUL at byte %d", i)
+		case unicode.IsControl(r) && r != '\n' && r != '\t':
+			return invalid(field, "contains the control character U+%04X at byte %d", r, i)
+		}
+	}
+	return nil
+}
+
+func isBlank(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r)
+	})
+}
+
+func checkTitle(title string) error {
+	if title == "" {
+		return invalid("title", "is required")
+	}
+	// A character takes at most utf8.UTFMax bytes: the cheap check spares
+	// counting through a huge text.
+	if len(title) > MaxTitleLength*utf8.UTFMax {
+		return invalid("title", "has %d bytes, limit %d characters", len(title), MaxTitleLength)
+	}
+	if err := checkText("title", title); err != nil {
+		return err
+	}
+	if n := utf8.RuneCountInString(title); n > MaxTitleLength {
+		return invalid("title", "has %d characters, limit %d", n, MaxTitleLength)
+	}
+	if isBlank(title) {
+		return invalid("title", "must not be blank")
+	}
+	return nil
+}
+
+func checkComment(comment string, required bool) error {
+	if len(comment) > MaxCommentSize {
+		return invalid("comment", "has %d bytes, limit %d", len(comment), MaxCommentSize)
+	}
+	if err := checkText("comment", comment); err != nil {
+		return err
+	}
+	switch {
+	case !required:
+		return nil
+	case comment == "":
+		return invalid("comment", "is required")
+	case isBlank(comment):
+		return invalid("comment", "must not be blank")
+	}
+	return nil
+}
+
+// checkID checks one of the host's identifiers. An optional one may be empty.
+func checkID[T ~string](field string, id T, optional bool) error {
+	switch {
+	case id == "" && optional:
+		return nil
+	case id == "":
+		return invalid(field, "is required")
+	case len(id) > MaxIDSize:
+		return invalid(field, "has %d bytes, limit %d", len(id), MaxIDSize)
+	}
+	if i := strings.IndexAny(string(id), "\n\t"); i >= 0 {
+		return invalid(field, "contains the control character U+%04X at byte %d", id[i], i)
+	}
+	return checkText(field, string(id))
+}
+
+// checkIDs returns the identifiers sorted and without repetitions.
+func checkIDs[T ~string](field string, ids []T, limit int) ([]T, error) {
+	if len(ids) > limit {
+		return nil, invalid(field, "has %d entries, limit %d", len(ids), limit)
+	}
+	for _, id := range ids {
+		if err := checkID(field, id, false); err != nil {
+			return nil, err
+		}
+	}
+	sorted := slices.Clone(ids)
+	slices.Sort(sorted)
+	return slices.Compact(sorted), nil
+}
+
+func checkKey(key Key) error {
+	if err := checkID("organizationId", key.OrganizationID, false); err != nil {
+		return err
+	}
+	if key.Identifier <= 0 {
+		return invalid("identifier", "must be positive")
+	}
+	return nil
+}
+
+func checkSlot(s Slot) error {
+	if err := checkID("organizationId", s.OrganizationID, false); err != nil {
+		return err
+	}
+	if err := checkID("alertRule", s.AlertRuleID, false); err != nil {
+		return err
+	}
+	if err := checkID("project", s.ProjectID, false); err != nil {
+		return err
+	}
+	return checkID("query", s.QueryID, true)
+}
+
+func checkPageSize(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return DefaultPageSize, nil
+	case limit < 0 || limit > MaxPageSize:
+		return 0, invalid("limit", "must be 1 to %d", MaxPageSize)
+	}
+	return limit, nil
+}
+
+// checkTitleFilter accepts a part of any title, a blank included.
+func checkTitleFilter(title string) error {
+	if len(title) > MaxTitleLength*utf8.UTFMax {
+		return invalid("title", "has %d bytes, limit %d characters", len(title), MaxTitleLength)
+	}
+	return checkText("title", title)
+}
+
+// checkBound returns an end of a window in canonical form. It may lie in the
+// future.
+func checkBound(field string, t time.Time) (time.Time, error) {
+	return checkDate(field, t, time.Time{}, maxDate)
+}
