@@ -84,7 +84,9 @@ type NewComment struct {
 	// UserID is the author. Required.
 	UserID UserID
 
-	// Comment is the text: 1 to 65,536 bytes that are not all blank.
+	// Comment is the text: 1 to 65,536 bytes that are not all blank. Its lines end
+	// with a newline alone: a carriage return is refused like all control
+	// characters but newline and tab.
 	Comment string
 
 	// Mentions are users who become subscribed with the author, at most 1,000.

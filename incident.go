@@ -128,7 +128,8 @@ func equalTimes(a, b *time.Time) bool {
 type NewIncident struct {
 	OrganizationID OrganizationID
 
-	// Title is required: 1 to 1,000 characters that are not all blank.
+	// Title is required: 1 to 1,000 characters that are not all blank. Of control
+	// characters only newline and tab are let in.
 	Title string
 
 	// Type defaults to [TypeDetected].
@@ -142,15 +143,16 @@ type NewIncident struct {
 	AlertRuleID AlertRuleID
 	QueryID     QueryID
 
-	// Projects are what the incident affects, at most 100. Order and
-	// repetitions do not matter.
+	// Projects are what the incident affects, at most 100 with repetitions. Their
+	// order does not matter.
 	Projects []ProjectID
 
 	// DetectionUUID, when given, makes the call safe to repeat: the first one
 	// creates the incident, and all others return it as it then is.
 	DetectionUUID uuid.UUID
 
-	// DateStarted defaults to now, and DateDetected to DateStarted.
+	// DateStarted defaults to now, and DateDetected to DateStarted. Neither may
+	// lie more than 24 hours ahead.
 	DateStarted  time.Time
 	DateDetected time.Time
 

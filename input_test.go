@@ -274,7 +274,7 @@ func dateInputs() []badInput {
 		badInput{"detected in the far future", "dateDetected", create(func(n *incident.NewIncident) { n.DateDetected = tomorrow })},
 		badInput{"started in the far future", "dateStarted", create(func(n *incident.NewIncident) { n.DateStarted = tomorrow })},
 		badInput{"closed in the far future", "date", update(func(u *incident.StatusUpdate) { u.Date = tomorrow })},
-		badInput{"closed before it started", "dateClosed", update(func(u *incident.StatusUpdate) { u.Date = now.Add(-time.Microsecond) })},
+		badInput{"closed before it started", "date", update(func(u *incident.StatusUpdate) { u.Date = now.Add(-time.Microsecond) })},
 		badInput{"window ends before it starts", "end", list(func(f *incident.IncidentFilter) { f.Start, f.End = now, now.Add(-time.Microsecond) })},
 	)
 }

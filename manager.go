@@ -204,26 +204,29 @@ func (m *manager) publication(ctx context.Context) (p *publication, done func())
 
 // state reads an incident's state through the cache. It is shared: callers copy
 // what they return.
-func (m *manager) state(ctx context.Context, key Key) (State, error) {
+func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if err := m.usable(ctx); err != nil {
-		return State{}, err
+		return nil, err
 	}
 	cacheKey := key.cacheKey()
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
 		if s, ok := get[*State](ctx, m.coherence, cacheKey); ok {
-			return *s, nil
+			return s, nil
 		}
 	}
 	if err := checkKey(key); err != nil {
-		return State{}, err
+		return nil, err
+	}
+	fetch := func(ctx context.Context) (*State, error) {
+		s, err := m.store.Load(ctx, key)
+		return &s, err
 	}
 	if m.tx != nil {
-		return m.store.Load(ctx, key)
+		return fetch(ctx)
 	}
-	fetch := func(ctx context.Context) (State, error) { return m.store.Load(ctx, key) }
-	return load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s State) CacheEntry {
-		return CacheEntry{Version: s.Incident.Version, value: &s}
+	return load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
+		return CacheEntry{Version: s.Incident.Version, value: s}
 	})
 }
 

@@ -150,7 +150,7 @@ func transition(before State, to Status, method StatusMethod, at time.Time, name
 	}
 	if started := before.Incident.DateStarted; at.Before(started) {
 		if named {
-			return State{}, invalid("dateClosed", "must not be before dateStarted, %s", started.Format(time.RFC3339Nano))
+			return State{}, invalid("date", "must not be before the start of the incident, %s", started.Format(time.RFC3339Nano))
 		}
 		at = started
 	}

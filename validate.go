@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -134,9 +135,10 @@ func checkIDs[T ~string](field string, ids []T, limit int) ([]T, error) {
 	if len(ids) > limit {
 		return nil, invalid(field, "has %d entries, limit %d", len(ids), limit)
 	}
-	for _, id := range ids {
-		if err := checkID(field, id, false); err != nil {
-			return nil, err
+	for i, id := range ids {
+		var bad *FieldError
+		if err := checkID(field, id, false); errors.As(err, &bad) {
+			return nil, invalid(field, "entry %d %s", i+1, bad.Problem)
 		}
 	}
 	sorted := slices.Clone(ids)

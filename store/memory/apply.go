@@ -37,20 +37,20 @@ func (o *organization) replay(c incident.Change) (incident.Applied, bool, error)
 	isNew := c.Key.Identifier == 0
 	if isNew && c.Incident.DetectionUUID != uuid.Nil {
 		if n, ok := o.byDetection[c.Incident.DetectionUUID]; ok {
-			return incident.Applied{Replayed: true, Incident: copyIncident(o.records[n-1].incident)}, true, nil
+			return incident.Applied{Replayed: true, Incident: copyIncident(o.get(n).incident)}, true, nil
 		}
 	}
 	if len(c.Activities) == 0 {
 		return incident.Applied{}, false, nil
 	}
-	ref, ok := o.byNotification[c.Activities[0].NotificationUUID]
+	ref, ok := o.byNotification.Get(notificationOf(c.Activities[0].NotificationUUID))
 	if !ok {
 		return incident.Applied{}, false, nil
 	}
 	if !isNew && ref.identifier != c.Key.Identifier {
 		return incident.Applied{}, false, fmt.Errorf("memory: %w: %w", incident.ErrConflict, errOtherIncident)
 	}
-	r := o.records[ref.identifier-1]
+	r := o.get(ref.identifier)
 	return incident.Applied{
 		Replayed:   true,
 		Incident:   copyIncident(r.incident),
@@ -125,9 +125,9 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 		o = newOrganization()
 		s.organizations[org] = o
 	}
-	r := &record{incident: copyIncident(*c.Incident)}
-	r.incident.Identifier = int64(len(o.records)) + 1
-	o.records = append(o.records, r)
+	r := o.records.push()
+	r.incident = copyIncident(*c.Incident)
+	r.incident.Identifier = int64(o.records.length)
 	if id := r.incident.DetectionUUID; id != uuid.Nil {
 		o.byDetection[id] = r.incident.Identifier
 	}
@@ -136,8 +136,7 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 		s.undo(func() {
 			o.relist(r.incident, incident.Incident{})
 			delete(o.byDetection, r.incident.DetectionUUID)
-			o.records[len(o.records)-1] = nil
-			o.records = o.records[:len(o.records)-1]
+			o.records.pop()
 		})
 	}
 	return o, r
@@ -163,13 +162,15 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 		a.Incident = r.incident.Key()
 		a.Sequence = int64(len(r.activities)) + 1
 		r.activities = append(r.activities, copyActivity(a))
-		o.byNotification[a.NotificationUUID] = activityRef{identifier: a.Incident.Identifier, sequence: a.Sequence}
+		n := notificationOf(a.NotificationUUID)
+		n.identifier, n.sequence = a.Incident.Identifier, a.Sequence
+		o.byNotification.Set(n)
 		stored[i] = copyActivity(a)
 	}
 	if s.inTx() {
 		s.undo(func() {
 			for _, a := range r.activities[before:] {
-				delete(o.byNotification, a.NotificationUUID)
+				o.byNotification.Delete(notificationOf(a.NotificationUUID))
 			}
 			r.activities = r.activities[:before]
 		})
@@ -201,16 +202,11 @@ func (s *Store) setTriggers(r *record, triggers []incident.Trigger) {
 
 // subscribe returns the date that is stored then.
 func (s *Store) subscribe(r *record, user incident.UserID, added time.Time) time.Time {
-	if first, ok := r.subscribers[user]; ok {
-		return first
+	i, found := r.subscribers.find(user)
+	if found {
+		return r.subscribers[i].date
 	}
-	if r.subscribers == nil {
-		r.subscribers = map[incident.UserID]time.Time{}
-	}
-	r.subscribers[user] = added
-	if s.inTx() {
-		s.undo(func() { delete(r.subscribers, user) })
-	}
+	s.insertUser(&r.subscribers, i, userDate{user, added})
 	return added
 }
 

@@ -54,7 +54,10 @@ func (w *walk) run(o *organization) bool {
 			return true
 		}
 		w.behind = &p
-		if inc := &o.records[p.identifier-1].incident; matches(inc, w.query) {
+		if inc := &o.get(p.identifier).incident; matches(inc, w.query) {
+			if w.page == nil {
+				w.page = make([]incident.Incident, 0, w.query.Limit)
+			}
 			w.page = append(w.page, copyIncident(*inc))
 			if len(w.page) == w.query.Limit {
 				return true
@@ -89,11 +92,9 @@ func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 		return first, last
 	}
 	first = q.Start.Add(-o.longest).UnixMicro()
-	for _, s := range incident.ActiveStatuses() {
-		if list := o.lists[listKey{status: s}]; list != nil {
-			if oldest, ok := list.Min(); ok {
-				first = min(first, oldest.started)
-			}
+	if list := o.lists[listKey{phase: active}]; list != nil {
+		if oldest, ok := list.Min(); ok {
+			first = min(first, oldest.started)
 		}
 	}
 	return first, last
@@ -114,9 +115,11 @@ func (o *organization) shortest(q incident.IncidentQuery) []*btree.BTreeG[place]
 		choices = append(choices, keys)
 	}
 	if len(q.Statuses) > 0 {
-		keys := make([]listKey, len(q.Statuses))
-		for i, st := range q.Statuses {
-			keys[i].status = st
+		var keys []listKey
+		for _, st := range q.Statuses {
+			if k := (listKey{phase: phaseOf(st)}); !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
 		}
 		choices = append(choices, keys)
 	}

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -14,16 +15,17 @@ import (
 // another.
 type organization struct {
 	// records holds the incident of identifier n at n-1.
-	records []*record
+	records records
 
 	byDetection map[uuid.UUID]int64
-	// byNotification finds the activity of a NotificationUUID.
-	byNotification map[uuid.UUID]activityRef
+	// byNotification finds the activity of a NotificationUUID. It is a tree because
+	// the UUIDs that the package makes ascend, so that it grows at its end.
+	byNotification *btree.BTreeG[notification]
 
 	slots map[slotKey]slot
 
 	// lists order incidents as a page does: all of them under the zero listKey,
-	// and those of a project, a rule or a status under theirs.
+	// those of a project or a rule, and the active and the closed ones.
 	lists map[listKey]*btree.BTreeG[place]
 
 	// longest is the longest time between start and end of any incident that was
@@ -33,16 +35,34 @@ type organization struct {
 
 // record is one incident with everything that hangs on it.
 type record struct {
+	seen users
+	// firstSeen is where seen begins, so that an incident which few have seen is
+	// found with one access to memory.
+	firstSeen [1]userDate
+
 	incident    incident.Incident
 	triggers    []incident.Trigger  // by TriggerID
 	activities  []incident.Activity // by Sequence, from 1
-	seen        map[incident.UserID]time.Time
-	subscribers map[incident.UserID]time.Time
+	subscribers users
 }
 
-type activityRef struct {
+// notification is where the activity of a NotificationUUID is. It holds no
+// pointers, so that a large tree costs the garbage collector nothing.
+type notification struct {
+	high, low  uint64 // the UUID
 	identifier int64
 	sequence   int64
+}
+
+func notificationOf(id uuid.UUID) notification {
+	return notification{high: binary.BigEndian.Uint64(id[:8]), low: binary.BigEndian.Uint64(id[8:])}
+}
+
+func (n notification) less(other notification) bool {
+	if n.high != other.high {
+		return n.high < other.high
+	}
+	return n.low < other.low
 }
 
 // slotKey is a slot within its organization.
@@ -61,7 +81,24 @@ type slot struct {
 type listKey struct {
 	project incident.ProjectID
 	rule    incident.AlertRuleID
-	status  incident.Status
+	phase   phase
+}
+
+// phase parts the active incidents from the closed ones. Lists of single
+// statuses would be a burden on every change of an active incident's status, and
+// few incidents are active at a time.
+type phase int
+
+const (
+	active phase = iota + 1
+	closed
+)
+
+func phaseOf(s incident.Status) phase {
+	if s.Active() {
+		return active
+	}
+	return closed
 }
 
 // place is an incident's place in a list. It holds no pointers, so that a large
@@ -82,28 +119,36 @@ func (p place) less(other place) bool {
 	return p.identifier < other.identifier
 }
 
+// newTree makes a tree that the store's lock guards.
+func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
+	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
+}
+
 func newOrganization() *organization {
 	return &organization{
 		byDetection:    map[uuid.UUID]int64{},
-		byNotification: map[uuid.UUID]activityRef{},
+		byNotification: newTree(notification.less),
 		slots:          map[slotKey]slot{},
 		lists:          map[listKey]*btree.BTreeG[place]{},
 	}
 }
 
+// get returns the incident of an identifier that exists.
+func (o *organization) get(identifier int64) *record { return o.records.at(int(identifier) - 1) }
+
 // record returns the incident of key, or nil.
 func (d *data) record(key incident.Key) (*organization, *record) {
 	o := d.organizations[key.OrganizationID]
-	if o == nil || key.Identifier < 1 || key.Identifier > int64(len(o.records)) {
+	if o == nil || key.Identifier < 1 || key.Identifier > int64(o.records.length) {
 		return o, nil
 	}
-	return o, o.records[key.Identifier-1]
+	return o, o.get(key.Identifier)
 }
 
 // listsOf returns the names of the lists that the incident is in.
 func listsOf(inc incident.Incident) []listKey {
 	keys := make([]listKey, 0, 3+len(inc.Projects))
-	keys = append(keys, listKey{}, listKey{status: inc.Status})
+	keys = append(keys, listKey{}, listKey{phase: phaseOf(inc.Status)})
 	if inc.AlertRuleID != "" {
 		keys = append(keys, listKey{rule: inc.AlertRuleID})
 	}
@@ -133,7 +178,7 @@ func (o *organization) relist(before, after incident.Incident) {
 			continue
 		}
 		if o.lists[k] == nil {
-			o.lists[k] = btree.NewBTreeGOptions(place.less, btree.Options{NoLocks: true})
+			o.lists[k] = newTree(place.less)
 		}
 		o.lists[k].Set(placeOf(after.DateStarted, after.Identifier))
 	}

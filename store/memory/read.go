@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -48,15 +47,15 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 	if held.holder == 0 {
 		return incident.SlotState{Version: held.version}, nil
 	}
-	state := o.records[held.holder-1].state()
+	state := o.get(held.holder).state()
 	return incident.SlotState{Version: held.version, State: &state}, nil
 }
 
 // LoadDetails implements [incident.IncidentStore].
 func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
 	err = s.view(ctx, key, reader, func(r *record) {
-		_, seen := r.seen[user]
-		_, subscribed := r.subscribers[user]
+		_, seen := r.seen.find(user)
+		_, subscribed := r.subscribers.find(user)
 		d = incident.Details{
 			Incident:     copyIncident(r.incident),
 			Triggers:     slices.Clone(r.triggers),
@@ -125,23 +124,17 @@ func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 // MarkSeen implements [incident.SeenStore].
 func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen, error) {
 	err := s.view(ctx, seen.Incident, writer, func(r *record) {
-		before, known := r.seen[seen.UserID]
-		if known && !before.Before(seen.LastSeen) {
-			seen.LastSeen = before
-			return
-		}
-		if r.seen == nil {
-			r.seen = map[incident.UserID]time.Time{}
-		}
-		r.seen[seen.UserID] = seen.LastSeen
-		if s.inTx() {
-			s.undo(func() {
-				if known {
-					r.seen[seen.UserID] = before
-				} else {
-					delete(r.seen, seen.UserID)
-				}
-			})
+		i, found := r.seen.find(seen.UserID)
+		switch {
+		case !found:
+			if r.seen == nil {
+				r.seen = r.firstSeen[:0]
+			}
+			s.insertUser(&r.seen, i, userDate{seen.UserID, seen.LastSeen})
+		case r.seen[i].date.Before(seen.LastSeen):
+			s.redateUser(&r.seen, i, seen.LastSeen)
+		default:
+			seen.LastSeen = r.seen[i].date
 		}
 	})
 	if err != nil {
@@ -158,8 +151,8 @@ func (s *Store) SeenBy(ctx context.Context, key incident.Key) (seen []incident.S
 
 func (r *record) seenBy() []incident.Seen {
 	seen := make([]incident.Seen, 0, len(r.seen))
-	for user, last := range r.seen {
-		seen = append(seen, incident.Seen{Incident: r.incident.Key(), UserID: user, LastSeen: last})
+	for _, u := range r.seen {
+		seen = append(seen, incident.Seen{Incident: r.incident.Key(), UserID: u.user, LastSeen: u.date})
 	}
 	slices.SortFunc(seen, func(a, b incident.Seen) int {
 		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.UserID, b.UserID))
@@ -181,10 +174,8 @@ func (s *Store) Subscribe(ctx context.Context, sub incident.Subscription) (incid
 // Unsubscribe implements [incident.SubscriptionStore].
 func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
 	return s.view(ctx, key, writer, func(r *record) {
-		added, known := r.subscribers[user]
-		delete(r.subscribers, user)
-		if known {
-			s.undo(func() { r.subscribers[user] = added })
+		if i, found := r.subscribers.find(user); found {
+			s.deleteUser(&r.subscribers, i)
 		}
 	})
 }
@@ -193,10 +184,9 @@ func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident
 func (s *Store) Subscribers(ctx context.Context, key incident.Key) (subs []incident.Subscription, err error) {
 	err = s.view(ctx, key, reader, func(r *record) {
 		subs = make([]incident.Subscription, 0, len(r.subscribers))
-		for user, added := range r.subscribers {
-			subs = append(subs, incident.Subscription{Incident: key, UserID: user, DateAdded: added})
+		for _, u := range r.subscribers {
+			subs = append(subs, incident.Subscription{Incident: key, UserID: u.user, DateAdded: u.date})
 		}
 	})
-	slices.SortFunc(subs, func(a, b incident.Subscription) int { return cmp.Compare(a.UserID, b.UserID) })
 	return subs, err
 }

@@ -1,0 +1,24 @@
+package memory
+
+import "testing"
+
+func TestRecords(t *testing.T) {
+	var r records
+	const n = 10_000
+	all := make([]*record, n)
+	for i := range n {
+		all[i] = r.push()
+		all[i].incident.Identifier = int64(i)
+	}
+	for i, want := range all {
+		if got := r.at(i); got != want || got.incident.Identifier != int64(i) {
+			t.Fatalf("record %d has moved, or is that of %d", i, got.incident.Identifier)
+		}
+	}
+	for r.length > 5 {
+		r.pop()
+	}
+	if again := r.push(); again != all[5] || again.incident.Identifier != 0 {
+		t.Errorf("a record that was taken away comes back as %+v", again.incident)
+	}
+}
