@@ -1,0 +1,257 @@
+package incident_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	gocache "github.com/patrickmn/go-cache"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// A benchmark here measures one thing against another in the same run: after its
+// own loop it runs both in turn, and reports the median of the ratios under the
+// name of what it was compared with. Above its bar it fails.
+
+const rounds = 21
+
+// compare reports subject's time as a multiple of floor's. Both run n times.
+func compare(b *testing.B, name string, bar float64, n int, floor, subject func()) {
+	b.Helper()
+	b.StopTimer()
+	ratios, floors := make([]float64, rounds), make([]float64, rounds)
+	for i := range ratios {
+		floors[i] = float64(timed(n, floor).Nanoseconds()) / float64(n)
+		ratios[i] = float64(timed(n, subject).Nanoseconds()) / float64(n) / floors[i]
+	}
+	ratio, ns := median(ratios), median(floors)
+	b.ReportMetric(ratio, "times-"+name)
+	b.ReportMetric(ns, "ns/"+name)
+	if ratio > bar {
+		b.Errorf("%.2f times %s, which takes %.0f ns; the bar is %.2f", ratio, name, ns, bar)
+	}
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+func timed(n int, f func()) time.Duration {
+	start := time.Now()
+	for range n {
+		f()
+	}
+	return time.Since(start)
+}
+
+func check(b *testing.B, err error) {
+	if err != nil {
+		b.Helper()
+		b.Fatal(err)
+	}
+}
+
+// A cached read, beside what a bare go-cache costs to look the same key up.
+func BenchmarkTriggers_cached(b *testing.B) {
+	ctx := b.Context()
+	store, keys := memory.New(), &keyCache{Cache: incident.NewCache(incident.DefaultCacheCapacity)}
+	m, err := incident.New(store, &incident.Options{Cache: keys})
+	check(b, err)
+	var inc incident.Result
+	for _, id := range []incident.TriggerID{"5%", "20%"} {
+		inc, err = m.Fire(ctx, incident.Firing{Slot: slot, TriggerID: id, Severity: incident.StatusCritical, Title: "Error rate"})
+		check(b, err)
+	}
+	key := inc.Key()
+	_, err = m.Triggers(ctx, key)
+	check(b, err)
+	m, err = incident.New(store, nil)
+	check(b, err)
+	subject := func() {
+		triggers, err := m.Triggers(ctx, key)
+		if err != nil || len(triggers) != 2 {
+			b.Fatal(triggers, err)
+		}
+	}
+	subject()
+	bare := gocache.New(incident.DefaultCacheTTL, 0)
+	bare.SetDefault(keys.last, &inc)
+	floor := func() {
+		if _, ok := bare.Get(keys.last); !ok {
+			b.Fatal("the entry is gone")
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		subject()
+	}
+	if allocs := testing.AllocsPerRun(1000, subject); allocs > 2 {
+		b.Errorf("%.0f allocations, the bar is 2", allocs)
+	}
+	compare(b, "go-cache", 3, 200_000, floor, subject)
+}
+
+// keyCache remembers the last key that it was asked for.
+type keyCache struct {
+	incident.Cache
+	last string
+}
+
+func (c *keyCache) Get(ctx context.Context, key string) (incident.CacheEntry, bool) {
+	c.last = key
+	return c.Cache.Get(ctx, key)
+}
+
+const small, large = 10_000, 1_000_000
+
+// sized is a manager of n incidents of one organization, each of a rule of its
+// own and active.
+type sized struct {
+	incident.Manager
+	n   int
+	rng *rand.Rand
+}
+
+var sizes = sync.OnceValue(func() map[int]*sized {
+	all := map[int]*sized{}
+	for _, n := range []int{small, large} {
+		m, err := incident.New(memory.New(), nil)
+		if err != nil {
+			panic(err)
+		}
+		s := &sized{Manager: m, n: n, rng: rand.New(rand.NewPCG(1, uint64(n)))}
+		for i := range n {
+			if _, err := s.Fire(context.Background(), s.firing(i, now.Add(time.Duration(i)*time.Second-large*time.Second))); err != nil {
+				panic(err)
+			}
+		}
+		all[n] = s
+	}
+	runtime.GC()
+	return all
+})
+
+func (s *sized) firing(i int, at time.Time) incident.Firing {
+	f := incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusWarning, Title: "Error rate", Date: at}
+	f.AlertRuleID = incident.AlertRuleID(fmt.Sprint("rule-", i))
+	return f
+}
+
+// among draws one of the latest n incidents.
+func (s *sized) among(n int) int { return s.n - 1 - s.rng.IntN(n) }
+
+func (s *sized) key(i int) incident.Key {
+	return incident.Key{OrganizationID: "acme", Identifier: int64(i) + 1}
+}
+
+// bySize measures a call on the large store against the same on the small one:
+// on the latest 10,000 incidents, as people work, and on any, where a large store
+// also waits for main memory: once for a call that touches one incident.
+func bySize(b *testing.B, n int, anyBar float64, call func(s *sized, i int)) {
+	all := sizes()
+	measure := func(bar float64, among int) func(*testing.B) {
+		return func(b *testing.B) {
+			on := func(s *sized) func() { return func() { call(s, s.among(min(among, s.n))) } }
+			b.ReportAllocs()
+			for b.Loop() {
+				on(all[large])()
+			}
+			compare(b, "10k", bar, n, on(all[small]), on(all[large]))
+		}
+	}
+	b.Run("latest", measure(1.5, small))
+	b.Run("any", measure(anyBar, large))
+}
+
+func BenchmarkCreate_1M(b *testing.B) {
+	ctx := b.Context()
+	all := sizes()
+	create := func(s *sized) func() {
+		return func() {
+			_, err := s.Create(ctx, incident.NewIncident{
+				OrganizationID: "acme", Title: "Checkout is down", Projects: []incident.ProjectID{"checkout"},
+			})
+			check(b, err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		create(all[large])()
+	}
+	compare(b, "10k", 1.5, 500, create(all[small]), create(all[large]))
+}
+
+func BenchmarkUpdateStatus_1M(b *testing.B) {
+	ctx := b.Context()
+	// Each incident goes from Warning to Critical and back, however often.
+	critical := map[*sized][]bool{}
+	for _, s := range sizes() {
+		critical[s] = make([]bool, s.n)
+	}
+	bySize(b, 2000, 1.5, func(s *sized, i int) {
+		is := &critical[s][i]
+		status := incident.StatusCritical
+		if *is {
+			status = incident.StatusWarning
+		}
+		*is = !*is
+		r, err := s.UpdateStatus(ctx, s.key(i), incident.StatusUpdate{Status: status})
+		check(b, err)
+		if !r.Changed {
+			b.Fatal("not changed")
+		}
+	})
+}
+
+func BenchmarkFire_unchanged1M(b *testing.B) {
+	ctx := b.Context()
+	bySize(b, 5000, 1.5, func(s *sized, i int) {
+		r, err := s.Fire(ctx, s.firing(i, time.Time{}))
+		check(b, err)
+		if r.Changed {
+			b.Fatal("changed")
+		}
+	})
+}
+
+func BenchmarkMarkSeen_1M(b *testing.B) {
+	ctx := b.Context()
+	bySize(b, 5000, 2.5, func(s *sized, i int) {
+		_, err := s.MarkSeen(ctx, s.key(i), "ada")
+		check(b, err)
+	})
+}
+
+// A page deep in a list, beside the first one.
+func BenchmarkList_page30000(b *testing.B) {
+	ctx := b.Context()
+	s := sizes()[large]
+	head := incident.IncidentFilter{OrganizationID: "acme", Statuses: incident.ActiveStatuses()}
+	deep := head
+	pages := 0
+	for ; pages < 30_000; pages++ {
+		page, err := s.List(ctx, deep)
+		check(b, err)
+		deep.Cursor = page.Next
+	}
+	list := func(f incident.IncidentFilter) {
+		page, err := s.List(ctx, f)
+		check(b, err)
+		if len(page.Incidents) != incident.DefaultPageSize {
+			b.Fatalf("a page of %d", len(page.Incidents))
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		list(deep)
+	}
+	compare(b, "page-1", 1.5, 1000, func() { list(head) }, func() { list(deep) })
+}
