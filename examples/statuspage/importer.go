@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// author is the user whose comments the page's updates become.
+const author incident.UserID = "statuspage"
+
+// tally counts what an import found in the file, and what of it was new.
+type tally struct {
+	incidents, newIncidents int
+	updates, newUpdates     int
+	closed, linked          int
+}
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d of %d incidents and %d of %d updates are new; closed %d incidents, linked %d components",
+		t.newIncidents, t.incidents, t.newUpdates, t.updates, t.closed, t.linked)
+}
+
+// importHistory adds to incidents what they lack of the page's past. It is one
+// transaction: a text that the Manager refuses, an interruption or a failing
+// store leaves nothing behind.
+//
+// It only adds. A known incident keeps its title and severity, and once closed
+// it stays closed, for the file may be older than what is stored.
+func importHistory(ctx context.Context, incidents incident.Manager, past *history, progress func(done int)) (tally, error) {
+	var t tally
+	err := incidents.InTx(ctx, func(tx incident.Manager) error {
+		// Asked first, so that a page's id that is refused is told of the page.
+		if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: past.page, Limit: 1}); err != nil {
+			return past.refused(past.pageAt, "", err)
+		}
+		for n, p := range past.incidents {
+			one := incidentImport{tx: tx, past: past, p: p, tally: &t}
+			if err := one.run(ctx); err != nil {
+				return within(p, err)
+			}
+			progress(n + 1)
+		}
+		return nil
+	})
+	if err != nil {
+		return tally{}, err
+	}
+	return t, nil
+}
+
+// incidentImport is the import of one incident.
+type incidentImport struct {
+	tx    incident.Manager
+	past  *history
+	p     pastIncident
+	tally *tally
+
+	incident incident.Incident
+	known    map[uuid.UUID]bool // notifications that the incident has already
+}
+
+func (i *incidentImport) run(ctx context.Context) error {
+	if err := i.create(ctx); err != nil {
+		return err
+	}
+	if err := i.link(ctx); err != nil {
+		return err
+	}
+	// In order of time: a postmortem comes after the end.
+	end := i.p.updatesUntilEnd()
+	if err := i.comment(ctx, i.p.updates[:end]); err != nil {
+		return err
+	}
+	if err := i.close(ctx); err != nil {
+		return err
+	}
+	return i.comment(ctx, i.p.updates[end:])
+}
+
+func (i *incidentImport) create(ctx context.Context) error {
+	created, err := i.tx.Create(ctx, incident.NewIncident{
+		OrganizationID: i.past.page,
+		Title:          i.p.title,
+		Status:         i.p.severity,
+		Projects:       i.p.components,
+		DetectionUUID:  i.uuid("incident"),
+		DateStarted:    i.p.started,
+		UserID:         author,
+	})
+	if err != nil {
+		return i.past.refused(i.p.at, "started_at", err)
+	}
+	i.incident = created.Incident
+	i.tally.incidents++
+	if created.Changed {
+		i.tally.newIncidents++
+		return nil
+	}
+	activities, err := readActivities(ctx, i.tx, created.Key())
+	i.known = make(map[uuid.UUID]bool, len(activities))
+	for _, a := range activities {
+		i.known[a.NotificationUUID] = true
+	}
+	return err
+}
+
+// link adds the components that the page named since the incident was created.
+func (i *incidentImport) link(ctx context.Context) error {
+	for _, c := range i.p.components {
+		if slices.Contains(i.incident.Projects, c) {
+			continue
+		}
+		linked, err := i.tx.LinkProject(ctx, i.incident.Key(), c)
+		if err != nil {
+			return i.past.refused(i.p.at, "started_at", err)
+		}
+		if linked.Changed {
+			i.tally.linked++
+		}
+	}
+	return nil
+}
+
+func (i *incidentImport) comment(ctx context.Context, updates []pastUpdate) error {
+	for _, u := range updates {
+		i.tally.updates++
+		id := i.uuid("update", u.id)
+		if i.known[id] {
+			continue
+		}
+		_, err := i.tx.Comment(ctx, i.incident.Key(), incident.NewComment{
+			UserID:           author,
+			Comment:          u.body,
+			Date:             u.date,
+			NotificationUUID: id,
+		})
+		if err != nil {
+			return within(u, i.past.refused(u.at, "display_at", err))
+		}
+		i.tally.newUpdates++
+	}
+	return nil
+}
+
+func (i *incidentImport) close(ctx context.Context) error {
+	if i.p.resolved == nil {
+		return nil
+	}
+	closed, err := i.tx.UpdateStatus(ctx, i.incident.Key(), incident.StatusUpdate{
+		Status:           incident.StatusClosed,
+		UserID:           author,
+		Date:             *i.p.resolved,
+		NotificationUUID: i.uuid("resolved"),
+	})
+	if err != nil {
+		return i.past.refused(i.p.at, "resolved_at", err)
+	}
+	if closed.Changed {
+		i.tally.closed++
+	}
+	return nil
+}
+
+// uuid returns an idempotency key for what is done to the incident: the same
+// for the same file, and for every file of the page that tells of it.
+func (i *incidentImport) uuid(what ...string) uuid.UUID {
+	// The namespace is of this program alone and must never change.
+	namespace := uuid.MustParse("5d0c1f0e-9a34-4a55-8f0b-6a2f1c3e7d42")
+	// A length before each name tells "a", "bc" from "ab", "c".
+	var name strings.Builder
+	for _, part := range append([]string{string(i.past.page), i.p.id}, what...) {
+		fmt.Fprintf(&name, "%d:%s", len(part), part)
+	}
+	return uuid.NewSHA1(namespace, []byte(name.String()))
+}
+
+// readActivities returns the whole history of an incident, page by page.
+func readActivities(ctx context.Context, incidents incident.Manager, key incident.Key) ([]incident.Activity, error) {
+	var all []incident.Activity
+	f := incident.ActivityFilter{Limit: incident.MaxPageSize}
+	for {
+		page, err := incidents.Activities(ctx, key, f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Activities...)
+		if page.Next == "" {
+			return all, nil
+		}
+		f.Cursor = page.Next
+	}
+}

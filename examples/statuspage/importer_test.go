@@ -1,0 +1,318 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// historyFiles are the files that the import is tested with: the sample, and
+// the real history that STATUSPAGE_HISTORY names.
+func historyFiles() []string {
+	files := []string{"testdata/sample.json"}
+	if name := os.Getenv("STATUSPAGE_HISTORY"); name != "" {
+		files = append(files, name)
+	}
+	return files
+}
+
+// page is the file as encoding/json reads it: the tests' own view of it.
+type page struct {
+	Page      struct{ ID incident.OrganizationID }
+	Incidents []pageIncident
+}
+
+type pageIncident struct {
+	ID, Name   string
+	StartedAt  time.Time  `json:"started_at"`
+	ResolvedAt *time.Time `json:"resolved_at"`
+	Components []struct{ Name incident.ProjectID }
+	Updates    []pageUpdate `json:"incident_updates"`
+}
+
+type pageUpdate struct {
+	Body      string
+	DisplayAt time.Time `json:"display_at"`
+}
+
+// mustReadPage returns the page with its incidents in order of start and their
+// updates in order of time.
+func mustReadPage(t *testing.T, file string) page {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p page
+	if err := json.Unmarshal(data, &p); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(p.Incidents, func(a, b pageIncident) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), strings.Compare(a.ID, b.ID))
+	})
+	for _, inc := range p.Incidents {
+		slices.Reverse(inc.Updates)
+		slices.SortStableFunc(inc.Updates, func(a, b pageUpdate) int { return a.DisplayAt.Compare(b.DisplayAt) })
+	}
+	return p
+}
+
+// What is stored after an import is what the file says.
+func TestImport_IsTheFile(t *testing.T) {
+	for _, file := range historyFiles() {
+		t.Run(file, func(t *testing.T) {
+			want := mustReadPage(t, file)
+			incidents := newManager(t)
+			added := mustImport(t, incidents, mustReadHistory(t, file))
+			got := snapshot(t, incidents, want.Page.ID)
+			if len(got) != len(want.Incidents) {
+				t.Fatalf("%d incidents are stored, want %d", len(got), len(want.Incidents))
+			}
+			var counted tally
+			for n, w := range want.Incidents {
+				counted.incidents++
+				counted.updates += len(w.Updates)
+				if w.ResolvedAt != nil {
+					counted.closed++
+				}
+				checkIncident(t, got[n], w)
+			}
+			counted.newIncidents, counted.newUpdates = counted.incidents, counted.updates
+			if added != counted {
+				t.Errorf("import tells %+v, want %+v", added, counted)
+			}
+		})
+	}
+}
+
+func checkIncident(t *testing.T, got stored, want pageIncident) {
+	t.Helper()
+	if got.Title != want.Name || !got.DateStarted.Equal(want.StartedAt) {
+		t.Errorf("%v is %q of %v, want %q of %v", got.Key(), got.Title, got.DateStarted, want.Name, want.StartedAt)
+	}
+	if !equalTimes(got.DateClosed, want.ResolvedAt) || (want.ResolvedAt == nil) != got.Status.Active() {
+		t.Errorf("%v is %v, closed %v, want %v", got.Key(), got.Status, got.DateClosed, want.ResolvedAt)
+	}
+	if want.ResolvedAt != nil {
+		lasted := want.ResolvedAt.Sub(want.StartedAt)
+		if d := got.Duration(time.Now()); d != lasted {
+			t.Errorf("%v lasted %v, want %v", got.Key(), d, lasted)
+		}
+	}
+	var projects []incident.ProjectID
+	for _, c := range want.Components {
+		projects = append(projects, c.Name)
+	}
+	slices.Sort(projects)
+	if !slices.Equal(got.Projects, projects) {
+		t.Errorf("%v affects %q, want %q", got.Key(), got.Projects, projects)
+	}
+	checkComments(t, got, want.Updates)
+}
+
+// checkComments compares the comments, and the place of the end among them.
+func checkComments(t *testing.T, got stored, want []pageUpdate) {
+	t.Helper()
+	var comments []incident.Activity
+	for _, a := range got.activities {
+		switch a.Type {
+		case incident.ActivityTypeComment:
+			comments = append(comments, a)
+		case incident.ActivityTypeStatusChange:
+			if n := len(comments); n > 0 && comments[n-1].DateAdded.After(a.DateAdded) {
+				t.Errorf("%v was closed at %v after a comment of %v", got.Key(), a.DateAdded, comments[n-1].DateAdded)
+			}
+		}
+	}
+	if len(comments) != len(want) {
+		t.Errorf("%v has %d comments, want %d", got.Key(), len(comments), len(want))
+		return
+	}
+	for n, a := range comments {
+		body := strings.ReplaceAll(want[n].Body, "\r\n", "\n")
+		if a.Comment != body || !a.DateAdded.Equal(want[n].DisplayAt) || a.UserID != author {
+			t.Errorf("%v: comment %d is %q of %v by %s, want %q of %v",
+				got.Key(), n+1, a.Comment, a.DateAdded, a.UserID, body, want[n].DisplayAt)
+		}
+	}
+}
+
+func equalTimes(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// A second import adds nothing and changes no version.
+func TestImport_Again(t *testing.T) {
+	for _, file := range historyFiles() {
+		t.Run(file, func(t *testing.T) {
+			past := mustReadHistory(t, file)
+			incidents := newManager(t)
+			first := mustImport(t, incidents, past)
+			before, report := snapshot(t, incidents, past.page), mustReport(t, incidents, past.page)
+
+			second := mustImport(t, incidents, mustReadHistory(t, file))
+			if want := (tally{incidents: first.incidents, updates: first.updates}); second != want {
+				t.Errorf("second import tells %+v, want %+v", second, want)
+			}
+			if !reflect.DeepEqual(snapshot(t, incidents, past.page), before) {
+				t.Error("the second import changed what is stored")
+			}
+			if got := mustReport(t, incidents, past.page); got != report {
+				t.Errorf("report after the second import is\n%s, want\n%s", got, report)
+			}
+		})
+	}
+}
+
+// older and newer are two files of one page. In newer the incident has ended,
+// has affected another component and has another update, and there is a second
+// incident, which began before. The page has also changed the title, the impact
+// and its own name.
+const (
+	older = `{"page": {"id": "p", "name": "Old"}, "incidents": [
+{"id": "b", "name": "B", "status": "investigating", "impact": "minor", "started_at": "2024-01-02T00:00:00Z",
+ "components": [{"name": "API"}], "incident_updates": [
+  {"id": "b1", "body": "Begun.", "display_at": "2024-01-02T00:00:00Z"}]}]}`
+	newer = `{"page": {"id": "p", "name": "New"}, "incidents": [
+{"id": "b", "name": "B, now better named", "status": "postmortem", "impact": "critical", "started_at": "2024-01-02T00:00:00Z", "resolved_at": "2024-01-02T01:00:00Z",
+ "components": [{"name": "Web"}, {"name": "API"}], "incident_updates": [
+  {"id": "b3", "body": "Why.", "display_at": "2024-01-05T00:00:00Z"},
+  {"id": "b2", "body": "Over.", "display_at": "2024-01-02T01:00:00Z"},
+  {"id": "b1", "body": "Begun.", "display_at": "2024-01-02T00:00:00Z"}]},
+{"id": "a", "name": "A", "status": "resolved", "impact": "none", "started_at": "2024-01-01T00:00:00Z", "resolved_at": "2024-01-01T00:30:00Z"}]}`
+)
+
+func TestImport_NewerFile(t *testing.T) {
+	incidents := newManager(t)
+	steps := []struct {
+		name, data string
+		want       tally
+	}{
+		{"older", older, tally{incidents: 1, newIncidents: 1, updates: 1, newUpdates: 1}},
+		{"newer", newer, tally{incidents: 2, newIncidents: 1, updates: 3, newUpdates: 2, closed: 2, linked: 1}},
+		{"newer again", newer, tally{incidents: 2, updates: 3}},
+		{"older again", older, tally{incidents: 1, updates: 1}},
+	}
+	var before []stored
+	for _, step := range steps {
+		if got := mustImport(t, incidents, mustDecode(t, step.data)); got != step.want {
+			t.Errorf("%s: import tells %+v, want %+v", step.name, got, step.want)
+		}
+		now := snapshot(t, incidents, "p")
+		if strings.HasSuffix(step.name, "again") && !reflect.DeepEqual(now, before) {
+			t.Errorf("%s: the import changed what is stored", step.name)
+		}
+		before = now
+	}
+
+	b, a := before[0], before[1]
+	if b.Title != "B" || b.Status != incident.StatusClosed || b.Duration(time.Now()) != time.Hour ||
+		!slices.Equal(b.Projects, []incident.ProjectID{"API", "Web"}) {
+		t.Errorf("the known incident is %+v", b.Incident)
+	}
+	var history []string
+	for _, entry := range b.activities {
+		history = append(history, entry.Type.String()+" "+entry.Comment)
+	}
+	want := []string{"Detected ", "Created ", "Comment Begun.", "Comment Over.", "StatusChange ", "Comment Why."}
+	if !slices.Equal(history, want) {
+		t.Errorf("its history is %q, want %q", history, want)
+	}
+	if a.Identifier != 2 || a.Title != "A" || a.Status != incident.StatusClosed {
+		t.Errorf("the new incident is %+v", a.Incident)
+	}
+}
+
+// A page's incidents are not mixed up with those of another page that has the
+// same ids.
+func TestImport_TwoPages(t *testing.T) {
+	incidents := newManager(t)
+	mustImport(t, incidents, mustDecode(t, newer))
+	other := mustDecode(t, strings.Replace(newer, `"id": "p"`, `"id": "q"`, 1))
+	if got := mustImport(t, incidents, other); got.newIncidents != 2 || got.newUpdates != 3 {
+		t.Errorf("import of the other page tells %+v", got)
+	}
+	if p, q := mustReport(t, incidents, "p"), mustReport(t, incidents, "q"); strings.ReplaceAll(q, "q#", "p#") != p {
+		t.Errorf("reports of the same incidents differ:\n%s\n%s", p, q)
+	}
+}
+
+// What users did to an imported incident stands.
+func TestImport_KeepsWhatUsersDid(t *testing.T) {
+	ctx, incidents := t.Context(), newManager(t)
+	mustImport(t, incidents, mustDecode(t, older))
+	key := incident.Key{OrganizationID: "p", Identifier: 1}
+	for _, a := range snapshot(t, incidents, "p")[0].activities {
+		if a.Type != incident.ActivityTypeComment {
+			continue
+		}
+		if _, err := incidents.DeleteComment(ctx, key, incident.CommentEdit{Sequence: a.Sequence, UserID: author}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustImport(t, incidents, mustDecode(t, newer))
+	if _, err := incidents.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusWarning, UserID: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, incidents, "p")
+	mustImport(t, incidents, mustDecode(t, newer))
+	if !reflect.DeepEqual(snapshot(t, incidents, "p"), before) {
+		t.Error("the import undid what users did")
+	}
+}
+
+// An import that is interrupted leaves nothing behind.
+func TestImport_Interrupted(t *testing.T) {
+	incidents := newManager(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	_, err := importHistory(ctx, incidents, mustReadHistory(t, "testdata/sample.json"), func(done int) {
+		if done == 3 {
+			interrupt()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("importHistory() = %v, want the context's error", err)
+	}
+	if got := snapshot(t, incidents, "parcelfox"); len(got) != 0 {
+		t.Errorf("%d incidents were imported, want none", len(got))
+	}
+}
+
+func mustReadHistory(t *testing.T, file string) *history {
+	t.Helper()
+	past, err := readHistory(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return past
+}
+
+func mustImport(t *testing.T, incidents incident.Manager, past *history) tally {
+	t.Helper()
+	added, err := importHistory(t.Context(), incidents, past, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added
+}
+
+func mustReport(t *testing.T, incidents incident.Manager, organization incident.OrganizationID) string {
+	t.Helper()
+	r, err := readReport(t.Context(), incidents, organization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.String()
+}

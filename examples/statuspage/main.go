@@ -1,0 +1,140 @@
+// Statuspage imports the incident history of an Atlassian Statuspage and prints
+// a report of it. Any page publishes its history at /api/v2/incidents.json:
+//
+//	go run ./examples/statuspage examples/statuspage/testdata/sample.json
+//	curl -s https://status.example.com/api/v2/incidents.json | go run ./examples/statuspage
+//
+// All writes and all reads go through [incident.Manager]. Every write has an
+// idempotency key made from the page's own ids, so that the same file, or a
+// newer one of the same page, may be imported again and adds only what is new.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+const usage = `Usage: statuspage [-times N] [FILE]
+
+Imports the incidents of a status page and prints a report of them.
+
+FILE is what a page of Atlassian Statuspage serves at /api/v2/incidents.json,
+at most 64 MiB. Without FILE, or with -, it is read from standard input. Of a
+file that has a fault nothing is imported. The fault is named with its place,
+as in FILE:LINE:COLUMN, where columns count bytes.
+
+  -times N  import N times into the same store; all but the first add nothing
+            (default 1)
+`
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
+// a wrong use.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	file, times, err := parseArgs(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "statuspage: %v; -help shows the usage\n", err)
+		return 2
+	}
+	err = importAndReport(ctx, file, times, stdin, stdout, stderr)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("statuspage: interrupted")
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func parseArgs(args []string) (file string, times int, err error) {
+	flags := flag.NewFlagSet("statuspage", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run prints the error, or the usage
+	flags.IntVar(&times, "times", 1, "")
+	if err := flags.Parse(args); err != nil {
+		return "", 0, err
+	}
+	if flags.NArg() > 1 {
+		return "", 0, fmt.Errorf("one file at most, not %d", flags.NArg())
+	}
+	if times < 1 {
+		return "", 0, errors.New("-times must be at least 1")
+	}
+	return cmp.Or(flags.Arg(0), "-"), times, nil
+}
+
+func importAndReport(ctx context.Context, file string, times int, stdin io.Reader, stdout, stderr io.Writer) error {
+	past, err := readHistory(file, stdin)
+	if err != nil {
+		return err
+	}
+
+	// Only from here on: until the file is read, Ctrl-C has nothing to undo, and
+	// a read of standard input would not notice that the context has ended.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	incidents, err := incident.New(store, nil)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(stderr, len(past.incidents))
+	for n := range times {
+		added, err := importHistory(ctx, incidents, past, progress.show)
+		progress.clear()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "Import %d: %v\n", n+1, added)
+	}
+	r, err := readReport(ctx, incidents, past.page)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "\n%v", r)
+	return err
+}
+
+// openStore is the one place that knows where incidents are kept.
+func openStore() (incident.Store, error) {
+	return memory.New(), nil
+}
+
+// readHistory reads a file, or standard input for "-".
+func readHistory(file string, stdin io.Reader) (*history, error) {
+	name, input := "stdin", stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		name, input = file, f
+	}
+	data, err := io.ReadAll(io.LimitReader(input, maxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	return decode(name, data)
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRun(t *testing.T) {
+	sample, err := os.ReadFile("testdata/sample.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		first  = "Import 1: 6 of 6 incidents and 17 of 17 updates are new; closed 5 incidents, linked 0 components\n"
+		second = "Import 2: 0 of 6 incidents and 0 of 17 updates are new; closed 0 incidents, linked 0 components\n"
+	)
+	tests := []struct {
+		name, args     string
+		status         int
+		stdout, stderr string
+	}{
+		{"a file", "testdata/sample.json", 0, first + "\n" + sampleReport, ""},
+		{"standard input", "", 0, first + "\n" + sampleReport, ""},
+		{"standard input by name", "-", 0, first + "\n" + sampleReport, ""},
+		{"twice", "-times 2 testdata/sample.json", 0, first + second + "\n" + sampleReport, ""},
+		{"help", "-help", 0, usage, ""},
+		{"no such file", "testdata/none.json", 1, "", "open testdata/none.json: no such file or directory\n"},
+		{"a directory", "testdata", 1, "", "read testdata: is a directory\n"},
+		{"two files", "a b", 2, "", "statuspage: one file at most, not 2; -help shows the usage\n"},
+		{"no times", "-times 0", 2, "", "statuspage: -times must be at least 1; -help shows the usage\n"},
+		{"unknown flag", "-dry", 2, "", "statuspage: flag provided but not defined: -dry; -help shows the usage\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			status := run(t.Context(), strings.Fields(test.args), bytes.NewReader(sample), &stdout, &stderr)
+			if status != test.status || stdout.String() != test.stdout || stderr.String() != test.stderr {
+				t.Errorf("run() = %d with output\n%s\nand errors\n%s, want %d,\n%s\nand\n%s",
+					status, &stdout, &stderr, test.status, test.stdout, test.stderr)
+			}
+		})
+	}
+}
+
+func TestRun_Interrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{"testdata/sample.json"}, nil, &stdout, &stderr)
+	if status != 1 || stdout.Len() > 0 || stderr.String() != "statuspage: interrupted\n" {
+		t.Errorf("run() = %d with output %q and errors %q", status, &stdout, &stderr)
+	}
+}
+
+// A report that cannot be written is a failure.
+func TestRun_FullDisk(t *testing.T) {
+	var stderr bytes.Buffer
+	status := run(t.Context(), []string{"testdata/sample.json"}, nil, fullDisk{}, &stderr)
+	if status != 1 || stderr.String() != "no space\n" {
+		t.Errorf("run() = %d with errors %q", status, &stderr)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+// The line is rewritten at a bounded rate and taken away at the end.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var terminal bytes.Buffer
+		p := newProgress(io.Discard, 100)
+		p.terminal = &terminal
+		for n := range 100 {
+			p.show(n + 1)
+			time.Sleep(progressInterval / 40)
+		}
+		p.clear()
+		p.clear()
+		const want = "\r\x1b[K41 of 100 incidents\r\x1b[K81 of 100 incidents\r\x1b[K"
+		if terminal.String() != want {
+			t.Errorf("terminal got %q, want %q", &terminal, want)
+		}
+	})
+}
+
+// A file or a pipe gets no progress.
+func TestProgress_NoTerminal(t *testing.T) {
+	file, err := os.Create(t.TempDir() + "/stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, w := range []io.Writer{file, new(bytes.Buffer)} {
+		if p := newProgress(w, 1); p.terminal != nil {
+			t.Errorf("progress is shown on a %T", w)
+		}
+	}
+	p := newProgress(file, 1)
+	p.changed = time.Time{}
+	p.show(1)
+	p.clear()
+	if text, err := os.ReadFile(file.Name()); err != nil || len(text) > 0 {
+		t.Errorf("a file got %q, %v", text, err)
+	}
+}
