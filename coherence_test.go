@@ -129,8 +129,9 @@ func TestCached_readsCostNoLoad(t *testing.T) {
 	m, p := probed(t, nil)
 	p.loads.Store(0)
 	mustGet(t, m)
-	if _, err := m.Triggers(t.Context(), key); err != nil {
-		t.Fatal(err)
+	triggers, err := m.Triggers(t.Context(), key)
+	if err != nil || len(triggers) != 1 || triggers[0].Incident != key {
+		t.Fatalf("Triggers = %+v, %v", triggers, err)
 	}
 	if !mustActive(t, m) {
 		t.Error("not active")
@@ -209,6 +210,7 @@ func TestCached_canceledLoadIsNotShared(t *testing.T) {
 				t.Errorf("the impatient reader got %v", err)
 			}
 		})
+		synctest.Wait() // the load is the impatient one's
 		readers.Go(func() { mustGet(t, m) })
 		readers.Wait()
 		p.before = func(string) error { return errors.New("not from the cache") }
@@ -285,6 +287,62 @@ func TestCached_overtakenLoadIsNotStored(t *testing.T) {
 			t.Errorf("the cache went back to %s", got.Status)
 		}
 	})
+}
+
+// A read that begins after a write must not be given what a load before the
+// write has found.
+func TestCached_overtakenLoadIsNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := probed(t, &incident.Options{Cache: forgetfulCache{}})
+		var slow atomic.Bool
+		slow.Store(true)
+		p.after = func(method string) error {
+			if method == "Load" && slow.Swap(false) {
+				time.Sleep(time.Second) // has read the old version
+			}
+			return nil
+		}
+		var reader sync.WaitGroup
+		reader.Go(func() { mustGet(t, m) })
+		synctest.Wait()
+		mustClose(t, m)
+		if got := mustGet(t, m); got.Status != incident.StatusClosed {
+			t.Errorf("after closing, Get says %s", got.Status)
+		}
+		reader.Wait()
+	})
+}
+
+// forgetfulCache drops every entry at once, as any cache may.
+type forgetfulCache struct{}
+
+func (forgetfulCache) Get(context.Context, string) (e incident.CacheEntry, ok bool)    { return e, false }
+func (forgetfulCache) Put(context.Context, string, incident.CacheEntry, time.Duration) {}
+
+// hookedCache runs a hook after it was asked.
+type hookedCache struct {
+	incident.Cache
+	hook func()
+}
+
+func (c *hookedCache) Get(ctx context.Context, key string) (incident.CacheEntry, bool) {
+	e, ok := c.Cache.Get(ctx, key)
+	if hook := c.hook; hook != nil {
+		c.hook = nil
+		hook()
+	}
+	return e, ok
+}
+
+// An incident that is closed between the two reads that Active makes is not
+// returned as active.
+func TestCached_activeIsClosedMeanwhile(t *testing.T) {
+	c := &hookedCache{Cache: incident.NewCache(10)}
+	m, _ := probed(t, &incident.Options{Cache: c})
+	c.hook = func() { mustClose(t, m) }
+	if inc, ok, err := m.Active(t.Context(), slot); ok || err != nil {
+		t.Errorf("Active = %+v, %t, %v", inc, ok, err)
+	}
 }
 
 // While a write is on its way, a reader who saw it in the store must not be

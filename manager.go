@@ -95,9 +95,8 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 // New returns a Manager of what store holds. It starts no goroutine and needs no
-// closing. Several Managers of one store in one process do not see each other's
-// writes in time, unless they share nothing but the store and have [NoCache];
-// make one, and share it.
+// closing. Make one for a store and share it: the cache of another one would not
+// follow its writes.
 func New(store Store, opts *Options) (Manager, error) {
 	if store == nil {
 		return nil, wrap(invalid("store", "is required"), "new")

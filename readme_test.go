@@ -1,0 +1,29 @@
+package incident_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// The program in the README compiles, and prints what the README says.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```\n\n```\n(.*?)```").FindSubmatch(readme)
+	if blocks == nil {
+		t.Fatal("the README has no program with its output")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, blocks[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := exec.CommandContext(t.Context(), "go", "run", file).CombinedOutput()
+	if err != nil || string(got) != string(blocks[2]) {
+		t.Errorf("it prints %q, %v; want %q", got, err, blocks[2])
+	}
+}
