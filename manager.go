@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -27,8 +28,9 @@ type Manager interface {
 
 	// InTx makes several calls one: what fn writes through tx is committed when
 	// fn returns nil, and undone when fn returns an error, which InTx returns as
-	// it is, or panics. When a write through tx failed, all is undone, and InTx
-	// returns that failure even if fn returned nil; so do not go on after one.
+	// it is, or panics. When a write through tx failed in the store, all is undone:
+	// every further call of tx returns that failure, and so does InTx even if fn
+	// returned nil.
 	//
 	// Reads of tx see its own writes and do not come from the cache. tx is for
 	// one goroutine and ends with fn. fn must not call the Manager that InTx was
@@ -144,6 +146,9 @@ func (m *manager) usable(ctx context.Context) error {
 	}
 	if m.tx != nil && m.tx.ended.Load() {
 		return invalid("tx", "has ended; it must not be used after the function it was passed to")
+	}
+	if m.tx != nil && m.tx.failure != nil {
+		return fmt.Errorf("the transaction has failed and will be undone: %w", m.tx.failure)
 	}
 	return nil
 }

@@ -22,9 +22,8 @@ type Subscription struct {
 type Authorizer interface {
 	// Authorized returns those of users who may see, follow and be notified of
 	// an incident of the projects: members of the organization and, where the
-	// incident has projects, of at least one of them. It is called outside
-	// locks and, in [Manager.InTx], within the transaction: it must not call
-	// the Manager.
+	// incident has projects, of at least one of them. It must not call the
+	// Manager, which may be in the middle of a write.
 	Authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error)
 }
 

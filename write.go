@@ -57,37 +57,39 @@ func (m *manager) write(ctx context.Context, w writing) (Result, error) {
 	t := turn{queues: &m.queues}
 	defer t.leave()
 	var names notifications
-	conflicts := 0
-	state, fresh, err := w.load(ctx, false)
-	for err == nil {
+	conflicts, anew := 0, false
+	for {
+		state, fresh, err := w.load(ctx, anew)
+		if err != nil {
+			return Result{}, err
+		}
 		d, refusal := w.decide(state)
 		c, after := changeOf(d)
 		if refusal != nil || c.empty() {
 			if fresh {
 				return Result{Incident: state.Incident.clone()}, refusal
 			}
-			state, fresh, err = w.load(ctx, true)
+			anew = true
 			continue
 		}
-		var waited bool
-		if waited, err = m.queue(ctx, &t, w.queue, c.Key); err != nil || waited {
-			state, fresh, err = w.reload(ctx, err)
+		waited, err := m.queue(ctx, &t, w.queue, c.Key)
+		if err != nil {
+			return Result{}, err
+		}
+		if waited {
+			anew = false // who was at work has published
 			continue
 		}
 		if c.Subscriptions, err = m.admitted(ctx, after.Incident, c.Subscriptions); err != nil {
 			return Result{}, err
 		}
 		names.name(c.Activities)
-		var r Result
-		if r, err = m.commit(ctx, c, after); err == nil || !m.again(err, w.rejoins) {
+		r, err := m.commit(ctx, c, after)
+		if conflicts++; err == nil || conflicts == maxConflicts || !m.again(err, w.rejoins) {
 			return r, err
 		}
-		if conflicts++; conflicts == maxConflicts {
-			return r, err
-		}
-		state, fresh, err = w.load(ctx, true)
+		anew = true
 	}
-	return Result{}, err
 }
 
 // queue waits for the turn at the incident or, for a new one, where all do who
@@ -101,13 +103,6 @@ func (m *manager) queue(ctx context.Context, t *turn, whereNew string, key Key) 
 		return t.take(ctx, whereNew)
 	}
 	return t.take(ctx, key.cacheKey())
-}
-
-func (w *writing) reload(ctx context.Context, err error) (State, bool, error) {
-	if err != nil {
-		return State{}, false, err
-	}
-	return w.load(ctx, false)
 }
 
 // again reports whether err means that another writer was faster.
