@@ -30,7 +30,9 @@ const (
 //     after somebody saw the new one.
 //   - A write publishes after its commit and before it is acknowledged.
 //   - A load fills the cache only if no write of its key was published since it
-//     began, even if the cache has dropped the newer version by then.
+//     began, and a write publishes its own version only if none was since it
+//     began. Otherwise an older version could follow a newer one that the cache
+//     has dropped by then.
 type coherence struct {
 	cache  Cache
 	logger *slog.Logger
@@ -38,9 +40,10 @@ type coherence struct {
 	// off means that no entry is served or stored.
 	off atomic.Bool
 
-	flight  singleflight.Group
-	seed    maphash.Seed
-	stripes [1024]stripe
+	flight    singleflight.Group
+	published atomic.Uint64 // numbers the publications
+	seed      maphash.Seed
+	stripes   [1024]stripe
 }
 
 // stripe stands for the keys of one hash. Keys that share one cost each other a
@@ -49,7 +52,7 @@ type stripe struct {
 	writing atomic.Int32 // writes that are marked and not yet published
 
 	mu    sync.Mutex // makes comparing the epoch and filling one step
-	epoch uint64     // counts published writes; guarded by mu
+	epoch uint64     // the highest number of a publication; guarded by mu
 }
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
@@ -79,16 +82,20 @@ func get[T any](ctx context.Context, c *coherence, key string) (T, bool) {
 
 // load reads through: it fetches from the store, once for all who miss the key
 // at the same time, and fills the cache with what entry makes of it. The result
-// is shared.
+// is shared. It is own if the fetch began within this call; otherwise it is
+// right as of this call about key alone, and not about what else it contains.
 func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duration,
 	fetch func(context.Context) (T, error), entry func(T) CacheEntry,
-) (T, error) {
+) (v T, own bool, err error) {
 	// A load that began before a write may not be joined after it. While a write
 	// is on its way nobody knows which it is.
 	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
-		return fetch(ctx)
+		v, err = fetch(ctx)
+		return v, true, err
 	}
+	mine := false // set by the goroutine that fetches, and read after its answer
 	ch := c.flight.DoChan(key, func() (_ any, err error) {
+		mine = true
 		// A panic here would end the process: nobody could recover it.
 		defer func() {
 			if p := recover(); p != nil {
@@ -106,11 +113,10 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	})
 	select {
 	case r := <-ch:
-		v, _ := r.Val.(T)
-		return v, r.Err
+		v, _ = r.Val.(T)
+		return v, mine, r.Err
 	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
+		return v, false, ctx.Err()
 	}
 }
 
@@ -157,6 +163,7 @@ func (c *coherence) store(ctx context.Context, key string, e CacheEntry, ttl tim
 // what it puts into the cache after its commit. It is for one goroutine.
 type publication struct {
 	c       *coherence
+	began   uint64 // the number of the last publication before
 	marked  []string
 	entries []publishedEntry
 
@@ -169,6 +176,11 @@ type publishedEntry struct {
 	key   string
 	entry CacheEntry
 	ttl   time.Duration
+}
+
+// begin starts a publication, before its write is applied.
+func (c *coherence) begin() publication {
+	return publication{c: c, began: c.published.Load(), doubtful: true}
 }
 
 // mark takes a key out of service until the end of the publication.
@@ -206,13 +218,19 @@ func (p *publication) add(key string, e CacheEntry, ttl time.Duration) {
 // it publishes is written.
 func (p *publication) end(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
+	number := p.c.published.Add(1)
 	if p.doubtful {
 		for _, key := range p.marked {
-			p.replace(key, func() { p.c.keepOut(ctx, key) })
+			p.replace(key, number, func(bool) { p.c.keepOut(ctx, key) })
 		}
 	} else {
 		for _, e := range p.entries {
-			p.replace(e.key, func() { p.c.store(ctx, e.key, e.entry, e.ttl) })
+			p.replace(e.key, number, func(overtaken bool) {
+				if overtaken {
+					e.entry.value = nil // which still keeps older versions out
+				}
+				p.c.store(ctx, e.key, e.entry, e.ttl)
+			})
 		}
 	}
 	for _, key := range p.marked {
@@ -221,13 +239,15 @@ func (p *publication) end(ctx context.Context) {
 	p.marked, p.entries = nil, nil
 }
 
-// replace runs put such that no load which began before can undo it.
-func (p *publication) replace(key string, put func()) {
+// replace runs put such that no load which began before can undo it, and says
+// whether another write of the key may have been published since p began.
+func (p *publication) replace(key string, number uint64, put func(overtaken bool)) {
 	s := p.c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.epoch++
-	put()
+	overtaken := s.epoch > p.began && s.epoch != number
+	s.epoch = max(s.epoch, number) // numbers are taken in the order of commits, and may get here in another
+	put(overtaken)
 	p.c.flight.Forget(key)
 }
 

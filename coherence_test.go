@@ -26,6 +26,7 @@ type probe struct {
 	loads  atomic.Int64
 	before func(method string) error // runs before the call; an error is its answer
 	after  func(method string) error // runs after it; an error replaces its answer
+	ended  func()                    // runs after a transaction
 	shared bool
 }
 
@@ -33,6 +34,11 @@ func (p *probe) Shared() bool { return p.shared }
 
 // InTx passes the faults on to the transaction.
 func (p *probe) InTx(ctx context.Context, fn func(incident.Store) error) error {
+	defer func() {
+		if p.ended != nil {
+			p.ended()
+		}
+	}()
 	return p.Store.InTx(ctx, func(tx incident.Store) error {
 		return fn(&probe{Store: tx, before: func(method string) error {
 			if p.before == nil {
@@ -286,6 +292,58 @@ func TestCached_overtakenLoadIsNotStored(t *testing.T) {
 		if got := mustGet(t, m); got.Status != incident.StatusClosed {
 			t.Errorf("the cache went back to %s", got.Status)
 		}
+	})
+}
+
+// A write whose publication another one overtook must not bring its own version
+// back into a cache that has dropped the newer one by then.
+func TestCached_overtakenPublicationIsNotStored(t *testing.T) {
+	m, p := probed(t, &incident.Options{Cache: incident.NewCache(1)})
+	other, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "drops acme#1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ended = func() { // the transaction is committed, and not yet published
+		mustClose(t, m)
+		if _, err := m.UpdateStatus(t.Context(), other.Key(), incident.StatusUpdate{Status: incident.StatusClosed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.InTx(t.Context(), func(tx incident.Manager) error {
+		mustFire(t, tx, "20%", incident.StatusCritical)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustGet(t, m); got.Status != incident.StatusClosed {
+		t.Errorf("the cache went back to %s", got.Status)
+	}
+}
+
+// A load of a slot that began before a change of its incident must not be what
+// a later Active returns.
+func TestCached_activeDoesNotJoinAnOldState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := probed(t, &incident.Options{Cache: forgetfulCache{}})
+		var slow atomic.Bool
+		slow.Store(true)
+		p.after = func(method string) error {
+			if method == "LoadSlot" && slow.Swap(false) {
+				time.Sleep(time.Second) // has read the old version
+			}
+			return nil
+		}
+		var reader sync.WaitGroup
+		reader.Go(func() { mustActive(t, m) })
+		synctest.Wait()
+		if _, err := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusCritical}); err != nil {
+			t.Fatal(err)
+		}
+		inc, ok, err := m.Active(t.Context(), slot)
+		if err != nil || !ok || inc.Status != incident.StatusCritical {
+			t.Errorf("after raising it, Active says %s, %t, %v", inc.Status, ok, err)
+		}
+		reader.Wait()
 	})
 }
 

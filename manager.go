@@ -174,7 +174,7 @@ func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
 		m.tx.failure = cmp.Or(m.tx.failure, err)
 		return err
 	}
-	tx := &transaction{publication: publication{c: m.coherence, doubtful: true}}
+	tx := &transaction{publication: m.coherence.begin()}
 	p := &tx.publication
 	defer p.end(ctx)
 	var fnErr error
@@ -202,8 +202,8 @@ func (m *manager) publication(ctx context.Context) (p *publication, done func())
 	if m.tx != nil {
 		return &m.tx.publication, func() {}
 	}
-	p = &publication{c: m.coherence, doubtful: true}
-	return p, func() { p.end(ctx) }
+	own := m.coherence.begin()
+	return &own, func() { own.end(ctx) }
 }
 
 // state reads an incident's state through the cache. It is shared: callers copy
@@ -229,9 +229,10 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if m.tx != nil {
 		return fetch(ctx)
 	}
-	return load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
+	s, _, err := load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
 		return CacheEntry{Version: s.Incident.Version, value: s}
 	})
+	return s, err
 }
 
 // loadIncident is how a write of one incident loads its state.

@@ -60,41 +60,56 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 	cacheKey := slot.cacheKey()
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
-		if inc, ok, err := m.knownActive(ctx, slot, cacheKey); ok || err != nil {
-			return inc, inc.Identifier != 0, err
+		if holder, ok := get[*slotHolder](ctx, m.coherence, cacheKey); ok {
+			return m.activeOf(ctx, slot, holder.Identifier)
 		}
 	}
 	if err := checkSlot(slot); err != nil {
 		return Incident{}, false, err
 	}
-	held, err := m.loadSlot(ctx, slot, cacheKey)
-	if err != nil || held.State == nil {
+	held, own, err := m.loadSlot(ctx, slot, cacheKey)
+	if err != nil {
 		return Incident{}, false, err
 	}
-	return held.State.Incident.clone(), true, nil
+	if held.State != nil && !own {
+		return m.activeOf(ctx, slot, held.State.Incident.Identifier)
+	}
+	inc, ok := held.active()
+	return inc, ok, nil
 }
 
-// knownActive answers from the cached holder of the slot, whose incident it
-// reads through the cache.
-func (m *manager) knownActive(ctx context.Context, slot Slot, cacheKey string) (inc Incident, ok bool, err error) {
-	holder, ok := get[*slotHolder](ctx, m.coherence, cacheKey)
-	if !ok || holder.Identifier == 0 {
-		return inc, ok, nil
+// activeOf answers for a slot whose holder is known, 0 for nobody. The incident
+// is read through the cache.
+func (m *manager) activeOf(ctx context.Context, slot Slot, holder int64) (Incident, bool, error) {
+	if holder == 0 {
+		return Incident{}, false, nil
 	}
-	s, err := m.state(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier})
-	// The incident may have left the slot since the slot was read.
-	if err != nil || !slices.Contains(slotsOf(s.Incident), slot) {
-		return inc, false, err
+	s, err := m.state(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: holder})
+	if err != nil {
+		return Incident{}, false, err
 	}
-	return s.Incident.clone(), true, nil
+	if slices.Contains(slotsOf(s.Incident), slot) {
+		return s.Incident.clone(), true, nil
+	}
+	// It has left the slot since the slot was read.
+	held, err := m.store.LoadSlot(ctx, slot)
+	inc, ok := held.active()
+	return inc, ok, err
 }
 
-// loadSlot reads the store and remembers who holds the slot. The result is
-// shared.
-func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (SlotState, error) {
+func (s SlotState) active() (Incident, bool) {
+	if s.State == nil {
+		return Incident{}, false
+	}
+	return s.State.Incident.clone(), true
+}
+
+// loadSlot reads the store and remembers who holds the slot.
+func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (held SlotState, own bool, err error) {
 	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
 	if m.tx != nil {
-		return fetch(ctx)
+		held, err = fetch(ctx)
+		return held, true, err
 	}
 	return load(ctx, m.coherence, cacheKey, m.options.ActiveTTL, fetch, func(s SlotState) CacheEntry {
 		holder := &slotHolder{}

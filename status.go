@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -201,7 +202,7 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, writing{
+	r, err := m.write(ctx, writing{
 		load: m.loadIncident(key),
 		decide: func(before State) (decision, error) {
 			if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
@@ -210,6 +211,23 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 			return setStatus(before, u, at, now)
 		},
 	})
+	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
+		return m.repeated(ctx, key, u.NotificationUUID)
+	}
+	return r, err
+}
+
+// repeated answers an update whose expected version is gone, perhaps by the
+// update itself, whose answer was lost: no stored version is the expected one
+// here, so the store can only know the UUID or refuse.
+func (m *manager) repeated(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
+	applied, err := m.apply(ctx, Change{
+		Key:           key,
+		Incident:      &Incident{OrganizationID: key.OrganizationID, Identifier: key.Identifier},
+		ExpectVersion: -1,
+		Activities:    []Activity{{Incident: key, Type: ActivityTypeStatusChange, NotificationUUID: notification}},
+	})
+	return Result{Incident: applied.Incident}, err
 }
 
 // check returns the date of the update.
