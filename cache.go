@@ -21,7 +21,9 @@ type Cache interface {
 	Get(ctx context.Context, key string) (CacheEntry, bool)
 
 	// Put stores e unless the cache holds an entry with a higher version under
-	// key. The cache may drop it at any time, and must after ttl.
+	// key. The cache may drop it at any time, and must after ttl. Once Put has
+	// returned, Get must never return a lower version that was put before: a cache
+	// that cannot store e must drop what it holds under key.
 	Put(ctx context.Context, key string, e CacheEntry, ttl time.Duration)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,8 @@ const (
 	// their contexts ends.
 	loadTimeout = 30 * time.Second
 
-	// doubtTTL is how long an entry of unknown truth keeps older ones out.
-	doubtTTL = time.Minute
+	// doubtTTL is how long a key of unknown truth is not cached.
+	doubtTTL = time.Second
 )
 
 // coherence is the read-through logic: it keeps the cache in step with the
@@ -52,7 +53,7 @@ type stripe struct {
 	writing atomic.Int32 // writes that are marked and not yet published
 
 	mu    sync.Mutex // makes comparing the epoch and filling one step
-	epoch uint64     // the highest number of a publication; guarded by mu
+	epoch uint64     // a number that changes with each publication; guarded by mu
 }
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
@@ -221,7 +222,10 @@ func (p *publication) end(ctx context.Context) {
 	number := p.c.published.Add(1)
 	if p.doubtful {
 		for _, key := range p.marked {
-			p.replace(key, number, func(bool) { p.c.keepOut(ctx, key) })
+			// Which version the cache holds is no matter: there may be a later one.
+			p.replace(key, number, func(bool) {
+				p.c.store(ctx, key, CacheEntry{Version: math.MaxInt64}, doubtTTL)
+			})
 		}
 	} else {
 		for _, e := range p.entries {
@@ -240,21 +244,18 @@ func (p *publication) end(ctx context.Context) {
 }
 
 // replace runs put such that no load which began before can undo it, and says
-// whether another write of the key may have been published since p began.
+// whether another write of the key may have been published since p began. Its
+// number is later than the commits of what was published before.
 func (p *publication) replace(key string, number uint64, put func(overtaken bool)) {
 	s := p.c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	overtaken := s.epoch > p.began && s.epoch != number
-	s.epoch = max(s.epoch, number) // numbers are taken in the order of commits, and may get here in another
+	if overtaken {
+		number = p.c.published.Add(1) // not its own, so that its next entry here is overtaken too
+	}
+	s.epoch = number
 	put(overtaken)
 	p.c.flight.Forget(key)
 }
 
-// keepOut makes a key be read from the store until a version after the cached
-// one is known, or for a while.
-func (c *coherence) keepOut(ctx context.Context, key string) {
-	if e, ok := c.lookup(ctx, key); ok {
-		c.store(ctx, key, CacheEntry{Version: e.Version + 1}, doubtTTL)
-	}
-}

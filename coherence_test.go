@@ -311,6 +311,7 @@ func TestCached_overtakenPublicationIsNotStored(t *testing.T) {
 	}
 	if err := m.InTx(t.Context(), func(tx incident.Manager) error {
 		mustFire(t, tx, "20%", incident.StatusCritical)
+		mustFire(t, tx, "30%", incident.StatusCritical)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -429,46 +430,70 @@ func TestCached_writeOnItsWay(t *testing.T) {
 }
 
 // After a write of unknown outcome the cache serves nothing that it may have
-// changed, whether it was written or not.
+// changed, whether it was written or not, also if the cache could not be asked
+// meanwhile.
 func TestCached_unknownOutcome(t *testing.T) {
 	for name, fault := range map[string]func(p *probe, fail func(string) error){
 		"written":     func(p *probe, fail func(string) error) { p.after = fail },
 		"not written": func(p *probe, fail func(string) error) { p.before = fail },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, p := probed(t, nil)
-			mustGet(t, m)
-			if !mustActive(t, m) {
-				t.Fatal("not active")
-			}
-			fault(p, func(method string) error {
-				if method == "Apply" {
-					return incident.ErrUnknownOutcome
-				}
-				return nil
-			})
-			_, err := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed})
-			if !errors.Is(err, incident.ErrUnknownOutcome) {
-				t.Fatalf("UpdateStatus = %v", err)
-			}
-			p.before, p.after = nil, nil
-			state, err := p.Store.Load(t.Context(), key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := mustGet(t, m); got.Version != state.Incident.Version {
-				t.Errorf("Get has version %d, the store %d", got.Version, state.Incident.Version)
-			}
-			if got, want := mustActive(t, m), state.Incident.Status.Active(); got != want {
-				t.Errorf("Active = %t, the store says %t", got, want)
-			}
-			mustClose(t, m)
-			p.loads.Store(0)
-			if mustGet(t, m).Status != incident.StatusClosed || p.loads.Load() != 0 {
-				t.Error("the next write did not bring the incident back into the cache")
-			}
+			synctest.Test(t, func(t *testing.T) { testUnknownOutcome(t, fault) })
 		})
 	}
+}
+
+func testUnknownOutcome(t *testing.T, fault func(p *probe, fail func(string) error)) {
+	c := &deafCache{Cache: incident.NewCache(10)}
+	m, p := probed(t, &incident.Options{Cache: c})
+	mustGet(t, m)
+	if !mustActive(t, m) {
+		t.Fatal("not active")
+	}
+	fault(p, func(method string) error {
+		if method == "Apply" {
+			c.deaf = true
+			return incident.ErrUnknownOutcome
+		}
+		return nil
+	})
+	_, err := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed})
+	if !errors.Is(err, incident.ErrUnknownOutcome) {
+		t.Fatalf("UpdateStatus = %v", err)
+	}
+	p.before, p.after, c.deaf = nil, nil, false
+	state, err := p.Store.Load(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := mustGet(t, m); got.Version != state.Incident.Version {
+			t.Errorf("Get has version %d, the store %d", got.Version, state.Incident.Version)
+		}
+		if got, want := mustActive(t, m), state.Incident.Status.Active(); got != want {
+			t.Errorf("Active = %t, the store says %t", got, want)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	mustGet(t, m)
+	p.loads.Store(0)
+	mustGet(t, m)
+	if n := p.loads.Load(); n != 0 {
+		t.Errorf("the incident is not cached again: %d loads", n)
+	}
+}
+
+// deafCache answers no Get while it is deaf, as one beyond a broken network.
+type deafCache struct {
+	incident.Cache
+	deaf bool
+}
+
+func (c *deafCache) Get(ctx context.Context, key string) (e incident.CacheEntry, ok bool) {
+	if c.deaf {
+		return e, false
+	}
+	return c.Cache.Get(ctx, key)
 }
 
 func TestCached_rolledBackWriteIsNot(t *testing.T) {

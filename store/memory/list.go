@@ -67,17 +67,17 @@ func (w *walk) run(o *organization) bool {
 	return false
 }
 
-// merge begins at the walk's place, or at the near one of the bounds.
+// merge begins at the walk's place or, if that is farther on, at the near one of
+// the bounds.
 func (w *walk) merge(o *organization, first, last int64) *merge {
-	behind := w.behind
-	switch {
-	case behind != nil:
-	case w.query.Reverse && first > math.MinInt64:
-		behind = &place{started: first}
-	case !w.query.Reverse && last < math.MaxInt64:
-		behind = &place{started: last, identifier: math.MaxInt64}
+	bound := place{started: last, identifier: math.MaxInt64}
+	if w.query.Reverse {
+		bound = place{started: first}
 	}
-	return newMerge(o.shortest(w.query), behind, w.query.Reverse)
+	if w.behind != nil && w.behind.less(bound) != w.query.Reverse {
+		bound = *w.behind
+	}
+	return newMerge(o.shortest(w.query), bound, w.query.Reverse)
 }
 
 // bounds are the first and the last start that a match can have. An incident
@@ -91,7 +91,7 @@ func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 	if q.Start.IsZero() {
 		return first, last
 	}
-	first = q.Start.Add(-o.longest).UnixMicro()
+	first = q.Start.UnixMicro() - o.longest
 	if list := o.lists[listKey{phase: active}]; list != nil {
 		if oldest, ok := list.Min(); ok {
 			first = min(first, oldest.started)

@@ -9,8 +9,8 @@ type merge struct {
 	ascending bool
 }
 
-// newMerge starts behind a place, or at the beginning if that is nil.
-func newMerge(lists []*btree.BTreeG[place], behind *place, ascending bool) *merge {
+// newMerge starts behind a place.
+func newMerge(lists []*btree.BTreeG[place], behind place, ascending bool) *merge {
 	m := &merge{ascending: ascending}
 	for _, list := range lists {
 		it := list.Iter()
@@ -22,15 +22,12 @@ func newMerge(lists []*btree.BTreeG[place], behind *place, ascending bool) *merg
 }
 
 // seek moves to the first place behind the given one.
-func seek(it *btree.IterG[place], behind *place, ascending bool) bool {
+func seek(it *btree.IterG[place], behind place, ascending bool) bool {
+	found := it.Seek(behind) // stands on it, or on the next one after
 	switch {
-	case behind == nil && ascending:
-		return it.First()
-	case behind == nil:
-		return it.Last()
 	case ascending:
-		return it.Seek(*behind) && (it.Item() != *behind || it.Next())
-	case it.Seek(*behind): // at it, or at the next one after
+		return found && (it.Item() != behind || it.Next())
+	case found:
 		return it.Prev()
 	default:
 		return it.Last()

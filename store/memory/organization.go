@@ -29,8 +29,9 @@ type organization struct {
 	lists map[listKey]*btree.BTreeG[place]
 
 	// longest is the longest time between start and end of any incident that was
-	// ever closed: how far a list has to look back past a window's start.
-	longest time.Duration
+	// ever closed: how far a list has to look back past a window's start. It is in
+	// microseconds, since a time.Duration ends after 292 years.
+	longest int64
 }
 
 // record is one incident with everything that hangs on it.
@@ -183,7 +184,7 @@ func (o *organization) relist(before, after incident.Incident) {
 		o.lists[k].Set(placeOf(after.DateStarted, after.Identifier))
 	}
 	if after.DateClosed != nil {
-		o.longest = max(o.longest, after.DateClosed.Sub(after.DateStarted))
+		o.longest = max(o.longest, after.DateClosed.UnixMicro()-after.DateStarted.UnixMicro())
 	}
 }
 

@@ -70,14 +70,15 @@ func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident
 // Activities implements [incident.ActivityStore].
 func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (page []incident.Activity, err error) {
 	err = s.view(ctx, key, reader, func(r *record) {
+		last := int64(len(r.activities))
 		step, next := int64(1), q.After+1
 		if q.Descending {
-			step, next = -1, q.After-1
+			step, next = -1, min(q.After-1, last)
 			if q.After == 0 {
-				next = int64(len(r.activities))
+				next = last
 			}
 		}
-		for ; next >= 1 && next <= int64(len(r.activities)) && len(page) < q.Limit; next += step {
+		for ; next >= 1 && next <= last && len(page) < q.Limit; next += step {
 			page = append(page, copyActivity(r.activities[next-1]))
 		}
 	})
