@@ -258,4 +258,3 @@ func (p *publication) replace(key string, number uint64, put func(overtaken bool
 	put(overtaken)
 	p.c.flight.Forget(key)
 }
-

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/memory"
 )
@@ -20,7 +18,6 @@ var (
 	now    = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 	key    = incident.Key{OrganizationID: "acme", Identifier: 1}
 	slot   = incident.Slot{OrganizationID: "acme", AlertRuleID: "rule", ProjectID: "checkout"}
-	uuid1  = uuid.MustParse("11111111-1111-1111-1111-111111111111")
 	long   = strings.Repeat("x", incident.MaxIDSize+1)
 	badIDs = map[string]string{
 		"empty":         "",
