@@ -1,0 +1,256 @@
+package storetest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// A new incident's identifier is filled in wherever the change has its key.
+func applyFillsInTheIdentifier(t testing.TB, s incident.Store) {
+	mustCreate(t, s, draft(acme))
+	c := creation(ruled(acme, api), firing(critical))
+	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: ada, DateAdded: t0}}
+	applied := mustApply(t, s, c)
+
+	key := incident.Key{OrganizationID: acme, Identifier: 2}
+	if got := applied.Incident.Key(); got != key {
+		t.Fatalf("Apply() made %s, want %s", got, key)
+	}
+	for i, a := range applied.Activities {
+		if a.Incident != key {
+			t.Errorf("Applied.Activities[%d].Incident = %s, want %s", i, a.Incident, key)
+		}
+	}
+	wantEqual(t, "the stored activities", mustActivities(t, s, key, incident.ActivityQuery{Limit: everything}), applied.Activities)
+	if got := mustLoad(t, s, key).Triggers; len(got) != 1 || got[0].Incident != key {
+		t.Errorf("Load() has triggers %s, want one of %s", show(got), key)
+	}
+	if got := mustSubscribers(t, s, key); len(got) != 1 || got[0].Incident != key {
+		t.Errorf("Subscribers() = %s, want one of %s", show(got), key)
+	}
+}
+
+// Applied is what reads return afterwards. It has no incident where the change
+// has none, and the slots only that the change claimed or released.
+func applyReturnsWhatIsStored(t testing.TB, s incident.Store) {
+	applied := mustApply(t, s, creation(ruled(acme, api, db)))
+	st := mustLoad(t, s, applied.Incident.Key())
+	wantEqual(t, "a new incident's Applied.Incident", applied.Incident, st.Incident)
+	wantSlots(t, applied, incident.SlotVersion{Slot: slotOf(acme, api), Version: 1},
+		incident.SlotVersion{Slot: slotOf(acme, db), Version: 1})
+
+	applied = mustApply(t, s, reprojecting(st, api, web))
+	st = mustLoad(t, s, st.Incident.Key())
+	wantEqual(t, "a change's Applied.Incident", applied.Incident, st.Incident)
+	wantSlots(t, applied, incident.SlotVersion{Slot: slotOf(acme, db), Version: 2},
+		incident.SlotVersion{Slot: slotOf(acme, web), Version: 1})
+
+	c := comment(st.Incident.Key(), "text")
+	applied = mustApply(t, s, c)
+	want := c.Activities[0]
+	want.Sequence = 3
+	wantEqual(t, "a comment's Applied", applied, incident.Applied{Activities: []incident.Activity{want}})
+}
+
+// wantSlots compares Applied.Slots, whose order is free.
+func wantSlots(t testing.TB, applied incident.Applied, want ...incident.SlotVersion) {
+	t.Helper()
+	if len(applied.Slots) != len(want) || len(without(want, applied.Slots)) > 0 {
+		t.Errorf("Applied.Slots = %v, want %v in any order", applied.Slots, want)
+	}
+}
+
+// The store must not write in the caller's change: a call whose outcome is
+// unknown is repeated with the very same one.
+func applyLeavesTheChangeAlone(t testing.TB, s incident.Store) {
+	c := creation(ruled(acme, api, db), firing(warning), firing(critical))
+	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: ada, DateAdded: t0}}
+	want := cloneChange(c)
+	mustApply(t, s, c)
+	wantEqual(t, "the caller's change", c, want)
+}
+
+// A change decided on any version but the stored one writes no part of it.
+func applyChecksTheVersion(t testing.TB, s incident.Store) {
+	first := mustCreate(t, s, ruled(acme, api), firing(critical))
+	second := mustChange(t, s, retitling(first, "Newer"))
+	future := second
+	future.Incident.Version = 7
+	wantUnchanged(t, s, acme, func() {
+		for _, stale := range []incident.State{first, future} {
+			_, err := s.Apply(t.Context(), everythingOf(stale))
+			wantError(t, fmt.Sprintf("Apply() on version %d", stale.Incident.Version), err, incident.ErrVersionConflict)
+		}
+	})
+	mustApply(t, s, everythingOf(second))
+}
+
+// everythingOf is a change of the row, projects, slots, triggers, activities
+// and subscriptions at once.
+func everythingOf(before incident.State) incident.Change {
+	after := before
+	after.Incident.Title = "Changed"
+	after.Incident.Projects = []incident.ProjectID{db}
+	after.Triggers = []incident.Trigger{firing(warning)}
+	c := update(before, after)
+	c.Activities = comment(c.Key, "This must not be written").Activities
+	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: eve, DateAdded: t0}}
+	return c
+}
+
+// What leaves the row alone needs no version, and raises none.
+func applyOfACommentNeedsNoVersion(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, ruled(acme, api), firing(critical))
+	c := comment(st.Incident.Key(), "text")
+	c.ExpectVersion = 99
+	mustApply(t, s, c)
+	wantEqual(t, "after a comment, the state", mustLoad(t, s, st.Incident.Key()), st)
+}
+
+// Of several changes that were decided on the same version, one is applied.
+func applyLetsOneOfAVersionWin(t testing.TB, s incident.Store) {
+	const writers, rounds = 8, 4
+	st := mustCreate(t, s, draft(acme))
+	for range rounds {
+		var won atomic.Int32
+		together(writers, func(i int) {
+			c := retitling(st, fmt.Sprint("writer ", i))
+			c.Activities = comment(c.Key, c.Incident.Title).Activities
+			if _, err := s.Apply(t.Context(), c); err == nil {
+				won.Add(1)
+			} else {
+				wantError(t, "Apply() of a loser", err, incident.ErrVersionConflict)
+			}
+		})
+		before := st.Incident.Version
+		st = mustLoad(t, s, st.Incident.Key())
+		if won.Load() != 1 || st.Incident.Version != before+1 {
+			t.Fatalf("%d of %d changes of version %d were applied and made it version %d, want 1 and %d",
+				won.Load(), writers, before, st.Incident.Version, before+1)
+		}
+	}
+	all := mustActivities(t, s, st.Incident.Key(), incident.ActivityQuery{Limit: everything})
+	if want := 2 + rounds; len(all) != want {
+		t.Errorf("there are %d activities, want %d: losers must write none", len(all), want)
+	}
+}
+
+// Status changes by many writers, each of which loads and decides again when it
+// was too late, make a chain: none is lost.
+func applyLosesNoUpdate(t testing.TB, s incident.Store) {
+	const writers, each = 6, 5
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	together(writers, func(int) {
+		for range each {
+			if err := keepTrying(t, s, key); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	st := mustLoad(t, s, key)
+	if want := int64(1 + writers*each); st.Incident.Version != want {
+		t.Errorf("after %d changes the version is %d, want %d", writers*each, st.Incident.Version, want)
+	}
+	status := incident.StatusOpen
+	for _, a := range mustActivities(t, s, key, incident.ActivityQuery{After: 2, Limit: everything}) {
+		if a.PreviousValue != status {
+			t.Errorf("activity %d leads from %v, but the one before led to %v", a.Sequence, a.PreviousValue, status)
+		}
+		status = a.Value
+	}
+	if status != st.Incident.Status {
+		t.Errorf("the activities lead to %v, but the incident is %v", status, st.Incident.Status)
+	}
+}
+
+// keepTrying changes the status once.
+func keepTrying(t testing.TB, s incident.Store, key incident.Key) error {
+	cycle := map[incident.Status]incident.Status{
+		incident.StatusOpen:    incident.StatusWarning,
+		incident.StatusWarning: incident.StatusClosed,
+		incident.StatusClosed:  incident.StatusOpen,
+	}
+	const attempts = 1000
+	for range attempts {
+		st, err := s.Load(t.Context(), key)
+		if err != nil {
+			return err
+		}
+		runtime.Gosched() // for others to get in between
+		_, err = s.Apply(t.Context(), transition(st, cycle[st.Incident.Status]))
+		if !errors.Is(err, incident.ErrVersionConflict) {
+			return err
+		}
+	}
+	return errors.New("every change was refused as decided on an old version")
+}
+
+// The date of closing goes when the row says so.
+func applyClearsDateClosed(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, draft(acme))
+	st = mustChange(t, s, transition(st, incident.StatusClosed))
+	wantEqual(t, "DateClosed", st.Incident.DateClosed, new(at(time.Hour)))
+	st = mustChange(t, s, transition(st, incident.StatusWarning))
+	if st.Incident.DateClosed != nil {
+		t.Errorf("DateClosed of a reopened incident = %v, want none", st.Incident.DateClosed)
+	}
+}
+
+// Projects are kept in ascending order, whatever is linked and unlinked.
+func applyLinksAndUnlinks(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, draft(acme))
+	for _, want := range [][]incident.ProjectID{{web}, {api, web}, {api, db, web}, {db}, nil, {api, db}} {
+		st = mustChange(t, s, reprojecting(st, want...))
+		wantEqual(t, "the projects of the state", st.Incident.Projects, want)
+		d := mustLoadDetails(t, s, st.Incident.Key(), "")
+		wantEqual(t, "the projects of the details", d.Projects, want)
+		list := mustIncidents(t, s, incident.IncidentQuery{OrganizationID: acme, Limit: 1})
+		wantEqual(t, "the incidents of the list", list, []incident.Incident{st.Incident})
+	}
+}
+
+// A trigger is inserted, or replaces the one of its name whole. The others
+// stay, and all are in order.
+func applyReplacesTriggersByName(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, draft(acme), firing("m"))
+	put := func(ids ...incident.TriggerID) {
+		c := retitling(st, fmt.Sprint("with ", ids))
+		for i, id := range ids {
+			c.Triggers = append(c.Triggers, incident.Trigger{
+				Incident:     c.Key,
+				TriggerID:    id,
+				Status:       incident.TriggerStatusResolved,
+				Severity:     incident.StatusWarning,
+				DateAdded:    at(time.Duration(10+i) * time.Minute),
+				DateModified: at(time.Duration(c.ExpectVersion) * time.Hour),
+			})
+		}
+		want := mergeTriggers(st.Triggers, c.Triggers)
+		st = mustChange(t, s, c)
+		wantEqual(t, "the triggers of the state", st.Triggers, want)
+		wantEqual(t, "the triggers of the details", mustLoadDetails(t, s, c.Key, "").Triggers, want)
+	}
+	put("z", "a")
+	put("m")
+	put("n", "a", "B")
+}
+
+func mergeTriggers(stored, changed []incident.Trigger) []incident.Trigger {
+	merged := slices.Clone(changed)
+	for _, trigger := range stored {
+		same := func(c incident.Trigger) bool { return c.TriggerID == trigger.TriggerID }
+		if !slices.ContainsFunc(changed, same) {
+			merged = append(merged, trigger)
+		}
+	}
+	slices.SortFunc(merged, func(a, b incident.Trigger) int { return cmp.Compare(a.TriggerID, b.TriggerID) })
+	return merged
+}

@@ -1,0 +1,141 @@
+package storetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// wantEqual reports the first difference of two values. An empty slice equals
+// nil; a time equals only one of the same instant that is in UTC too, since
+// the states of incidents are compared with ==.
+func wantEqual(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := difference(reflect.ValueOf(got), reflect.ValueOf(want)); diff != "" {
+		t.Errorf("%s%s\n got: %s\nwant: %s", what, diff, show(got), show(want))
+	}
+}
+
+// equal reports whether wantEqual would be content.
+func equal(got, want any) bool {
+	return difference(reflect.ValueOf(got), reflect.ValueOf(want)) == ""
+}
+
+// show returns a value with what its pointers point to.
+func show(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%+v", v)
+	}
+	return string(text)
+}
+
+var timeType = reflect.TypeFor[time.Time]()
+
+// difference returns where two values of one type differ first, and how, and
+// nothing if they do not.
+func difference(got, want reflect.Value) string {
+	if !got.IsValid() || !want.IsValid() {
+		return differenceIf(got.IsValid() != want.IsValid(), got, want)
+	}
+	if got.Type() == timeType {
+		return differenceIf(got.Interface() != want.Interface(), got, want)
+	}
+	switch got.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if got.IsNil() || want.IsNil() {
+			return differenceIf(got.IsNil() != want.IsNil(), got, want)
+		}
+		return difference(got.Elem(), want.Elem())
+	case reflect.Slice:
+		return sliceDifference(got, want)
+	case reflect.Struct:
+		for i := range got.NumField() {
+			if diff := difference(got.Field(i), want.Field(i)); diff != "" {
+				return "." + got.Type().Field(i).Name + diff
+			}
+		}
+		return ""
+	default:
+		return differenceIf(!got.Equal(want), got, want)
+	}
+}
+
+func sliceDifference(got, want reflect.Value) string {
+	for i := range min(got.Len(), want.Len()) {
+		if diff := difference(got.Index(i), want.Index(i)); diff != "" {
+			return fmt.Sprintf("[%d]%s", i, diff)
+		}
+	}
+	if got.Len() != want.Len() {
+		return fmt.Sprintf(": %d elements, want %d", got.Len(), want.Len())
+	}
+	return ""
+}
+
+func differenceIf(differ bool, got, want reflect.Value) string {
+	if !differ {
+		return ""
+	}
+	return fmt.Sprintf(": %s, want %s", describe(got), describe(want))
+}
+
+// describe tells apart what looks alike when printed.
+func describe(v reflect.Value) string {
+	switch {
+	case !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil():
+		return "nil"
+	case v.Type() == timeType:
+		t := v.Interface().(time.Time)
+		return t.Format(time.RFC3339Nano) + " in " + t.Location().String()
+	case v.Kind() == reflect.String:
+		return fmt.Sprintf("%+q", v.String())
+	default:
+		return fmt.Sprintf("%v", v)
+	}
+}
+
+// scribble overwrites all memory that can be reached from v, with the spare
+// capacity of slices, as a careless owner might. It leaves v's own fields.
+func scribble(v any) {
+	own := reflect.New(reflect.TypeOf(v)).Elem()
+	own.Set(reflect.ValueOf(v))
+	scribbleOn(own)
+}
+
+func scribbleOn(v reflect.Value) {
+	if v.Type() == timeType {
+		v.Set(reflect.ValueOf(time.Unix(1, 0)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			scribbleOn(v.Elem())
+		}
+	case reflect.Slice:
+		for full, i := v.Slice(0, v.Cap()), 0; i < full.Len(); i++ {
+			scribbleOn(full.Index(i))
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			scribbleOn(v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			scribbleOn(v.Field(i))
+		}
+	case reflect.String:
+		v.SetString("scribble")
+	case reflect.Int, reflect.Int64:
+		v.SetInt(-77)
+	case reflect.Uint8:
+		v.SetUint(77)
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
+	default:
+		panic("storetest: cannot overwrite a " + v.Type().String())
+	}
+}

@@ -1,0 +1,212 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// patience is how long a case waits for what should take a moment.
+const patience = 10 * time.Second
+
+// While a transaction goes on, others read what was there before it, or wait
+// until their context ends.
+func inTxIsInvisibleBeforeTheCommit(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	before := make(map[string]any)
+	for _, op := range reads() {
+		before[op.name] = mustCall(t, s, op, w)
+	}
+	err := s.InTx(t.Context(), func(tx incident.Store) error {
+		for _, op := range writes() {
+			mustCall(t, tx, op, w)
+		}
+		for _, op := range reads() {
+			if equal(mustCall(t, tx, op, w), before[op.name]) {
+				t.Errorf("the transaction does not see its writes by %s", op.name)
+			}
+		}
+		return lookFromOutside(t, s, w, before)
+	})
+	if err != nil {
+		t.Errorf("InTx() = %v, want no error", err)
+	}
+	for _, op := range reads() {
+		if equal(mustCall(t, s, op, w), before[op.name]) {
+			t.Errorf("after the commit %s returns what it did before", op.name)
+		}
+	}
+}
+
+// lookFromOutside reads while a transaction goes on, each for a moment.
+func lookFromOutside(t testing.TB, s incident.Store, w world, before map[string]any) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for _, op := range reads() {
+			wg.Go(func() {
+				switch got, err := op.call(ctx, s, w); {
+				case err == nil:
+					wantEqual(t, "what "+op.name+" returns before the commit", got, before[op.name])
+				case !errors.Is(err, incident.ErrUnavailable):
+					wantError(t, op.name+" that waits for a transaction", err, context.DeadlineExceeded)
+				}
+			})
+		}
+	}()
+	return waitFor(done, "readers whose context has ended still wait for the transaction")
+}
+
+func waitFor(done <-chan struct{}, failure string) error {
+	select {
+	case <-done:
+		return nil
+	case <-time.After(patience):
+		return errors.New(failure)
+	}
+}
+
+// Transactions that read and then write go one after the other, or the later
+// one is told that it decided on an old version.
+func inTxLosesNoUpdate(t testing.TB, s incident.Store) {
+	const writers, each = 4, 5
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	together(writers, func(int) {
+		for range each {
+			if err := keepTryingInTx(t, s, key); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	st := mustLoad(t, s, key)
+	if want := int64(1 + writers*each); st.Incident.Version != want {
+		t.Errorf("after %d transactions the version is %d, want %d", writers*each, st.Incident.Version, want)
+	}
+	all := mustActivities(t, s, key, incident.ActivityQuery{Limit: everything})
+	wantEqual(t, "the sequences", sequencesOf(all), upTo(2+writers*each))
+}
+
+func keepTryingInTx(t testing.TB, s incident.Store, key incident.Key) error {
+	const attempts = 1000
+	for range attempts {
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			st, err := tx.Load(t.Context(), key)
+			if err != nil {
+				return err
+			}
+			runtime.Gosched() // for others to get in between
+			c := retitling(st, fmt.Sprint("after version ", st.Incident.Version))
+			c.Activities = comment(key, c.Incident.Title).Activities
+			_, err = tx.Apply(t.Context(), c)
+			return err
+		})
+		if !errors.Is(err, incident.ErrVersionConflict) {
+			return err
+		}
+	}
+	return errors.New("every transaction was refused as decided on an old version")
+}
+
+// What several calls of a transaction write appears in one moment.
+func inTxAppearsAtOnce(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 2 {
+		wg.Go(func() {
+			if err := watchCounts(t.Context(), s, w, stop); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	defer close(stop)
+	for range 30 {
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			for _, text := range []string{"one", "two"} {
+				if _, err := tx.Apply(t.Context(), comment(w.key(), text)); err != nil {
+					return err
+				}
+				time.Sleep(100 * time.Microsecond) // for the watchers to look
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("InTx() = %v, want no error", err)
+		}
+	}
+}
+
+// watchCounts reports a moment in which one of two comments is there.
+func watchCounts(ctx context.Context, s incident.Store, w world, stop <-chan struct{}) error {
+	for {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		all, err := s.Activities(ctx, w.key(), incident.ActivityQuery{Limit: everything})
+		if err != nil {
+			return fmt.Errorf("Activities() = %w, want no error", err)
+		}
+		if len(all)%2 != 1 {
+			return fmt.Errorf("there are %d activities: half a transaction is visible", len(all))
+		}
+	}
+}
+
+// Everything at once, on a few incidents that everyone wants, leaves records
+// that agree with each other.
+func storeIsSafeForConcurrentUse(t testing.TB, s incident.Store) {
+	worlds := []world{mustWorld(t, s, acme), mustWorld(t, s, umbrella)}
+	together(8, func(i int) {
+		for n := range 12 {
+			w := worlds[(i+n)%2]
+			for _, op := range operations() {
+				if _, err := op.call(t.Context(), s, w); err != nil && !errors.Is(err, incident.ErrConflict) {
+					t.Errorf("%s = %v, want no error", op.name, err)
+				}
+			}
+		}
+	})
+	for _, w := range worlds {
+		wantConsistent(t, mustSnapshot(t, s, w.org()))
+	}
+}
+
+// wantConsistent checks what holds in any organization at any moment.
+func wantConsistent(t testing.TB, snap snapshot) {
+	t.Helper()
+	wantEqual(t, "the identifiers", numbersOf(snap).Identifiers, upTo(len(snap.Incidents)))
+	holders := map[incident.Slot]incident.State{}
+	for _, r := range snap.Incidents {
+		if n := len(r.Activities); n < everything {
+			wantEqual(t, "the sequences", sequencesOf(r.Activities), upTo(n))
+		}
+		wantEqual(t, "the details' incidents", r.Details.Incident, r.State.Incident)
+		wantEqual(t, "the details' triggers", r.Details.Triggers, r.State.Triggers)
+		wantEqual(t, "the details' viewers", r.Details.SeenBy, r.SeenBy)
+		for _, slot := range slotsOf(r.State.Incident) {
+			if other, taken := holders[slot]; taken {
+				t.Errorf("slot %+v has two holders, %d and %d", slot, other.Incident.Identifier, r.State.Incident.Identifier)
+			}
+			holders[slot] = r.State
+		}
+	}
+	for _, slot := range snap.Slots {
+		holder, held := holders[slot.Slot]
+		if got := slot.State.State; held != (got != nil) || held && !equal(*got, holder) {
+			t.Errorf("slot %+v holds %s, but its incident is %s", slot.Slot, show(got), show(holder))
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// A context that is done before the call ends it with its error, and nothing
+// is done.
+func contextCancelledBefore(t testing.TB, s incident.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantContextError(ctx, t, s, context.Canceled)
+}
+
+func contextExpiredBefore(t testing.TB, s incident.Store) {
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	wantContextError(ctx, t, s, context.DeadlineExceeded)
+}
+
+func wantContextError(ctx context.Context, t testing.TB, s incident.Store, want error) {
+	t.Helper()
+	w := mustWorld(t, s, acme)
+	for _, op := range operations() {
+		wantUnchanged(t, s, acme, func() {
+			_, err := op.call(ctx, s, w)
+			wantError(t, op.name+" in a context that is done", err, want)
+		})
+	}
+	wantUnchanged(t, s, acme, func() {
+		err := s.InTx(ctx, func(incident.Store) error {
+			t.Error("InTx in a context that is done calls fn")
+			return nil
+		})
+		wantError(t, "InTx in a context that is done", err, want)
+	})
+}
+
+// A done context ends the calls of a transaction in the same way.
+func contextCancelledWithinTx(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantUnchanged(t, s, acme, func() {
+		for _, op := range operations() {
+			err := s.InTx(t.Context(), func(tx incident.Store) error {
+				_, err := op.call(done, tx, w)
+				return err
+			})
+			wantError(t, op.name+" of a transaction in a context that is done", err, context.Canceled)
+		}
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			return tx.InTx(done, func(incident.Store) error { return nil })
+		})
+		wantError(t, "InTx of a transaction in a context that is done", err, context.Canceled)
+	})
+}
+
+// A call in vain needs a context as well: it comes first.
+func contextBeforeOtherErrors(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	unknown := w.moved(incident.Key{OrganizationID: "nobody", Identifier: 9})
+	for _, op := range operations() {
+		_, err := op.call(done, s, unknown)
+		wantError(t, op.name+" of an unknown incident in a context that is done", err, context.Canceled)
+	}
+}

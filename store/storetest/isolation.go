@@ -1,0 +1,102 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// No read for one organization shows anything of another, although both have
+// the same identifiers, sequences, slots, projects and users.
+func isolationOfReads(t testing.TB, s incident.Store) {
+	inc := mustWorld(t, s, acme)
+	alone := make(map[string]any)
+	for _, op := range reads() {
+		alone[op.name] = mustCall(t, s, op, inc)
+	}
+	other := mustWorld(t, s, umbrella)
+	for _, op := range writes() {
+		mustCall(t, s, op, other)
+	}
+	for _, op := range reads() {
+		wantEqual(t, "with another organization there, what "+op.name+" returns", mustCall(t, s, op, inc), alone[op.name])
+		if equal(mustCall(t, s, op, other), alone[op.name]) {
+			t.Errorf("%s returns the same for two organizations", op.name)
+		}
+	}
+}
+
+// No write for one organization changes anything of another.
+func isolationOfWrites(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	mustWorld(t, s, umbrella)
+	for _, op := range writes() {
+		mine := mustSnapshot(t, s, acme)
+		wantUnchanged(t, s, umbrella, func() { mustCall(t, s, op, w) })
+		if equal(mustSnapshot(t, s, acme), mine) {
+			t.Errorf("%s has no effect", op.name)
+		}
+	}
+}
+
+// The same changes, made in two organizations in turn, do the same in both.
+func isolationOfEqualHistories(t testing.TB, s incident.Store) {
+	id := uuid.New()
+	var worlds []world
+	for _, org := range []incident.OrganizationID{acme, umbrella} {
+		mustApply(t, s, creationWith(id, ruled(org, web)))
+		w := mustWorld(t, s, org)
+		mustApply(t, s, transition(mustLoad(t, s, incident.Key{OrganizationID: org, Identifier: 1}), incident.StatusClosed))
+		worlds = append(worlds, w)
+	}
+	for _, op := range writes() {
+		for _, w := range worlds {
+			mustCall(t, s, op, w)
+		}
+	}
+	want := numbersOf(mustSnapshot(t, s, acme))
+	wantEqual(t, "the numbers of two organizations", numbersOf(mustSnapshot(t, s, umbrella)), want)
+}
+
+// numbers are what a store counts for an organization.
+type numbers struct {
+	Identifiers, Versions, SlotVersions []int64
+	Sequences                           [][]int64
+}
+
+func numbersOf(snap snapshot) numbers {
+	var n numbers
+	for _, r := range snap.Incidents {
+		n.Identifiers = append(n.Identifiers, r.State.Incident.Identifier)
+		n.Versions = append(n.Versions, r.State.Incident.Version)
+		n.Sequences = append(n.Sequences, sequencesOf(r.Activities))
+	}
+	for _, slot := range snap.Slots {
+		n.SlotVersions = append(n.SlotVersions, slot.State.Version)
+	}
+	return n
+}
+
+// Who holds a slot is an incident of its organization, whatever another one's
+// incident of the same identifier holds.
+func isolationOfHolders(t testing.TB, s incident.Store) {
+	mustCreate(t, s, ruled(umbrella, api))
+	st := mustCreate(t, s, ruled(acme, db))
+	wantSlot(t, s, slotOf(acme, api), 0, nil)
+	wantSlot(t, s, slotOf(umbrella, db), 0, nil)
+	st = mustChange(t, s, reprojecting(st, api, db))
+	wantSlot(t, s, slotOf(acme, api), 1, &st)
+	_, err := s.Apply(t.Context(), creation(ruled(acme, api)))
+	wantHolder(t, "Apply() of a slot that both organizations have taken", err, st.Incident.Key())
+}
+
+func mustCall(t testing.TB, s incident.Store, op operation, w world) any {
+	t.Helper()
+	got, err := op.call(t.Context(), s, w)
+	if err != nil {
+		t.Fatalf("%s for %s = %v, want no error", op.name, w.key(), err)
+	}
+	return got
+}

@@ -1,0 +1,282 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+func minute(n int) time.Time { return at(time.Duration(n) * time.Minute) }
+
+// exhibit is an incident to be filtered.
+type exhibit struct {
+	title           string
+	status          incident.Status
+	rule            incident.AlertRuleID
+	projects        []incident.ProjectID
+	started, closed int // minutes; closed counts where the status says so
+}
+
+// exhibits get the identifiers from 1 in this order.
+var exhibits = []exhibit{
+	{"Checkout fails", incident.StatusOpen, "latency", []incident.ProjectID{api, db}, 0, 0},
+	{"CHECKOUT is slow", incident.StatusClosed, "latency", []incident.ProjectID{api}, 0, 10},
+	{"Disk 100% full", incident.StatusWarning, "disk", []incident.ProjectID{db}, 10, 0},
+	{"Disk 100 percent full", incident.StatusClosed, "", nil, 10, 20},
+	{`a_b\c`, incident.StatusCritical, "Latency", []incident.ProjectID{"API"}, 20, 0},
+	{"aXb/c", incident.StatusClosed, "", []incident.ProjectID{web}, 20, 20},
+	{"ÉTAT of \u212Aelvin", incident.StatusOpen, "", []incident.ProjectID{db, web}, 30, 0},
+	{"état", incident.StatusClosed, "disk", []incident.ProjectID{api, db, web}, 0, 30},
+}
+
+func (e exhibit) incident(org incident.OrganizationID) incident.Incident {
+	inc := draft(org)
+	inc.Title, inc.Status, inc.AlertRuleID, inc.Projects = e.title, e.status, e.rule, e.projects
+	inc.DateStarted = minute(e.started)
+	if e.status == incident.StatusClosed {
+		inc.DateClosed = new(minute(e.closed))
+	}
+	return inc
+}
+
+func mustExhibit(t testing.TB, s incident.Store) {
+	t.Helper()
+	for _, e := range exhibits {
+		mustCreate(t, s, e.incident(acme))
+		mustCreate(t, s, e.incident(umbrella))
+	}
+}
+
+// condition is a part of a query with the exhibits that meet it.
+type condition struct {
+	name string
+	set  func(q *incident.IncidentQuery)
+	want []int64
+}
+
+func byProjects(want []int64, projects ...incident.ProjectID) condition {
+	return condition{fmt.Sprint("projects ", projects), func(q *incident.IncidentQuery) { q.Projects = projects }, want}
+}
+
+func byStatuses(want []int64, statuses ...incident.Status) condition {
+	return condition{fmt.Sprint("statuses ", statuses), func(q *incident.IncidentQuery) { q.Statuses = statuses }, want}
+}
+
+func byRule(want []int64, rule incident.AlertRuleID) condition {
+	return condition{fmt.Sprint("rule ", rule), func(q *incident.IncidentQuery) { q.AlertRuleID = rule }, want}
+}
+
+func byTitle(want []int64, title string) condition {
+	set := func(q *incident.IncidentQuery) { q.Title = incident.FoldTitle(title) }
+	return condition{fmt.Sprintf("title %q", title), set, want}
+}
+
+func byWindow(want []int64, start, end time.Time) condition {
+	set := func(q *incident.IncidentQuery) { q.Start, q.End = start, end }
+	return condition{fmt.Sprintf("window %v to %v", start, end), set, want}
+}
+
+func projectConditions() []condition {
+	return []condition{
+		byProjects([]int64{1, 2, 8}, api),
+		byProjects([]int64{1, 2, 6, 7, 8}, api, web),
+		byProjects([]int64{1, 2, 3, 6, 7, 8}, api, db, web),
+		byProjects([]int64{5}, "API"),
+		byProjects(nil, "ap"),
+	}
+}
+
+func statusConditions() []condition {
+	return []condition{
+		byStatuses([]int64{2, 4, 6, 8}, incident.StatusClosed),
+		byStatuses([]int64{1, 3, 5, 7}, incident.ActiveStatuses()...),
+		byStatuses([]int64{1, 2, 4, 6, 7, 8}, incident.StatusOpen, incident.StatusClosed),
+		byStatuses([]int64{3}, incident.StatusWarning),
+	}
+}
+
+func ruleConditions() []condition {
+	return []condition{
+		byRule([]int64{3, 8}, "disk"),
+		byRule([]int64{1, 2}, "latency"),
+		byRule([]int64{5}, "Latency"),
+		byRule(nil, "lat"),
+	}
+}
+
+// titleConditions have what some databases take for wildcards, and letters
+// that they fold otherwise.
+func titleConditions() []condition {
+	return []condition{
+		byTitle([]int64{1, 2}, "checkout"),
+		byTitle([]int64{3, 4}, "Disk 100"),
+		byTitle([]int64{3}, "100%"),
+		byTitle([]int64{3}, "%"),
+		byTitle(nil, "disk%full"),
+		byTitle([]int64{5}, "_"),
+		byTitle([]int64{5}, "A_B"),
+		byTitle([]int64{5}, `\`),
+		byTitle([]int64{5}, `b\c`),
+		byTitle(nil, "a.b"),
+		byTitle(nil, "[ab]"),
+		byTitle([]int64{7, 8}, "État"),
+		byTitle(nil, "etat"),
+		byTitle([]int64{7}, "kelvin"),
+		byTitle([]int64{2}, " is "),
+	}
+}
+
+func windowConditions() []condition {
+	none := time.Time{}
+	return []condition{
+		byWindow([]int64{1, 3, 4, 5, 6, 7, 8}, minute(20), none), // to the end, closed ends included
+		byWindow([]int64{1, 3, 4, 8}, minute(15), minute(16)),    // all began before and went on
+		byWindow([]int64{1, 3, 5, 7, 8}, minute(20).Add(time.Microsecond), none),
+		byWindow([]int64{1, 3, 5, 7}, minute(31), minute(40)),
+		byWindow([]int64{1, 2, 3, 4, 8}, none, minute(10)),
+		byWindow([]int64{1, 2, 8}, none, minute(10).Add(-time.Microsecond)),
+		byWindow([]int64{1, 2, 3, 4, 8}, minute(10), minute(10)),
+		byWindow([]int64{1, 2, 8}, minute(0), minute(0)),
+		byWindow(nil, none, minute(0).Add(-time.Microsecond)),
+	}
+}
+
+// listed is the order in which incidents of these identifiers are returned.
+func listed(ids []int64) []int64 {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(a, b int64) int {
+		if byTime := exhibits[b-1].started - exhibits[a-1].started; byTime != 0 {
+			return byTime
+		}
+		return int(b - a)
+	})
+	return ids
+}
+
+// wantListed runs a query with these conditions.
+func wantListed(t testing.TB, s incident.Store, conditions ...condition) {
+	t.Helper()
+	q := incident.IncidentQuery{OrganizationID: acme, Limit: everything}
+	want, name := upTo(len(exhibits)), ""
+	for _, c := range conditions {
+		c.set(&q)
+		want = slices.DeleteFunc(want, func(id int64) bool { return !slices.Contains(c.want, id) })
+		name += " " + c.name
+	}
+	got := mustIncidents(t, s, q)
+	wantEqual(t, "the incidents for"+name, identifiersOf(got), listed(want))
+	for _, inc := range got {
+		if inc.OrganizationID != acme {
+			t.Errorf("for%s there is %s, of another organization", name, inc.Key())
+		}
+	}
+}
+
+// filteredBy makes a case of conditions that hold alone.
+func filteredBy(conditions func() []condition) caseFunc {
+	return func(t testing.TB, s incident.Store) {
+		mustExhibit(t, s)
+		for _, c := range conditions() {
+			wantListed(t, s, c)
+		}
+	}
+}
+
+// Conditions that are given together must all hold, and one that is not given
+// does not restrict.
+func incidentsMeetAllConditions(t testing.TB, s incident.Store) {
+	mustExhibit(t, s)
+	all := [][]condition{projectConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions()}
+	var combine func(chosen []condition, rest [][]condition)
+	combine = func(chosen []condition, rest [][]condition) {
+		if len(rest) == 0 {
+			wantListed(t, s, chosen...)
+			return
+		}
+		combine(chosen, rest[1:])
+		for _, c := range rest[0][:2] {
+			combine(append(slices.Clip(chosen), c), rest[1:])
+		}
+	}
+	combine(nil, all)
+}
+
+// Incidents are returned whole, as Load returns them: with all their projects
+// when one of them is asked for.
+func incidentsAreWhole(t testing.TB, s incident.Store) {
+	mustExhibit(t, s)
+	q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{db, web}, Limit: everything}
+	for _, inc := range mustIncidents(t, s, q) {
+		wantEqual(t, "the incident", inc, mustLoad(t, s, inc.Key()).Incident)
+	}
+}
+
+// No match is an empty list, also in an organization that nobody knows.
+func incidentsMayBeNone(t testing.TB, s incident.Store) {
+	mustCreate(t, s, draft(acme))
+	for _, q := range []incident.IncidentQuery{
+		{OrganizationID: "nobody", Limit: everything},
+		{OrganizationID: "nobody", Reverse: true, Limit: everything},
+		{OrganizationID: acme, AlertRuleID: "none", Limit: everything},
+		{OrganizationID: acme, After: &incident.Position{DateStarted: t0, Identifier: 1}, Limit: everything},
+		{OrganizationID: acme, After: &incident.Position{DateStarted: t0, Identifier: 1}, Reverse: true, Limit: everything},
+	} {
+		if got := mustIncidents(t, s, q); len(got) != 0 {
+			t.Errorf("Incidents(%s) = %s, want none", show(q), show(got))
+		}
+	}
+}
+
+// A list follows what is written.
+func incidentsFollowChanges(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, ruled(acme, api))
+	after := st
+	after.Incident.Title = "ÜBERLAST"
+	after.Incident.Projects = []incident.ProjectID{db}
+	after.Incident.AlertRuleID = "disk"
+	after.Incident.DateStarted = minute(60)
+	c := update(st, after)
+	st = mustChange(t, s, c)
+	st = mustChange(t, s, transition(st, incident.StatusClosed))
+	for name, q := range map[string]incident.IncidentQuery{
+		"old title":   {Title: "checkout"},
+		"old project": {Projects: []incident.ProjectID{api}},
+		"old rule":    {AlertRuleID: latency},
+		"old status":  {Statuses: incident.ActiveStatuses()},
+		"old start":   {End: minute(59)},
+		"old end":     {Start: minute(61)},
+	} {
+		q.OrganizationID, q.Limit = acme, everything
+		if got := mustIncidents(t, s, q); len(got) != 0 {
+			t.Errorf("the %s is still found: %s", name, show(got))
+		}
+	}
+	q := incident.IncidentQuery{
+		OrganizationID: acme,
+		Title:          incident.FoldTitle("Über"),
+		Projects:       []incident.ProjectID{db},
+		AlertRuleID:    "disk",
+		Statuses:       []incident.Status{incident.StatusClosed},
+		Start:          minute(60),
+		End:            minute(60),
+		Limit:          everything,
+	}
+	wantEqual(t, "the incidents as they are now", mustIncidents(t, s, q), []incident.Incident{st.Incident})
+}
+
+// An incident may last for longer than a time.Duration can tell.
+func incidentsMayLastForAges(t testing.TB, s incident.Store) {
+	inc := draft(acme)
+	inc.Status = incident.StatusClosed
+	inc.DateStarted = time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC)
+	inc.DateClosed = new(time.Date(9999, time.December, 31, 23, 59, 59, 999999000, time.UTC))
+	want := []incident.Incident{mustCreate(t, s, inc).Incident}
+	for _, year := range []int{1970, 2000, 2262, 2263, 5000, 9999} {
+		when := time.Date(year, time.July, 1, 0, 0, 0, 0, time.UTC)
+		q := incident.IncidentQuery{OrganizationID: acme, Start: when, End: when, Limit: everything}
+		wantEqual(t, "the incidents in "+when.Format(time.DateOnly), mustIncidents(t, s, q), want)
+	}
+}

@@ -1,0 +1,222 @@
+package storetest
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"testing"
+
+	"github.com/incidentkit/incident"
+)
+
+// everything is a limit above the number of records that a case makes, where
+// it wants all of them.
+const everything = 101
+
+func mustApply(t testing.TB, s incident.Store, c incident.Change) incident.Applied {
+	t.Helper()
+	applied, err := s.Apply(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Apply(%s) = %v, want no error", c.Key, err)
+	}
+	return applied
+}
+
+// mustCreate makes an incident and returns its state as the store tells it.
+func mustCreate(t testing.TB, s incident.Store, inc incident.Incident, triggers ...incident.Trigger) incident.State {
+	t.Helper()
+	applied := mustApply(t, s, creation(inc, triggers...))
+	if applied.Replayed {
+		t.Fatalf("Apply() of a new incident of %q was replayed", inc.OrganizationID)
+	}
+	return mustLoad(t, s, applied.Incident.Key())
+}
+
+// mustChange applies c and returns the state of its incident then.
+func mustChange(t testing.TB, s incident.Store, c incident.Change) incident.State {
+	t.Helper()
+	if mustApply(t, s, c).Replayed {
+		t.Fatalf("Apply(%s) of a new change was replayed", c.Key)
+	}
+	return mustLoad(t, s, c.Key)
+}
+
+// mustComment adds a comment and returns it as the store tells it.
+func mustComment(t testing.TB, s incident.Store, key incident.Key, text string) incident.Activity {
+	t.Helper()
+	applied := mustApply(t, s, comment(key, text))
+	if len(applied.Activities) != 1 {
+		t.Fatalf("Apply() of a comment returned %d activities, want 1", len(applied.Activities))
+	}
+	return mustActivity(t, s, key, applied.Activities[0].Sequence)
+}
+
+func mustLoad(t testing.TB, s incident.Store, key incident.Key) incident.State {
+	t.Helper()
+	st, err := s.Load(t.Context(), key)
+	if err != nil {
+		t.Fatalf("Load(%s) = %v, want no error", key, err)
+	}
+	return st
+}
+
+func mustLoadSlot(t testing.TB, s incident.Store, slot incident.Slot) incident.SlotState {
+	t.Helper()
+	st, err := s.LoadSlot(t.Context(), slot)
+	if err != nil {
+		t.Fatalf("LoadSlot(%+v) = %v, want no error", slot, err)
+	}
+	return st
+}
+
+func mustLoadDetails(t testing.TB, s incident.Store, key incident.Key, user incident.UserID) incident.Details {
+	t.Helper()
+	d, err := s.LoadDetails(t.Context(), key, user)
+	if err != nil {
+		t.Fatalf("LoadDetails(%s, %q) = %v, want no error", key, user, err)
+	}
+	return d
+}
+
+func mustIncidents(t testing.TB, s incident.Store, q incident.IncidentQuery) []incident.Incident {
+	t.Helper()
+	incidents, err := s.Incidents(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Incidents(%s) = %v, want no error", show(q), err)
+	}
+	return incidents
+}
+
+func mustActivities(t testing.TB, s incident.Store, key incident.Key, q incident.ActivityQuery) []incident.Activity {
+	t.Helper()
+	activities, err := s.Activities(t.Context(), key, q)
+	if err != nil {
+		t.Fatalf("Activities(%s, %+v) = %v, want no error", key, q, err)
+	}
+	return activities
+}
+
+func mustActivity(t testing.TB, s incident.Store, key incident.Key, sequence int64) incident.Activity {
+	t.Helper()
+	a, err := s.Activity(t.Context(), key, sequence)
+	if err != nil {
+		t.Fatalf("Activity(%s, %d) = %v, want no error", key, sequence, err)
+	}
+	return a
+}
+
+func mustRevise(t testing.TB, s incident.Store, a incident.Activity) {
+	t.Helper()
+	if err := s.ReviseActivity(t.Context(), a); err != nil {
+		t.Fatalf("ReviseActivity(%s, %d) = %v, want no error", a.Incident, a.Sequence, err)
+	}
+}
+
+func mustMarkSeen(t testing.TB, s incident.Store, seen incident.Seen) incident.Seen {
+	t.Helper()
+	stored, err := s.MarkSeen(t.Context(), seen)
+	if err != nil {
+		t.Fatalf("MarkSeen(%s, %q) = %v, want no error", seen.Incident, seen.UserID, err)
+	}
+	return stored
+}
+
+func mustSeenBy(t testing.TB, s incident.Store, key incident.Key) []incident.Seen {
+	t.Helper()
+	seen, err := s.SeenBy(t.Context(), key)
+	if err != nil {
+		t.Fatalf("SeenBy(%s) = %v, want no error", key, err)
+	}
+	return seen
+}
+
+func mustSubscribe(t testing.TB, s incident.Store, sub incident.Subscription) incident.Subscription {
+	t.Helper()
+	stored, err := s.Subscribe(t.Context(), sub)
+	if err != nil {
+		t.Fatalf("Subscribe(%s, %q) = %v, want no error", sub.Incident, sub.UserID, err)
+	}
+	return stored
+}
+
+func mustUnsubscribe(t testing.TB, s incident.Store, key incident.Key, user incident.UserID) {
+	t.Helper()
+	if err := s.Unsubscribe(t.Context(), key, user); err != nil {
+		t.Fatalf("Unsubscribe(%s, %q) = %v, want no error", key, user, err)
+	}
+}
+
+func mustSubscribers(t testing.TB, s incident.Store, key incident.Key) []incident.Subscription {
+	t.Helper()
+	subs, err := s.Subscribers(t.Context(), key)
+	if err != nil {
+		t.Fatalf("Subscribers(%s) = %v, want no error", key, err)
+	}
+	return subs
+}
+
+func mustInTx(t testing.TB, s incident.Store, fn func(tx incident.Store) error) {
+	t.Helper()
+	if err := s.InTx(t.Context(), fn); err != nil {
+		t.Fatalf("InTx() = %v, want no error", err)
+	}
+}
+
+// wantError checks what a call returned. Any more exact kind of want is one too.
+func wantError(t testing.TB, call string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s = %v, want an error that matches %q", call, got, want)
+	}
+}
+
+// wantHolder checks that a claim was refused in favor of one of the holders.
+func wantHolder(t testing.TB, call string, got error, holders ...incident.Key) {
+	t.Helper()
+	var conflict *incident.ConflictError
+	if !errors.As(got, &conflict) {
+		t.Errorf("%s = %v, want a *ConflictError", call, got)
+		return
+	}
+	for _, holder := range holders {
+		if conflict.Existing == holder {
+			return
+		}
+	}
+	t.Errorf("%s names %s as the holder, want one of %v", call, conflict.Existing, holders)
+}
+
+// together calls fn n times at once, and returns when all have returned. fn
+// must not end the case.
+func together(n int, fn func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			fn(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+// identifiersOf returns the identifiers in the order of the incidents.
+func identifiersOf(incidents []incident.Incident) []int64 {
+	ids := make([]int64, len(incidents))
+	for i, inc := range incidents {
+		ids[i] = inc.Identifier
+	}
+	return ids
+}
+
+// unknownKeys are keys of no incident, for a store in which acme has one
+// incident and umbrella two.
+func unknownKeys() []incident.Key {
+	return []incident.Key{
+		{OrganizationID: "nobody", Identifier: 1},
+		{OrganizationID: acme, Identifier: 2}, // umbrella's
+		{OrganizationID: acme, Identifier: 3},
+		{OrganizationID: acme, Identifier: math.MaxInt64},
+	}
+}

@@ -1,0 +1,199 @@
+package storetest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// mustShelf makes 24 incidents that start in 6 moments, a microsecond apart,
+// with every third of a project, and as many in another organization. It
+// returns them in order.
+func mustShelf(t testing.TB, s incident.Store) []incident.Incident {
+	t.Helper()
+	var shelf []incident.Incident
+	for i := range 24 {
+		inc := draft(acme)
+		inc.DateStarted = at(time.Duration(i*5%6) * time.Microsecond)
+		if i%3 == 0 {
+			inc.Projects = []incident.ProjectID{api, db}
+		}
+		shelf = append(shelf, mustCreate(t, s, inc).Incident)
+		inc.OrganizationID = umbrella
+		mustCreate(t, s, inc)
+	}
+	slices.SortFunc(shelf, func(a, b incident.Incident) int {
+		if byTime := b.DateStarted.Compare(a.DateStarted); byTime != 0 {
+			return byTime
+		}
+		return int(b.Identifier - a.Identifier)
+	})
+	return shelf
+}
+
+func positionOf(inc incident.Incident) *incident.Position {
+	return &incident.Position{DateStarted: inc.DateStarted, Identifier: inc.Identifier}
+}
+
+// mustFollow returns what all pages of a query hold, one after the other.
+func mustFollow(t testing.TB, s incident.Store, q incident.IncidentQuery) []incident.Incident {
+	t.Helper()
+	var all []incident.Incident
+	for {
+		page := mustIncidents(t, s, q)
+		if len(page) > q.Limit || len(all) > everything {
+			t.Fatalf("Incidents(%s) returned %d, and %d before: the pages do not end", show(q), len(page), len(all))
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		q.After = positionOf(page[len(page)-1])
+	}
+}
+
+// From either end, the pages of any size hold each match once, in order.
+func incidentsArePagedFromBothEnds(t testing.TB, s incident.Store) {
+	shelf := mustShelf(t, s)
+	some := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) == 0 })
+	for _, limit := range []int{1, 2, 3, 4, 7, 24, 101} {
+		for _, reverse := range []bool{false, true} {
+			q := incident.IncidentQuery{OrganizationID: acme, Reverse: reverse, Limit: limit}
+			wantPages(t, s, q, shelf)
+			q.Projects = []incident.ProjectID{api, db}
+			wantPages(t, s, q, some)
+			q.Statuses = []incident.Status{incident.StatusOpen}
+			q.Title = "checkout"
+			wantPages(t, s, q, some)
+			q.Start, q.End = t0, at(time.Hour)
+			wantPages(t, s, q, some)
+		}
+	}
+}
+
+func wantPages(t testing.TB, s incident.Store, q incident.IncidentQuery, want []incident.Incident) {
+	t.Helper()
+	want = slices.Clone(want)
+	if q.Reverse {
+		slices.Reverse(want)
+	}
+	wantEqual(t, fmt.Sprintf("the pages of %s", show(q)), mustFollow(t, s, q), want)
+}
+
+// From any place, the pages ahead and the pages back leave out that place only.
+func incidentsArePagedFromAnyPlace(t testing.TB, s incident.Store) {
+	shelf := mustShelf(t, s)
+	for i, inc := range shelf {
+		q := incident.IncidentQuery{OrganizationID: acme, After: positionOf(inc), Limit: everything}
+		wantEqual(t, fmt.Sprintf("the incidents behind place %d", i), mustIncidents(t, s, q), shelf[i+1:])
+		q.Reverse = true
+		want := slices.Clone(shelf[:i])
+		slices.Reverse(want)
+		wantEqual(t, fmt.Sprintf("the incidents before place %d", i), mustIncidents(t, s, q), want)
+	}
+}
+
+// The place that a page starts behind need not be that of an incident.
+func incidentsArePagedFromVacantPlaces(t testing.TB, s incident.Store) {
+	shelf := mustShelf(t, s)
+	for _, place := range []incident.Position{
+		{DateStarted: at(time.Hour), Identifier: 1},
+		{DateStarted: at(-time.Hour), Identifier: 1},
+		{DateStarted: at(3 * time.Microsecond), Identifier: 0},
+		{DateStarted: at(3 * time.Microsecond), Identifier: math.MaxInt64},
+		{DateStarted: at(3 * time.Microsecond), Identifier: 8},
+		{DateStarted: at(6 * time.Microsecond), Identifier: 8},
+		{DateStarted: at(-time.Microsecond), Identifier: 8},
+	} {
+		behind := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return !isBehind(inc, place) })
+		q := incident.IncidentQuery{OrganizationID: acme, After: &place, Limit: everything}
+		wantEqual(t, fmt.Sprintf("the incidents behind %+v", place), mustIncidents(t, s, q), behind)
+		q.Reverse = true
+		before := slices.Clone(shelf[:len(shelf)-len(behind)])
+		slices.Reverse(before)
+		if n := len(before); n > 0 && before[0].DateStarted.Equal(place.DateStarted) && before[0].Identifier == place.Identifier {
+			before = before[1:]
+		}
+		wantEqual(t, fmt.Sprintf("the incidents before %+v", place), mustIncidents(t, s, q), before)
+	}
+}
+
+// isBehind reports whether the incident comes after the place in a list.
+func isBehind(inc incident.Incident, place incident.Position) bool {
+	if inc.DateStarted.Equal(place.DateStarted) {
+		return inc.Identifier < place.Identifier
+	}
+	return inc.DateStarted.Before(place.DateStarted)
+}
+
+// Limit counts incidents, also where one matches in several ways.
+func incidentsAreLimited(t testing.TB, s incident.Store) {
+	shelf := mustShelf(t, s)
+	for limit := 1; limit <= len(shelf)+1; limit++ {
+		q := incident.IncidentQuery{OrganizationID: acme, Limit: limit}
+		got := mustIncidents(t, s, q)
+		wantEqual(t, fmt.Sprintf("the first %d incidents", limit), got, shelf[:min(limit, len(shelf))])
+	}
+	q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{api, db}, Limit: 5}
+	some := slices.DeleteFunc(shelf, func(inc incident.Incident) bool { return len(inc.Projects) == 0 })
+	wantEqual(t, "the first 5 incidents of both projects", mustIncidents(t, s, q), some[:5])
+}
+
+// A list that is followed while incidents are added returns each incident that
+// was there once.
+func incidentsArePagedWhileOthersAreAdded(t testing.TB, s incident.Store) {
+	shelf := mustShelf(t, s)
+	q := incident.IncidentQuery{OrganizationID: acme, Limit: 5}
+	var got []incident.Incident
+	for len(got) <= len(shelf) {
+		page := mustIncidents(t, s, q)
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+		q.After = positionOf(page[len(page)-1])
+		inc := draft(acme)
+		inc.DateStarted = page[0].DateStarted.Add(time.Hour)
+		mustCreate(t, s, inc)
+	}
+	wantEqual(t, "the incidents that were there", got, shelf)
+}
+
+// A page of what meets a condition may start behind any place, one that does
+// not meet it too: an incident may have changed since it ended a page.
+func incidentsArePagedWithinConditions(t testing.TB, s incident.Store) {
+	mustExhibit(t, s)
+	conditions := slices.Concat(projectConditions(), statusConditions(), ruleConditions(), windowConditions())
+	for _, c := range append(conditions, titleConditions()[:3]...) {
+		for _, started := range []int{-1, 0, 5, 10, 20, 30, 31} {
+			for _, id := range []int64{0, 4, 99} {
+				wantPageBehind(t, s, c, incident.Position{DateStarted: minute(started), Identifier: id})
+			}
+		}
+	}
+}
+
+func wantPageBehind(t testing.TB, s incident.Store, c condition, place incident.Position) {
+	t.Helper()
+	q := incident.IncidentQuery{OrganizationID: acme, After: &place, Limit: everything}
+	c.set(&q)
+	var behind, before []int64
+	for _, id := range listed(c.want) {
+		inc := exhibits[id-1].incident(acme)
+		inc.Identifier = id
+		if isBehind(inc, place) {
+			behind = append(behind, id)
+		} else if !inc.DateStarted.Equal(place.DateStarted) || id != place.Identifier {
+			before = append(before, id)
+		}
+	}
+	slices.Reverse(before)
+	name := fmt.Sprintf("the incidents for %s at %+v", c.name, place)
+	wantEqual(t, name+", ahead", identifiersOf(mustIncidents(t, s, q)), behind)
+	q.Reverse = true
+	wantEqual(t, name+", back", identifiersOf(mustIncidents(t, s, q)), before)
+}

@@ -1,0 +1,249 @@
+package storetest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// mustReplay applies c, which must write nothing, and returns what it did.
+func mustReplay(t testing.TB, s incident.Store, c incident.Change) incident.Applied {
+	t.Helper()
+	var applied incident.Applied
+	wantUnchanged(t, s, c.Key.OrganizationID, func() { applied = mustApply(t, s, c) })
+	if !applied.Replayed {
+		t.Errorf("Apply(%s) of a known UUID is not Replayed", c.Key)
+	}
+	if len(applied.Slots) > 0 {
+		t.Errorf("a replayed change has Slots %v, want none", applied.Slots)
+	}
+	return applied
+}
+
+// A second creation under the same DetectionUUID returns the first incident as
+// it then is, whatever else the second one says, and needs no free slot.
+func applyReplaysKnownDetectionUUID(t testing.TB, s incident.Store) {
+	detection := uuid.New()
+	first := mustApply(t, s, creationWith(detection, ruled(acme, api)))
+	st := mustLoad(t, s, first.Incident.Key())
+	wantEqual(t, "DetectionUUID", st.Incident.DetectionUUID, detection)
+
+	st = mustChange(t, s, retitling(st, "Newer"))
+	again := ruled(acme, api, db)
+	again.Title = "Another title"
+	applied := mustReplay(t, s, creationWith(detection, again))
+	wantEqual(t, "the replayed incident", applied.Incident, st.Incident)
+	if len(applied.Activities) > 0 {
+		t.Errorf("an incident replayed by its DetectionUUID has Activities %s, want none", show(applied.Activities))
+	}
+
+	st = mustChange(t, s, transition(st, incident.StatusClosed))
+	applied = mustReplay(t, s, creationWith(detection, again))
+	wantEqual(t, "the replayed incident, closed by now", applied.Incident, st.Incident)
+}
+
+// The very same creation, repeated because its outcome was not known.
+func applyReplaysACreation(t testing.TB, s incident.Store) {
+	c := creation(ruled(acme, api), firing(critical))
+	first := mustApply(t, s, c)
+	applied := mustReplay(t, s, c)
+	wantEqual(t, "the replayed incident", applied.Incident, first.Incident)
+	wantEqual(t, "the replayed activities", applied.Activities, first.Activities[:1])
+
+	st := mustChange(t, s, transition(mustLoad(t, s, first.Incident.Key()), incident.StatusClosed))
+	applied = mustReplay(t, s, c)
+	wantEqual(t, "the replayed incident, closed by now", applied.Incident, st.Incident)
+
+	c.Incident.DetectionUUID = uuid.New()
+	first = mustApply(t, s, withNewUUIDs(c))
+	c = withNewUUIDs(c)
+	c.Activities[0].NotificationUUID = first.Activities[0].NotificationUUID
+	applied = mustReplay(t, s, c)
+	wantEqual(t, "the incident replayed by both UUIDs", applied.Incident, first.Incident)
+}
+
+// withNewUUIDs is the same change as if it were decided anew.
+func withNewUUIDs(c incident.Change) incident.Change {
+	c = cloneChange(c)
+	for i := range c.Activities {
+		c.Activities[i].NotificationUUID = uuid.New()
+	}
+	return c
+}
+
+// A repeated status change is known by its activity, although its version is
+// old by then, and is answered with the incident as it is.
+func applyReplaysAStatusChange(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, ruled(acme, api), firing(critical))
+	c := transition(st, incident.StatusClosed)
+	first := mustApply(t, s, c)
+	applied := mustReplay(t, s, c)
+	wantEqual(t, "the replayed incident", applied.Incident, first.Incident)
+	wantEqual(t, "the replayed activities", applied.Activities, first.Activities)
+
+	other := mustCreate(t, s, ruled(acme, api)) // takes the slot
+	st = mustChange(t, s, retitling(mustLoad(t, s, st.Incident.Key()), "Newer"))
+	applied = mustReplay(t, s, c)
+	wantEqual(t, "the replayed incident, newer by now", applied.Incident, st.Incident)
+
+	c.Claim, c.Release = c.Release, nil // held by the other
+	mustReplay(t, s, c)
+	wantEqual(t, "the other incident", mustLoad(t, s, other.Incident.Key()), other)
+}
+
+func applyReplaysAComment(t testing.TB, s incident.Store) {
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	c := comment(key, "first")
+	first := mustApply(t, s, c)
+	applied := mustReplay(t, s, c)
+	wantEqual(t, "the replayed activities", applied.Activities, first.Activities)
+
+	mustUnsubscribe(t, s, key, ada)
+	again := comment(key, "second")
+	again.Activities[0].NotificationUUID = c.Activities[0].NotificationUUID
+	applied = mustReplay(t, s, again)
+	wantEqual(t, "the replayed activities", applied.Activities, first.Activities)
+
+	a := edited(first.Activities[0], "edited")
+	mustRevise(t, s, a)
+	applied = mustReplay(t, s, c)
+	wantEqual(t, "the replayed activities, edited by now", applied.Activities, []incident.Activity{a})
+}
+
+// UUIDs are unique in an organization only.
+func applyKeepsUUIDsOfOrganizationsApart(t testing.TB, s incident.Store) {
+	detection := uuid.New()
+	c := creationWith(detection, ruled(acme, api))
+	first := mustApply(t, s, c)
+	other := creationWith(detection, ruled(umbrella, api))
+	for i := range other.Activities {
+		other.Activities[i].NotificationUUID = c.Activities[i].NotificationUUID
+	}
+	applied := mustApply(t, s, other)
+	if applied.Replayed || applied.Incident.Key() != (incident.Key{OrganizationID: umbrella, Identifier: 1}) {
+		t.Errorf("Apply() = %s, want a new incident", show(applied))
+	}
+	said := comment(first.Incident.Key(), "text")
+	mustApply(t, s, said)
+	same := comment(incident.Key{OrganizationID: umbrella, Identifier: 1}, "text")
+	same.Activities[0].NotificationUUID = said.Activities[0].NotificationUUID
+	if mustApply(t, s, same).Replayed {
+		t.Error("Apply() of a comment is Replayed, although its UUID is another organization's")
+	}
+}
+
+// A NotificationUUID that another incident of the organization has is neither
+// a replay nor a matter of versions or slots.
+func applyRefusesAnotherIncidentsUUID(t testing.TB, s incident.Store) {
+	said := mustComment(t, s, mustCreate(t, s, ruled(acme, api)).Incident.Key(), "text")
+	st := mustCreate(t, s, draft(acme))
+	stale := retitling(st, "Stale")
+	stale.ExpectVersion = 9
+	unknown := comment(incident.Key{OrganizationID: acme, Identifier: 99}, "text")
+	wantUnchanged(t, s, acme, func() {
+		for name, c := range map[string]incident.Change{
+			"a comment":               comment(st.Incident.Key(), "text"),
+			"a change":                transition(st, incident.StatusClosed),
+			"a change of old version": stale,
+			"an unknown incident":     unknown,
+		} {
+			c.Activities = []incident.Activity{said}
+			_, err := s.Apply(t.Context(), c)
+			wantError(t, "Apply() of "+name, err, incident.ErrConflict)
+			if errors.Is(err, incident.ErrVersionConflict) || errors.Is(err, incident.ErrNotFound) {
+				t.Errorf("Apply() of %s = %v, want no more than ErrConflict", name, err)
+			}
+		}
+	})
+}
+
+// Zero is no DetectionUUID, and no two incidents are the same for having none.
+func applyTakesAZeroDetectionUUIDForNone(t testing.TB, s incident.Store) {
+	for range 3 {
+		if mustApply(t, s, creation(draft(acme))).Replayed {
+			t.Fatal("Apply() of a new incident without a DetectionUUID is Replayed")
+		}
+	}
+}
+
+// What was not written is not remembered: the same change is applied when
+// nothing stands in its way.
+func applyForgetsUUIDsOfFailures(t testing.TB, s incident.Store) {
+	holder := mustCreate(t, s, ruled(acme, api))
+	c := creationWith(uuid.New(), ruled(acme, api))
+	_, err := s.Apply(t.Context(), c)
+	wantHolder(t, "Apply() of a taken slot", err, holder.Incident.Key())
+	mustApply(t, s, transition(holder, incident.StatusClosed))
+
+	err = s.InTx(t.Context(), func(tx incident.Store) error {
+		if mustApply(t, tx, c).Replayed {
+			t.Error("a creation that failed is Replayed when it is repeated")
+		}
+		if !mustApply(t, tx, c).Replayed {
+			t.Error("a creation is not Replayed in the transaction that made it")
+		}
+		return errUndo
+	})
+	wantError(t, "InTx()", err, errUndo)
+	if mustApply(t, s, c).Replayed {
+		t.Error("a creation that was undone is Replayed when it is repeated")
+	}
+}
+
+// Of several identical calls at once, one writes and the others are replayed.
+func applyReplaysUnderConcurrency(t testing.TB, s incident.Store) {
+	const rounds = 3
+	for range rounds {
+		st := mustCreate(t, s, ruled(acme, db))
+		detection, created := uuid.New(), creation(ruled(acme, api))
+		changed, commented := transition(st, incident.StatusClosed), comment(st.Incident.Key(), "text")
+		same := func(c incident.Change) func() incident.Change {
+			return func() incident.Change { return cloneChange(c) }
+		}
+		detected := mustWriteOnce(t, s, "a creation of a DetectionUUID", func() incident.Change {
+			return creationWith(detection, ruled(acme, web))
+		})
+		made := mustWriteOnce(t, s, "a creation", same(created))
+		mustWriteOnce(t, s, "a status change", same(changed))
+		mustWriteOnce(t, s, "a comment", same(commented))
+		all := mustActivities(t, s, st.Incident.Key(), incident.ActivityQuery{Limit: everything})
+		wantEqual(t, "the sequences", sequencesOf(all), upTo(4))
+		for _, key := range []incident.Key{detected, made} {
+			mustApply(t, s, transition(mustLoad(t, s, key), incident.StatusClosed))
+		}
+	}
+	all := mustIncidents(t, s, incident.IncidentQuery{OrganizationID: acme, Limit: everything})
+	if want := 3 * rounds; len(all) != want {
+		t.Errorf("there are %d incidents, want %d", len(all), want)
+	}
+}
+
+// mustWriteOnce makes the same call many times at once, and returns the
+// incident that it is about.
+func mustWriteOnce(t testing.TB, s incident.Store, name string, next func() incident.Change) incident.Key {
+	t.Helper()
+	var (
+		mu    sync.Mutex // guards key and wrote
+		key   incident.Key
+		wrote int
+	)
+	together(8, func(int) {
+		applied, err := s.Apply(t.Context(), next())
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			t.Errorf("Apply() of %s = %v, want no error", name, err)
+		} else if !applied.Replayed {
+			wrote++
+			key = applied.Incident.Key()
+		}
+	})
+	if wrote != 1 {
+		t.Fatalf("of the same calls of %s %d wrote, want 1", name, wrote)
+	}
+	return key
+}

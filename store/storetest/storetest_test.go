@@ -1,0 +1,13 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// The store that the broken ones are made of keeps the contract.
+func TestRun_Memory(t *testing.T) {
+	Run(t, func(*testing.T) incident.Store { return memory.New() })
+}

@@ -1,0 +1,286 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// texts are what a title or a comment may be, and what storage may take for
+// something else.
+func texts() []string {
+	return []string{
+		`it's "quoted" and ` + "`quoted`",
+		`100% of a_b\c \\ \n \x00 %s %d`,
+		"two\nlines,\ta tab and \n",
+		"🔥 👩‍👩‍👧‍👦 🇺🇳",
+		"caf\u00e9 is not cafe\u0301, nor \u212B \u00C5",
+		"שלום \u202Eعالم\u202C",
+		" blanks around \u00a0\u3000",
+		"'; DROP TABLE incident; -- /* */ # ",
+		"$1 ?1 ? :name @p ${x} {{.}} <b>&amp;</b>",
+		"NULL", "null", "0", "-1", "true", "1e3", "0x1F", "{}", "[1]",
+		"\ufeffbom \ufffd \U0010fffd",
+	}
+}
+
+// names are identifiers of which no two are the same byte for byte, and many
+// are the same to someone who folds, trims or normalizes.
+func names() []string {
+	return []string{
+		"acme", "Acme", "ACME", "acme ", " acme", "acme\u00a0", "acme%", "a_me", "a*e", "ac'me", `ac"me`, `ac\me`,
+		"caf\u00e9", "cafe\u0301", "cafe", "stra\u00dfe", "strasse", "\u212Aelvin", "kelvin",
+		"i", "\u0131", "\u0130", "I", "0", "00", "0.0", "-0", "1", "01", "1.0", "1e0", "a/b", "a,b", "a#1", "a\u200bb", "ab",
+		"null", "NULL", "🔥", strings.Repeat("n", 255), strings.Repeat("n", 254) + "N", strings.Repeat("é", 127),
+	}
+}
+
+// Every field of a state comes back as it was given.
+func roundTripKeepsEveryField(t testing.TB, s incident.Store) {
+	for i, text := range texts() {
+		inc := incident.Incident{
+			OrganizationID: acme,
+			Title:          text,
+			Type:           incident.TypeAlertTriggered,
+			Status:         incident.StatusClosed,
+			StatusMethod:   incident.StatusMethodRuleUpdated,
+			AlertRuleID:    incident.AlertRuleID("rule of " + fmt.Sprint(i)),
+			QueryID:        incident.QueryID("query of " + fmt.Sprint(i)),
+			DetectionUUID:  uuid.New(),
+			Projects:       []incident.ProjectID{api, db},
+			DateStarted:    at(1 * time.Microsecond),
+			DateDetected:   at(20 * time.Microsecond),
+			DateAdded:      at(300 * time.Microsecond),
+			DateClosed:     new(at(4000 * time.Microsecond)),
+		}
+		trigger := incident.Trigger{
+			TriggerID:    "of every field",
+			Status:       incident.TriggerStatusResolved,
+			Severity:     incident.StatusWarning,
+			DateAdded:    at(7 * time.Microsecond),
+			DateModified: at(80 * time.Microsecond),
+		}
+		got := mustCreate(t, s, inc, trigger)
+		inc.Identifier, inc.Version = int64(i+1), 1
+		trigger.Incident = inc.Key()
+		want := incident.State{Incident: inc, Triggers: []incident.Trigger{trigger}}
+		wantEqual(t, "the state", got, want)
+	}
+}
+
+// A change replaces every field of the row, the version too.
+func roundTripKeepsEveryFieldOfAChange(t testing.TB, s incident.Store) {
+	before := mustCreate(t, s, ruled(acme, api))
+	after := before
+	after.Incident.Title = "Другое"
+	after.Incident.Type = incident.TypeDetected
+	after.Incident.Status = incident.StatusClosed
+	after.Incident.StatusMethod = incident.StatusMethodRuleUpdated
+	after.Incident.AlertRuleID, after.Incident.QueryID = "", ""
+	after.Incident.Projects = []incident.ProjectID{web}
+	after.Incident.DateStarted = at(time.Microsecond)
+	after.Incident.DateDetected = at(20 * time.Microsecond)
+	after.Incident.DateAdded = at(300 * time.Microsecond)
+	after.Incident.DateClosed = new(at(4000 * time.Microsecond))
+	c := update(before, after)
+	wantEqual(t, "the row", mustChange(t, s, c).Incident, *c.Incident)
+}
+
+func roundTripKeepsActivities(t testing.TB, s incident.Store) {
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	for i, text := range texts() {
+		want := incident.Activity{
+			Incident:         key,
+			Type:             incident.ActivityTypeStatusChange,
+			UserID:           bob,
+			Value:            incident.StatusCritical,
+			PreviousValue:    incident.StatusWarning,
+			Comment:          text,
+			NotificationUUID: uuid.New(),
+			DateAdded:        at(time.Duration(i) * time.Microsecond),
+		}
+		applied := mustApply(t, s, incident.Change{Key: key, Activities: []incident.Activity{want}})
+		want.Sequence = int64(i + 3)
+		wantEqual(t, "the applied activities", applied.Activities, []incident.Activity{want})
+		wantEqual(t, "the stored activity", mustActivity(t, s, key, want.Sequence), want)
+
+		want.Comment += text
+		want.DateEdited, want.DateDeleted = new(at(9*time.Microsecond)), new(at(10*time.Microsecond))
+		want.Revision = 1
+		mustRevise(t, s, want)
+		wantEqual(t, "the revised activity", mustActivity(t, s, key, want.Sequence), want)
+	}
+}
+
+// Times reach from 1970 to 9999, to the microsecond.
+func roundTripKeepsTimes(t testing.TB, s incident.Store) {
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	for _, when := range []time.Time{
+		time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(1970, time.January, 1, 0, 0, 0, 1000, time.UTC),
+		time.Date(2000, time.February, 29, 12, 0, 0, 999999000, time.UTC),
+		time.Date(2024, time.March, 31, 1, 30, 0, 123457000, time.UTC),
+		time.Date(2038, time.January, 19, 3, 14, 8, 1000, time.UTC),
+		time.Date(2262, time.April, 11, 23, 47, 16, 854776000, time.UTC),
+		time.Date(9999, time.December, 31, 23, 59, 59, 999999000, time.UTC),
+	} {
+		inc := draft(acme)
+		inc.Status = incident.StatusClosed
+		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed = when, when, when, new(when)
+		trigger := firing(critical)
+		trigger.DateAdded, trigger.DateModified = when, when
+		st := mustCreate(t, s, inc, trigger)
+		inc.Identifier, inc.Version = st.Incident.Identifier, 1
+		trigger.Incident = inc.Key()
+		want := incident.State{Incident: inc, Triggers: []incident.Trigger{trigger}}
+		wantEqual(t, "the state", st, want)
+		q := incident.IncidentQuery{OrganizationID: acme, Start: when, End: when, Limit: everything}
+		wantFound(t, s, q, st.Incident)
+
+		user := incident.UserID(when.Format(time.RFC3339Nano))
+		sub := incident.Subscription{Incident: key, UserID: user, DateAdded: when}
+		wantEqual(t, "the subscription", mustSubscribe(t, s, sub), sub)
+		seen := incident.Seen{Incident: key, UserID: user, LastSeen: when}
+		wantEqual(t, "the view", mustMarkSeen(t, s, seen), seen)
+	}
+}
+
+// wantFound checks that an incident is among those of a query.
+func wantFound(t testing.TB, s incident.Store, q incident.IncidentQuery, want incident.Incident) {
+	t.Helper()
+	got := mustIncidents(t, s, q)
+	if !slices.ContainsFunc(got, func(inc incident.Incident) bool { return equal(inc, want) }) {
+		t.Errorf("Incidents(%s) = %s, want %s among them", show(q), show(got), show(want))
+	}
+}
+
+// The longest title, comment and identifiers fit, and the most projects and
+// subscriptions.
+func roundTripKeepsTheLongest(t testing.TB, s incident.Store) {
+	longest := strings.Repeat("🔥", 63) + "abc" // 255 bytes
+	inc := draft(incident.OrganizationID(longest))
+	inc.Title = strings.Repeat("🔥", 1000)
+	inc.AlertRuleID, inc.QueryID = incident.AlertRuleID(longest), incident.QueryID(longest)
+	inc.Projects = []incident.ProjectID{incident.ProjectID(longest)}
+	for i := range incident.MaxProjects - 1 {
+		inc.Projects = append(inc.Projects, incident.ProjectID(longest[:252]+fmt.Sprintf("%03d", i)))
+	}
+	slices.Sort(inc.Projects)
+	trigger := firing(incident.TriggerID(longest))
+	st := mustCreate(t, s, inc, trigger)
+	inc.Identifier, inc.Version = 1, 1
+	trigger.Incident = inc.Key()
+	wantEqual(t, "the state", st, incident.State{Incident: inc, Triggers: []incident.Trigger{trigger}})
+	for _, slot := range slotsOf(inc) {
+		wantSlot(t, s, slot, 1, &st)
+	}
+
+	c := comment(inc.Key(), strings.Repeat("🔥", 16384)) // 65,536 bytes
+	c.Subscriptions = nil
+	for i := range 1000 {
+		user := incident.UserID(longest[:251] + fmt.Sprintf("%04d", i))
+		c.Subscriptions = append(c.Subscriptions, incident.Subscription{Incident: inc.Key(), UserID: user, DateAdded: t0})
+	}
+	want := c.Activities[0]
+	want.Sequence = 3
+	mustApply(t, s, c)
+	wantEqual(t, "the comment", mustActivity(t, s, inc.Key(), 3), want)
+	wantEqual(t, "the subscribers", mustSubscribers(t, s, inc.Key()), c.Subscriptions)
+}
+
+// Organizations that look alike are none the less several.
+func namesOfOrganizationsAreBytes(t testing.TB, s incident.Store) {
+	for i, name := range names() {
+		inc := ruled(incident.OrganizationID(name), api)
+		inc.Title = fmt.Sprintf("of %+q", name)
+		st := mustCreate(t, s, inc)
+		if st.Incident.Identifier != 1 || st.Incident.Title != inc.Title {
+			t.Errorf("the first incident of %+q is %s", name, show(st.Incident))
+		}
+		for _, other := range names()[i+1:] {
+			key := incident.Key{OrganizationID: incident.OrganizationID(other), Identifier: 1}
+			_, err := s.Load(t.Context(), key)
+			wantError(t, fmt.Sprintf("Load() of %+q after %+q was made", other, name), err, incident.ErrNotFound)
+		}
+		q := incident.IncidentQuery{OrganizationID: inc.OrganizationID, Limit: everything}
+		wantEqual(t, "the incidents", mustIncidents(t, s, q), []incident.Incident{st.Incident})
+		wantSlot(t, s, slotOf(inc.OrganizationID, api), 1, &st)
+	}
+}
+
+// Users that look alike follow and see each for himself, and are in the order
+// of their bytes.
+func namesOfUsersAreBytes(t testing.TB, s incident.Store) {
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	var subs []incident.Subscription
+	var seen []incident.Seen
+	for i, name := range names() {
+		user, when := incident.UserID(name), at(time.Duration(i)*time.Second)
+		if d := mustLoadDetails(t, s, key, user); d.IsSubscribed || d.HasSeen {
+			t.Errorf("LoadDetails() mistakes another for %+q", name)
+		}
+		subs = append(subs, mustSubscribe(t, s, incident.Subscription{Incident: key, UserID: user, DateAdded: when}))
+		seen = append(seen, mustMarkSeen(t, s, incident.Seen{Incident: key, UserID: user, LastSeen: t0}))
+		if subs[i].DateAdded != when {
+			t.Errorf("Subscribe() mistakes another for %+q", name)
+		}
+	}
+	slices.SortFunc(subs, func(a, b incident.Subscription) int { return strings.Compare(string(a.UserID), string(b.UserID)) })
+	slices.SortFunc(seen, func(a, b incident.Seen) int { return strings.Compare(string(a.UserID), string(b.UserID)) })
+	wantEqual(t, "the subscribers", mustSubscribers(t, s, key), subs)
+	wantEqual(t, "who has seen it", mustSeenBy(t, s, key), seen)
+	for i, sub := range subs {
+		mustUnsubscribe(t, s, key, sub.UserID)
+		wantEqual(t, "the remaining subscribers", mustSubscribers(t, s, key), subs[i+1:])
+	}
+}
+
+// Projects and triggers that look alike are several in one incident, and each
+// finds it and is found alone.
+func namesWithinAnIncidentAreBytes(t testing.TB, s incident.Store) {
+	inc := ruled(acme)
+	var triggers []incident.Trigger
+	for _, name := range names() {
+		inc.Projects = append(inc.Projects, incident.ProjectID(name))
+		triggers = append(triggers, firing(incident.TriggerID(name)))
+	}
+	slices.Sort(inc.Projects)
+	slices.SortFunc(triggers, func(a, b incident.Trigger) int {
+		return strings.Compare(string(a.TriggerID), string(b.TriggerID))
+	})
+	st := mustCreate(t, s, inc, triggers...)
+	wantEqual(t, "the projects", st.Incident.Projects, inc.Projects)
+	for i := range triggers {
+		triggers[i].Incident = st.Incident.Key()
+	}
+	wantEqual(t, "the triggers", st.Triggers, triggers)
+	for _, p := range inc.Projects {
+		st = mustChange(t, s, reprojecting(st, without(st.Incident.Projects, []incident.ProjectID{p})...))
+		wantSlot(t, s, slotOf(acme, p), 2, nil)
+		q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{p}, Limit: everything}
+		if got := mustIncidents(t, s, q); len(got) != 0 {
+			t.Errorf("the incident is found by the project %+q, which it lost", p)
+		}
+	}
+}
+
+// Rules and queries that look alike have slots of their own, and find their
+// own incidents only.
+func namesOfRulesAndQueriesAreBytes(t testing.TB, s incident.Store) {
+	for _, name := range names() {
+		byRule, byQuery := ruled(acme, api), ruled(acme, api)
+		byRule.AlertRuleID, byQuery.QueryID = incident.AlertRuleID(name), incident.QueryID(name)
+		st := mustCreate(t, s, byRule)
+		wantSlot(t, s, slotsOf(byRule)[0], 1, &st)
+		q := incident.IncidentQuery{OrganizationID: acme, AlertRuleID: byRule.AlertRuleID, Limit: everything}
+		wantEqual(t, "the incidents of a rule", mustIncidents(t, s, q), []incident.Incident{st.Incident})
+		st = mustCreate(t, s, byQuery)
+		wantSlot(t, s, slotsOf(byQuery)[0], 1, &st)
+	}
+}

@@ -1,0 +1,260 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/incidentkit/incident"
+)
+
+// Each kind of write is undone when fn fails after it, alone and after all
+// others, and fn's own error comes back.
+func inTxUndoesOnError(t testing.TB, s incident.Store) {
+	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			write(t.Context(), tx)
+			return errUndo
+		})
+		if err != errUndo { // as it is, not wrapped
+			t.Errorf("InTx() = %v, want fn's own error %v", err, errUndo)
+		}
+	})
+}
+
+// Each kind of write is undone when fn panics, and the panic goes on.
+func inTxUndoesOnPanic(t testing.TB, s incident.Store) {
+	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
+		got := panicOf(func() {
+			err := s.InTx(t.Context(), func(tx incident.Store) error {
+				write(t.Context(), tx)
+				panic(errUndo)
+			})
+			t.Errorf("InTx() of a panicking fn = %v, want a panic", err)
+		})
+		if got != errUndo {
+			t.Errorf("InTx() panics with %v, want fn's own %v", got, errUndo)
+		}
+	})
+}
+
+func panicOf(fn func()) (value any) {
+	defer func() { value = recover() }()
+	fn()
+	return nil
+}
+
+// Each kind of write is undone when the context is done before the commit,
+// although fn is content.
+func inTxUndoesWhenTheContextEnds(t testing.TB, s incident.Store) {
+	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.InTx(ctx, func(tx incident.Store) error {
+			write(ctx, tx)
+			cancel()
+			return nil
+		})
+		wantError(t, "InTx() whose context ended", err, context.Canceled)
+	})
+}
+
+// wantUndone has attempt write in a transaction that comes to nothing: each
+// kind of write first, then all together. It checks that the transaction saw
+// them, and that nothing of them is left, not even a number.
+func wantUndone(t testing.TB, s incident.Store, attempt func(write func(ctx context.Context, tx incident.Store))) {
+	t.Helper()
+	w := mustWorld(t, s, acme)
+	before := mustSnapshot(t, s, acme)
+	for _, ops := range append(singly(writes()), writes()) {
+		attempt(func(ctx context.Context, tx incident.Store) {
+			for _, op := range ops {
+				then := mustSnapshot(t, tx, acme)
+				if _, err := op.call(ctx, tx, w); err != nil {
+					t.Errorf("%s in a transaction = %v, want no error", op.name, err)
+				}
+				if equal(mustSnapshot(t, tx, acme), then) {
+					t.Errorf("the transaction does not see its %s", op.name)
+				}
+			}
+		})
+		wantEqual(t, fmt.Sprintf("after %q and so on were undone, the records", ops[0].name), mustSnapshot(t, s, acme), before)
+	}
+	if got := mustCreate(t, s, ruled(acme, web)).Incident.Identifier; got != 2 {
+		t.Errorf("after creations were undone the next identifier is %d, want 2", got)
+	}
+	if got := mustComment(t, s, w.key(), "text").Sequence; got != 4 {
+		t.Errorf("after comments were undone the next sequence is %d, want 4", got)
+	}
+	wantSlotVersions(t, s, map[incident.ProjectID]int64{api: 1, db: 1, web: 1})
+}
+
+func wantSlotVersions(t testing.TB, s incident.Store, want map[incident.ProjectID]int64) {
+	t.Helper()
+	for p, version := range want {
+		if got := mustLoadSlot(t, s, slotOf(acme, p)).Version; got != version {
+			t.Errorf("the slot of %q has version %d, want %d", p, got, version)
+		}
+	}
+}
+
+func singly(ops []operation) [][]operation {
+	var single [][]operation
+	for _, op := range ops {
+		single = append(single, []operation{op})
+	}
+	return single
+}
+
+// What was read in the transaction is what everyone reads after the commit.
+func inTxCommits(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	var inside snapshot
+	mustInTx(t, s, func(tx incident.Store) error {
+		for _, op := range writes() {
+			mustCall(t, tx, op, w)
+		}
+		inside = mustSnapshot(t, tx, acme)
+		return nil
+	})
+	wantEqual(t, "after the commit, the records", mustSnapshot(t, s, acme), inside)
+	if len(inside.Incidents) != 2 {
+		t.Errorf("there are %d incidents, want 2", len(inside.Incidents))
+	}
+}
+
+// Within a transaction the rules are those outside.
+func inTxChecksWhatApplyChecks(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	try := func(fn func(tx incident.Store) error) error { return s.InTx(t.Context(), fn) }
+	wantUnchanged(t, s, acme, func() {
+		err := try(func(tx incident.Store) error {
+			mustCall(t, tx, operation{"Apply", applyChange}, w)
+			_, err := applyChange(t.Context(), tx, w)
+			return err
+		})
+		wantError(t, "a second change of a version in InTx", err, incident.ErrVersionConflict)
+		err = try(func(tx incident.Store) error {
+			mustCall(t, tx, operation{"Apply", applyNew}, w)
+			_, err := applyNew(t.Context(), tx, w)
+			return err
+		})
+		wantHolder(t, "a second claim of a slot in InTx", err, incident.Key{OrganizationID: acme, Identifier: 2})
+		err = try(func(tx incident.Store) error {
+			mustCall(t, tx, operation{"ReviseActivity", reviseActivity}, w)
+			_, err := reviseActivity(t.Context(), tx, w)
+			return err
+		})
+		wantError(t, "a second revision in InTx", err, incident.ErrVersionConflict)
+		err = try(func(tx incident.Store) error {
+			mustCall(t, tx, operation{"Subscribe", subscribe}, w)
+			_, err := tx.Load(t.Context(), incident.Key{OrganizationID: acme, Identifier: 2})
+			return err
+		})
+		wantError(t, "Load of an unknown incident in InTx", err, incident.ErrNotFound)
+	})
+}
+
+// A transaction within a transaction is a part of it.
+func inTxNests(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	nested := func(end error) func(tx incident.Store) error {
+		return func(tx incident.Store) error {
+			mustCall(t, tx, operation{"Subscribe", subscribe}, w)
+			err := tx.InTx(t.Context(), func(inner incident.Store) error {
+				if got := mustSubscribers(t, inner, w.key()); len(got) != 2 {
+					t.Errorf("the inner transaction sees %s, want what the outer wrote", show(got))
+				}
+				mustCall(t, inner, operation{"Apply", applyNew}, w)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			mustLoad(t, tx, incident.Key{OrganizationID: acme, Identifier: 2})
+			return end
+		}
+	}
+	wantUnchanged(t, s, acme, func() {
+		wantError(t, "InTx()", s.InTx(t.Context(), nested(errUndo)), errUndo)
+	})
+	wantUnchanged(t, s, acme, func() {
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			mustCall(t, tx, operation{"Subscribe", subscribe}, w)
+			err := tx.InTx(t.Context(), func(inner incident.Store) error {
+				mustCall(t, inner, operation{"Apply", applyNew}, w)
+				return errUndo
+			})
+			if err != errUndo { // as it is, not wrapped
+				t.Errorf("the inner InTx() = %v, want fn's own error %v", err, errUndo)
+			}
+			return err
+		})
+		wantError(t, "InTx()", err, errUndo)
+	})
+	mustInTx(t, s, nested(nil))
+	mustLoad(t, s, incident.Key{OrganizationID: acme, Identifier: 2})
+}
+
+// A transaction that has ended, either way, answers with an error, and does
+// nothing.
+func inTxEnds(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	for _, end := range []error{nil, errUndo} {
+		var ended incident.Store
+		err := s.InTx(t.Context(), func(tx incident.Store) error {
+			ended = tx
+			_, err := tx.Load(t.Context(), w.key())
+			return errors.Join(err, end)
+		})
+		if !errors.Is(err, end) {
+			t.Fatalf("InTx() = %v, want %v", err, end)
+		}
+		wantUnchanged(t, s, acme, func() {
+			for _, op := range operations() {
+				if _, err := op.call(t.Context(), ended, w); err == nil {
+					t.Errorf("%s of a transaction that has ended = nil, want an error", op.name)
+				}
+			}
+			err := ended.InTx(t.Context(), func(incident.Store) error {
+				t.Error("InTx of a transaction that has ended calls fn")
+				return nil
+			})
+			if err == nil {
+				t.Error("InTx of a transaction that has ended = nil, want an error")
+			}
+		})
+	}
+}
+
+// An empty transaction, and one that only reads, are fine.
+func inTxMayWriteNothing(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	wantUnchanged(t, s, acme, func() {
+		mustInTx(t, s, func(incident.Store) error { return nil })
+		mustInTx(t, s, func(tx incident.Store) error {
+			for _, op := range reads() {
+				mustCall(t, tx, op, w)
+			}
+			return nil
+		})
+	})
+}
+
+// The answer of Shared is the same, whenever and wherever it is asked.
+func sharedIsConstant(t testing.TB, s incident.Store) {
+	want := s.Shared()
+	w := mustWorld(t, s, acme)
+	mustInTx(t, s, func(tx incident.Store) error {
+		mustCall(t, tx, operation{"Apply", applyNew}, w)
+		if got := tx.Shared(); got != want {
+			t.Errorf("Shared() of a transaction = %v, want %v", got, want)
+		}
+		return nil
+	})
+	together(4, func(int) {
+		if got := s.Shared(); got != want {
+			t.Errorf("Shared() = %v, want %v as before", got, want)
+		}
+	})
+}
