@@ -1,0 +1,88 @@
+package managertest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// history checks that the activities lead to what the incident is.
+func (a *auditor) history(inc incident.Incident) error {
+	log, err := allActivities(a.ctx, a.manager, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
+	if err != nil {
+		return err
+	}
+	back, err := allActivities(a.ctx, a.manager, inc.Key(), incident.ActivityFilter{Limit: 7, Descending: true})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(back)
+	if !slices.EqualFunc(log, back, sameActivity) {
+		return errors.New("the activities differ when they are read backwards")
+	}
+	if len(log) < 2 || log[0].Type != incident.ActivityTypeDetected || log[1].Type != incident.ActivityTypeCreated {
+		return fmt.Errorf("the history begins with %s", describe(log[:min(len(log), 2)]))
+	}
+	if log[0].DateAdded != inc.DateDetected || log[1].DateAdded != inc.DateAdded {
+		return fmt.Errorf("the dates of %s are not those of the incident", describe(log[:2]))
+	}
+	status, changes := log[1].Value, int64(0)
+	for i, act := range log {
+		if err := a.activity(inc.Key(), int64(i)+1, act); err != nil {
+			return fmt.Errorf("%w: %s", err, describe(act))
+		}
+		if act.Type != incident.ActivityTypeStatusChange {
+			continue
+		}
+		if act.PreviousValue != status || act.Value == status {
+			return fmt.Errorf("at status %v: %s", status, describe(act))
+		}
+		status = act.Value
+		changes++
+	}
+	if status != inc.Status {
+		return fmt.Errorf("the history ends with status %v, the incident is %v", status, inc.Status)
+	}
+	// The change that opens an incident may have raised it already.
+	if inc.Version < max(1, changes) {
+		return fmt.Errorf("version %d after %d changes of status", inc.Version, changes)
+	}
+	return nil
+}
+
+func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activity) error {
+	isComment := act.Type == incident.ActivityTypeComment
+	isRevised := act.DateEdited != nil || act.DateDeleted != nil
+	switch {
+	case act.Incident != key || act.Sequence != sequence:
+		return fmt.Errorf("is not activity %d", sequence)
+	case act.NotificationUUID == uuid.Nil:
+		return errors.New("has no UUID")
+	case isRevised != (act.Revision > 0) || isRevised && !isComment:
+		return errors.New("is revised without a reason")
+	case isComment && (act.Comment == "") != (act.DateDeleted != nil):
+		return errors.New("has lost its text, or kept it")
+	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && !isComment:
+		return errors.New("does not belong here")
+	}
+	return a.unique(act.NotificationUUID, key)
+}
+
+// auditTriggered checks the severity rule: what only triggers have touched is as
+// bad as the worst active one.
+func auditTriggered(inc incident.Incident, triggers []incident.Trigger) error {
+	worst := incident.StatusClosed
+	for _, t := range triggers {
+		if t.Status == incident.TriggerStatusActive {
+			worst = max(worst, t.Severity)
+		}
+	}
+	if inc.Status != worst {
+		return fmt.Errorf("%s is %v, want %v by its triggers %s", inc.Key(), inc.Status, worst, describe(triggers))
+	}
+	return nil
+}

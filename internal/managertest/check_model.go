@@ -1,0 +1,77 @@
+package managertest
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/incidentkit/incident"
+)
+
+// Model compares the Manager with the model: random sequences of calls, in some
+// of which the store fails, on several caches. It obeys the flags of rapid, and
+// makes fewer sequences in short mode.
+func Model(t *testing.T, newStore NewStore) {
+	variants := map[string]func(seed uint64) setup{
+		"cache":                func(uint64) setup { return setup{} },
+		"tiny cache":           func(uint64) setup { return setup{cache: incident.NewCache(2)} },
+		"lossy remote cache":   func(seed uint64) setup { return setup{cache: newLossyCache(newRemoteCache(), seed)} },
+		"several processes":    func(uint64) setup { return setup{processes: 2} },
+		"no cache, authorizer": func(uint64) setup { return setup{cache: incident.NoCache, guarded: true} },
+	}
+	for name, variant := range variants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, property(func(seed uint64) setup {
+				s := variant(seed)
+				s.store = newStore(t)
+				return s
+			}))
+		})
+	}
+}
+
+// property is one random sequence of calls.
+func property(newSetup func(seed uint64) setup) func(*rapid.T) {
+	return func(t *rapid.T) {
+		m, err := newMachine(newSetup(rapid.Uint64().Draw(t, "seed")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"call":        func(t *rapid.T) { m.run(t, source.draw, 0, faultNone) },
+			"more calls":  func(t *rapid.T) { m.run(t, source.draw, 0, faultNone); m.run(t, source.draw, 0, faultNone) },
+			"transaction": func(t *rapid.T) { m.run(t, source.drawTx, 0, faultNone) },
+			"fault": func(t *rapid.T) {
+				draw := source.draw
+				if rapid.IntRange(0, 2).Draw(t, "of a transaction") == 2 {
+					draw = source.drawTx
+				}
+				m.run(t, draw, rapid.IntRange(0, 4).Draw(t, "at"), rapid.SampledFrom(faults).Draw(t, "fault"))
+			},
+			"clock": func(t *rapid.T) { m.w.now = m.w.now.Add(rapid.SampledFrom(ticks).Draw(t, "tick")) },
+		})
+		if err := m.finish(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ticks are how far the clock goes on, or back.
+var ticks = []time.Duration{
+	time.Microsecond, time.Second, 10 * time.Minute, time.Hour, -time.Second, -20 * time.Minute,
+}
+
+func (m *machine) run(t *rapid.T, draw func(source) call, at int, f fault) {
+	c := draw(source{t: t, w: m.w})
+	if f == faultNone {
+		t.Log(c)
+	} else {
+		t.Logf("%v with the store's call %d %s", c, at, f)
+	}
+	caller := m.callers[rapid.IntRange(0, len(m.callers)-1).Draw(t, "caller")]
+	if err := m.step(c, caller, at, f); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,161 @@
+package managertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// anyConflict is the model's conflict with other incidents, each of which the
+// library may name.
+type anyConflict struct{ others []incident.Key }
+
+func (e *anyConflict) Error() string { return fmt.Sprintf("conflict with one of %v", e.others) }
+
+func (e *anyConflict) Unwrap() error { return incident.ErrConflict }
+
+// categories are what an error can match. The first that an expected error
+// matches is what it is.
+var categories = []error{
+	incident.ErrInvalid, incident.ErrNotFound, incident.ErrVersionConflict, incident.ErrConflict,
+	incident.ErrForbidden, incident.ErrUnavailable, incident.ErrUnknownOutcome,
+	context.Canceled, context.DeadlineExceeded, errAbandoned,
+}
+
+func category(err error) error {
+	for _, c := range categories {
+		if errors.Is(err, c) {
+			return c
+		}
+	}
+	return err
+}
+
+// checkError compares an error with the expected one, and checks that it has
+// the form that its category promises.
+func checkError(want, got error) error {
+	if want == nil && got == nil {
+		return nil
+	}
+	if category(want) != category(got) {
+		return fmt.Errorf("error is %q, want %q", text(got), text(want))
+	}
+	if n := countCategories(got); n > 1 {
+		return fmt.Errorf("error %q matches %d categories, want one", text(got), n)
+	}
+	var field *incident.FieldError
+	if errors.Is(got, incident.ErrInvalid) && (!errors.As(got, &field) || field.Field == "" || field.Problem == "") {
+		return fmt.Errorf("error %q names no field", text(got))
+	}
+	var others *anyConflict
+	var named *incident.ConflictError
+	isNamed := errors.As(got, &named)
+	switch {
+	case errors.As(want, &others) && (!isNamed || !slices.Contains(others.others, named.Existing)):
+		return fmt.Errorf("error is %q, want a %w", text(got), want)
+	case others == nil && isNamed:
+		return fmt.Errorf("error %q names an incident, want %q", text(got), text(want))
+	}
+	return nil
+}
+
+// countCategories counts a version conflict, which is a conflict, as one.
+func countCategories(err error) int {
+	n := 0
+	for _, c := range categories {
+		if errors.Is(err, c) && (c != incident.ErrConflict || !errors.Is(err, incident.ErrVersionConflict)) {
+			n++
+		}
+	}
+	return n
+}
+
+func text(err error) string {
+	if err == nil {
+		return "nil"
+	}
+	return err.Error()
+}
+
+// checkValue compares what a call returned with what the model says.
+func checkValue(w *world, want, got any) error {
+	switch want := want.(type) {
+	case nil:
+		return nil
+	case txAnswer:
+		return want.check(got.(txAnswer))
+	case incident.Activity:
+		return w.checkActivity(want, got.(incident.Activity))
+	case []incident.Activity:
+		activities := got.([]incident.Activity)
+		if len(want) != len(activities) {
+			return fmt.Errorf("%d activities, want %d", len(activities), len(want))
+		}
+		for i := range want {
+			if err := w.checkActivity(want[i], activities[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !same(want, got) {
+		return fmt.Errorf("\n got %s\nwant %s", describe(got), describe(want))
+	}
+	return nil
+}
+
+// checkActivity compares an activity. The model learns the UUID that the
+// library made for it, which nothing else in the organization may have.
+func (w *world) checkActivity(want, got incident.Activity) error {
+	if id := got.NotificationUUID; want.NotificationUUID == uuid.Nil && id != uuid.Nil {
+		o, own := w.org(want.Incident.OrganizationID), place{want.Incident.Identifier, want.Sequence}
+		if other, known := o.notifications[id]; known && other != own {
+			return fmt.Errorf("activity %d of %s has the UUID of activity %d of #%d",
+				own.sequence, want.Incident, other.sequence, other.identifier)
+		}
+		o.notifications[id] = own
+		o.records[own.identifier-1].activities[own.sequence-1].NotificationUUID = id
+		want.NotificationUUID = id
+	}
+	if !sameActivity(want, got) {
+		return fmt.Errorf("\n got %s\nwant %s", describe(got), describe(want))
+	}
+	return nil
+}
+
+// describe shows a value in the same way whenever it is run again, so that a
+// failure can be recognised: without addresses and random identifiers.
+func describe(v any) string {
+	changed := ""
+	switch r := v.(type) {
+	case incident.Result:
+		changed = fmt.Sprintf("changed=%t ", r.Changed)
+	case incident.Activity:
+		v = recognisable(r)
+	case []incident.Activity:
+		shown := slices.Clone(r)
+		for i := range shown {
+			shown[i] = recognisable(shown[i])
+		}
+		v = shown
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%s%+v", changed, v)
+	}
+	return changed + strings.TrimSpace(string(b))
+}
+
+func recognisable(a incident.Activity) incident.Activity {
+	if a.NotificationUUID[0] != notificationUUIDs[0][0] && a.NotificationUUID != uuid.Nil {
+		a.NotificationUUID = uuid.Max
+	}
+	return a
+}

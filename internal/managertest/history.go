@@ -1,0 +1,164 @@
+package managertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/incidentkit/incident"
+)
+
+// lab is what a concurrent check runs on.
+type lab struct {
+	store   incident.Store // without the jitter
+	manager incident.Manager
+	seed    uint64
+
+	// clients run side by side, each with so many calls.
+	clients, calls int
+
+	// losses is how many answers of the store are lost at most.
+	losses int
+
+	// artifacts is where a history that fails is drawn. Empty for nowhere.
+	artifacts string
+}
+
+// labSetup is what a lab is made of.
+type labSetup struct {
+	store          incident.Store
+	cache          incident.Cache
+	seed           uint64
+	clients, calls int
+	losses         int
+	artifacts      string
+	decorate       func(incident.Manager) incident.Manager // nil for none
+}
+
+func newLab(s labSetup) (*lab, error) {
+	j := newJitter(s.seed, s.losses)
+	if s.cache != incident.NoCache {
+		s.cache = &jitterCache{Cache: s.cache, jitter: j}
+	}
+	m, err := incident.New(&hookedStore{Store: s.store, hook: j}, &incident.Options{
+		Cache: s.cache, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.decorate != nil {
+		m = s.decorate(m)
+	}
+	return &lab{
+		store: s.store, manager: m, seed: s.seed, clients: s.clients, calls: s.calls,
+		losses: s.losses, artifacts: s.artifacts,
+	}, nil
+}
+
+// client is one goroutine of a history.
+type client struct {
+	id   int
+	rng  *rand.Rand
+	base time.Time
+	ops  []porcupine.Operation
+	err  error
+}
+
+// run has all clients make their calls at once and returns what they recorded.
+func (l *lab) run(call func(c *client) error) ([]porcupine.Operation, error) {
+	base := time.Now() // all times are since then, by the monotonic clock
+	clients := make([]client, l.clients)
+	var wg sync.WaitGroup
+	for i := range clients {
+		c := &clients[i]
+		*c = client{id: i, rng: rand.New(rand.NewPCG(l.seed, uint64(i)+10)), base: base}
+		wg.Go(func() {
+			for range l.calls {
+				if c.err = call(c); c.err != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var history []porcupine.Operation
+	var errs []error
+	for _, c := range clients {
+		history = append(history, c.ops...)
+		errs = append(errs, c.err)
+	}
+	return history, errors.Join(errs...)
+}
+
+// observe makes a call and records its output. A call that failed is not in the
+// history when nothing was written. When that is unknown, it never returned, and
+// its client is not heard of again.
+func observe[O any](c *client, input any, isRead bool, call func(ctx context.Context) (O, error)) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	op := porcupine.Operation{ClientId: c.id, Input: input, Call: time.Since(c.base).Nanoseconds()}
+	output, err := call(ctx)
+	op.Return, op.Output = time.Since(c.base).Nanoseconds(), output
+	switch {
+	case err == nil:
+	case isRead && isOutage(err), errors.Is(err, errAbandoned):
+		return nil
+	case errors.Is(err, incident.ErrUnknownOutcome):
+		op.Return, op.Output = math.MaxInt64, unknown{}
+		op.ClientId += 1000 + len(c.ops)*100
+	default:
+		return fmt.Errorf("client %d: %+v: %w", c.id, input, err)
+	}
+	c.ops = append(c.ops, op)
+	return nil
+}
+
+// unknown is the output of a call that was not answered.
+type unknown struct{}
+
+// checkTimeout bounds the search for an order of a history, which takes
+// milliseconds unless there is none.
+const checkTimeout = 30 * time.Second
+
+// checkHistory finds out whether there is an order in which the calls, one by
+// one, give the recorded results by the model.
+func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupine.Operation) error {
+	result, info := porcupine.CheckOperationsVerbose(model, history, checkTimeout)
+	if result == porcupine.Ok {
+		return nil
+	}
+	err := fmt.Errorf("the history of %d calls is %s, seed %d", len(history), result, l.seed)
+	if l.artifacts == "" {
+		return err
+	}
+	path := filepath.Join(l.artifacts, fmt.Sprintf("%s-%d.html", name, l.seed))
+	return errors.Join(fmt.Errorf("%w: see %s (kept with go test -artifacts)", err, path),
+		porcupine.VisualizePath(model, info, path))
+}
+
+// partition splits a history by what its inputs are about.
+func partition[I any, K comparable](of func(I) K) func([]porcupine.Operation) [][]porcupine.Operation {
+	return func(history []porcupine.Operation) [][]porcupine.Operation {
+		index := map[K]int{}
+		var parts [][]porcupine.Operation
+		for _, op := range history {
+			k := of(op.Input.(I))
+			i, ok := index[k]
+			if !ok {
+				i = len(parts)
+				index[k] = i
+				parts = append(parts, nil)
+			}
+			parts[i] = append(parts[i], op)
+		}
+		return parts
+	}
+}

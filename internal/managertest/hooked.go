@@ -1,0 +1,113 @@
+package managertest
+
+import (
+	"context"
+
+	"github.com/incidentkit/incident"
+)
+
+// hook is what is done around the calls of a store.
+type hook interface {
+	around(ctx context.Context, isWrite bool, call func(context.Context) error) error
+	inTx(ctx context.Context, s incident.Store, fn func(tx incident.Store) error) error
+}
+
+// hookedStore is a store with a hook around each call, those of transactions
+// too.
+type hookedStore struct {
+	incident.Store
+	hook hook
+}
+
+// InTx implements [incident.Store].
+func (s *hookedStore) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
+	return s.hook.inTx(ctx, s.Store, func(tx incident.Store) error {
+		return fn(&hookedStore{Store: tx, hook: s.hook})
+	})
+}
+
+func hooked[T any](ctx context.Context, h hook, isWrite bool, call func(context.Context) (T, error)) (v T, err error) {
+	err = h.around(ctx, isWrite, func(ctx context.Context) (err error) {
+		v, err = call(ctx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return v, nil
+}
+
+func (s *hookedStore) Load(ctx context.Context, key incident.Key) (incident.State, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (incident.State, error) {
+		return s.Store.Load(ctx, key)
+	})
+}
+
+func (s *hookedStore) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (incident.SlotState, error) {
+		return s.Store.LoadSlot(ctx, slot)
+	})
+}
+
+func (s *hookedStore) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (incident.Details, error) {
+		return s.Store.LoadDetails(ctx, key, user)
+	})
+}
+
+func (s *hookedStore) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Incident, error) {
+		return s.Store.Incidents(ctx, q)
+	})
+}
+
+func (s *hookedStore) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
+	return hooked(ctx, s.hook, true, func(ctx context.Context) (incident.Applied, error) {
+		return s.Store.Apply(ctx, c)
+	})
+}
+
+func (s *hookedStore) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Activity, error) {
+		return s.Store.Activities(ctx, key, q)
+	})
+}
+
+func (s *hookedStore) Activity(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (incident.Activity, error) {
+		return s.Store.Activity(ctx, key, sequence)
+	})
+}
+
+func (s *hookedStore) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	return s.hook.around(ctx, true, func(ctx context.Context) error { return s.Store.ReviseActivity(ctx, a) })
+}
+
+func (s *hookedStore) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen, error) {
+	return hooked(ctx, s.hook, true, func(ctx context.Context) (incident.Seen, error) {
+		return s.Store.MarkSeen(ctx, seen)
+	})
+}
+
+func (s *hookedStore) SeenBy(ctx context.Context, key incident.Key) ([]incident.Seen, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Seen, error) {
+		return s.Store.SeenBy(ctx, key)
+	})
+}
+
+func (s *hookedStore) Subscribe(ctx context.Context, sub incident.Subscription) (incident.Subscription, error) {
+	return hooked(ctx, s.hook, true, func(ctx context.Context) (incident.Subscription, error) {
+		return s.Store.Subscribe(ctx, sub)
+	})
+}
+
+func (s *hookedStore) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
+	return s.hook.around(ctx, true, func(ctx context.Context) error { return s.Store.Unsubscribe(ctx, key, user) })
+}
+
+func (s *hookedStore) Subscribers(ctx context.Context, key incident.Key) ([]incident.Subscription, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Subscription, error) {
+		return s.Store.Subscribers(ctx, key)
+	})
+}

@@ -1,0 +1,325 @@
+package managertest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// machine makes calls on a Manager and on the model, and compares the two.
+type machine struct {
+	// callers are whom calls are made on, and manager is whom is looked at: the
+	// only caller or, where there are several with caches of their own, plain.
+	callers []incident.Manager
+	manager incident.Manager
+	w       *world
+	faults  *faultPlan
+
+	// store is the Manager's without the faults, and plain a Manager of that
+	// which keeps nothing in a cache.
+	store incident.Store
+	plain incident.Manager
+
+	slots map[incident.Slot]int64 // the highest versions seen
+	turns int
+}
+
+// setup is what a machine is made of.
+type setup struct {
+	store   incident.Store
+	cache   incident.Cache // nil for the default one
+	guarded bool           // with an Authorizer
+
+	// processes, when it is more than 1, is how many Managers of the store there
+	// are. Their caches do not follow each other's writes, so they only write:
+	// that must be right whatever their caches hold.
+	processes int
+
+	// decorate, when it is not nil, puts something between the Manager and its
+	// caller.
+	decorate func(incident.Manager) incident.Manager
+}
+
+func newMachine(s setup) (*machine, error) {
+	m := &machine{
+		w:      newWorld(start),
+		faults: &faultPlan{},
+		store:  s.store,
+		slots:  map[incident.Slot]int64{},
+	}
+	// Which of several reasons to refuse a call is given first may depend on what
+	// a cache holds.
+	m.w.guarded, m.w.careful = s.guarded, s.processes > 1
+	m.faults.disarm()
+	for range max(1, s.processes) {
+		caller, err := incident.New(&hookedStore{Store: s.store, hook: m.faults}, m.options(s))
+		if err != nil {
+			return nil, err
+		}
+		if s.decorate != nil {
+			caller = s.decorate(caller)
+		}
+		m.callers = append(m.callers, caller)
+	}
+	s.cache = incident.NoCache
+	var err error
+	m.plain, err = incident.New(s.store, m.options(s))
+	m.manager = m.callers[0]
+	if len(m.callers) > 1 {
+		m.manager = m.plain
+	}
+	return m, err
+}
+
+func (m *machine) options(s setup) *incident.Options {
+	o := &incident.Options{
+		// Finer than a microsecond and in another zone: the library has to cut it.
+		Now:    func() time.Time { return m.w.now.Add(999).In(zone) },
+		Cache:  s.cache,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	if s.guarded {
+		o.Authorizer = incident.AuthorizerFunc(authorized)
+	}
+	return o
+}
+
+func authorized(
+	_ context.Context, _ incident.OrganizationID, projects []incident.ProjectID, users []incident.UserID,
+) ([]incident.UserID, error) {
+	allowed := []incident.UserID{"somebody else"}
+	for _, u := range users {
+		if mayFollow(u, projects) {
+			allowed = append(allowed, u)
+		}
+	}
+	spoil(projects, nil)
+	spoil(users, nil)
+	return allowed, nil
+}
+
+// step makes one call, in which the store may fail at its n-th call, and checks
+// its answer and what there is to see afterwards.
+func (m *machine) step(c call, caller incident.Manager, at int, f fault) error {
+	if c.isRead && caller != m.manager {
+		_, _ = c.do(context.Background(), caller) // may be stale, and fills its cache
+		caller = m.manager
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	before := m.w
+	if f != faultNone {
+		m.w = before.clone()
+	}
+	want, wantErr := c.expect(m.w)
+
+	if f == faultCanceled {
+		cancel()
+	}
+	m.faults.arm(at, f, cancel)
+	got, gotErr := c.do(ctx, caller)
+	m.faults.disarm()
+
+	var err error
+	switch {
+	case f != faultNone && isOutage(gotErr):
+		err = m.settle(c, before, gotErr)
+	case f == faultCanceled && category(gotErr) != incident.ErrInvalid:
+		err = fmt.Errorf("error is %q of a call whose context had ended", text(gotErr))
+	default:
+		err = m.compare(want, wantErr, got, gotErr)
+	}
+	if err != nil {
+		return err
+	}
+	scribble(got)
+	return m.look(c)
+}
+
+func (m *machine) compare(want any, wantErr error, got any, gotErr error) error {
+	if err := checkError(wantErr, gotErr); err != nil {
+		return err
+	}
+	if tx, ok := want.(txAnswer); ok {
+		if isOwn(wantErr) && gotErr != wantErr {
+			return fmt.Errorf("InTx returned %q, want its function's own error", gotErr)
+		}
+		return tx.check(got.(txAnswer))
+	}
+	if gotErr != nil {
+		return nil
+	}
+	return checkValue(m.w, want, got)
+}
+
+func isOwn(err error) bool { return errors.Is(err, errAbandoned) }
+
+// settle finds out what became of a call that was not answered. The model is
+// that after the call, or before if nothing was written. It may be either only
+// when the outcome is unknown.
+func (m *machine) settle(c call, before *world, got error) error {
+	if n := countCategories(got); n != 1 {
+		return fmt.Errorf("error %q matches %d categories, want one", got, n)
+	}
+	after := m.w
+	m.w = before
+	errBefore := m.lookAtAll(m.plain, before, c.orgs)
+	if errBefore == nil {
+		return nil
+	}
+	if !errors.Is(got, incident.ErrUnknownOutcome) {
+		return fmt.Errorf("after %q something was written: %w", got, errBefore)
+	}
+	m.w = after
+	if err := m.lookAtAll(m.plain, after, c.orgs); err != nil {
+		return fmt.Errorf("after %q, a part was written:\nif nothing was: %w\nif all was: %w", got, errBefore, err)
+	}
+	return nil
+}
+
+func (m *machine) lookAtAll(manager incident.Manager, w *world, called []incident.OrganizationID) error {
+	for _, o := range orgs {
+		if !slices.Contains(called, o) {
+			continue
+		}
+		if err := m.lookAt(manager, w, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look compares what there is to see of the organizations that were called with
+// the model. From time to time it looks at everything.
+func (m *machine) look(c call) error {
+	m.turns++
+	if m.turns%12 == 0 {
+		return m.lookThrough(m.manager, m.w)
+	}
+	return m.lookAtAll(m.manager, m.w, c.orgs)
+}
+
+// finish compares everything, with and without the cache, and audits it.
+func (m *machine) finish() error {
+	if err := m.lookThrough(m.manager, m.w); err != nil {
+		return err
+	}
+	if err := m.lookThrough(m.plain, m.w); err != nil {
+		return fmt.Errorf("without a cache: %w", err)
+	}
+	return audit(context.Background(), m.manager, m.store, orgs...)
+}
+
+func (m *machine) lookThrough(manager incident.Manager, w *world) error {
+	for _, o := range orgs {
+		err := m.lookAt(manager, w, o)
+		for _, c := range pages(o) {
+			err = cmp.Or(err, m.see(manager, w, c))
+		}
+		if err = cmp.Or(err, m.lookAtSlots(w, o)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *machine) lookAt(manager incident.Manager, w *world, org incident.OrganizationID) error {
+	for _, c := range views(w, org, users[m.turns%len(users)]) {
+		if err := m.see(manager, w, c); err != nil {
+			return err
+		}
+	}
+	for i, slot := range allSlots(org) {
+		if i%3 != m.turns%3 && w.holder(slot) == nil {
+			continue
+		}
+		if err := m.see(manager, w, active(slot)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// see compares one read with the model.
+func (m *machine) see(manager incident.Manager, w *world, c call) error {
+	want, wantErr := c.expect(w)
+	got, err := c.do(context.Background(), manager)
+	if err = checkError(wantErr, err); err == nil && wantErr == nil {
+		err = checkValue(w, want, got)
+	}
+	scribble(got)
+	if err != nil {
+		return fmt.Errorf("then %s: %w", c, err)
+	}
+	return nil
+}
+
+// views are the reads that show everything in an organization.
+func views(w *world, org incident.OrganizationID, user incident.UserID) []call {
+	n := int64(len(w.org(org).records))
+	var calls []call
+	for i := int64(1); i <= n; i++ {
+		key := incident.Key{OrganizationID: org, Identifier: i}
+		calls = append(calls,
+			get(key), triggers(key), details(key, user), subscribers(key),
+			activities(key, incident.ActivityFilter{Limit: incident.MaxPageSize}),
+		)
+	}
+	if n > 0 { // what all have been seen by is among the details
+		calls = append(calls, seenBy(incident.Key{OrganizationID: org, Identifier: n}))
+	}
+	next := incident.Key{OrganizationID: org, Identifier: n + 1}
+	calls = append(calls, get(next), details(next, user),
+		list(incident.IncidentFilter{OrganizationID: org, Limit: incident.MaxPageSize}))
+	return calls
+}
+
+// pages are reads of an organization by small pages, by cursors that are not
+// theirs, and of all slots.
+func pages(org incident.OrganizationID) []call {
+	f := incident.IncidentFilter{OrganizationID: org, Limit: 2}
+	first, other, closed := f, f, f
+	first.Limit = 1
+	other.OrganizationID += "#1"
+	closed.Statuses = []incident.Status{incident.StatusClosed}
+	key := incident.Key{OrganizationID: org, Identifier: 1}
+	calls := []call{
+		list(f), misuse(first, other), misuse(first, closed),
+		activities(key, incident.ActivityFilter{Limit: 2}),
+		activities(key, incident.ActivityFilter{Limit: 1, Descending: true}),
+	}
+	for _, slot := range allSlots(org) {
+		calls = append(calls, active(slot))
+	}
+	return calls
+}
+
+// lookAtSlots checks that the store agrees about who holds the slots, and that
+// their versions never go down.
+func (m *machine) lookAtSlots(w *world, org incident.OrganizationID) error {
+	for _, slot := range allSlots(org) {
+		held, err := m.store.LoadSlot(context.Background(), slot)
+		if err != nil {
+			return err
+		}
+		want, _ := w.active(slot)
+		got := activeAnswer{OK: held.State != nil}
+		if held.State != nil {
+			got.Incident = held.State.Incident
+		}
+		if err := checkValue(w, want, got); err != nil {
+			return fmt.Errorf("LoadSlot(%v): %w", slot, err)
+		}
+		if held.Version < m.slots[slot] {
+			return fmt.Errorf("LoadSlot(%v) has version %d after %d", slot, held.Version, m.slots[slot])
+		}
+		m.slots[slot] = held.Version
+	}
+	return nil
+}

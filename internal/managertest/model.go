@@ -1,0 +1,234 @@
+package managertest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// world is the model: what the organizations hold after a sequence of calls.
+// Its methods are the documented rules, written without the library's code.
+// They change the world only where they return no error.
+type world struct {
+	now     time.Time // what the clock says, in canonical form
+	guarded bool      // there is an Authorizer, which goes by mayFollow
+	careful bool      // nobody uses a NotificationUUID for two things
+	orgs    map[incident.OrganizationID]*organization
+}
+
+type organization struct {
+	records       []*record // that of identifier n is at n-1
+	detections    map[uuid.UUID]*record
+	notifications map[uuid.UUID]place
+}
+
+// place is where an activity is.
+type place struct{ identifier, sequence int64 }
+
+// record is an incident with everything that hangs on it. The NotificationUUID
+// of an activity is zero until it was seen, where the library made it up.
+type record struct {
+	incident    incident.Incident
+	triggers    map[incident.TriggerID]incident.Trigger
+	activities  []incident.Activity
+	seen        map[incident.UserID]time.Time
+	subscribers map[incident.UserID]time.Time
+}
+
+func newWorld(now time.Time) *world {
+	return &world{now: now, orgs: map[incident.OrganizationID]*organization{}}
+}
+
+// org returns an organization, an empty one where nothing was ever created.
+func (w *world) org(id incident.OrganizationID) *organization {
+	o := w.orgs[id]
+	if o == nil {
+		o = &organization{detections: map[uuid.UUID]*record{}, notifications: map[uuid.UUID]place{}}
+		w.orgs[id] = o
+	}
+	return o
+}
+
+// find returns the incident of key, or nil.
+func (w *world) find(key incident.Key) *record {
+	records := w.org(key.OrganizationID).records
+	if key.Identifier < 1 || key.Identifier > int64(len(records)) {
+		return nil
+	}
+	return records[key.Identifier-1]
+}
+
+func (w *world) clone() *world {
+	c := newWorld(w.now)
+	c.guarded, c.careful = w.guarded, w.careful
+	for id, o := range w.orgs {
+		co := c.org(id)
+		maps.Copy(co.notifications, o.notifications)
+		for _, r := range o.records {
+			co.records = append(co.records, r.clone())
+		}
+		for id, r := range o.detections {
+			co.detections[id] = co.records[r.incident.Identifier-1]
+		}
+	}
+	return c
+}
+
+func (r *record) clone() *record {
+	c := *r
+	c.incident = copyIncident(r.incident)
+	c.triggers = maps.Clone(r.triggers)
+	c.activities = slices.Clone(r.activities)
+	for i := range c.activities {
+		c.activities[i] = copyActivity(c.activities[i])
+	}
+	c.seen = maps.Clone(r.seen)
+	c.subscribers = maps.Clone(r.subscribers)
+	return &c
+}
+
+func copyIncident(inc incident.Incident) incident.Incident {
+	inc.Projects = slices.Clone(inc.Projects)
+	inc.DateClosed = copyTime(inc.DateClosed)
+	return inc
+}
+
+func copyActivity(a incident.Activity) incident.Activity {
+	a.DateEdited = copyTime(a.DateEdited)
+	a.DateDeleted = copyTime(a.DateDeleted)
+	return a
+}
+
+func copyTime(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	return &c
+}
+
+// cut makes a time canonical: UTC, in whole microseconds, without a monotonic
+// part.
+func cut(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
+		t.Nanosecond()/1000*1000, time.UTC)
+}
+
+// orNow is the rule for a date that the caller may leave out.
+func (w *world) orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return w.now
+	}
+	return cut(t)
+}
+
+func (r *record) key() incident.Key {
+	return incident.Key{OrganizationID: r.incident.OrganizationID, Identifier: r.incident.Identifier}
+}
+
+func (r *record) active() bool { return r.incident.Status != incident.StatusClosed }
+
+// holds reports whether the incident occupies the slot.
+func (r *record) holds(slot incident.Slot) bool {
+	return r.active() && r.occupies(slot)
+}
+
+// occupies is holds for the incident as if it were active.
+func (r *record) occupies(slot incident.Slot) bool {
+	return r.incident.AlertRuleID != "" && r.incident.AlertRuleID == slot.AlertRuleID &&
+		r.incident.QueryID == slot.QueryID && r.incident.OrganizationID == slot.OrganizationID &&
+		slices.Contains(r.incident.Projects, slot.ProjectID)
+}
+
+// slots returns what the incident occupies while it is active.
+func (r *record) slots() []incident.Slot {
+	var slots []incident.Slot
+	for _, p := range r.incident.Projects {
+		slot := incident.Slot{
+			OrganizationID: r.incident.OrganizationID,
+			AlertRuleID:    r.incident.AlertRuleID,
+			ProjectID:      p,
+			QueryID:        r.incident.QueryID,
+		}
+		if r.occupies(slot) {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
+// holder returns the incident that is active in the slot, or nil.
+func (w *world) holder(slot incident.Slot) *record {
+	for _, r := range w.org(slot.OrganizationID).records {
+		if r.holds(slot) {
+			return r
+		}
+	}
+	return nil
+}
+
+// obstacles returns the conflict with other incidents that are active in the
+// slots, or nil.
+func (w *world) obstacles(own *record, slots ...incident.Slot) error {
+	var others []incident.Key
+	for _, slot := range slots {
+		if h := w.holder(slot); h != nil && h != own {
+			others = append(others, h.key())
+		}
+	}
+	if others == nil {
+		return nil
+	}
+	return &anyConflict{others: others}
+}
+
+// append adds an activity with the next sequence.
+func (w *world) append(r *record, a incident.Activity) {
+	a.Incident = r.key()
+	a.Sequence = int64(len(r.activities)) + 1
+	r.activities = append(r.activities, a)
+	if a.NotificationUUID != uuid.Nil {
+		w.org(a.Incident.OrganizationID).notifications[a.NotificationUUID] = place{a.Incident.Identifier, a.Sequence}
+	}
+}
+
+// known looks for the activity of a UUID. It is that of a repeated call if it
+// is of the same incident and type.
+func (w *world) known(key incident.Key, id uuid.UUID, kind incident.ActivityType) (a *incident.Activity, isKnown bool) {
+	p, isKnown := w.org(key.OrganizationID).notifications[id]
+	if isKnown && p.identifier == key.Identifier {
+		if a := &w.find(key).activities[p.sequence-1]; a.Type == kind {
+			return a, true
+		}
+	}
+	return nil, isKnown
+}
+
+// mayFollow is the word of the host of a guarded world: bob follows only what
+// affects the project p, or no project.
+func mayFollow(user incident.UserID, projects []incident.ProjectID) bool {
+	return user != "bob" || len(projects) == 0 || slices.Contains(projects, "p")
+}
+
+func (w *world) admits(r *record, user incident.UserID) bool {
+	return !w.guarded || mayFollow(user, r.incident.Projects)
+}
+
+// follow subscribes those who do not follow yet and are admitted.
+func (w *world) follow(r *record, users ...incident.UserID) {
+	for _, u := range users {
+		if _, ok := r.subscribers[u]; !ok && u != "" && w.admits(r, u) {
+			r.subscribers[u] = w.now
+		}
+	}
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	return slices.Sorted(maps.Keys(m))
+}

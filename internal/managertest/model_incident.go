@@ -1,0 +1,254 @@
+package managertest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+func unchanged(r *record) incident.Result { return incident.Result{Incident: copyIncident(r.incident)} }
+
+// changed counts a change to the incident's row or triggers.
+func changed(r *record) incident.Result {
+	r.incident.Version++
+	return incident.Result{Incident: copyIncident(r.incident), Changed: true}
+}
+
+func (w *world) create(n incident.NewIncident) (any, error) {
+	o := w.org(n.OrganizationID)
+	projects := slices.Compact(slices.Sorted(slices.Values(n.Projects)))
+	if n.Status == 0 {
+		n.Status = incident.StatusOpen
+	}
+	if n.Status == incident.StatusClosed || n.AlertRuleID != "" && len(projects) == 0 {
+		return nil, incident.ErrInvalid
+	}
+	if r := o.detections[n.DetectionUUID]; r != nil {
+		return unchanged(r), nil
+	}
+	started := w.orNow(n.DateStarted)
+	detected := started
+	if !n.DateDetected.IsZero() {
+		detected = cut(n.DateDetected)
+	}
+	method := incident.StatusMethodManual
+	if n.AlertRuleID != "" {
+		method = incident.StatusMethodRuleTriggered
+	}
+	r := w.blank(incident.Incident{
+		OrganizationID: n.OrganizationID,
+		Title:          n.Title,
+		Type:           n.Type,
+		Status:         n.Status,
+		StatusMethod:   method,
+		AlertRuleID:    n.AlertRuleID,
+		QueryID:        n.QueryID,
+		DetectionUUID:  n.DetectionUUID,
+		Projects:       projects,
+		DateStarted:    started,
+		DateDetected:   detected,
+		DateAdded:      w.now,
+	})
+	if err := w.obstacles(r, r.slots()...); err != nil {
+		return nil, err
+	}
+	w.open(r, n.UserID)
+	return changed(r), nil
+}
+
+// blank returns a record that belongs to no organization yet.
+func (w *world) blank(inc incident.Incident) *record {
+	return &record{
+		incident:    inc,
+		triggers:    map[incident.TriggerID]incident.Trigger{},
+		seen:        map[incident.UserID]time.Time{},
+		subscribers: map[incident.UserID]time.Time{},
+	}
+}
+
+// open gives a record the next identifier and its first two activities.
+func (w *world) open(r *record, user incident.UserID) {
+	o := w.org(r.incident.OrganizationID)
+	o.records = append(o.records, r)
+	r.incident.Identifier = int64(len(o.records))
+	if r.incident.DetectionUUID != uuid.Nil {
+		o.detections[r.incident.DetectionUUID] = r
+	}
+	w.append(r, incident.Activity{
+		Type: incident.ActivityTypeDetected, UserID: user, DateAdded: r.incident.DateDetected,
+	})
+	w.append(r, incident.Activity{
+		Type: incident.ActivityTypeCreated, UserID: user, Value: r.incident.Status, DateAdded: w.now,
+	})
+}
+
+func (w *world) updateStatus(key incident.Key, u incident.StatusUpdate) (any, error) {
+	r := w.find(key)
+	if r == nil {
+		return nil, incident.ErrNotFound
+	}
+	repeated, known := w.known(key, u.NotificationUUID, incident.ActivityTypeStatusChange)
+	isStale := u.ExpectVersion != 0 && u.ExpectVersion != r.incident.Version
+	at := w.orNow(u.Date)
+	switch {
+	case isStale && repeated != nil:
+		return unchanged(r), nil
+	case isStale && known:
+		return nil, incident.ErrConflict
+	case isStale:
+		return nil, incident.ErrVersionConflict
+	case r.incident.Status == u.Status:
+		return unchanged(r), nil
+	case u.Status == incident.StatusClosed && !u.Date.IsZero() && at.Before(r.incident.DateStarted):
+		return nil, incident.ErrInvalid
+	case repeated != nil:
+		return unchanged(r), nil
+	case known:
+		return nil, incident.ErrConflict
+	}
+	if err := w.obstacles(r, r.slots()...); err != nil {
+		return nil, err
+	}
+	if u.Method == 0 {
+		u.Method = incident.StatusMethodManual
+	}
+	w.setStatus(r, u.Status, u.Method, incident.Activity{
+		UserID: u.UserID, Comment: u.Comment, NotificationUUID: u.NotificationUUID, DateAdded: at,
+	})
+	w.follow(r, u.UserID)
+	return changed(r), nil
+}
+
+// setStatus carries a status change out and logs it. Closing resolves the
+// active triggers, and is at the incident's start at the earliest.
+func (w *world) setStatus(r *record, to incident.Status, method incident.StatusMethod, a incident.Activity) {
+	a.Type = incident.ActivityTypeStatusChange
+	a.PreviousValue, a.Value = r.incident.Status, to
+	w.append(r, a)
+	r.incident.Status = to
+	r.incident.StatusMethod = method
+	r.incident.DateClosed = nil
+	if to != incident.StatusClosed {
+		return
+	}
+	at := a.DateAdded
+	if at.Before(r.incident.DateStarted) {
+		at = r.incident.DateStarted
+	}
+	r.incident.DateClosed = &at
+	for id, t := range r.triggers {
+		if t.Status == incident.TriggerStatusActive {
+			t.Status, t.DateModified = incident.TriggerStatusResolved, at
+			r.triggers[id] = t
+		}
+	}
+}
+
+func (w *world) linkProject(key incident.Key, p incident.ProjectID) (any, error) {
+	r := w.find(key)
+	if r == nil {
+		return nil, incident.ErrNotFound
+	}
+	if slices.Contains(r.incident.Projects, p) {
+		return unchanged(r), nil
+	}
+	if r.active() && r.incident.AlertRuleID != "" {
+		slot := incident.Slot{
+			OrganizationID: key.OrganizationID, AlertRuleID: r.incident.AlertRuleID,
+			ProjectID: p, QueryID: r.incident.QueryID,
+		}
+		if err := w.obstacles(r, slot); err != nil {
+			return nil, err
+		}
+	}
+	r.incident.Projects = slices.Sorted(slices.Values(append(slices.Clone(r.incident.Projects), p)))
+	return changed(r), nil
+}
+
+func (w *world) unlinkProject(key incident.Key, p incident.ProjectID) (any, error) {
+	r := w.find(key)
+	if r == nil {
+		return nil, incident.ErrNotFound
+	}
+	i := slices.Index(r.incident.Projects, p)
+	if i < 0 {
+		return unchanged(r), nil
+	}
+	if r.incident.AlertRuleID != "" && len(r.incident.Projects) == 1 {
+		return nil, incident.ErrInvalid
+	}
+	r.incident.Projects = slices.Delete(slices.Clone(r.incident.Projects), i, i+1)
+	return changed(r), nil
+}
+
+func (w *world) get(key incident.Key) (any, error) {
+	r := w.find(key)
+	if r == nil {
+		return nil, incident.ErrNotFound
+	}
+	return copyIncident(r.incident), nil
+}
+
+// activeAnswer is what Active returns.
+type activeAnswer struct {
+	Incident incident.Incident
+	OK       bool
+}
+
+func (w *world) active(slot incident.Slot) (any, error) {
+	r := w.holder(slot)
+	if r == nil {
+		return activeAnswer{}, nil
+	}
+	return activeAnswer{Incident: copyIncident(r.incident), OK: true}, nil
+}
+
+func (w *world) details(key incident.Key, user incident.UserID) (any, error) {
+	r := w.find(key)
+	if r == nil {
+		return nil, incident.ErrNotFound
+	}
+	_, hasSeen := r.seen[user]
+	_, isSubscribed := r.subscribers[user]
+	return incident.Details{
+		Incident:     copyIncident(r.incident),
+		Triggers:     r.triggerList(),
+		SeenBy:       r.seenList(),
+		HasSeen:      hasSeen,
+		IsSubscribed: isSubscribed,
+	}, nil
+}
+
+// list is the whole list that a filter selects, whatever its pages are.
+func (w *world) list(f incident.IncidentFilter) (any, error) {
+	list := []incident.Incident{}
+	for _, r := range w.org(f.OrganizationID).records {
+		if matches(r.incident, f) {
+			list = append(list, copyIncident(r.incident))
+		}
+	}
+	slices.SortFunc(list, func(a, b incident.Incident) int {
+		if c := b.DateStarted.Compare(a.DateStarted); c != 0 {
+			return c
+		}
+		return int(b.Identifier - a.Identifier)
+	})
+	return list, nil
+}
+
+func matches(inc incident.Incident, f incident.IncidentFilter) bool {
+	affects := len(f.Projects) == 0
+	for _, p := range f.Projects {
+		affects = affects || slices.Contains(inc.Projects, p)
+	}
+	isOver := !f.Start.IsZero() && inc.DateClosed != nil && inc.DateClosed.Before(cut(f.Start))
+	isAhead := !f.End.IsZero() && inc.DateStarted.After(cut(f.End))
+	return affects && !isOver && !isAhead &&
+		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, inc.Status)) &&
+		(f.AlertRuleID == "" || f.AlertRuleID == inc.AlertRuleID) &&
+		strings.Contains(strings.ToLower(inc.Title), strings.ToLower(f.Title))
+}

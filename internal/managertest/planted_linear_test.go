@@ -1,0 +1,72 @@
+package managertest
+
+import (
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// TestLinearizable_Catches plants faults that only concurrent calls show.
+func TestLinearizable_Catches(t *testing.T) {
+	manual := func(s labSetup) error { return checkSlots(s, manualOps) }
+	triggered := func(s labSetup) error { return checkSlots(s, triggerOps) }
+	for _, test := range []struct {
+		name  string
+		check func(labSetup) error
+		plant func(s *labSetup)
+	}{
+		{"a store without version checks", checkRegister, func(s *labSetup) { s.store = &unversionedStore{s.store} }},
+		{"slots read late", manual, func(s *labSetup) { s.store = &staleSlots{Store: s.store} }},
+		{"slots not claimed", triggered, func(s *labSetup) {
+			s.store = changing(func(c *incident.Change) { c.Claim = nil })(s.store)
+		}},
+		{"triggers not written", triggered, func(s *labSetup) {
+			s.store = changing(func(c *incident.Change) { c.Triggers = nil })(s.store)
+		}},
+		{"incidents read late", checkRegister, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &hastyManager{Manager: m} }
+		}},
+		{"incidents read late, by version", checkFreshness, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &hastyManager{Manager: m} }
+		}},
+		{"updates lost", checkRegister, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &forgetfulManager{Manager: m} }
+		}},
+		{"writers turned away", checkProgress, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &impatientManager{Manager: m} }
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(10) {
+				s := labSetup{store: memory.New(), cache: incident.NoCache, seed: seed, clients: 8, calls: 80}
+				test.plant(&s)
+				if err := test.check(s); err != nil {
+					t.Log(err)
+					return
+				}
+			}
+			t.Error("the fault was not noticed")
+		})
+	}
+}
+
+// A cache that takes what it is given too late serves old versions.
+func TestLinearizable_CatchesCache(t *testing.T) {
+	for name, check := range map[string]func(labSetup) error{"status": checkRegister, "freshness": checkFreshness} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(10) {
+				cache := &tardyCache{Cache: incident.NewCache(100)}
+				err := check(labSetup{store: memory.New(), cache: cache, seed: seed, clients: 8, calls: 80})
+				cache.wg.Wait()
+				if err != nil {
+					t.Log(err)
+					return
+				}
+			}
+			t.Error("the fault was not noticed")
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package managertest
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// The checks are worth what they catch: each of these faults must make them
+// fail.
+
+// TestModel_CatchesStore plants faults in the store.
+func TestModel_CatchesStore(t *testing.T) {
+	for name, breakStore := range map[string]func(incident.Store) incident.Store{
+		"a change without its subscriptions": changing(func(c *incident.Change) { c.Subscriptions = nil }),
+		"a change without its last activity": changing(func(c *incident.Change) {
+			c.Activities = c.Activities[:max(len(c.Activities)-1, min(len(c.Activities), 2))]
+		}),
+		"a wrong previous status": changing(func(c *incident.Change) {
+			for i := range c.Activities {
+				c.Activities[i].PreviousValue = min(c.Activities[i].PreviousValue, incident.StatusOpen)
+			}
+		}),
+		"slots that are not claimed":           changing(func(c *incident.Change) { c.Claim = nil }),
+		"slots that are not released":          changing(func(c *incident.Change) { c.Release = nil }),
+		"detections that are not recognised":   changing(forgetDetection),
+		"notifications that are not known":     changing(forgetNotification),
+		"triggers that stay as they are":       changing(func(c *incident.Change) { c.Triggers = nil }),
+		"a closing date that stays":            func(s incident.Store) incident.Store { return &keepsClosed{Store: s} },
+		"slots read late":                      func(s incident.Store) incident.Store { return &staleSlots{Store: s} },
+		"details of another organization":      func(s incident.Store) incident.Store { return &leakyStore{s} },
+		"details in shared memory":             func(s incident.Store) incident.Store { return &sharingStore{Store: s} },
+		"activities by date":                   func(s incident.Store) incident.Store { return &datedStore{s} },
+		"a list without what started together": func(s incident.Store) incident.Store { return &tiedStore{s} },
+		"times finer than microseconds":        func(s incident.Store) incident.Store { return &fineStore{s} },
+		"transactions that are not undone":     func(s incident.Store) incident.Store { return &noRollback{s} },
+		"errors after writing":                 func(s incident.Store) incident.Store { return &lateErrors{Store: s} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mustFalsify(t, func(uint64) setup { return setup{store: breakStore(memory.New()), cache: incident.NoCache} })
+		})
+	}
+}
+
+// TestModel_CatchesCache plants faults in the cache.
+func TestModel_CatchesCache(t *testing.T) {
+	for name, breakCache := range map[string]func(incident.Cache) incident.Cache{
+		"keys without the organization":     func(c incident.Cache) incident.Cache { return &tenantlessCache{c} },
+		"entries that are never replaced":   func(c incident.Cache) incident.Cache { return &firstCache{c} },
+		"entries in doubt that are ignored": func(c incident.Cache) incident.Cache { return &trustingCache{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mustFalsify(t, func(uint64) setup {
+				return setup{store: memory.New(), cache: breakCache(incident.NewCache(1000))}
+			})
+		})
+	}
+}
+
+// TestModel_CatchesManager plants faults in the Manager.
+func TestModel_CatchesManager(t *testing.T) {
+	for name, breakManager := range map[string]func(incident.Manager) incident.Manager{
+		"errors that are remembered":    func(m incident.Manager) incident.Manager { return &errorKeeper{Manager: m} },
+		"incidents in shared memory":    func(m incident.Manager) incident.Manager { return &sharingManager{Manager: m} },
+		"mentions that are not heard":   func(m incident.Manager) incident.Manager { return &deafManager{m} },
+		"no change that is called one":  func(m incident.Manager) incident.Manager { return &eagerManager{m} },
+		"firings that lower the status": func(m incident.Manager) incident.Manager { return &loweringManager{m} },
+		"arguments that are sorted":     func(m incident.Manager) incident.Manager { return &sortingManager{m} },
+		"cursors that are not checked":  func(m incident.Manager) incident.Manager { return &lenientManager{m} },
+		"failures that are committed":   func(m incident.Manager) incident.Manager { return &stubbornManager{m} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mustFalsify(t, func(uint64) setup {
+				return setup{store: memory.New(), cache: incident.NoCache, decorate: breakManager}
+			})
+		})
+	}
+}
+
+// A machine must notice when a call that claims to have written nothing wrote
+// something.
+func TestMachine_settle(t *testing.T) {
+	key := incident.Key{OrganizationID: orgs[0], Identifier: 1}
+	for _, claim := range []error{incident.ErrUnavailable, context.Canceled} {
+		m, err := newMachine(setup{store: memory.New(), cache: incident.NoCache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.step(create(incident.NewIncident{OrganizationID: orgs[0], Title: "x"}), m.manager, 0, faultNone); err != nil {
+			t.Fatal(err)
+		}
+		c := subscribe(key, users[0])
+		c.do = func(ctx context.Context, im incident.Manager) (any, error) {
+			_, err := im.Subscribe(context.WithoutCancel(ctx), key, users[0])
+			return nil, errors.Join(err, claim)
+		}
+		if m.step(c, m.manager, 9, faultRefused) == nil {
+			t.Errorf("a write that ended with %q was not noticed", claim)
+		}
+	}
+}
+
+// recorder is a test whose failure is looked for.
+type recorder struct {
+	name   string
+	mu     sync.Mutex // guards what follows
+	failed bool
+	log    []string
+}
+
+func (r *recorder) note(failed bool, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = r.failed || failed
+	r.log = append(r.log, fmt.Sprint(args...))
+}
+
+func (r *recorder) Helper()                           {}
+func (r *recorder) Name() string                      { return r.name }
+func (r *recorder) Logf(string, ...any)               {}
+func (r *recorder) Log(...any)                        {}
+func (r *recorder) Skipf(format string, args ...any)  { r.Fatalf(format, args...) }
+func (r *recorder) Skip(args ...any)                  { r.Fatal(args...) }
+func (r *recorder) SkipNow()                          { r.FailNow() }
+func (r *recorder) Errorf(format string, args ...any) { r.note(true, fmt.Sprintf(format, args...)) }
+func (r *recorder) Error(args ...any)                 { r.note(true, args...) }
+func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); r.FailNow() }
+func (r *recorder) Fatal(args ...any)                 { r.Error(args...); r.FailNow() }
+func (r *recorder) Fail()                             { r.note(true) }
+
+func (r *recorder) FailNow() {
+	r.Fail()
+	runtime.Goexit()
+}
+
+func (r *recorder) Failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+// mustFalsify fails the test if no sequence of calls tells the setup from a
+// right one.
+func mustFalsify(t *testing.T, newSetup func(seed uint64) setup) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"rapid.checks": "2000", "rapid.steps": "60", "rapid.seed": "1", "rapid.failfile": "",
+		"rapid.nofailfile": "true", "rapid.shrinktime": "1ns",
+	} {
+		f := flag.Lookup(name)
+		before := f.Value.String()
+		if err := f.Value.Set(value); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := f.Value.Set(before); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	r := &recorder{name: t.Name()}
+	done := make(chan struct{})
+	go func() { // so that it can end at any place
+		defer close(done)
+		rapid.Check(r, property(newSetup))
+	}()
+	<-done
+	if !r.Failed() {
+		t.Fatal("the fault was not noticed")
+	}
+	t.Log(r.log[0])
+}

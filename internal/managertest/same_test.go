@@ -1,0 +1,133 @@
+package managertest
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// What the checks compare by hand must not miss a field, one of tomorrow's
+// either.
+func TestSame(t *testing.T) {
+	date := start
+	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
+	for _, v := range []any{
+		inc,
+		incident.Result{Incident: inc},
+		activeAnswer{Incident: inc},
+		incident.Details{Incident: inc, Triggers: make([]incident.Trigger, 1), SeenBy: make([]incident.Seen, 1)},
+		incident.Activity{DateEdited: &date, DateDeleted: &date},
+		[]incident.Incident{inc},
+		[]incident.Trigger{{}},
+		[]incident.Seen{{}},
+		[]incident.Subscription{{}},
+	} {
+		if !same(v, deepCopy(reflect.ValueOf(v)).Interface()) {
+			t.Errorf("%T is not the same as its copy", v)
+		}
+		for i := 0; ; i++ {
+			changed := deepCopy(reflect.ValueOf(v))
+			field := i
+			path := change(changed, &field, "")
+			if path == "" {
+				break
+			}
+			if same(v, changed.Interface()) {
+				t.Errorf("%T%s makes no difference", v, path)
+			}
+		}
+	}
+}
+
+// TestScribble checks that nothing is left in what a value shares.
+func TestScribble(t *testing.T) {
+	date := start
+	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
+	for _, v := range []any{
+		inc,
+		incident.Result{Incident: inc},
+		activeAnswer{Incident: inc},
+		incident.Details{Incident: inc, Triggers: []incident.Trigger{{Severity: 1}}, SeenBy: []incident.Seen{{UserID: "u"}}},
+		incident.Activity{DateEdited: &date},
+		[]incident.Incident{inc},
+		[]incident.Trigger{{Severity: 1}},
+		[]incident.Seen{{UserID: "u"}},
+		[]incident.Subscription{{UserID: "u"}},
+	} {
+		kept := deepCopy(reflect.ValueOf(v)).Interface()
+		shared := deepCopy(reflect.ValueOf(v)).Interface()
+		scribble(shared)
+		if same(kept, shared) {
+			t.Errorf("%T is not spoilt", v)
+		}
+	}
+}
+
+// deepCopy returns a settable copy that shares nothing.
+func deepCopy(v reflect.Value) reflect.Value {
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	switch {
+	case v.Kind() == reflect.Slice:
+		c.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			c.Index(i).Set(deepCopy(v.Index(i)))
+		}
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		c.Set(reflect.New(v.Type().Elem()))
+		c.Elem().Set(deepCopy(v.Elem()))
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+		for i := range v.NumField() {
+			c.Field(i).Set(deepCopy(v.Field(i)))
+		}
+	}
+	return c
+}
+
+// change changes the n-th leaf of v and returns where it is, or "" if there are
+// not so many.
+func change(v reflect.Value, n *int, path string) string {
+	switch {
+	case v.Type() == reflect.TypeFor[time.Time](), v.Type() == reflect.TypeFor[uuid.UUID]():
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if p := change(v.Field(i), n, path+"."+v.Type().Field(i).Name); p != "" {
+				return p
+			}
+		}
+		return ""
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			if p := change(v.Index(i), n, fmt.Sprintf("%s[%d]", path, i)); p != "" {
+				return p
+			}
+		}
+	case v.Kind() == reflect.Pointer:
+		if p := change(v.Elem(), n, "*"+path); p != "" {
+			return p
+		}
+	}
+	if *n--; *n >= 0 {
+		return ""
+	}
+	switch {
+	case v.Type() == reflect.TypeFor[time.Time]():
+		v.Set(reflect.ValueOf(v.Interface().(time.Time).Add(time.Microsecond)))
+	case v.Type() == reflect.TypeFor[uuid.UUID]():
+		v.Set(reflect.ValueOf(uuid.Max))
+	case v.CanInt():
+		v.SetInt(v.Int() + 1)
+	case v.Kind() == reflect.String:
+		v.SetString(v.String() + "x")
+	case v.Kind() == reflect.Bool:
+		v.SetBool(!v.Bool())
+	default: // a list or a pointer itself
+		v.SetZero()
+	}
+	return path
+}
