@@ -79,6 +79,13 @@ type Activity struct {
 	Revision int64 `json:"revision"`
 }
 
+// Clone returns a copy that shares no memory with a.
+func (a Activity) Clone() Activity {
+	a.DateEdited = cloneTime(a.DateEdited)
+	a.DateDeleted = cloneTime(a.DateDeleted)
+	return a
+}
+
 // NewComment is what [Manager.Comment] writes.
 type NewComment struct {
 	// UserID is the author. Required.

@@ -32,6 +32,17 @@ type probe struct {
 
 func (p *probe) Shared() bool { return p.shared }
 
+// delayOnce makes the next call of a method answer a second after it has read.
+func (p *probe) delayOnce(method string) {
+	var done atomic.Bool
+	p.after = func(called string) error {
+		if called == method && !done.Swap(true) {
+			time.Sleep(time.Second)
+		}
+		return nil
+	}
+}
+
 // InTx passes the faults on to the transaction.
 func (p *probe) InTx(ctx context.Context, fn func(incident.Store) error) error {
 	defer func() {
@@ -273,14 +284,7 @@ func TestCached_overtakenLoadIsNotStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var slow atomic.Bool
-		slow.Store(true)
-		p.after = func(method string) error {
-			if method == "Load" && slow.Swap(false) {
-				time.Sleep(time.Second) // has read the old version
-			}
-			return nil
-		}
+		p.delayOnce("Load")
 		var reader sync.WaitGroup
 		reader.Go(func() { mustGet(t, m) })
 		synctest.Wait()
@@ -326,14 +330,7 @@ func TestCached_overtakenPublicationIsNotStored(t *testing.T) {
 func TestCached_activeDoesNotJoinAnOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := probed(t, &incident.Options{Cache: forgetfulCache{}})
-		var slow atomic.Bool
-		slow.Store(true)
-		p.after = func(method string) error {
-			if method == "LoadSlot" && slow.Swap(false) {
-				time.Sleep(time.Second) // has read the old version
-			}
-			return nil
-		}
+		p.delayOnce("LoadSlot")
 		var reader sync.WaitGroup
 		reader.Go(func() { mustActive(t, m) })
 		synctest.Wait()
@@ -353,14 +350,7 @@ func TestCached_activeDoesNotJoinAnOldState(t *testing.T) {
 func TestCached_overtakenLoadIsNotJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := probed(t, &incident.Options{Cache: forgetfulCache{}})
-		var slow atomic.Bool
-		slow.Store(true)
-		p.after = func(method string) error {
-			if method == "Load" && slow.Swap(false) {
-				time.Sleep(time.Second) // has read the old version
-			}
-			return nil
-		}
+		p.delayOnce("Load")
 		var reader sync.WaitGroup
 		reader.Go(func() { mustGet(t, m) })
 		synctest.Wait()

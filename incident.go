@@ -91,13 +91,19 @@ func (inc Incident) Duration(now time.Time) time.Duration {
 	return inc.CurrentEnd(now).Sub(inc.DateStarted)
 }
 
-func (inc Incident) clone() Incident {
+// Clone returns a copy that shares no memory with inc.
+func (inc Incident) Clone() Incident {
 	inc.Projects = slices.Clone(inc.Projects)
-	if inc.DateClosed != nil {
-		closed := *inc.DateClosed
-		inc.DateClosed = &closed
-	}
+	inc.DateClosed = cloneTime(inc.DateClosed)
 	return inc
+}
+
+func cloneTime(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	return &c
 }
 
 // equal compares everything but the version.
@@ -344,7 +350,7 @@ func (m *manager) Get(ctx context.Context, key Key) (Incident, error) {
 	if err != nil {
 		return Incident{}, wrap(err, "get %s", key)
 	}
-	return state.Incident.clone(), nil
+	return state.Incident.Clone(), nil
 }
 
 func (m *manager) Details(ctx context.Context, key Key, user UserID) (Details, error) {

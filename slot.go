@@ -89,7 +89,7 @@ func (m *manager) activeOf(ctx context.Context, slot Slot, holder int64) (Incide
 		return Incident{}, false, err
 	}
 	if slices.Contains(slotsOf(s.Incident), slot) {
-		return s.Incident.clone(), true, nil
+		return s.Incident.Clone(), true, nil
 	}
 	// It has left the slot since the slot was read.
 	held, err := m.store.LoadSlot(ctx, slot)
@@ -101,7 +101,7 @@ func (s SlotState) active() (Incident, bool) {
 	if s.State == nil {
 		return Incident{}, false
 	}
-	return s.State.Incident.clone(), true
+	return s.State.Incident.Clone(), true
 }
 
 // loadSlot reads the store and remembers who holds the slot.

@@ -59,7 +59,7 @@ type State struct {
 }
 
 func (s State) clone() State {
-	return State{Incident: s.Incident.clone(), Triggers: slices.Clone(s.Triggers)}
+	return State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers)}
 }
 
 // Change is everything that one call writes. A store writes all of it or none.

@@ -67,7 +67,7 @@ func (m *manager) write(ctx context.Context, w writing) (Result, error) {
 		c, after := changeOf(d)
 		if refusal != nil || c.empty() {
 			if fresh {
-				return Result{Incident: state.Incident.clone()}, refusal
+				return Result{Incident: state.Incident.Clone()}, refusal
 			}
 			anew = true
 			continue
@@ -142,7 +142,7 @@ func (m *manager) commit(ctx context.Context, c Change, after State) (Result, er
 	}
 	p.addState(after, m.options.IncidentTTL)
 	p.addSlots(c, applied, m.options.ActiveTTL)
-	return Result{Incident: after.Incident.clone(), Changed: true}, nil
+	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
 }
 
 // apply hands a change to the store. An answer to another call than this one,

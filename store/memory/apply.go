@@ -37,7 +37,7 @@ func (o *organization) replay(c incident.Change) (incident.Applied, bool, error)
 	isNew := c.Key.Identifier == 0
 	if isNew && c.Incident.DetectionUUID != uuid.Nil {
 		if n, ok := o.byDetection[c.Incident.DetectionUUID]; ok {
-			return incident.Applied{Replayed: true, Incident: copyIncident(o.get(n).incident)}, true, nil
+			return incident.Applied{Replayed: true, Incident: o.get(n).incident.Clone()}, true, nil
 		}
 	}
 	if len(c.Activities) == 0 {
@@ -53,8 +53,8 @@ func (o *organization) replay(c incident.Change) (incident.Applied, bool, error)
 	r := o.get(ref.identifier)
 	return incident.Applied{
 		Replayed:   true,
-		Incident:   copyIncident(r.incident),
-		Activities: []incident.Activity{copyActivity(r.activities[ref.sequence-1])},
+		Incident:   r.incident.Clone(),
+		Activities: []incident.Activity{r.activities[ref.sequence-1].Clone()},
 	}, true, nil
 }
 
@@ -98,7 +98,7 @@ func (s *Store) write(o *organization, r *record, c incident.Change) incident.Ap
 		Slots:      make([]incident.SlotVersion, 0, len(c.Release)+len(c.Claim)),
 	}
 	if c.Incident != nil {
-		applied.Incident = copyIncident(r.incident)
+		applied.Incident = r.incident.Clone()
 	}
 	if len(c.Triggers) > 0 {
 		s.setTriggers(r, c.Triggers)
@@ -126,7 +126,7 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 		s.organizations[org] = o
 	}
 	r := o.records.push()
-	r.incident = copyIncident(*c.Incident)
+	r.incident = c.Incident.Clone()
 	r.incident.Identifier = int64(o.records.length)
 	if id := r.incident.DetectionUUID; id != uuid.Nil {
 		o.byDetection[id] = r.incident.Identifier
@@ -144,7 +144,7 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 
 func (s *Store) update(o *organization, r *record, inc incident.Incident) {
 	before := r.incident
-	r.incident = copyIncident(inc)
+	r.incident = inc.Clone()
 	o.relist(before, r.incident)
 	if s.inTx() {
 		s.undo(func() {
@@ -161,11 +161,11 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 	for i, a := range activities {
 		a.Incident = r.incident.Key()
 		a.Sequence = int64(len(r.activities)) + 1
-		r.activities = append(r.activities, copyActivity(a))
+		r.activities = append(r.activities, a.Clone())
 		n := notificationOf(a.NotificationUUID)
 		n.identifier, n.sequence = a.Incident.Identifier, a.Sequence
 		o.byNotification.Set(n)
-		stored[i] = copyActivity(a)
+		stored[i] = a.Clone()
 	}
 	if s.inTx() {
 		s.undo(func() {

@@ -58,7 +58,7 @@ func (w *walk) run(o *organization) bool {
 			if w.page == nil {
 				w.page = make([]incident.Incident, 0, w.query.Limit)
 			}
-			w.page = append(w.page, copyIncident(*inc))
+			w.page = append(w.page, inc.Clone())
 			if len(w.page) == w.query.Limit {
 				return true
 			}

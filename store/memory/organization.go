@@ -187,24 +187,3 @@ func (o *organization) relist(before, after incident.Incident) {
 		o.longest = max(o.longest, after.DateClosed.UnixMicro()-after.DateStarted.UnixMicro())
 	}
 }
-
-// copyIncident makes a copy that shares no memory with inc.
-func copyIncident(inc incident.Incident) incident.Incident {
-	inc.Projects = slices.Clone(inc.Projects)
-	inc.DateClosed = copyTime(inc.DateClosed)
-	return inc
-}
-
-func copyActivity(a incident.Activity) incident.Activity {
-	a.DateEdited = copyTime(a.DateEdited)
-	a.DateDeleted = copyTime(a.DateDeleted)
-	return a
-}
-
-func copyTime(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	c := *t
-	return &c
-}

@@ -24,7 +24,7 @@ func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn fun
 }
 
 func (r *record) state() incident.State {
-	return incident.State{Incident: copyIncident(r.incident), Triggers: slices.Clone(r.triggers)}
+	return incident.State{Incident: r.incident.Clone(), Triggers: slices.Clone(r.triggers)}
 }
 
 // Load implements [incident.IncidentStore].
@@ -57,7 +57,7 @@ func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident
 		_, seen := r.seen.find(user)
 		_, subscribed := r.subscribers.find(user)
 		d = incident.Details{
-			Incident:     copyIncident(r.incident),
+			Incident:     r.incident.Clone(),
 			Triggers:     slices.Clone(r.triggers),
 			SeenBy:       r.seenBy(),
 			HasSeen:      seen,
@@ -79,7 +79,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 			}
 		}
 		for ; next >= 1 && next <= last && len(page) < q.Limit; next += step {
-			page = append(page, copyActivity(r.activities[next-1]))
+			page = append(page, r.activities[next-1].Clone())
 		}
 	})
 	return page, err
@@ -90,7 +90,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 	found := false
 	err = s.view(ctx, key, reader, func(r *record) {
 		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
-			a = copyActivity(r.activities[sequence-1])
+			a = r.activities[sequence-1].Clone()
 		}
 	})
 	if err == nil && !found {
@@ -112,11 +112,9 @@ func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 			refused = fmt.Errorf("memory: %w", incident.ErrVersionConflict)
 			return
 		}
-		before := *stored
-		stored.Comment = a.Comment
-		stored.DateEdited = copyTime(a.DateEdited)
-		stored.DateDeleted = copyTime(a.DateDeleted)
-		stored.Revision = a.Revision
+		before, revised := *stored, a.Clone()
+		stored.Comment, stored.Revision = revised.Comment, revised.Revision
+		stored.DateEdited, stored.DateDeleted = revised.DateEdited, revised.DateDeleted
 		s.undo(func() { r.activities[a.Sequence-1] = before })
 	})
 	return cmp.Or(err, refused)
