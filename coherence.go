@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -114,6 +115,11 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	})
 	select {
 	case r := <-ch:
+		if !mine && errors.Is(r.Err, ErrNotFound) {
+			// A write that makes something new cannot mark its key beforehand.
+			v, err = fetch(ctx)
+			return v, true, err
+		}
 		v, _ = r.Val.(T)
 		return v, mine, r.Err
 	case <-ctx.Done():

@@ -122,7 +122,7 @@ type StatusUpdate struct {
 	Comment string
 
 	// Date is when the status came about: DateClosed, when it is closed.
-	// Defaults to now. It must not be before the incident's start.
+	// Defaults to now. An incident cannot be closed before its start.
 	Date time.Time
 
 	// ExpectVersion, when not 0, is the [Incident.Version] that the caller has

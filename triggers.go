@@ -200,7 +200,9 @@ func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
 	if err != nil {
 		return nil, wrap(err, "triggers of %s", key)
 	}
-	return slices.Clone(state.Triggers), nil
+	triggers := make([]Trigger, len(state.Triggers))
+	copy(triggers, state.Triggers)
+	return triggers, nil
 }
 
 func (m *manager) Fire(ctx context.Context, f Firing) (Result, error) {

@@ -130,6 +130,19 @@ func (m *hastyManager) Get(ctx context.Context, key incident.Key) (incident.Inci
 	return inc, err
 }
 
+// blindManager does not find every fiftieth incident.
+type blindManager struct {
+	incident.Manager
+	calls atomic.Int64
+}
+
+func (m *blindManager) Get(ctx context.Context, key incident.Key) (incident.Incident, error) {
+	if m.calls.Add(1)%50 == 0 {
+		return incident.Incident{}, incident.ErrNotFound
+	}
+	return m.Manager.Get(ctx, key)
+}
+
 // forgetfulManager acknowledges every fiftieth update without making it.
 type forgetfulManager struct {
 	incident.Manager

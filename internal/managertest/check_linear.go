@@ -37,6 +37,7 @@ func Linearizable(t *testing.T, newStore NewStore) {
 	for _, seed := range []uint64{0, 2} {
 		run("triggers", seed, func(s labSetup) error { return checkSlots(s, triggerOps) })
 		run("freshness", seed, checkFreshness)
+		run("births", seed, checkBirths)
 		run("progress", seed, checkProgress)
 	}
 }

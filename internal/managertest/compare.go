@@ -112,17 +112,20 @@ func checkValue(w *world, want, got any) error {
 }
 
 // checkActivity compares an activity. The model learns the UUID that the
-// library made for it, which nothing else in the organization may have.
+// library made for it, which is there to stay and nobody else's in the
+// organization.
 func (w *world) checkActivity(want, got incident.Activity) error {
-	if id := got.NotificationUUID; want.NotificationUUID == uuid.Nil && id != uuid.Nil {
-		o, own := w.org(want.Incident.OrganizationID), place{want.Incident.Identifier, want.Sequence}
-		if other, known := o.notifications[id]; known && other != own {
-			return fmt.Errorf("activity %d of %s has the UUID of activity %d of #%d",
-				own.sequence, want.Incident, other.sequence, other.identifier)
+	o, own := w.org(want.Incident.OrganizationID), place{want.Incident.Identifier, want.Sequence}
+	if want.NotificationUUID == uuid.Nil {
+		id := &o.records[own.identifier-1].activities[own.sequence-1].NotificationUUID
+		if *id == uuid.Nil {
+			*id = got.NotificationUUID
 		}
-		o.notifications[id] = own
-		o.records[own.identifier-1].activities[own.sequence-1].NotificationUUID = id
-		want.NotificationUUID = id
+		want.NotificationUUID = *id
+		if other, known := o.notifications[*id]; *id == uuid.Nil || known && other != own {
+			return fmt.Errorf("activity %d of %s has no UUID of its own", own.sequence, want.Incident)
+		}
+		o.notifications[*id] = own
 	}
 	if !sameActivity(want, got) {
 		return fmt.Errorf("\n got %s\nwant %s", describe(got), describe(want))

@@ -38,6 +38,10 @@ var faults = []fault{
 var (
 	errReadFailed  = errors.New("injected fault of a read")
 	errWriteFailed = errors.New("injected fault of a write")
+
+	errReadRefused  = fmt.Errorf("%w: %w", incident.ErrUnavailable, errReadFailed)
+	errWriteRefused = fmt.Errorf("%w: %w", incident.ErrUnavailable, errWriteFailed)
+	errWriteUnknown = fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
 )
 
 // faultPlan says which call fails, counted from 0, and how.
@@ -49,7 +53,7 @@ type faultPlan struct {
 	cancel context.CancelFunc
 }
 
-// arm makes the call after next of the store, counted from 0, fail.
+// arm makes a call of the store fail, counted from now on.
 func (p *faultPlan) arm(at int, f fault, cancel context.CancelFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,11 +77,9 @@ func (p *faultPlan) next() (fault, context.CancelFunc) {
 // around implements [hook]. The outcome of a read cannot be unknown: it fails.
 func (p *faultPlan) around(ctx context.Context, isWrite bool, call func(context.Context) error) error {
 	f, cancel := p.next()
-	refused := fmt.Errorf("%w: %w", incident.ErrUnavailable, errReadFailed)
-	unknown := refused
+	refused, unknown := errReadRefused, errReadRefused
 	if isWrite {
-		refused = fmt.Errorf("%w: %w", incident.ErrUnavailable, errWriteFailed)
-		unknown = fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
+		refused, unknown = errWriteRefused, errWriteUnknown
 	}
 	switch f {
 	case faultRefused:
@@ -112,7 +114,7 @@ func (p *faultPlan) inTx(ctx context.Context, s incident.Store, fn func(tx incid
 	f, cancel := p.next()
 	switch f {
 	case faultRefused, faultLost, faultUnanswered:
-		return fmt.Errorf("%w: %w", incident.ErrUnavailable, errWriteFailed)
+		return errWriteRefused
 	case faultCanceledBefore:
 		cancel()
 	}
@@ -124,9 +126,9 @@ func (p *faultPlan) inTx(ctx context.Context, s incident.Store, fn func(tx incid
 		committing, cancel = p.next()
 		switch committing {
 		case faultRefused:
-			return fmt.Errorf("%w: %w", incident.ErrUnavailable, errWriteFailed)
+			return errWriteRefused
 		case faultLost:
-			return fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
+			return errWriteUnknown
 		case faultCanceledBefore:
 			cancel()
 		}
@@ -136,7 +138,7 @@ func (p *faultPlan) inTx(ctx context.Context, s incident.Store, fn func(tx incid
 	case committing == faultCanceledAfter:
 		cancel()
 	case err == nil && committing == faultUnanswered:
-		return fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
+		return errWriteUnknown
 	}
 	return err
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// lab is what a concurrent check runs on.
-type lab struct {
-	store   incident.Store // without the jitter
-	manager incident.Manager
-	seed    uint64
+// labSetup is what a lab is made of.
+type labSetup struct {
+	store incident.Store
+	cache incident.Cache
+	seed  uint64
 
 	// clients run side by side, each with so many calls.
 	clients, calls int
@@ -30,26 +30,26 @@ type lab struct {
 
 	// artifacts is where a history that fails is drawn. Empty for nowhere.
 	artifacts string
+
+	// decorate, when it is not nil, puts something between the Manager and its
+	// callers.
+	decorate func(incident.Manager) incident.Manager
 }
 
-// labSetup is what a lab is made of.
-type labSetup struct {
-	store          incident.Store
-	cache          incident.Cache
-	seed           uint64
-	clients, calls int
-	losses         int
-	artifacts      string
-	decorate       func(incident.Manager) incident.Manager // nil for none
+// lab is where a history is made: a Manager of a slow store.
+type lab struct {
+	labSetup
+	manager incident.Manager
 }
 
 func newLab(s labSetup) (*lab, error) {
 	j := newJitter(s.seed, s.losses)
-	if s.cache != incident.NoCache {
-		s.cache = &jitterCache{Cache: s.cache, jitter: j}
+	cache := s.cache
+	if cache != incident.NoCache {
+		cache = &jitterCache{Cache: cache, jitter: j}
 	}
 	m, err := incident.New(&hookedStore{Store: s.store, hook: j}, &incident.Options{
-		Cache: s.cache, Logger: slog.New(slog.DiscardHandler),
+		Cache: cache, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -57,10 +57,7 @@ func newLab(s labSetup) (*lab, error) {
 	if s.decorate != nil {
 		m = s.decorate(m)
 	}
-	return &lab{
-		store: s.store, manager: m, seed: s.seed, clients: s.clients, calls: s.calls,
-		losses: s.losses, artifacts: s.artifacts,
-	}, nil
+	return &lab{labSetup: s, manager: m}, nil
 }
 
 // client is one goroutine of a history.
@@ -98,9 +95,9 @@ func (l *lab) run(call func(c *client) error) ([]porcupine.Operation, error) {
 	return history, errors.Join(errs...)
 }
 
-// observe makes a call and records its output. A call that failed is not in the
-// history when nothing was written. When that is unknown, it never returned, and
-// its client is not heard of again.
+// observe makes a call and records its output. A call that had no answer is not
+// in the history if it has written nothing. If that is unknown, it never
+// returned, and its client is not heard of again.
 func observe[O any](c *client, input any, isRead bool, call func(ctx context.Context) (O, error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -109,7 +106,7 @@ func observe[O any](c *client, input any, isRead bool, call func(ctx context.Con
 	op.Return, op.Output = time.Since(c.base).Nanoseconds(), output
 	switch {
 	case err == nil:
-	case isRead && isOutage(err), errors.Is(err, errAbandoned):
+	case isRead && isOutage(err), errors.Is(err, incident.ErrUnavailable), errors.Is(err, errAbandoned):
 		return nil
 	case errors.Is(err, incident.ErrUnknownOutcome):
 		op.Return, op.Output = math.MaxInt64, unknown{}
@@ -131,6 +128,9 @@ const checkTimeout = 30 * time.Second
 // checkHistory finds out whether there is an order in which the calls, one by
 // one, give the recorded results by the model.
 func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupine.Operation) error {
+	if made := l.clients * l.calls; len(history) < made*3/4 {
+		return fmt.Errorf("%d of %d calls had no answer, seed %d", made-len(history), made, l.seed)
+	}
 	result, info := porcupine.CheckOperationsVerbose(model, history, checkTimeout)
 	if result == porcupine.Ok {
 		return nil

@@ -2,7 +2,6 @@ package managertest
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -59,7 +58,7 @@ func (j *jitter) around(ctx context.Context, isWrite bool, call func(context.Con
 			return err
 		}
 	}
-	return fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
+	return errWriteUnknown
 }
 
 // inTx implements [hook].
@@ -67,7 +66,7 @@ func (j *jitter) inTx(ctx context.Context, s incident.Store, fn func(tx incident
 	return j.around(ctx, true, func(ctx context.Context) error { return s.InTx(ctx, fn) })
 }
 
-// jitterCache sleeps before and after each call of a cache.
+// jitterCache gives what it has late, and takes what it is given late.
 type jitterCache struct {
 	incident.Cache
 	*jitter

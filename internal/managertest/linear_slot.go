@@ -182,7 +182,7 @@ func checkSlots(s labSetup, ops []slotOp) error {
 			in.To = statuses[c.rng.IntN(len(statuses))]
 			fallthrough
 		case opRead:
-			in.Identifier = max(1, c.lastIdentifier(in.Org)-c.rng.Int64N(2))
+			in.Identifier = max(1, c.lastIdentifier(in.Org)+1-c.rng.Int64N(3))
 		}
 		return l.slot(c, in)
 	})

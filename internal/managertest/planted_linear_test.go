@@ -30,6 +30,9 @@ func TestLinearizable_Catches(t *testing.T) {
 		{"incidents read late, by version", checkFreshness, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &hastyManager{Manager: m} }
 		}},
+		{"incidents missed", checkBirths, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &blindManager{Manager: m} }
+		}},
 		{"updates lost", checkRegister, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &forgetfulManager{Manager: m} }
 		}},

@@ -71,18 +71,57 @@ func checkFreshness(s labSetup) error {
 	return errors.Join(err, audit(context.Background(), l.manager, l.store, registerOrg))
 }
 
-// version reads an incident's version in any of the ways that there are.
+// checkBirths has readers at incidents that are just being created: once one was
+// seen or acknowledged, nobody may miss it.
+func checkBirths(s labSetup) error {
+	l, err := newLab(s)
+	if err != nil {
+		return err
+	}
+	versions := make([]floor, s.calls+2)
+	var created atomic.Int64
+	_, err = l.run(func(c *client) error {
+		next := created.Load() + 1
+		key, slot := registerKey(next), registerSlot(next)
+		if c.id == 0 {
+			r, err := l.manager.Fire(context.Background(), incident.Firing{
+				Slot: slot, TriggerID: "t", Severity: incident.StatusWarning, Title: "birth",
+			})
+			versions[next].raise(r.Version)
+			created.Add(1)
+			return err
+		}
+		for range 4 {
+			err := versions[next].read(func() (int64, error) { return l.version(c.rng, key, slot) })
+			if err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, audit(context.Background(), l.manager, l.store, registerOrg))
+}
+
+// version reads an incident's version in any of the ways that there are. It is
+// 0 where there is none.
 func (l *lab) version(rng *rand.Rand, key incident.Key, slot incident.Slot) (int64, error) {
 	ctx := context.Background()
+	var inc incident.Incident
+	var err error
 	switch rng.IntN(5) {
 	case 0:
-		d, err := l.manager.Details(ctx, key, "")
-		return d.Version, err
+		var d incident.Details
+		d, err = l.manager.Details(ctx, key, "")
+		inc = d.Incident
 	case 1, 2:
-		inc, _, err := l.manager.Active(ctx, slot)
+		inc, _, err = l.manager.Active(ctx, slot)
 		return inc.Version, err
+	default:
+		inc, err = l.manager.Get(ctx, key)
 	}
-	inc, err := l.manager.Get(ctx, key)
+	if errors.Is(err, incident.ErrNotFound) {
+		return 0, nil
+	}
 	return inc.Version, err
 }
 
