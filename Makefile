@@ -33,5 +33,5 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 		done; \
 	done
 
-soak: ## Run the random tests a hundred times as long.
+soak: ## Run the random tests twenty times as long.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000

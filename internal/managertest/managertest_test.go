@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,7 +10,14 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes TestModel's sequences 2,000, unless the command line says
+// otherwise.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "500"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newMemory(*testing.T) incident.Store { return memory.New() }
 
