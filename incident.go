@@ -237,7 +237,8 @@ type IncidentStore interface {
 
 	// Incidents returns at most q.Limit incidents that match q, in its order.
 	// Only what matches may be returned, and following the pages from either
-	// end must return each match once.
+	// end must return each match once. A long page need not be of one moment:
+	// what changes while it is made may be in it or not.
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
 
 	// Apply writes c. What it checks, in this order:
@@ -245,8 +246,8 @@ type IncidentStore interface {
 	//   - A new incident whose DetectionUUID the organization has already, and
 	//     a change whose first activity has a NotificationUUID that the
 	//     organization has already, must write nothing: Applied is Replayed,
-	//     with the incident of that UUID. Where that activity belongs to
-	//     another incident than c.Key, it must return [ErrConflict].
+	//     with the incident of that UUID. Where c.Key names another incident than
+	//     that activity's, it must return [ErrConflict].
 	//   - It must return [ErrNotFound] if c.Key names no incident.
 	//   - It must return [ErrVersionConflict] if c.Incident is given and the
 	//     stored version is not c.ExpectVersion.
@@ -256,7 +257,7 @@ type IncidentStore interface {
 	// Identifiers of an organization must be 1, 2, 3 … in the order of commit;
 	// a change that fails or is rolled back must not use one up. Sequences of
 	// an incident's activities must be 1, 2, 3 … likewise. Claiming and
-	// releasing must raise the version of the slot.
+	// releasing must each raise the version of the slot by one.
 	Apply(ctx context.Context, c Change) (Applied, error)
 }
 

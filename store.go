@@ -20,8 +20,9 @@ import (
 //     belong to the caller.
 //   - A method must return the context's error, and do nothing, when the
 //     context is done before the call.
-//   - Times are UTC in whole microseconds and must come back equal. Texts must
-//     come back byte for byte, and identifiers must be compared byte for byte.
+//   - Times are in time.UTC and whole microseconds, and must come back such that
+//     == holds. Texts must come back byte for byte, and identifiers must be
+//     compared byte for byte.
 //   - No method may read or change what belongs to another organization than
 //     the one that it names: that must look as if it did not exist.
 //   - Errors match [ErrNotFound], [ErrVersionConflict], [*ConflictError],
@@ -35,13 +36,17 @@ type Store interface {
 	SubscriptionStore
 
 	// InTx calls fn with a Store whose reads see what was written through it,
-	// and commits all of that when fn returns nil. When fn returns an error or
-	// panics, or when ctx is done before the commit, InTx must undo all of it;
-	// it returns fn's error as it is. Nobody else may see any of it before the
-	// commit. The tx is for one goroutine, must not be used after fn returned
-	// (it then answers with an error), and its own InTx runs fn as a part of
-	// the same transaction. A store may make others wait for the end of the
-	// transaction; fn must not call the store itself.
+	// and commits all of that when fn returns nil. When fn returns an error,
+	// panics or exits its goroutine, or when ctx is done before the commit, InTx
+	// must undo all of it; it returns fn's error as it is. Nobody else may see
+	// any of it before the commit. The tx is for one goroutine, must not be used
+	// after fn returned (it then answers with an error), and its own InTx runs
+	// fn as a part of the same transaction.
+	//
+	// fn must return an error if a method of tx, its InTx included, returned one
+	// other than ErrNotFound and ErrVersionConflict. A store may make others wait
+	// for the end of the transaction, or of their contexts; fn must not call the
+	// store itself.
 	InTx(ctx context.Context, fn func(tx Store) error) error
 
 	// Shared reports whether other processes may write to the same data. The
@@ -70,8 +75,8 @@ type Change struct {
 
 	// Incident is the row as it shall be, with its new Version and its
 	// Projects; nil leaves the row alone. It is never nil for a new incident,
-	// whose Identifier is filled in by the store here, in Activities, in
-	// Triggers and in Subscriptions.
+	// whose Identifier the store fills in here, in Activities, in Triggers and in
+	// Subscriptions: in what it stores and returns, not in the caller's Change.
 	Incident *Incident
 
 	// ExpectVersion is the version that the stored row must have for the
@@ -101,8 +106,8 @@ type Applied struct {
 	// the same DetectionUUID or NotificationUUID was.
 	Replayed bool
 
-	// Incident is the row after the change. It is the zero Incident when the
-	// change has none.
+	// Incident is the row after the change, or as it is now for a replayed one. It
+	// is the zero Incident when a change that was not replayed has none.
 	Incident Incident
 
 	// Activities are those of the change as they are stored. For a replayed
@@ -110,7 +115,8 @@ type Applied struct {
 	// where the DetectionUUID was known instead.
 	Activities []Activity
 
-	// Slots are the claimed and released slots with their new versions.
+	// Slots are the claimed and released slots with their new versions. A replayed
+	// change has none.
 	Slots []SlotVersion
 }
 

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/incidentkit/incident"
 )
 
@@ -26,7 +28,7 @@ func mustFreeze(t testing.TB, s incident.Store) string {
 	return show(mustSnapshot(t, s, acme))
 }
 
-// What a read returned is the caller's, who may do with it what he likes.
+// What a read returned belongs to the caller, who may write in it.
 func memoryOfReadsIsTheCallers(t testing.TB, s incident.Store) {
 	w := mustRichWorld(t, s)
 	before := mustFreeze(t, s)
@@ -44,7 +46,12 @@ func memoryOfReadsIsTheCallers(t testing.TB, s incident.Store) {
 func memoryOfResultsIsTheCallers(t testing.TB, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api, db), firing(critical))
 	said := comment(st.Incident.Key(), "text")
+	closed := ruled(acme, api, web)
+	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
+	detected := creationWith(uuid.New(), closed)
+	mustApply(t, s, detected)
 	for _, c := range []incident.Change{
+		withNewUUIDs(detected),
 		creation(ruled(acme, web), firing(critical)),
 		transition(st, incident.StatusClosed),
 		said,

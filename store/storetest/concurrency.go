@@ -76,6 +76,39 @@ func waitFor(done <-chan struct{}, failure string) error {
 	}
 }
 
+// Who waits for a transaction until the context ends has written nothing, then
+// and later.
+func inTxOutlastsWritersWhoGiveUp(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	changes := []incident.Change{creation(draft(acme)), comment(w.key(), "text"), retitling(w.state, "From outside")}
+	changes[2].Activities = comment(w.key(), "text").Activities
+	errs := make([]error, len(changes))
+	mustInTx(t, s, func(tx incident.Store) error {
+		mustCall(t, tx, operation{"Apply", applyChange}, w)
+		mustCall(t, tx, operation{"Apply", applyNew}, w)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			together(len(changes), func(i int) { _, errs[i] = s.Apply(ctx, changes[i]) })
+		}()
+		return waitFor(done, "writers whose context has ended still wait for the transaction")
+	})
+	for i, c := range changes {
+		if errs[i] != nil && !errors.Is(errs[i], incident.ErrUnavailable) {
+			wantError(t, "Apply() that waits for a transaction", errs[i], context.DeadlineExceeded)
+		}
+		again, err := s.Apply(t.Context(), c)
+		if err != nil && !errors.Is(err, incident.ErrVersionConflict) {
+			t.Errorf("Apply() after the transaction = %v, want no error", err)
+		}
+		if again.Replayed != (errs[i] == nil) {
+			t.Errorf("Apply() returned %v to who waited; its change was written: %v", errs[i], again.Replayed)
+		}
+	}
+}
+
 // Transactions that read and then write go one after the other, or the later
 // one is told that it decided on an old version.
 func inTxLosesNoUpdate(t testing.TB, s incident.Store) {

@@ -37,7 +37,7 @@ func organizationFaults() []fault {
 	}
 }
 
-// theOthers are the organizations in whose records a fault gropes.
+// theOthers are the organizations that a fault also looks in.
 func theOthers(org incident.OrganizationID) []incident.OrganizationID {
 	return without([]incident.OrganizationID{acme, umbrella}, []incident.OrganizationID{org})
 }

@@ -20,6 +20,7 @@ func replayFaults() []fault {
 		{"UUIDOfAnyIncident", uuidOfAnyIncident, []string{"Replay/RefusesAnotherIncidentsUUID"}},
 		{"VersionBeforeReplay", versionBeforeReplay, []string{"Replay/OfAStatusChange", "Replay/UnderConcurrency"}},
 		{"ReplayLookedUpBefore", replayLookedUpBefore, []string{"Replay/UnderConcurrency"}},
+		{"UUIDsAreCut", uuidsAreCut, []string{"Replay/ComparesWholeUUIDs"}},
 		{"FailureIsRemembered", failureIsRemembered, []string{"Replay/ForgetsUUIDsOfFailures"}},
 		{"ReplayAnswersWithTheFirst", replayAnswersWithTheFirst, []string{
 			"Replay/OfAKnownDetectionUUID", "Replay/OfACreation", "Replay/OfAStatusChange",
@@ -73,6 +74,14 @@ func noDetectionUUIDIsOne(s incident.Store) incident.Store {
 	return altering(s, func(_ context.Context, c *incident.Change) {
 		if isNew(*c) && c.Incident.DetectionUUID == uuid.Nil {
 			c.Incident.DetectionUUID = uuid.Max
+		}
+	})
+}
+
+func uuidsAreCut(s incident.Store) incident.Store {
+	return altering(s, func(_ context.Context, c *incident.Change) {
+		for i := range c.Activities {
+			c.Activities[i].NotificationUUID[15] = 0
 		}
 	})
 }

@@ -79,7 +79,8 @@ func txFaults() []fault {
 		{"TxForgetsVersions", txForgetsVersions, []string{"InTx/ChecksWhatApplyChecks", "InTx/LosesNoUpdate"}},
 		{"ReadOnlyTxFails", readOnlyTxFails, []string{"InTx/MayWriteNothing"}},
 		{"CommitIsForgotten", commitIsForgotten, []string{"InTx/Commits"}},
-		{"DifferentUnderLoad", differentUnderLoad, []string{"Store/IsSafeForConcurrentUse"}},
+		{"WritesAfterGivingUp", writesAfterGivingUp, []string{"InTx/OutlastsWritersWhoGiveUp"}},
+		{"DetailsOfTheLastViewer", detailsOfTheLastViewer, []string{"Store/IsSafeForConcurrentUse"}},
 	}
 	for _, op := range writes() {
 		list = append(list, fault{"NotUndone:" + op.name, notUndone(op), undoing})
@@ -254,8 +255,29 @@ func commitIsForgotten(s incident.Store) incident.Store {
 	}}
 }
 
-// differentUnderLoad shows a list that lags behind by one change.
-func differentUnderLoad(s incident.Store) incident.Store {
+// writesAfterGivingUp leaves a write to itself when the context ends.
+func writesAfterGivingUp(s incident.Store) incident.Store {
+	type result struct {
+		applied incident.Applied
+		err     error
+	}
+	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
+		done := make(chan result, 1)
+		go func() {
+			applied, err := s.Apply(context.WithoutCancel(ctx), c)
+			done <- result{applied, err}
+		}()
+		select {
+		case r := <-done:
+			return r.applied, r.err
+		case <-ctx.Done():
+			return incident.Applied{}, ctx.Err()
+		}
+	})
+}
+
+// detailsOfTheLastViewer disagrees with SeenBy when there are several.
+func detailsOfTheLastViewer(s incident.Store) incident.Store {
 	return &broken{Store: s, loadDetails: func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
 		d, err := s.LoadDetails(ctx, key, user)
 		if len(d.SeenBy) > 1 {

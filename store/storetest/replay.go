@@ -136,6 +136,26 @@ func applyKeepsUUIDsOfOrganizationsApart(t testing.TB, s incident.Store) {
 	}
 }
 
+// UUIDs that differ in any one byte are two.
+func applyComparesWholeUUIDs(t testing.TB, s incident.Store) {
+	key := mustCreate(t, s, draft(acme)).Incident.Key()
+	base := uuid.New()
+	for i := range len(base) + 1 {
+		id := base
+		if i < len(base) {
+			id[i] ^= 1
+		}
+		c := comment(key, "text")
+		c.Activities[0].NotificationUUID = id
+		for name, c := range map[string]incident.Change{"comment": c, "creation": creationWith(id, draft(acme))} {
+			if mustApply(t, s, c).Replayed {
+				t.Errorf("Apply() of a %s of %s is Replayed after one of %s", name, id, base)
+			}
+			mustReplay(t, s, c)
+		}
+	}
+}
+
 // A NotificationUUID that another incident of the organization has is neither
 // a replay nor a matter of versions or slots.
 func applyRefusesAnotherIncidentsUUID(t testing.TB, s incident.Store) {

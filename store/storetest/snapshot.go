@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -11,6 +12,7 @@ import (
 // snapshot is all that a store tells about an organization.
 type snapshot struct {
 	Incidents []record
+	Lists     [][]int64 // identifiers by the queries of listQueries
 	Slots     []slotRecord
 }
 
@@ -50,6 +52,13 @@ func takeSnapshot(ctx context.Context, s incident.Store, org incident.Organizati
 		}
 		snap.Incidents = append(snap.Incidents, r)
 	}
+	for _, q := range listQueries(org) {
+		list, err := s.Incidents(ctx, q)
+		if err != nil {
+			return snap, err
+		}
+		snap.Lists = append(snap.Lists, identifiersOf(list))
+	}
 	for _, slot := range knownSlots(org, incidents) {
 		st, err := s.LoadSlot(ctx, slot)
 		if err != nil {
@@ -68,6 +77,24 @@ func takeRecord(ctx context.Context, s incident.Store, key incident.Key) (record
 	seen, err5 := s.SeenBy(ctx, key)
 	r := record{State: state, Details: details, Activities: activities, Subscribers: subscribers, SeenBy: seen}
 	return r, errors.Join(err1, err2, err3, err4, err5)
+}
+
+// listQueries look for incidents by all that a write may change.
+func listQueries(org incident.OrganizationID) []incident.IncidentQuery {
+	queries := []incident.IncidentQuery{
+		{Statuses: incident.ActiveStatuses()},
+		{Statuses: []incident.Status{incident.StatusClosed}},
+		{Projects: []incident.ProjectID{api}},
+		{Projects: []incident.ProjectID{db}},
+		{Projects: []incident.ProjectID{web}},
+		{AlertRuleID: latency},
+		{Title: "checkout"},
+		{Start: at(time.Hour).Add(time.Microsecond)},
+	}
+	for i := range queries {
+		queries[i].OrganizationID, queries[i].Limit = org, everything
+	}
+	return queries
 }
 
 // knownSlots are those which the incidents hold, or held under their present

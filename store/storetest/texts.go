@@ -214,7 +214,7 @@ func namesOfOrganizationsAreBytes(t testing.TB, s incident.Store) {
 	}
 }
 
-// Users that look alike follow and see each for himself, and are in the order
+// Users that look alike follow and see each on their own, and are in the order
 // of their bytes.
 func namesOfUsersAreBytes(t testing.TB, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
