@@ -126,6 +126,7 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 		s.organizations[org] = o
 	}
 	r := o.records.push()
+	o.views.push()
 	r.incident = c.Incident.Clone()
 	r.incident.Identifier = int64(o.records.length)
 	if id := r.incident.DetectionUUID; id != uuid.Nil {
@@ -137,6 +138,7 @@ func (s *Store) insert(c incident.Change) (*organization, *record) {
 			o.relist(r.incident, incident.Incident{})
 			delete(o.byDetection, r.incident.DetectionUUID)
 			o.records.pop()
+			o.views.pop()
 		})
 	}
 	return o, r

@@ -14,8 +14,11 @@ import (
 // organization is all that belongs to one tenant. Nothing points from one to
 // another.
 type organization struct {
-	// records holds the incident of identifier n at n-1.
-	records records
+	// records and views hold the incident of identifier n at n-1. What changes
+	// with every look at an incident lies close together, for the sake of lookups
+	// in a large store.
+	records segments[record]
+	views   segments[views]
 
 	byDetection map[uuid.UUID]int64
 	// byNotification finds the activity of a NotificationUUID. It is a tree because
@@ -36,15 +39,16 @@ type organization struct {
 
 // record is one incident with everything that hangs on it.
 type record struct {
-	seen users
-	// firstSeen is where seen begins, so that an incident which few have seen is
-	// found with one access to memory.
-	firstSeen [1]userDate
-
 	incident    incident.Incident
 	triggers    []incident.Trigger  // by TriggerID
 	activities  []incident.Activity // by Sequence, from 1
 	subscribers users
+}
+
+// views is who has seen an incident.
+type views struct {
+	users
+	first [1]userDate // where users begins: most incidents are seen by few
 }
 
 // notification is where the activity of a NotificationUUID is. It holds no
@@ -140,10 +144,23 @@ func (o *organization) get(identifier int64) *record { return o.records.at(int(i
 // record returns the incident of key, or nil.
 func (d *data) record(key incident.Key) (*organization, *record) {
 	o := d.organizations[key.OrganizationID]
-	if o == nil || key.Identifier < 1 || key.Identifier > int64(o.records.length) {
+	if !o.has(key.Identifier) {
 		return o, nil
 	}
 	return o, o.get(key.Identifier)
+}
+
+// seenBy returns who has seen the incident of key, or nil if there is none.
+func (d *data) seenBy(key incident.Key) *views {
+	o := d.organizations[key.OrganizationID]
+	if !o.has(key.Identifier) {
+		return nil
+	}
+	return o.views.at(int(key.Identifier) - 1)
+}
+
+func (o *organization) has(identifier int64) bool {
+	return o != nil && identifier >= 1 && identifier <= int64(o.records.length)
 }
 
 // listsOf returns the names of the lists that the incident is in.

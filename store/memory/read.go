@@ -54,12 +54,13 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 // LoadDetails implements [incident.IncidentStore].
 func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
 	err = s.view(ctx, key, reader, func(r *record) {
-		_, seen := r.seen.find(user)
+		v := s.seenBy(key)
+		_, seen := v.find(user)
 		_, subscribed := r.subscribers.find(user)
 		d = incident.Details{
 			Incident:     r.incident.Clone(),
 			Triggers:     slices.Clone(r.triggers),
-			SeenBy:       r.seenBy(),
+			SeenBy:       v.latestFirst(key),
 			HasSeen:      seen,
 			IsSubscribed: subscribed,
 		}
@@ -122,36 +123,46 @@ func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 
 // MarkSeen implements [incident.SeenStore].
 func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen, error) {
-	err := s.view(ctx, seen.Incident, writer, func(r *record) {
-		i, found := r.seen.find(seen.UserID)
-		switch {
-		case !found:
-			if r.seen == nil {
-				r.seen = r.firstSeen[:0]
-			}
-			s.insertUser(&r.seen, i, userDate{seen.UserID, seen.LastSeen})
-		case r.seen[i].date.Before(seen.LastSeen):
-			s.redateUser(&r.seen, i, seen.LastSeen)
-		default:
-			seen.LastSeen = r.seen[i].date
-		}
-	})
-	if err != nil {
+	if err := s.acquire(ctx, writer); err != nil {
 		return incident.Seen{}, err
+	}
+	defer s.release(writer)
+	v := s.seenBy(seen.Incident)
+	if v == nil {
+		return incident.Seen{}, fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	i, found := v.find(seen.UserID)
+	switch {
+	case !found:
+		if v.users == nil {
+			v.users = v.first[:0]
+		}
+		s.insertUser(&v.users, i, userDate{seen.UserID, seen.LastSeen})
+	case v.users[i].date.Before(seen.LastSeen):
+		s.redateUser(&v.users, i, seen.LastSeen)
+	default:
+		seen.LastSeen = v.users[i].date
 	}
 	return seen, nil
 }
 
 // SeenBy implements [incident.SeenStore].
-func (s *Store) SeenBy(ctx context.Context, key incident.Key) (seen []incident.Seen, err error) {
-	err = s.view(ctx, key, reader, func(r *record) { seen = r.seenBy() })
-	return seen, err
+func (s *Store) SeenBy(ctx context.Context, key incident.Key) ([]incident.Seen, error) {
+	if err := s.acquire(ctx, reader); err != nil {
+		return nil, err
+	}
+	defer s.release(reader)
+	v := s.seenBy(key)
+	if v == nil {
+		return nil, fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	return v.latestFirst(key), nil
 }
 
-func (r *record) seenBy() []incident.Seen {
-	seen := make([]incident.Seen, 0, len(r.seen))
-	for _, u := range r.seen {
-		seen = append(seen, incident.Seen{Incident: r.incident.Key(), UserID: u.user, LastSeen: u.date})
+func (v *views) latestFirst(key incident.Key) []incident.Seen {
+	seen := make([]incident.Seen, 0, len(v.users))
+	for _, u := range v.users {
+		seen = append(seen, incident.Seen{Incident: key, UserID: u.user, LastSeen: u.date})
 	}
 	slices.SortFunc(seen, func(a, b incident.Seen) int {
 		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.UserID, b.UserID))

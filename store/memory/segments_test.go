@@ -2,8 +2,8 @@ package memory
 
 import "testing"
 
-func TestRecords(t *testing.T) {
-	var r records
+func TestSegments(t *testing.T) {
+	var r segments[record]
 	const n = 10_000
 	all := make([]*record, n)
 	for i := range n {
