@@ -82,8 +82,8 @@ func (e *CacheEntry) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// DefaultCacheCapacity is how many entries a [Manager] of its own cache keeps:
-// some 60 MB of incidents with two triggers each.
+// DefaultCacheCapacity is how many entries the cache of a [Manager] holds that was
+// given none.
 const DefaultCacheCapacity = 50_000
 
 // NewCache returns a [Cache] in this process, over go-cache. It holds at most
