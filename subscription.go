@@ -17,8 +17,11 @@ type Subscription struct {
 	DateAdded time.Time `json:"dateCreated"`
 }
 
-// Authorizer is the host's word on who may see and follow incidents. An error
-// of its own ends the call that asked.
+// Authorizer is the host's word on who may see and follow incidents. It is asked
+// before a view or a subscription is stored, and about each user whom a comment
+// or a change of the status subscribes: a user without access may do both, but
+// does not follow the incident then, and must not be mentioned. An error of its
+// own ends the call that asked.
 type Authorizer interface {
 	// Authorized returns those of users who may see, follow and be notified of
 	// an incident of the projects: members of the organization and, where the

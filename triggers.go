@@ -75,7 +75,8 @@ type Resolution struct {
 
 	TriggerID TriggerID
 
-	// Date is when it came to be so. Defaults to now.
+	// Date is when it came to be so. Defaults to now. An incident that is closed by
+	// it ends then, or at its start if that is later.
 	Date time.Time
 }
 
