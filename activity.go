@@ -86,7 +86,7 @@ func (a Activity) Clone() Activity {
 	return a
 }
 
-// NewComment is what [Manager.Comment] writes.
+// NewComment is what [ActivityManager.Comment] writes.
 type NewComment struct {
 	// UserID is the author. Required.
 	UserID UserID
@@ -109,8 +109,8 @@ type NewComment struct {
 	NotificationUUID uuid.UUID
 }
 
-// CommentEdit is a change to a comment: [Manager.EditComment] gives it a new
-// text, [Manager.DeleteComment] takes its text away.
+// CommentEdit is a change to a comment: [ActivityManager.EditComment] gives it a new
+// text, [ActivityManager.DeleteComment] takes its text away.
 type CommentEdit struct {
 	// Sequence is that of the comment's activity.
 	Sequence int64

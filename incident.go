@@ -130,7 +130,7 @@ func equalTimes(a, b *time.Time) bool {
 	return a.Equal(*b)
 }
 
-// NewIncident is what [Manager.Create] makes an incident from.
+// NewIncident is what [IncidentManager.Create] makes an incident from.
 type NewIncident struct {
 	OrganizationID OrganizationID
 

@@ -106,7 +106,7 @@ func (t Type) String() string {
 
 func (t Type) known() bool { return t == TypeDetected || t == TypeAlertTriggered }
 
-// StatusUpdate is what [Manager.UpdateStatus] does.
+// StatusUpdate is what [IncidentManager.UpdateStatus] does.
 type StatusUpdate struct {
 	// Status is the new one. Required.
 	Status Status
