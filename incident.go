@@ -312,8 +312,8 @@ func (n NewIncident) check(now time.Time) (inc Incident, err error) {
 	if err != nil {
 		return inc, err
 	}
-	if n.AlertRuleID != "" && len(projects) == 0 {
-		return inc, invalid("projects", "must name at least one project of an alert rule's incident")
+	if err := checkRuleProjects(n.AlertRuleID, projects); err != nil {
+		return inc, err
 	}
 	if err := checkID("userId", n.UserID, true); err != nil {
 		return inc, err
@@ -360,7 +360,7 @@ func (m *manager) Details(ctx context.Context, key Key, user UserID) (Details, e
 }
 
 func (m *manager) details(ctx context.Context, key Key, user UserID) (Details, error) {
-	if _, err := m.begin(ctx); err != nil {
+	if err := m.usable(ctx); err != nil {
 		return Details{}, err
 	}
 	if err := checkKey(key); err != nil {

@@ -88,7 +88,7 @@ func (m *manager) List(ctx context.Context, f IncidentFilter) (IncidentPage, err
 }
 
 func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
-	if _, err := m.begin(ctx); err != nil {
+	if err := m.usable(ctx); err != nil {
 		return IncidentPage{}, err
 	}
 	q, err := f.query()

@@ -25,6 +25,15 @@ type ProjectManager interface {
 	UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
 }
 
+// checkRuleProjects refuses an incident of an alert rule that would be in no
+// slot.
+func checkRuleProjects(rule AlertRuleID, projects []ProjectID) error {
+	if rule != "" && len(projects) == 0 {
+		return invalid("projects", "must name at least one project of an alert rule's incident")
+	}
+	return nil
+}
+
 // link is the rule of adding a project.
 func link(before State, project ProjectID) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
@@ -45,12 +54,9 @@ func unlink(before State, project ProjectID) (decision, error) {
 	if !found {
 		return unchanged(before), nil
 	}
-	if len(before.Incident.Projects) == 1 && before.Incident.AlertRuleID != "" {
-		return decision{}, invalid("projects", "must name at least one project of an alert rule's incident")
-	}
 	after := before.clone()
 	after.Incident.Projects = slices.Delete(after.Incident.Projects, i, i+1)
-	return decision{before: before, after: after}, nil
+	return decision{before: before, after: after}, checkRuleProjects(after.Incident.AlertRuleID, after.Incident.Projects)
 }
 
 func (m *manager) LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {

@@ -114,11 +114,8 @@ func registerSlot(identifier int64) incident.Slot {
 // checkRegister records a history of several registers and checks it.
 func checkRegister(s labSetup) error {
 	const incidents = 3
-	l, err := newLab(s)
+	l, err := newRegisters(s, incidents)
 	if err != nil {
-		return err
-	}
-	if err := openRegisters(l, incidents); err != nil {
 		return err
 	}
 	history, err := l.run(func(c *client) error {
@@ -144,7 +141,12 @@ func checkRegister(s labSetup) error {
 	)
 }
 
-func openRegisters(l *lab, n int64) error {
+// newRegisters returns a lab with n open registers.
+func newRegisters(s labSetup, n int64) (*lab, error) {
+	l, err := newLab(s)
+	if err != nil {
+		return nil, err
+	}
 	for i := range n {
 		r, err := fireSafely(l, incident.Firing{
 			Slot: registerSlot(i + 1), TriggerID: "t", Severity: incident.StatusWarning, Title: "register",
@@ -153,10 +155,10 @@ func openRegisters(l *lab, n int64) error {
 			err = fmt.Errorf("opened %s, want %s", r.Key(), registerKey(i+1))
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return l, nil
 }
 
 // fireSafely repeats a firing whose answer was lost.

@@ -43,11 +43,8 @@ func (f *floor) read(read func() (version int64, err error)) error {
 // stale. The incidents are never closed, so that they stay in their slots.
 func checkFreshness(s labSetup) error {
 	const incidents = 3
-	l, err := newLab(s)
+	l, err := newRegisters(s, incidents)
 	if err != nil {
-		return err
-	}
-	if err := openRegisters(l, incidents); err != nil {
 		return err
 	}
 	var versions [incidents]floor
@@ -129,11 +126,8 @@ func (l *lab) version(rng *rand.Rand, key incident.Key, slot incident.Slot) (int
 // that tells waiting from starving.
 func checkProgress(s labSetup) error {
 	s.clients, s.calls = 16, s.calls/8
-	l, err := newLab(s)
+	l, err := newRegisters(s, 1)
 	if err != nil {
-		return err
-	}
-	if err := openRegisters(l, 1); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -22,6 +22,9 @@ func (u users) find(user incident.UserID) (int, bool) {
 	})
 }
 
+// What follows is undone backwards, in the reverse order of the writes: so an
+// entry is at its place again when its turn comes.
+
 func (s *Store) insertUser(u *users, i int, entry userDate) {
 	*u = slices.Insert(*u, i, entry)
 	if s.inTx() {
@@ -36,8 +39,6 @@ func (s *Store) deleteUser(u *users, i int) {
 		s.undo(func() { *u = slices.Insert(*u, i, entry) })
 	}
 }
-
-// Undoing goes backwards through the writes, so an entry is where it was.
 
 func (s *Store) redateUser(u *users, i int, date time.Time) {
 	before := (*u)[i].date

@@ -1,0 +1,94 @@
+package incident_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// The numbers and names on the wire are those of Sentry's incidents module, and
+// never change.
+func TestWire(t *testing.T) {
+	id := uuid.MustParse("11111111-1111-1111-1111-111111111111")
+	closed := now.Add(time.Hour)
+	open := incident.Incident{
+		OrganizationID: "acme", Identifier: 42, Title: "Down", Type: incident.TypeAlertTriggered,
+		Status: incident.StatusCritical, StatusMethod: incident.StatusMethodRuleTriggered,
+		AlertRuleID: "rule", QueryID: "query", Projects: []incident.ProjectID{"checkout"},
+		DateStarted: now, DateDetected: now, DateAdded: now, Version: 3,
+	}
+	over := incident.Incident{
+		OrganizationID: "acme", Identifier: 42, Title: "Down", Status: incident.StatusClosed,
+		StatusMethod: incident.StatusMethodManual, DetectionUUID: id, Projects: []incident.ProjectID{},
+		DateStarted: now, DateDetected: now, DateAdded: now, DateClosed: &closed, Version: 4,
+	}
+	for name, c := range map[string]struct {
+		value any
+		want  string
+	}{
+		"open incident": {open, `{"organizationId":"acme","identifier":"42","title":"Down","type":2,"status":20,"statusMethod":3,` +
+			`"alertRule":"rule","query":"query","projects":["checkout"],"dateStarted":"2026-03-14T02:31:00Z",` +
+			`"dateDetected":"2026-03-14T02:31:00Z","dateCreated":"2026-03-14T02:31:00Z","dateClosed":null,"version":3}`},
+		"closed incident": {over, `{"organizationId":"acme","identifier":"42","title":"Down","type":0,"status":2,"statusMethod":1,` +
+			`"alertRule":"","query":"","detectionUuid":"11111111-1111-1111-1111-111111111111","projects":[],` +
+			`"dateStarted":"2026-03-14T02:31:00Z","dateDetected":"2026-03-14T02:31:00Z","dateCreated":"2026-03-14T02:31:00Z",` +
+			`"dateClosed":"2026-03-14T03:31:00Z","version":4}`},
+		"status change": {
+			incident.Activity{
+				Incident: open.Key(), Sequence: 3, Type: incident.ActivityTypeStatusChange, UserID: "ada",
+				PreviousValue: incident.StatusOpen, Value: incident.StatusWarning, NotificationUUID: id, DateAdded: now,
+			},
+			`{"incident":{"organizationId":"acme","identifier":"42"},"id":"3","type":2,"user":"ada","value":"10","previousValue":"1",` +
+				`"comment":"","notificationUuid":"11111111-1111-1111-1111-111111111111","dateCreated":"2026-03-14T02:31:00Z",` +
+				`"dateEdited":null,"dateDeleted":null,"revision":0}`,
+		},
+		"trigger": {
+			incident.Trigger{
+				Incident: open.Key(), TriggerID: "5%", Status: incident.TriggerStatusResolved,
+				Severity: incident.StatusWarning, DateAdded: now, DateModified: closed,
+			},
+			`{"incident":{"organizationId":"acme","identifier":"42"},"alertRuleTrigger":"5%","status":1,"severity":10,` +
+				`"dateCreated":"2026-03-14T02:31:00Z","dateModified":"2026-03-14T03:31:00Z"}`,
+		},
+		"activity types": {
+			[]incident.ActivityType{
+				incident.ActivityTypeCreated, incident.ActivityTypeStatusChange,
+				incident.ActivityTypeComment, incident.ActivityTypeDetected,
+			}, `[1,2,3,4]`,
+		},
+		"what is left": {
+			[]any{incident.StatusOpen, incident.StatusMethodRuleUpdated, incident.TypeDetected, incident.TriggerStatusActive},
+			`[1,2,0,0]`,
+		},
+	} {
+		got, err := json.Marshal(c.value)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s is %s, %v\nwant %s", name, got, err, c.want)
+		}
+	}
+	details, err := json.Marshal(incident.Details{Incident: open, SeenBy: []incident.Seen{{Incident: open.Key(), UserID: "ada", LastSeen: now}}, HasSeen: true})
+	var fields map[string]any
+	if err != nil || json.Unmarshal(details, &fields) != nil {
+		t.Fatalf("details are %s, %v", details, err)
+	}
+	for _, name := range []string{"identifier", "dateStarted", "triggers", "seenBy", "hasSeen", "isSubscribed"} {
+		if _, ok := fields[name]; !ok {
+			t.Errorf("the details have no %s: %s", name, details)
+		}
+	}
+	var back incident.Incident
+	if data, _ := json.Marshal(over); json.Unmarshal(data, &back) != nil || !back.DateClosed.Equal(closed) || back.Key() != over.Key() {
+		t.Errorf("an incident comes back as %+v", back)
+	}
+	for status, label := range map[incident.Status]string{
+		incident.StatusOpen: "Open", incident.StatusClosed: "Resolved", incident.StatusWarning: "Warning", incident.StatusCritical: "Critical", 3: "Status(3)",
+	} {
+		if status.String() != label {
+			t.Errorf("status %d is labelled %s", int(status), status)
+		}
+	}
+}
