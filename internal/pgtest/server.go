@@ -1,0 +1,252 @@
+package pgtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "github.com/lib/pq" // the driver of the package's own connections
+)
+
+// EnvURL names a server to use instead of one that is started.
+const EnvURL = "INCIDENT_TEST_POSTGRES_URL"
+
+// startTimeout bounds starting and stopping a server.
+const startTimeout = 30 * time.Second
+
+// Server is a PostgreSQL server: one that was started, with a cluster in a
+// temporary folder, or the one of EnvURL. Its methods are for one goroutine.
+type Server struct {
+	url      string
+	programs string
+	dir      string // empty for the server of EnvURL
+	port     int
+	process  *exec.Cmd // nil while it does not run
+	lifeline *os.File  // the server is stopped when this is closed, by whatever means
+}
+
+// Start starts a server, or connects to the one of EnvURL. The server ends with
+// the process, even one that is killed.
+func Start() (*Server, error) {
+	if given := os.Getenv(EnvURL); given != "" {
+		return &Server{url: given}, ping(given)
+	}
+	programs, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "pgtest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{programs: programs, dir: dir}
+	if err := errors.Join(s.init(), s.Restart()); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// URL is that of the server's own database.
+func (s *Server) URL() string { return s.url }
+
+// CanRestart reports whether the server may be killed and started again.
+func (s *Server) CanRestart() bool { return s.dir != "" }
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) log() string  { return filepath.Join(s.dir, "log") }
+
+// settings keep what a crash must not lose, and show mistakes about time zones.
+const settings = `
+listen_addresses = '127.0.0.1'
+max_connections = 200
+shared_buffers = 128MB
+timezone = 'America/New_York'
+log_min_messages = warning
+`
+
+// init makes the cluster. initdb refuses to run as root.
+func (s *Server) init() error {
+	if err := giveAway(s.dir); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, "initdb"), "--pgdata="+s.data(),
+		"--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	cmd.Dir = s.dir
+	if err := asUnprivileged(cmd); err != nil {
+		return err
+	}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgtest: initdb: %w: %s", err, tail(output))
+	}
+	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(settings + "unix_socket_directories = '" + s.dir + "'\n")
+	return errors.Join(err, f.Close())
+}
+
+// Restart starts the server on its data, at the port that it had before.
+func (s *Server) Restart() error {
+	if !s.CanRestart() {
+		return errors.New("pgtest: the server of " + EnvURL + " is not started here")
+	}
+	var err error
+	for range 5 { // a port that was free a moment ago may be taken now
+		if s.port == 0 {
+			if s.port, err = freePort(); err != nil {
+				return err
+			}
+		}
+		if err = s.run(); err == nil {
+			return nil
+		}
+		s.Kill()
+		if s.url != "" {
+			return err // others know the port
+		}
+		s.port = 0
+	}
+	return err
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// The shell stops the server when its standard input ends: with the test process,
+// however that ends. It waits for the server in the background and reports the end
+// of it by its own.
+const keeper = `
+"$1" -D "$2" -p "$3" >>"$4" 2>&1 </dev/null &
+server=$!
+echo $server
+(cat >/dev/null; kill -INT $server 2>/dev/null) <&3 &
+wait $server
+`
+
+// run starts the server and waits until it accepts connections.
+func (s *Server) run() error {
+	stdin, lifeline, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/bin/sh", "-c", "exec 3<&0\n"+keeper, "sh",
+		filepath.Join(s.programs, "postgres"), s.data(), strconv.Itoa(s.port), s.log())
+	cmd.Dir, cmd.Stdin = s.dir, stdin
+	if err := asUnprivileged(cmd); err != nil {
+		return err
+	}
+	err = cmd.Start()
+	stdin.Close()
+	if err != nil {
+		lifeline.Close()
+		return fmt.Errorf("pgtest: start the server: %w", err)
+	}
+	s.process, s.lifeline = cmd, lifeline
+	target := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+	if err := awaitServer(target); err != nil {
+		log, _ := os.ReadFile(s.log()) // it says why, if it is there
+		return fmt.Errorf("pgtest: the server does not start: %w: %s", err, tail(log))
+	}
+	s.url = target
+	return nil
+}
+
+func awaitServer(target string) (err error) {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = ping(target); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func ping(target string) error {
+	db, err := sql.Open("postgres", target)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("pgtest: no server at %s: %w", withoutPassword(target), err)
+	}
+	return nil
+}
+
+func withoutPassword(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "the URL of " + EnvURL
+	}
+	return u.Redacted()
+}
+
+// postmaster is the process of the server, or 0 if there is none.
+func (s *Server) postmaster() int {
+	content, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	return pid
+}
+
+// Kill ends the server as a crash does, with kill -9 of all its processes.
+func (s *Server) Kill() {
+	if s.process == nil {
+		return
+	}
+	if pid := s.postmaster(); pid > 1 {
+		killAll(pid)
+	}
+	s.release()
+	// The next server must not take the dead one for alive.
+	_ = os.Remove(filepath.Join(s.data(), "postmaster.pid"))
+}
+
+// release lets the keeper end, and waits for it.
+func (s *Server) release() {
+	s.lifeline.Close()
+	_ = s.process.Wait() // its status is that of the server
+	s.process, s.lifeline = nil, nil
+}
+
+// Stop stops the server and removes its folder. A server of EnvURL goes on.
+func (s *Server) Stop() {
+	if s.process != nil {
+		timer := time.AfterFunc(startTimeout, func() {
+			if pid := s.postmaster(); pid > 1 {
+				killAll(pid)
+			}
+		})
+		s.release()
+		timer.Stop()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir) // a temporary folder
+	}
+}
