@@ -11,9 +11,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// audit checks all that can be said of organizations without knowing what was
+// Audit checks all that can be said of organizations without knowing what was
 // done to them: what must hold after any calls, of any number of goroutines.
-func audit(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
+func Audit(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
 	for _, org := range orgs {
 		a := auditor{
 			ctx: ctx, manager: m, store: store,

@@ -137,7 +137,7 @@ func checkRegister(s labSetup) error {
 	}
 	return errors.Join(
 		l.checkHistory("register", registerModel, history),
-		audit(context.Background(), l.manager, l.store, registerOrg),
+		Audit(context.Background(), l.manager, l.store, registerOrg),
 	)
 }
 

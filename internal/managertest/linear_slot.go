@@ -191,7 +191,7 @@ func checkSlots(s labSetup, ops []slotOp) error {
 	}
 	err = errors.Join(
 		l.checkHistory("slot", slotModel, history),
-		audit(context.Background(), l.manager, l.store, slotOrgs...),
+		Audit(context.Background(), l.manager, l.store, slotOrgs...),
 	)
 	if isManual {
 		return err

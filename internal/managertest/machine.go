@@ -213,7 +213,7 @@ func (m *machine) finish() error {
 	if err := m.lookThrough(m.plain, m.w); err != nil {
 		return fmt.Errorf("without a cache: %w", err)
 	}
-	return audit(context.Background(), m.manager, m.store, orgs...)
+	return Audit(context.Background(), m.manager, m.store, orgs...)
 }
 
 func (m *machine) lookThrough(manager incident.Manager, w *world) error {

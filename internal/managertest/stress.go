@@ -65,7 +65,7 @@ func checkFreshness(s labSetup) error {
 		}
 		return nil
 	})
-	return errors.Join(err, audit(context.Background(), l.manager, l.store, registerOrg))
+	return errors.Join(err, Audit(context.Background(), l.manager, l.store, registerOrg))
 }
 
 // checkBirths has readers at incidents that are just being created: once one was
@@ -96,7 +96,7 @@ func checkBirths(s labSetup) error {
 		}
 		return nil
 	})
-	return errors.Join(err, audit(context.Background(), l.manager, l.store, registerOrg))
+	return errors.Join(err, Audit(context.Background(), l.manager, l.store, registerOrg))
 }
 
 // version reads an incident's version in any of the ways that there are. It is
@@ -151,5 +151,5 @@ func checkProgress(s labSetup) error {
 	if err == nil && inc.Version != registerOpened.Version+changes {
 		err = fmt.Errorf("version %d after %d changes", inc.Version, changes)
 	}
-	return errors.Join(err, audit(ctx, l.manager, l.store, registerOrg))
+	return errors.Join(err, Audit(ctx, l.manager, l.store, registerOrg))
 }

@@ -184,7 +184,7 @@ func roundTripKeepsTheLongest(t testing.TB, s incident.Store) {
 	c := comment(inc.Key(), strings.Repeat("🔥", 16384)) // 65,536 bytes
 	c.Subscriptions = nil
 	for i := range 1000 {
-		user := incident.UserID(longest[:251] + fmt.Sprintf("%04d", i))
+		user := incident.UserID(longest[:248] + fmt.Sprintf("%07d", i)) // cut between characters
 		c.Subscriptions = append(c.Subscriptions, incident.Subscription{Incident: inc.Key(), UserID: user, DateAdded: t0})
 	}
 	want := c.Activities[0]

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+)
+
+const activitiesSQL = `
+SELECT i.identifier, ` + activityColumns + `
+FROM @incident i
+LEFT JOIN LATERAL (
+	SELECT *
+	FROM @incident_activity
+	WHERE organization_id = $1 AND identifier = i.identifier AND sequence > ?
+	ORDER BY sequence
+	LIMIT ?
+) a ON true
+WHERE i.organization_id = $1 AND i.identifier = ?
+ORDER BY a.sequence`
+
+const activitiesDescendingSQL = `
+SELECT i.identifier, ` + activityColumns + `
+FROM @incident i
+LEFT JOIN LATERAL (
+	SELECT *
+	FROM @incident_activity
+	WHERE organization_id = $1 AND identifier = i.identifier AND (?::bigint = 0 OR sequence < ?)
+	ORDER BY sequence DESC
+	LIMIT ?
+) a ON true
+WHERE i.organization_id = $1 AND i.identifier = ?
+ORDER BY a.sequence DESC`
+
+// Activities implements [incident.ActivityStore].
+func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	st := s.statement(string(key.OrganizationID))
+	if q.Descending {
+		st.add(activitiesDescendingSQL, q.After, q.After, q.Limit, key.Identifier)
+	} else {
+		st.add(activitiesSQL, q.After, q.Limit, key.Identifier)
+	}
+	page, err := query(ctx, s, "activities", st, func(rows *sqlx.Rows) ([]incident.Activity, error) {
+		return readActivities(rows, key)
+	})
+	if err == nil && page == nil {
+		err = notFound("activities")
+	}
+	return page, err
+}
+
+// readActivities returns nil where there is no row, and so no incident. A row
+// without an activity is that of an empty page.
+func readActivities(rows *sqlx.Rows, key incident.Key) (page []incident.Activity, err error) {
+	var identifier int64
+	for rows.Next() {
+		if page == nil {
+			page = []incident.Activity{}
+		}
+		var a incident.Activity
+		if err := rows.Scan(append([]any{integer(&identifier)}, scanActivity(&a)...)...); err != nil {
+			return nil, err
+		}
+		if a.Sequence != 0 {
+			a.Incident = key
+			page = append(page, a)
+		}
+	}
+	return page, nil
+}
+
+const activitySQL = `
+SELECT a.identifier, ` + activityColumns + `
+FROM @incident_activity a
+WHERE a.organization_id = $1 AND a.identifier = ? AND a.sequence = ?`
+
+// Activity implements [incident.ActivityStore].
+func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
+	a, err := s.activity(ctx, key, sequence)
+	return a, s.translate(ctx, "activity", err)
+}
+
+// activity is Activity with the errors of the driver.
+func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
+	st := s.statement(string(key.OrganizationID)).add(activitySQL, key.Identifier, sequence)
+	found, err := ask(ctx, s, st, func(rows *sqlx.Rows) ([]incident.Activity, error) { return readActivities(rows, key) })
+	if err != nil {
+		return a, err
+	}
+	if len(found) == 0 {
+		return a, incident.ErrNotFound
+	}
+	return found[0], nil
+}
+
+const reviseSQL = `
+UPDATE @incident_activity
+SET comment = ?, date_edited = ?, date_deleted = ?, revision = ?
+WHERE organization_id = $1 AND identifier = ? AND sequence = ? AND revision = ?
+RETURNING identifier`
+
+// ReviseActivity implements [incident.ActivityStore].
+func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	return s.write(ctx, "revise activity", func(ctx context.Context, c *call) error {
+		st := s.statement(counted{string(a.Incident.OrganizationID), c}).add(reviseSQL,
+			a.Comment, a.DateEdited, a.DateDeleted, a.Revision, a.Incident.Identifier, a.Sequence, a.Revision-1)
+		written, err := askWrite(ctx, s, c, st, readIdentifier)
+		if err != nil || written != 0 {
+			return err
+		}
+		stored, err := s.activity(ctx, a.Incident, a.Sequence)
+		switch {
+		case err != nil:
+			return err
+		case c.lost() && isRevision(stored, a):
+			return nil // this call wrote it
+		}
+		return incident.ErrVersionConflict
+	})
+}
+
+func isRevision(stored, a incident.Activity) bool {
+	return stored.Revision == a.Revision && stored.Comment == a.Comment &&
+		equalTimes(stored.DateEdited, a.DateEdited) && equalTimes(stored.DateDeleted, a.DateDeleted)
+}
+
+func equalTimes(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}

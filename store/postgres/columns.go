@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/incidentkit/incident"
+)
+
+// column scans what lib/pq makes of a column straight into a model. NULL leaves
+// the zero value, so that a row of an outer join needs no type of its own.
+type column func(src any) error
+
+// Scan implements [sql.Scanner].
+func (c column) Scan(src any) error {
+	if src == nil {
+		return nil
+	}
+	return c(src)
+}
+
+func unexpected(src any, want string) error {
+	return fmt.Errorf("postgres: a column holds %T where %s was expected", src, want)
+}
+
+func text[T ~string](to *T) column {
+	return func(src any) error {
+		switch v := src.(type) {
+		case string:
+			*to = T(v)
+		case []byte:
+			*to = T(v)
+		default:
+			return unexpected(src, "text")
+		}
+		return nil
+	}
+}
+
+func integer[T ~int | ~int64](to *T) column {
+	return func(src any) error {
+		v, ok := src.(int64)
+		if !ok {
+			return unexpected(src, "an integer")
+		}
+		*to = T(v)
+		return nil
+	}
+}
+
+func boolean(to *bool) column {
+	return func(src any) (err error) {
+		v, ok := src.(bool)
+		if !ok {
+			return unexpected(src, "a boolean")
+		}
+		*to = v
+		return nil
+	}
+}
+
+func instant(to *time.Time) column {
+	return func(src any) error {
+		v, ok := src.(time.Time)
+		if !ok {
+			return unexpected(src, "a time")
+		}
+		*to = v.UTC()
+		return nil
+	}
+}
+
+func optionalInstant(to **time.Time) column {
+	return func(src any) error {
+		var t time.Time
+		err := instant(&t)(src)
+		*to = &t
+		return err
+	}
+}
+
+func identity(to *uuid.UUID) column { return func(src any) error { return to.Scan(src) } }
+
+// list scans an array of texts.
+func list[T ~string](to *[]T) column {
+	return func(src any) error {
+		var all pq.StringArray
+		if err := all.Scan(src); err != nil {
+			return err
+		}
+		*to = nil
+		for _, v := range all {
+			*to = append(*to, T(v))
+		}
+		return nil
+	}
+}
+
+// incidentColumns are the columns of an incident i.
+const incidentColumns = `i.organization_id, i.identifier, i.title, i.type, i.status, i.status_method,
+	i.alert_rule_id, i.query_id, i.detection_uuid, i.projects,
+	i.date_started, i.date_detected, i.date_added, i.date_closed, i.version`
+
+// scanIncident scans incidentColumns. What was scanned into inc before must have
+// been taken.
+func scanIncident(inc *incident.Incident) []any {
+	return []any{
+		text(&inc.OrganizationID), integer(&inc.Identifier), text(&inc.Title),
+		integer(&inc.Type), integer(&inc.Status), integer(&inc.StatusMethod),
+		text(&inc.AlertRuleID), text(&inc.QueryID), identity(&inc.DetectionUUID), list(&inc.Projects),
+		instant(&inc.DateStarted), instant(&inc.DateDetected), instant(&inc.DateAdded), optionalInstant(&inc.DateClosed),
+		integer(&inc.Version),
+	}
+}
+
+// triggerColumns are the columns of a trigger t of an incident.
+const triggerColumns = `t.identifier, t.trigger_id, t.status, t.severity, t.date_added, t.date_modified`
+
+func scanTrigger(t *incident.Trigger) []any {
+	return []any{
+		integer(&t.Incident.Identifier), text(&t.TriggerID), integer(&t.Status), integer(&t.Severity),
+		instant(&t.DateAdded), instant(&t.DateModified),
+	}
+}
+
+// activityColumns are the columns of an activity a of an incident.
+const activityColumns = `a.identifier, a.sequence, a.type, a.user_id, a.value, a.previous_value, a.comment,
+	a.notification_uuid, a.date_added, a.date_edited, a.date_deleted, a.revision`
+
+func scanActivity(a *incident.Activity) []any {
+	return []any{
+		integer(&a.Incident.Identifier), integer(&a.Sequence), integer(&a.Type), text(&a.UserID),
+		integer(&a.Value), integer(&a.PreviousValue), text(&a.Comment),
+		identity(&a.NotificationUUID), instant(&a.DateAdded), optionalInstant(&a.DateEdited), optionalInstant(&a.DateDeleted),
+		integer(&a.Revision),
+	}
+}

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/lib/pq"
+
+	"github.com/incidentkit/incident"
+)
+
+// SQLSTATEs that are looked for one by one. The others go by their class, which
+// is the first two characters.
+const (
+	invalidSchemaName     = "3F000"
+	undefinedTable        = "42P01"
+	undefinedColumn       = "42703"
+	insufficientPrivilege = "42501"
+	uniqueViolation       = "23505"
+	checkViolation        = "23514"
+	serializationFailure  = "40001"
+	deadlockDetected      = "40P01"
+	inFailedTransaction   = "25P02"
+	readOnlyTransaction   = "25006"
+	queryCanceled         = "57014"
+	cannotConnectNow      = "57P03"
+	lockNotAvailable      = "55P03"
+	diskFull              = "53100"
+	tooManyConnections    = "53300"
+	unknownDatabase       = "3D000"
+)
+
+// slotHolders is the constraint that admits one holder to a slot.
+const slotHolders = "incident_slot_holders"
+
+// isDisturbed reports whether a statement failed because others wrote at the same
+// time, and would not if it ran again.
+func isDisturbed(err error) bool {
+	var e *pq.Error
+	if !errors.As(err, &e) {
+		return errors.Is(err, errAgain)
+	}
+	switch e.Code {
+	case uniqueViolation, serializationFailure, deadlockDetected:
+		return true
+	case checkViolation:
+		return e.Constraint == slotHolders
+	}
+	return false
+}
+
+// translate is the one place where errors of the driver become those of package
+// incident. It leaves the package's own as they are.
+func (d *database) translate(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{
+		incident.ErrNotFound, incident.ErrConflict, incident.ErrInvalid, incident.ErrUnavailable, incident.ErrUnknownOutcome,
+	} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("postgres: %s: %w", op, err)
+		}
+	}
+	// lib/pq reports the end of a context as whatever it led to.
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("postgres: %s: %w", op, ended)
+	}
+	remedy, category := d.classify(err)
+	return fmt.Errorf("postgres: %s: %w: %s: %w", op, category, remedy, err)
+}
+
+// classify returns what to do about a driver's error, and its category.
+func (d *database) classify(err error) (remedy string, category error) {
+	if errors.Is(err, sql.ErrTxDone) {
+		return "the transaction has ended", incident.ErrInvalid
+	}
+	if isDisturbed(err) || errors.Is(err, errAgain) {
+		return "other writers were in the way; repeat the call, or the transaction that it is in", incident.ErrUnavailable
+	}
+	var e *pq.Error
+	if !errors.As(err, &e) {
+		return "the connection failed; check that the server runs and can be reached", incident.ErrUnavailable
+	}
+	switch e.Code {
+	case undefinedTable, undefinedColumn, invalidSchemaName:
+		return fmt.Sprintf("the tables in schema %q are missing or old; run postgres.Migrate", d.options.Schema), incident.ErrUnavailable
+	case insufficientPrivilege:
+		return "the role of the connection lacks a right; grant it USAGE on the schema " +
+			"and SELECT, INSERT, UPDATE, DELETE on its tables", incident.ErrUnavailable
+	case inFailedTransaction:
+		return "the transaction has failed; roll it back and repeat it", incident.ErrUnavailable
+	case readOnlyTransaction:
+		return "the database is read-only; connect to its primary server", incident.ErrUnavailable
+	case queryCanceled:
+		return "the server cancelled the statement; see its statement_timeout", incident.ErrUnavailable
+	case lockNotAvailable:
+		return "a lock was not to be had within the server's lock_timeout; repeat the call", incident.ErrUnavailable
+	case diskFull:
+		return "the server's disk is full; free space on it", incident.ErrUnavailable
+	case tooManyConnections:
+		return "the server has no connection left; make the pools smaller or max_connections larger", incident.ErrUnavailable
+	case unknownDatabase:
+		return "the database does not exist; create it, or correct the DSN", incident.ErrUnavailable
+	}
+	return classifyByClass(e)
+}
+
+func classifyByClass(e *pq.Error) (remedy string, category error) {
+	switch e.Code[:2] {
+	case "22", "23":
+		return "the database cannot keep a value", incident.ErrInvalid
+	case "28":
+		return "the server refuses the user or the password; correct the DSN", incident.ErrUnavailable
+	case "57":
+		return "the server is stopping or starting; repeat the call when it is back", incident.ErrUnavailable
+	}
+	return "the server refused", incident.ErrUnavailable
+}

@@ -1,0 +1,155 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+)
+
+// readState reads one row for each trigger, in any order, or one without a
+// trigger, with what else is in before.
+func readState(rows *sqlx.Rows, before ...any) (s incident.State, err error) {
+	var t incident.Trigger
+	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
+	err = each(rows, func() {
+		if t.TriggerID != "" {
+			t.Incident.OrganizationID = s.Incident.OrganizationID
+			s.Triggers = append(s.Triggers, t)
+		}
+	}, dest...)
+	slices.SortFunc(s.Triggers, func(a, b incident.Trigger) int { return cmp.Compare(a.TriggerID, b.TriggerID) })
+	return s, err
+}
+
+const loadSQL = `
+SELECT ` + incidentColumns + `, ` + triggerColumns + `
+FROM @incident i
+LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
+WHERE i.organization_id = $1 AND i.identifier = ?`
+
+// Load implements [incident.IncidentStore]. In a transaction it locks the
+// incident, so that what is decided on it stands when the transaction ends.
+func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, error) {
+	if err := s.lock(ctx, key); err != nil {
+		return incident.State{}, s.translate(ctx, "load", err)
+	}
+	st := s.statement(string(key.OrganizationID)).add(loadSQL, key.Identifier)
+	state, err := query(ctx, s, "load", st, func(rows *sqlx.Rows) (incident.State, error) { return readState(rows) })
+	if err == nil && state.Incident.Identifier == 0 {
+		err = notFound("load")
+	}
+	return state, err
+}
+
+const lockSQL = `
+SELECT identifier FROM @incident WHERE organization_id = $1 AND identifier = ? FOR NO KEY UPDATE`
+
+// lock keeps others from changing the incident until the end of the transaction,
+// and does nothing outside of one. It is a statement of its own: one that waited
+// would see other tables as they were before.
+func (s *Store) lock(ctx context.Context, key incident.Key) error {
+	if s.tx == nil {
+		return nil
+	}
+	_, err := ask(ctx, s, s.statement(string(key.OrganizationID)).add(lockSQL, key.Identifier), readIdentifier)
+	return err
+}
+
+func notFound(op string) error { return fmt.Errorf("postgres: %s: %w", op, incident.ErrNotFound) }
+
+const loadSlotSQL = `
+SELECT s.version, ` + incidentColumns + `, ` + triggerColumns + `
+FROM @incident_slot s
+LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = s.holder
+LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = s.holder
+WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
+
+// LoadSlot implements [incident.IncidentStore]. In a transaction it locks the
+// incident that holds the slot, which keeps the slot with it.
+func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
+	held, err := s.loadSlot(ctx, slot)
+	for err == nil && s.tx != nil && held.State != nil {
+		holder := held.State.Incident.Key()
+		if err = s.translate(ctx, "load slot", s.lock(ctx, holder)); err != nil {
+			break
+		}
+		held, err = s.loadSlot(ctx, slot)
+		if held.State != nil && held.State.Incident.Key() == holder {
+			break
+		}
+	}
+	return held, err
+}
+
+func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
+	st := s.statement(string(slot.OrganizationID)).
+		add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
+	return query(ctx, s, "load slot", st, func(rows *sqlx.Rows) (held incident.SlotState, err error) {
+		state, err := readState(rows, integer(&held.Version))
+		if state.Incident.Identifier != 0 {
+			held.State = &state
+		}
+		return held, err
+	})
+}
+
+const loadDetailsSQL = `
+SELECT
+	(SELECT json_agg(s) FROM (
+		SELECT user_id, last_seen FROM @incident_seen WHERE organization_id = $1 AND identifier = i.identifier
+	) s),
+	EXISTS (
+		SELECT FROM @incident_subscription WHERE organization_id = $1 AND identifier = i.identifier AND user_id = ?
+	),
+	` + incidentColumns + `, ` + triggerColumns + `
+FROM @incident i
+LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
+WHERE i.organization_id = $1 AND i.identifier = ?`
+
+// LoadDetails implements [incident.IncidentStore].
+func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
+	st := s.statement(string(key.OrganizationID)).add(loadDetailsSQL, string(user), key.Identifier)
+	d, err := query(ctx, s, "load details", st, func(rows *sqlx.Rows) (d incident.Details, err error) {
+		var seen string
+		state, err := readState(rows, text(&seen), boolean(&d.IsSubscribed))
+		if err != nil || state.Incident.Identifier == 0 {
+			return d, err
+		}
+		d.Incident, d.Triggers = state.Incident, state.Triggers
+		d.SeenBy, err = decodeSeen(key, seen)
+		d.HasSeen = slices.ContainsFunc(d.SeenBy, func(s incident.Seen) bool { return s.UserID == user })
+		return d, err
+	})
+	if err == nil && d.Identifier == 0 {
+		err = notFound("load details")
+	}
+	return d, err
+}
+
+// decodeSeen reads who has seen the incident, the latest first.
+func decodeSeen(key incident.Key, list string) ([]incident.Seen, error) {
+	var rows []struct {
+		UserID   incident.UserID `json:"user_id"`
+		LastSeen time.Time       `json:"last_seen"`
+	}
+	if list != "" {
+		if err := json.Unmarshal([]byte(list), &rows); err != nil {
+			return nil, err
+		}
+	}
+	seen := make([]incident.Seen, len(rows))
+	for i, r := range rows {
+		seen[i] = incident.Seen{Incident: key, UserID: r.UserID, LastSeen: r.LastSeen.UTC()}
+	}
+	slices.SortFunc(seen, func(a, b incident.Seen) int {
+		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.UserID, b.UserID))
+	})
+	return seen, nil
+}

@@ -1,0 +1,260 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+)
+
+// write is a call that writes. It is made on the incident that mustBegin makes.
+type write struct {
+	name string
+	call func(ctx context.Context, m incident.Manager, key incident.Key) error
+}
+
+// result is the error of a call, which must be one that changed something.
+func result(r incident.Result, err error) error {
+	if err == nil && !r.Changed {
+		return errors.New("the call says that it changed nothing")
+	}
+	return err
+}
+
+var comment = incident.NewComment{UserID: "ada", Comment: "It is the cache", Mentions: []incident.UserID{"eve"}}
+
+func writes() []write {
+	second := firing
+	second.TriggerID = "warning 2" // of the same severity: only the trigger changes
+	return []write{
+		{"Create", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return result(m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down", UserID: "ada"}))
+		}},
+		{"Create with a DetectionUUID", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return result(m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down", DetectionUUID: uuid.UUID{1}}))
+		}},
+		{"Fire that opens", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return result(m.Fire(ctx, with(firing, "errors")))
+		}},
+		{"Fire that joins", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return result(m.Fire(ctx, second))
+		}},
+		{"Resolve", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return result(m.Resolve(ctx, incident.Resolution{Slot: firing.Slot, TriggerID: firing.TriggerID}))
+		}},
+		{"UpdateStatus", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return result(m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed, UserID: "ada"}))
+		}},
+		{"LinkProject", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return result(m.LinkProject(ctx, key, "web"))
+		}},
+		{"UnlinkProject", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return result(m.UnlinkProject(ctx, key, "db"))
+		}},
+		{"Comment", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Comment(ctx, key, comment))
+		}},
+		{"EditComment", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.EditComment(ctx, key, incident.CommentEdit{Sequence: 4, UserID: "ada", Comment: "It is not"}))
+		}},
+		{"DeleteComment", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.DeleteComment(ctx, key, incident.CommentEdit{Sequence: 4, UserID: "ada"}))
+		}},
+		{"MarkSeen", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.MarkSeen(ctx, key, "bob"))
+		}},
+		{"Subscribe", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Subscribe(ctx, key, "bob"))
+		}},
+		{"Unsubscribe", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.Unsubscribe(ctx, key, "ada")
+		}},
+		{"InTx", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.InTx(ctx, func(tx incident.Manager) error {
+				if _, err := tx.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
+					return err
+				}
+				return only(tx.Comment(ctx, key, comment))
+			})
+		}},
+	}
+}
+
+// clock stands still, so that equal calls leave equal traces.
+func clock() time.Time { return time.Date(2026, time.March, 1, 3, 4, 5, 678_901_000, time.UTC) }
+
+func mustManager(t *testing.T, s incident.Store) incident.Manager {
+	t.Helper()
+	m, err := incident.New(s, &incident.Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// mustBegin makes the incident that writes are made on, which has a comment, a
+// second project and a follower.
+func mustBegin(t *testing.T, m incident.Manager) incident.Key {
+	t.Helper()
+	ctx := t.Context()
+	r, err := m.Fire(ctx, firing)
+	if err == nil {
+		_, err = m.LinkProject(ctx, r.Key(), "db")
+	}
+	if err == nil {
+		_, err = m.Comment(ctx, r.Key(), incident.NewComment{UserID: "ada", Comment: "Looking"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Key()
+}
+
+// trace is everything that there is in the organization, but for what is drawn
+// by lot.
+func trace(t *testing.T, m incident.Manager) string {
+	t.Helper()
+	ctx := context.Background()
+	page, err := m.List(ctx, incident.IncidentFilter{OrganizationID: "acme", Limit: incident.MaxPageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, inc := range page.Incidents {
+		d, err1 := m.Details(ctx, inc.Key(), "ada")
+		activities, err2 := m.Activities(ctx, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
+		subscribers, err3 := m.Subscribers(ctx, inc.Key())
+		for i := range activities.Activities {
+			activities.Activities[i].NotificationUUID = uuid.Nil
+		}
+		text, err4 := json.MarshalIndent([]any{d, activities, subscribers}, "", " ")
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			t.Fatal(err)
+		}
+		b.Write(text)
+	}
+	return b.String()
+}
+
+// traces returns what there is before and after a call that nothing disturbs.
+func traces(t *testing.T, w write) (before, after string) {
+	t.Helper()
+	s, _ := newStore(t)
+	m := mustManager(t, s)
+	key := mustBegin(t, m)
+	before = trace(t, m)
+	if err := w.call(t.Context(), m, key); err != nil {
+		t.Fatal(err)
+	}
+	return before, trace(t, m)
+}
+
+// lossy is a store behind a proxy, and a way past it.
+type lossy struct {
+	proxy         *pgtest.Proxy
+	pool          *sqlx.DB // past the proxy
+	through, past incident.Manager
+}
+
+func newLossy(t *testing.T) *lossy {
+	t.Helper()
+	url := pgtest.NewDatabase(t)
+	l := &lossy{pool: mustOpen(t, url, 4), proxy: pgtest.NewProxy(t, url)}
+	mustMigrate(t, l.pool, nil)
+	l.past = mustManager(t, mustNew(t, l.pool, nil))
+	l.through = mustManager(t, mustNew(t, mustOpen(t, l.proxy.URL(), 2), nil))
+	return l
+}
+
+func (l *lossy) empty() { l.pool.MustExec(deleteAllSQL) }
+
+// lose makes a write of which count round trips are lost, from the n-th on. It
+// returns how many were, and the write's error.
+func (l *lossy) lose(t *testing.T, w write, f pgtest.Fault, cut pgtest.Cut, n, count int) (lost int, err error) {
+	t.Helper()
+	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil { // prepares the statements
+		t.Fatal(err)
+	}
+	l.empty()
+	key := mustBegin(t, l.past)
+	l.proxy.Do(f, cut, n, count)
+	err = w.call(t.Context(), l.through, key)
+	return l.proxy.Heal(), err
+}
+
+// checkTrace checks that a write with an error left what the error says.
+func checkTrace(t *testing.T, got, before, after string, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+		if got != after {
+			t.Errorf("after a success there is\n%s\nwant\n%s", got, after)
+		}
+	case errors.Is(err, incident.ErrUnknownOutcome):
+		if got != before && got != after {
+			t.Errorf("after %v there is\n%s\nwant all or nothing:\n%s", err, got, after)
+		}
+	case got != before:
+		t.Errorf("after %v there is\n%s\nwant nothing new:\n%s", err, got, before)
+	case !errors.Is(err, incident.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
+		t.Errorf("error = %v, want ErrUnavailable or the context's", err)
+	}
+}
+
+// Whichever reply or request of a write is lost, and however its connection ends,
+// it is written once and says so. Only the end of a transaction cannot be asked
+// for again.
+func TestStore_lostReply(t *testing.T) {
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			for _, f := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
+				for _, cut := range []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST} {
+					for n, lost := 1, 1; lost > 0; n++ {
+						l.empty()
+						var err error
+						lost, err = l.lose(t, w, f, cut, n, 1)
+						t.Logf("fault %d, cut %d, round trip %d: %v", f, cut, n, err)
+						checkTrace(t, trace(t, l.past), before, after, err)
+						if errors.Is(err, incident.ErrUnknownOutcome) && w.name != "InTx" {
+							t.Errorf("round trip %d lost: %v, want the outcome", n, err)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A server that never answers again leaves the outcome unknown.
+func TestStore_lostReplies(t *testing.T) {
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			for _, cut := range []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST} {
+				unknown := false
+				for n := 1; n < 3; n++ { // the first round trip may be a read
+					l.empty()
+					_, err := l.lose(t, w, pgtest.LoseReply, cut, n, 1000)
+					checkTrace(t, trace(t, l.past), before, after, err)
+					unknown = unknown || errors.Is(err, incident.ErrUnknownOutcome)
+				}
+				if !unknown && w.name != "InTx" {
+					t.Errorf("cut %d: no error is ErrUnknownOutcome", cut)
+				}
+			}
+		})
+	}
+}

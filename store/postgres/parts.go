@@ -1,0 +1,303 @@
+package postgres
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/incidentkit/incident"
+)
+
+// writing is a change as it is written.
+type writing struct {
+	incident.Change
+
+	// startedBefore is the start of the stored incident, by which the lists of
+	// projects have it.
+	startedBefore time.Time
+}
+
+func newWriting(c incident.Change) writing {
+	w := writing{Change: c}
+	if c.Incident != nil {
+		w.startedBefore = c.Incident.DateStarted
+	}
+	return w
+}
+
+// from is the writing of an incident that started at another time than it shall
+// have: it leaves the lists of all projects, and enters them anew.
+func (w writing) from(started time.Time) writing {
+	before := slices.DeleteFunc(slices.Clone(w.Incident.Projects), func(p incident.ProjectID) bool {
+		return slices.Contains(w.Link, p)
+	})
+	w.Unlink = append(before, w.Unlink...)
+	w.Link = w.Incident.Projects
+	w.startedBefore = started
+	return w
+}
+
+// A change becomes one statement: target finds or makes the incident if nothing is
+// in the way, and all else is written for the rows of target, of which there is
+// one or none. Only a claim of a slot that was taken after the statement began
+// fails it, by the constraint on holders, and so does a UUID.
+func (s *Store) applyStatement(w writing, by *call) *statement {
+	st := s.statement(counted{string(w.Key.OrganizationID), by})
+	st.add("WITH ")
+	slots := slices.Concat(w.Release, w.Claim)
+	if len(slots) > 0 {
+		addWanted(st, w, slots)
+	}
+	switch {
+	case w.Key.Identifier == 0:
+		addCreation(st, w, by)
+	case w.Incident != nil:
+		addUpdate(st, w, by)
+	default:
+		addAppending(st, w)
+	}
+	addActivities(st, w, by)
+	if len(w.Link) > 0 {
+		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
+	}
+	if len(w.Unlink) > 0 {
+		st.add(unlinkSQL, idArray(w.Unlink), w.startedBefore)
+	}
+	addTriggers(st, w.Triggers)
+	addSubscriptions(st, w.Subscriptions)
+	if len(slots) == 0 {
+		return st.add(`
+SELECT identifier, activities, NULL::text, NULL::text, NULL::text, NULL::bigint FROM target`)
+	}
+	return st.add(slotsSQL)
+}
+
+// addCreation counts the incident and inserts it.
+func addCreation(st *statement, w writing, by *call) {
+	inc := w.Incident
+	st.add(`target AS (
+	INSERT INTO @incident_organization AS o (organization_id, incidents)
+	SELECT $1::text, 1
+	WHERE true`)
+	addConditions(st, w)
+	if inc.DetectionUUID != uuid.Nil {
+		st.add(`
+		AND NOT EXISTS (SELECT FROM @incident WHERE organization_id = $1 AND detection_uuid = ?)`, inc.DetectionUUID)
+	}
+	st.add(`
+	ON CONFLICT (organization_id) DO UPDATE
+	SET incidents = o.incidents + 1
+	RETURNING incidents AS identifier, ?::bigint AS activities
+), created AS (
+	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
+		type, status, status_method, date_started, date_detected, date_added, date_closed,
+		detection_uuid, title, title_folded, alert_rule_id, query_id, projects)
+	SELECT $1::text, identifier, ?::bigint, activities, ?::bigint,
+		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz, ?::timestamptz,
+		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[]
+	FROM target
+)`, append([]any{len(w.Activities)}, incidentValues(inc, by)...)...)
+}
+
+// addUpdate replaces the row, if it is of the expected version.
+func addUpdate(st *statement, w writing, by *call) {
+	st.add(`target AS (
+	UPDATE @incident
+	SET activities = activities + ?, version = ?, call_id = ?,
+		type = ?, status = ?, status_method = ?,
+		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
+		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?
+	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?`,
+		slices.Concat([]any{len(w.Activities)}, incidentValues(w.Incident, by),
+			[]any{w.Key.Identifier, w.ExpectVersion, w.startedBefore})...)
+	addConditions(st, w)
+	st.add(`
+	RETURNING identifier, activities
+)`)
+}
+
+// addAppending leaves the row as it is, but for the count of activities.
+func addAppending(st *statement, w writing) {
+	if len(w.Activities) == 0 {
+		st.add(`target AS (
+	SELECT identifier, activities FROM @incident WHERE organization_id = $1 AND identifier = ?
+)`, w.Key.Identifier)
+		return
+	}
+	st.add(`target AS (
+	UPDATE @incident
+	SET activities = activities + ?
+	WHERE organization_id = $1 AND identifier = ?`, len(w.Activities), w.Key.Identifier)
+	addConditions(st, w)
+	st.add(`
+	RETURNING identifier, activities
+)`)
+}
+
+// incidentValues are those of a row from its version on, but for its activities.
+func incidentValues(inc *incident.Incident, by *call) []any {
+	return []any{
+		inc.Version, by.id,
+		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
+		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
+		uuid.NullUUID{UUID: inc.DetectionUUID, Valid: inc.DetectionUUID != uuid.Nil},
+		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
+	}
+}
+
+// addConditions lets target be empty where the change was written before, or
+// claims what another incident holds.
+func addConditions(st *statement, w writing) {
+	if len(w.Activities) > 0 {
+		st.add(`
+		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`,
+			w.Activities[0].NotificationUUID)
+	}
+	if len(w.Claim) > 0 {
+		// The look-up of each slot is a subquery of its own, so that no plan reads
+		// all slots for it.
+		st.add(`
+		AND NOT EXISTS (
+			SELECT FROM wanted w
+			WHERE w.claimed AND (
+				SELECT holder
+				FROM @incident_slot
+				WHERE organization_id = $1 AND alert_rule_id = w.rule AND project_id = w.project AND query_id = w.query
+			) NOT IN (0, ?)
+		)`, w.Key.Identifier)
+	}
+}
+
+// addWanted lists the slots that the change claims and releases. They are in an
+// order that is the same in all changes, so that two of them do not wait for
+// each other.
+func addWanted(st *statement, w writing, slots []incident.Slot) {
+	slices.SortFunc(slots, func(a, b incident.Slot) int {
+		return cmp.Or(cmp.Compare(a.AlertRuleID, b.AlertRuleID), cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.QueryID, b.QueryID))
+	})
+	rules, projects, queries := slotArrays(slots)
+	claimed := make(pq.BoolArray, len(slots))
+	for i, slot := range slots {
+		claimed[i] = slices.Contains(w.Claim, slot)
+	}
+	st.add(`wanted AS (
+	SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::boolean[]) AS w (rule, project, query, claimed)
+), `, rules, projects, queries, claimed)
+}
+
+const slotsSQL = `, slots AS (
+	INSERT INTO @incident_slot AS s (organization_id, alert_rule_id, project_id, query_id, version, holder, holders)
+	SELECT $1::text, w.rule, w.project, w.query, 1,
+		CASE WHEN w.claimed THEN t.identifier ELSE 0 END,
+		CASE WHEN w.claimed THEN 1 ELSE 0 END
+	FROM target t, wanted w
+	ON CONFLICT (organization_id, alert_rule_id, project_id, query_id) DO UPDATE
+	SET version = s.version + 1,
+		holder = EXCLUDED.holder,
+		holders = CASE
+			WHEN EXCLUDED.holder IN (0, s.holder) THEN EXCLUDED.holders
+			ELSE s.holders + 1
+		END
+	RETURNING alert_rule_id, project_id, query_id, version
+)
+SELECT t.identifier, t.activities, s.alert_rule_id, s.project_id, s.query_id, s.version
+FROM target t, slots s`
+
+const linkSQL = `, linked AS (
+	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
+	SELECT $1::text, p.id, ?::timestamptz, t.identifier
+	FROM target t, unnest(?::text[]) AS p (id)
+)`
+
+const unlinkSQL = `, unlinked AS (
+	DELETE FROM @incident_project p
+	USING target t
+	WHERE p.organization_id = $1 AND p.project_id = ANY (?) AND p.date_started = ? AND p.identifier = t.identifier
+)`
+
+// addActivities appends the activities, whose sequences end with the count.
+func addActivities(st *statement, w writing, by *call) {
+	for i, a := range w.Activities {
+		if i == 0 {
+			st.add(`, logged AS (
+	INSERT INTO @incident_activity (organization_id, identifier, sequence, revision, call_id,
+		type, value, previous_value, date_added, date_edited, date_deleted, notification_uuid, user_id, comment)
+	SELECT $1::text, t.identifier, t.activities - v.behind, v.revision, ?::bigint,
+		v.type, v.value, v.previous_value, v.date_added, v.date_edited, v.date_deleted, v.notification_uuid, v.user_id, v.comment
+	FROM target t, (VALUES`, by.id)
+		} else {
+			st.add(",")
+		}
+		st.add(`
+		(?::bigint, ?::bigint, ?::smallint, ?::smallint, ?::smallint,
+			?::timestamptz, ?::timestamptz, ?::timestamptz, ?::uuid, ?::text, ?::text)`,
+			len(w.Activities)-1-i, a.Revision, int(a.Type), int(a.Value), int(a.PreviousValue),
+			a.DateAdded, a.DateEdited, a.DateDeleted, a.NotificationUUID, string(a.UserID), a.Comment)
+	}
+	if len(w.Activities) > 0 {
+		st.add(`
+	) AS v (behind, revision, type, value, previous_value,
+		date_added, date_edited, date_deleted, notification_uuid, user_id, comment)
+)`)
+	}
+}
+
+func addTriggers(st *statement, triggers []incident.Trigger) {
+	if len(triggers) == 0 {
+		return
+	}
+	var ids, added, modified pq.StringArray
+	var statuses, severities pq.Int64Array
+	for _, t := range triggers {
+		ids = append(ids, string(t.TriggerID))
+		statuses, severities = append(statuses, int64(t.Status)), append(severities, int64(t.Severity))
+		added, modified = append(added, timestamp(t.DateAdded)), append(modified, timestamp(t.DateModified))
+	}
+	st.add(`, triggered AS (
+	INSERT INTO @incident_trigger (organization_id, identifier, trigger_id, status, severity, date_added, date_modified)
+	SELECT $1::text, t.identifier, v.*
+	FROM target t, unnest(?::text[], ?::smallint[], ?::smallint[], ?::timestamptz[], ?::timestamptz[]) AS v
+	ON CONFLICT (organization_id, identifier, trigger_id) DO UPDATE
+	SET status = EXCLUDED.status, severity = EXCLUDED.severity,
+		date_added = EXCLUDED.date_added, date_modified = EXCLUDED.date_modified
+)`, ids, statuses, severities, added, modified)
+}
+
+func addSubscriptions(st *statement, subscriptions []incident.Subscription) {
+	if len(subscriptions) == 0 {
+		return
+	}
+	var users, added pq.StringArray
+	for _, sub := range subscriptions {
+		users, added = append(users, string(sub.UserID)), append(added, timestamp(sub.DateAdded))
+	}
+	st.add(`, followed AS (
+	INSERT INTO @incident_subscription (organization_id, identifier, user_id, date_added)
+	SELECT $1::text, t.identifier, v.*
+	FROM target t, unnest(?::text[], ?::timestamptz[]) AS v
+	ON CONFLICT (organization_id, identifier, user_id) DO NOTHING
+)`, users, added)
+}
+
+func timestamp(t time.Time) string { return t.Format(time.RFC3339Nano) }
+
+func slotArrays(slots []incident.Slot) (rules, projects, queries pq.StringArray) {
+	for _, s := range slots {
+		rules = append(rules, string(s.AlertRuleID))
+		projects = append(projects, string(s.ProjectID))
+		queries = append(queries, string(s.QueryID))
+	}
+	return rules, projects, queries
+}
+
+// idArray is never NULL.
+func idArray[T ~string](ids []T) pq.StringArray {
+	array := make(pq.StringArray, len(ids))
+	for i, id := range ids {
+		array[i] = string(id)
+	}
+	return array
+}

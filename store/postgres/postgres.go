@@ -1,0 +1,158 @@
+// Package postgres is an [incident.Store] in a PostgreSQL database, 15 or later,
+// over sqlx and lib/pq.
+//
+// A host with a pool of its own lends it to [New]; [Open] makes one. [Migrate]
+// makes the tables, and must have run before the first call:
+//
+//	store, err := postgres.Open(ctx, "postgres://app@localhost/app", nil)
+//	…
+//	err = store.Migrate(ctx)
+//	…
+//	incidents, err := incident.New(store, nil)
+//
+// Each read is one statement, and so is each write outside a transaction: it
+// takes one round trip once the connection has prepared it. A write whose reply
+// was lost is repeated in a way that cannot write twice, until its outcome is
+// known; where it cannot be, the error is [incident.ErrUnknownOutcome].
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver of Open
+
+	"github.com/incidentkit/incident"
+)
+
+// DefaultSchema is where the tables are if no other schema is named.
+const DefaultSchema = "public"
+
+// DefaultMaxConns is how many connections the pool of [Open] has at most.
+const DefaultMaxConns = 16
+
+// Options tunes a [Store]. The zero value, and nil, are ready to use.
+type Options struct {
+	// Schema is where the tables are: 1 to 63 lower case letters, digits and
+	// underscores.
+	//
+	// Defaults to [DefaultSchema].
+	Schema string
+
+	// SingleProcess is the host's word that no other process, and no other
+	// Manager, writes to the schema. Then a Manager may answer from its cache.
+	SingleProcess bool
+
+	// Unprepared keeps no prepared statements on the connections, for poolers
+	// that give each transaction another one. A call takes two round trips then,
+	// or one if the DSN has binary_parameters=yes.
+	Unprepared bool
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Schema == "" {
+		c.Schema = DefaultSchema
+	}
+	if !schemaName.MatchString(c.Schema) {
+		return c, &incident.FieldError{
+			Field:   "Schema",
+			Problem: "must be 1 to 63 lower case letters, digits and underscores, and not begin with a digit",
+		}
+	}
+	return c, nil
+}
+
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// Store is an [incident.Store] in a PostgreSQL database. It is safe for use by
+// many goroutines and, with others of its kind, by many processes.
+type Store struct {
+	*database
+	tx *transaction // nil outside a transaction
+}
+
+var _ incident.Store = (*Store)(nil)
+
+// database is what a store shares with those of its transactions.
+type database struct {
+	pool       *sqlx.DB
+	owned      bool // the pool is of Open, and closed with the store
+	options    Options
+	statements statements
+	schema     schemaCheck
+}
+
+// New returns a store in the database of pool, whose driver must be lib/pq. The
+// pool stays the host's: New changes no setting of it and never closes it.
+// Nothing is sent before the first call.
+func New(pool *sqlx.DB, opts *Options) (*Store, error) {
+	if pool == nil {
+		return nil, fmt.Errorf("postgres: new: %w", &incident.FieldError{Field: "pool", Problem: "is required"})
+	}
+	options, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("postgres: new: %w", err)
+	}
+	return &Store{database: &database{pool: pool, options: options}}, nil
+}
+
+// Open connects to the database that dsn names, in one of the forms of lib/pq,
+// such as "postgres://user:password@host:5432/name?sslmode=require". The pool has
+// at most [DefaultMaxConns] connections, and ends with [Store.Close].
+func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
+	pool, err := sqlx.Open("postgres", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w: the DSN cannot be understood: %w; it should look like postgres://user:password@host:5432/name",
+			incident.ErrInvalid, withoutDSN(err))
+	}
+	pool.SetMaxOpenConns(DefaultMaxConns)
+	pool.SetMaxIdleConns(DefaultMaxConns)
+	s, err := New(pool, opts)
+	if err == nil {
+		s.owned = true
+		_, err = within(ctx, func() (struct{}, error) { return struct{}{}, pool.PingContext(ctx) }, nil)
+		err = s.translate(ctx, "open", err)
+	}
+	if err != nil {
+		_ = pool.Close() // nothing has been sent through it
+		return nil, err
+	}
+	return s, nil
+}
+
+// withoutDSN takes the URL, which may hold a password, out of an error.
+func withoutDSN(err error) error {
+	var bad *url.Error
+	if errors.As(err, &bad) {
+		return bad.Err
+	}
+	return err
+}
+
+// Close gives the prepared statements back and, if the store is of [Open], closes
+// the pool. The store must not be used afterwards.
+func (s *Store) Close() error {
+	s.statements.close()
+	if !s.owned {
+		return nil
+	}
+	return s.pool.Close()
+}
+
+// Shared implements [incident.Store]: other processes may write, unless the host
+// has said otherwise.
+func (s *Store) Shared() bool { return !s.options.SingleProcess }
+
+// Schema returns where the store's tables are.
+func (s *Store) Schema() string { return s.options.Schema }
+
+// prefix is what stands before the name of a table.
+func (d *database) prefix() string { return d.options.Schema + "." }

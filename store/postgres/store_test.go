@@ -1,0 +1,200 @@
+package postgres_test
+
+import (
+	"flag"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+// TestMain makes TestModel's sequences 160, unless the command line says
+// otherwise: each call is many of the database.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	pgtest.Main(m)
+}
+
+// kind is a way to set the store up.
+type kind struct {
+	conns   int    // of a pool
+	dsn     string // is appended to the URL
+	options postgres.Options
+	migrate func(t *testing.T, pool *sqlx.DB, opts *postgres.Options)
+}
+
+// mustOpen opens a pool that ends with the test.
+func mustOpen(t testing.TB, url string, conns int) *sqlx.DB {
+	t.Helper()
+	pool, err := sqlx.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	t.Cleanup(func() { pool.Close() })
+	return pool
+}
+
+func mustMigrate(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
+	t.Helper()
+	if err := postgres.Migrate(t.Context(), pool, opts); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustNew(t testing.TB, pool *sqlx.DB, opts *postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.New(pool, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// newStore returns a store in a database of its own.
+func newStore(t *testing.T) (s *postgres.Store, url string) {
+	t.Helper()
+	url = pgtest.NewDatabase(t)
+	pool := mustOpen(t, url, 16)
+	mustMigrate(t, pool, nil)
+	return mustNew(t, pool, nil), url
+}
+
+const deleteAllSQL = `
+DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
+DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
+DELETE FROM incident_seen; DELETE FROM incident_subscription;`
+
+// schema is one of the schemas that tests take turns in, since making one takes
+// longer than most tests.
+type schema struct {
+	pool  *sqlx.DB
+	store *postgres.Store
+}
+
+func (s schema) empty(t *testing.T) {
+	t.Helper()
+	if n := s.pool.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are still in use", n)
+	}
+	s.pool.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
+}
+
+// emptyStores returns a factory of empty stores. A test that asks for a second one
+// must have done with the first.
+func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
+	url := pgtest.NewDatabase(t)
+	if k.migrate == nil {
+		k.migrate = mustMigrate
+	}
+	var mu sync.Mutex // guards made, free and taken
+	made, free, taken := 0, []schema(nil), map[*testing.T]schema{}
+	parent := t
+	return func(t *testing.T) incident.Store {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if s, again := taken[t]; again {
+			s.empty(t)
+			return s.store
+		}
+		var s schema
+		if n := len(free); n > 0 {
+			s, free = free[n-1], free[:n-1]
+		} else {
+			opts := k.options
+			opts.Schema = "s" + strconv.Itoa(made)
+			made++
+			s.pool = mustOpen(parent, url+k.dsn, k.conns)
+			k.migrate(t, s.pool, &opts)
+			s.store = mustNew(parent, s.pool, &opts)
+		}
+		taken[t] = s
+		t.Cleanup(func() {
+			s.empty(t)
+			mu.Lock()
+			defer mu.Unlock()
+			delete(taken, t)
+			free = append(free, s)
+		})
+		return s.store
+	}
+}
+
+func TestStore(t *testing.T) { storetest.Run(t, emptyStores(t, kind{conns: 16})) }
+
+// A transaction and the calls around it must not wait for each other.
+func TestStore_oneConnection(t *testing.T) { storetest.Run(t, emptyStores(t, kind{conns: 1})) }
+
+func TestStore_unprepared(t *testing.T) {
+	storetest.Run(t, emptyStores(t, kind{
+		conns: 16, dsn: "&binary_parameters=yes", options: postgres.Options{Unprepared: true},
+	}))
+}
+
+// The tables can be distributed by organization.
+func TestStore_partitioned(t *testing.T) {
+	storetest.Run(t, emptyStores(t, kind{conns: 16, migrate: migratePartitioned}))
+}
+
+// migratePartitioned makes the tables of the migrations with partitions by
+// organization, as a host could.
+func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
+	t.Helper()
+	names, err := fs.Glob(postgres.Migrations(), "*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("migrations %v, %v", names, err)
+	}
+	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((\n    organization_id.*?)\n\)( WITH \([^)]*\))?;`)
+	commands := "CREATE SCHEMA " + opts.Schema + "; SET search_path TO " + opts.Schema + ";"
+	partitioned := 0
+	for _, name := range names {
+		content, err := fs.ReadFile(postgres.Migrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, _, _ := strings.Cut(string(content), "-- +goose Down")
+		commands += table.ReplaceAllStringFunc(up, func(create string) string {
+			partitioned++
+			m := table.FindStringSubmatch(create)
+			parts := "CREATE TABLE " + m[1] + " (" + m[2] + "\n) PARTITION BY HASH (organization_id);\n"
+			for i := range 16 {
+				n := strconv.Itoa(i)
+				parts += "CREATE TABLE " + m[1] + "_" + n + " PARTITION OF " + m[1] +
+					" FOR VALUES WITH (MODULUS 16, REMAINDER " + n + ");\n"
+			}
+			return parts
+		})
+	}
+	if partitioned != 8 {
+		t.Fatalf("%d tables are partitioned, want 8", partitioned)
+	}
+	pool.MustExec(commands + "RESET search_path")
+}
+
+func TestModel(t *testing.T) { managertest.Model(t, emptyStores(t, kind{conns: 16})) }
+
+// With the host's word that nobody else writes, the cache is used.
+func TestModel_singleProcess(t *testing.T) {
+	managertest.Model(t, emptyStores(t, kind{conns: 16, options: postgres.Options{SingleProcess: true}}))
+}
+
+func TestLinearizable(t *testing.T) { managertest.Linearizable(t, emptyStores(t, kind{conns: 16})) }
+
+func TestLinearizable_singleProcess(t *testing.T) {
+	managertest.Linearizable(t, emptyStores(t, kind{conns: 16, options: postgres.Options{SingleProcess: true}}))
+}

@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/incidentkit/incident"
+)
+
+// A statement outside a transaction whose reply is lost may have been committed.
+// database/sql sends it again without a word when lib/pq reports a bad
+// connection, and says so of none of its attempts. Therefore every write is a
+// statement that does nothing the second time, and its call counts what was sent
+// and what was answered.
+
+// call is one write, however often it is sent.
+type call struct {
+	id       int64 // is stored with what the call writes, and tells that it did
+	once     bool  // it cannot be told from a repetition, and must not be sent twice
+	sent     atomic.Int64
+	answered int64
+}
+
+// counted is an argument of a write. The driver asks for its value whenever it
+// sends the statement, once it has a connection.
+type counted struct {
+	value string
+	call  *call
+}
+
+// Value implements [driver.Valuer].
+func (c counted) Value() (driver.Value, error) {
+	if c.call.once && c.call.lost() {
+		return nil, errOnce
+	}
+	c.call.sent.Add(1)
+	return c.value, nil
+}
+
+var errOnce = errors.New("the statement must not be sent again")
+
+// lost reports whether something was sent of which nobody knows what became.
+func (c *call) lost() bool { return c.sent.Load() > c.answered }
+
+// errAgain means that others were at work and that the statement, which wrote
+// nothing, has to run anew.
+var errAgain = errors.New("others wrote at the same time")
+
+const (
+	maxRepetitions = 12 // of a statement that others got in the way of
+	maxSilences    = 6  // of attempts without an answer
+)
+
+// write makes a call that may be sent more than once, until its outcome is
+// known.
+func (s *Store) write(ctx context.Context, op string, once func(context.Context, *call) error) error {
+	c := &call{id: rand.Int64()}
+	repetitions, silences := 0, 0
+	for {
+		err := once(ctx, c)
+		if err == nil {
+			return nil
+		}
+		if s.tx != nil {
+			return s.translate(ctx, op, err) // all of it is undone with the transaction
+		}
+		var conflict *incident.ConflictError
+		switch {
+		case ctx.Err() != nil, c.once && c.lost():
+			return s.outcome(ctx, op, c, err)
+		case errors.As(err, &conflict) && c.lost():
+			return s.outcome(ctx, op, c, err) // what was lost may yet claim the slot
+		case isDisturbed(err):
+			if repetitions++; repetitions == maxRepetitions {
+				return s.outcome(ctx, op, c, err)
+			}
+			pause(ctx, time.Duration(repetitions-1)*time.Millisecond)
+		case isAnswer(err) || !c.lost():
+			return s.translate(ctx, op, err)
+		default:
+			if silences++; silences == maxSilences {
+				return s.outcome(ctx, op, c, err)
+			}
+			pause(ctx, 10*time.Millisecond<<silences)
+		}
+	}
+}
+
+// outcome is the error of a call that ended without success.
+func (s *Store) outcome(ctx context.Context, op string, c *call, err error) error {
+	if !c.lost() {
+		return s.translate(ctx, op, err)
+	}
+	if ended := ctx.Err(); ended != nil {
+		return fmt.Errorf("postgres: %s: %w: %w", op, incident.ErrUnknownOutcome, ended)
+	}
+	return fmt.Errorf("postgres: %s: %w (%w)", op, incident.ErrUnknownOutcome, hidden{err})
+}
+
+// hidden is the text of an error that must not be matched.
+type hidden struct{ err error }
+
+func (h hidden) Error() string { return h.err.Error() }
+
+// pause waits for about d. Waiting ends with the context.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// askWrite is ask for a statement of the call, and counts its answer. The first
+// argument of st must be counted.
+func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read func(*sqlx.Rows) (T, error)) (T, error) {
+	v, err := ask(ctx, s, st, read)
+	if err == nil || isRefusal(err) {
+		c.answered++
+	}
+	return v, err
+}
+
+// isRefusal reports whether the server itself has said that a statement failed.
+// It has written nothing then. An error that ends the connection is none: it may
+// come after a commit.
+func isRefusal(err error) bool {
+	var refusal *pq.Error
+	return errors.As(err, &refusal) && refusal.Severity == "ERROR"
+}
+
+// isAnswer reports whether err is known to be of a statement that wrote nothing.
+func isAnswer(err error) bool {
+	return isRefusal(err) || errors.Is(err, incident.ErrNotFound) || errors.Is(err, incident.ErrConflict) ||
+		errors.Is(err, incident.ErrInvalid)
+}
