@@ -12,7 +12,7 @@ import (
 // patience is how long an answer is waited for after the context has ended: for
 // the server to say that it has cancelled the statement. A server that cannot be
 // reached does not make a call last longer.
-const patience = time.Second
+const patience = 300 * time.Millisecond
 
 // errAbandoned is a statement whose answer was not waited for.
 var errAbandoned = errors.New("no answer within the time of the context")

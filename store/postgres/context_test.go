@@ -1,0 +1,121 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+)
+
+// A context may end at any moment of a write. The error is then the context's, and
+// what was written although the call failed is at least said to be unknown.
+func TestStore_contextEnds(t *testing.T) {
+	ends := map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){
+		"expires": context.WithTimeout,
+		"is cancelled": func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(d, cancel)
+			return ctx, cancel
+		},
+	}
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			for name, end := range ends {
+				failed := 0
+				for range 40 {
+					l.empty()
+					key := mustBegin(t, l.past)
+					ctx, cancel := end(t.Context(), rand.N(800*time.Microsecond))
+					err := w.call(ctx, l.past, key)
+					ended := ctx.Err()
+					cancel()
+					if err != nil {
+						failed++
+						if !errors.Is(err, ended) {
+							t.Errorf("%s: error = %v, want the context's, %v", name, err, ended)
+						}
+					}
+					settle(t, l)
+					checkTrace(t, trace(t, l.past), before, after, err)
+				}
+				if failed == 0 {
+					t.Errorf("no call failed though its context %s", name)
+				}
+			}
+		})
+	}
+}
+
+// settle waits for the statements that nobody waits for any more.
+func settle(t *testing.T, l *lossy) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); l.pool.Stats().InUse > 0; time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a connection is still in use")
+		}
+	}
+}
+
+// A server that falls silent does not make a call last longer than its context.
+func TestStore_silence(t *testing.T) {
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			for n := 1; n < 4; n++ {
+				l.empty()
+				if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
+					t.Fatal(err)
+				}
+				l.empty()
+				key := mustBegin(t, l.past)
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				l.proxy.Do(pgtest.Silence, 0, n, 1000)
+				start := time.Now()
+				err := w.call(ctx, l.through, key)
+				took := time.Since(start)
+				ended := ctx.Err()
+				cancel()
+				if l.proxy.Heal() == 0 {
+					break
+				}
+				if !errors.Is(err, context.DeadlineExceeded) || ended == nil {
+					t.Errorf("round trip %d: error = %v, want the context's", n, err)
+				}
+				if took > 10*time.Second {
+					t.Errorf("round trip %d: the call took %v", n, took)
+				}
+				checkTrace(t, trace(t, l.past), before, after, err)
+			}
+		})
+	}
+}
+
+// The reads obey their context too.
+func TestStore_silentReads(t *testing.T) {
+	l := newLossy(t)
+	key := mustBegin(t, l.through)
+	for _, op := range operations("any") {
+		switch op.name {
+		case "Get", "Details", "SeenBy", "Subscribers", "Activities", "List":
+		default:
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		l.proxy.Do(pgtest.Silence, 0, 1, 1000)
+		err := op.call(ctx, l.through, key)
+		cancel()
+		l.proxy.Heal()
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, incident.ErrUnknownOutcome) {
+			t.Errorf("%s: error = %v, want the context's", op.name, err)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/internal/pgtest"
+)
+
+// journal is what writers were told.
+type journal struct {
+	mu       sync.Mutex               // guards what is below
+	created  map[uuid.UUID]int64      // by DetectionUUID: the identifier, or 0 if that is unknown
+	comments map[string]commentStatus // by text
+	failed   map[uuid.UUID]bool       // creations that did not take place
+}
+
+type commentStatus int
+
+const (
+	commentWritten commentStatus = iota + 1
+	commentUnknown
+	commentRefused
+)
+
+func statusOf(err error) commentStatus {
+	switch {
+	case err == nil:
+		return commentWritten
+	case errors.Is(err, incident.ErrUnknownOutcome):
+		return commentUnknown
+	}
+	return commentRefused
+}
+
+// work creates incidents and comments on them until the context ends. It reports
+// errors of other categories than those of a failing server.
+func (j *journal) work(ctx context.Context, t *testing.T, m incident.Manager, done *atomic.Int64) {
+	for ctx.Err() == nil {
+		id := uuid.New()
+		r, err := m.Create(context.Background(), incident.NewIncident{
+			OrganizationID: "acme", Title: "Down", DetectionUUID: id, Projects: []incident.ProjectID{"api"},
+		})
+		j.mu.Lock()
+		switch statusOf(err) {
+		case commentRefused:
+			j.failed[id] = true
+		default:
+			j.created[id] = r.Identifier
+		}
+		j.mu.Unlock()
+		checkOutage(t, err)
+		if err != nil {
+			continue
+		}
+		text := id.String()
+		_, err = m.Comment(context.Background(), r.Key(), incident.NewComment{UserID: "ada", Comment: text})
+		checkOutage(t, err)
+		j.mu.Lock()
+		j.comments[text] = statusOf(err)
+		j.mu.Unlock()
+		_, err = m.UpdateStatus(context.Background(), r.Key(), incident.StatusUpdate{Status: incident.StatusClosed})
+		checkOutage(t, err)
+		done.Add(1)
+	}
+}
+
+func checkOutage(t *testing.T, err error) {
+	if err != nil && !errors.Is(err, incident.ErrUnavailable) && !errors.Is(err, incident.ErrUnknownOutcome) {
+		t.Error(err)
+	}
+}
+
+// check compares what writers were told with what there is.
+func (j *journal) check(t *testing.T, m incident.Manager, s incident.Store) {
+	t.Helper()
+	ctx := context.Background()
+	found, texts := map[uuid.UUID]int64{}, map[string]int{}
+	f := incident.IncidentFilter{OrganizationID: "acme", Limit: incident.MaxPageSize}
+	for next := true; next; next = f.Cursor != "" {
+		page, err := m.List(ctx, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, inc := range page.Incidents {
+			found[inc.DetectionUUID] = inc.Identifier
+			activities, err := m.Activities(ctx, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range activities.Activities {
+				if a.Type == incident.ActivityTypeComment {
+					texts[a.Comment]++
+				}
+			}
+		}
+		f.Cursor = page.Next
+	}
+	for id, identifier := range j.created {
+		if got := found[id]; identifier != 0 && got != identifier {
+			t.Errorf("incident %d was acknowledged, and there is %d", identifier, got)
+		}
+	}
+	for id := range j.failed {
+		if found[id] != 0 {
+			t.Errorf("incident %d is there, though its creation failed", found[id])
+		}
+	}
+	for text, status := range j.comments {
+		if n := texts[text]; n > 1 || status == commentWritten && n != 1 || status == commentRefused && n != 0 {
+			t.Errorf("a comment of status %d is there %d times", status, n)
+		}
+	}
+	if err := managertest.Audit(ctx, m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+	unknown := 0
+	for _, identifier := range j.created {
+		if identifier == 0 {
+			unknown++
+		}
+	}
+	t.Logf("%d incidents, %d creations unknown, %d refused", len(found), unknown, len(j.failed))
+}
+
+// crash has writers at a server to which harm is done again and again, and checks
+// that nothing acknowledged is lost and nothing is half written.
+func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, admin *sqlx.DB)) {
+	t.Setenv(pgtest.EnvURL, "") // a server of its own
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	admin, pool := mustOpen(t, server.URL(), 1), mustOpen(t, server.URL(), 16)
+	mustMigrate(t, pool, nil)
+	s := mustNew(t, pool, nil)
+	m, err := incident.New(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &journal{created: map[uuid.UUID]int64{}, comments: map[string]commentStatus{}, failed: map[uuid.UUID]bool{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var writers sync.WaitGroup
+	var done atomic.Int64
+	for range 8 {
+		writers.Go(func() { j.work(ctx, t, m, &done) })
+	}
+	for range rounds {
+		awaitProgress(t, &done)
+		harm(t, server, admin)
+	}
+	awaitProgress(t, &done) // the pool has recovered by itself
+	cancel()
+	writers.Wait()
+	j.check(t, m, s)
+}
+
+// awaitProgress waits until each writer can have made some calls.
+func awaitProgress(t *testing.T, done *atomic.Int64) {
+	t.Helper()
+	target := done.Load() + 60
+	for deadline := time.Now().Add(30 * time.Second); done.Load() < target; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the writers make no progress")
+		}
+	}
+}
+
+func TestStore_serverKilled(t *testing.T) {
+	crash(t, 3, func(t *testing.T, s *pgtest.Server, _ *sqlx.DB) {
+		s.Kill()
+		if err := s.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestStore_backendsKilled(t *testing.T) {
+	crash(t, 10, func(t *testing.T, _ *pgtest.Server, admin *sqlx.DB) {
+		_, err := admin.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND random() < 0.7`)
+		if err != nil {
+			t.Error(fmt.Errorf("terminate backends: %w", err))
+		}
+	})
+}
