@@ -18,13 +18,15 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the driver of Open
+	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
 )
@@ -108,11 +110,12 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 // such as "postgres://user:password@host:5432/name?sslmode=require". The pool has
 // at most [DefaultMaxConns] connections, and ends with [Store.Close].
 func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
-	pool, err := sqlx.Open("postgres", dsn)
+	connector, err := pq.NewConnector(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("postgres: open: %w: the DSN cannot be understood: %w; it should look like postgres://user:password@host:5432/name",
-			incident.ErrInvalid, withoutDSN(err))
+		return nil, fmt.Errorf("postgres: open: %w: the DSN cannot be understood%s; it should look like postgres://user:password@host:5432/name",
+			incident.ErrInvalid, withoutSecrets(err))
 	}
+	pool := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	pool.SetMaxOpenConns(DefaultMaxConns)
 	pool.SetMaxIdleConns(DefaultMaxConns)
 	s, err := New(pool, opts)
@@ -128,13 +131,13 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// withoutDSN takes the URL, which may hold a password, out of an error.
-func withoutDSN(err error) error {
-	var bad *url.Error
-	if errors.As(err, &bad) {
-		return bad.Err
+// withoutSecrets is what may be told of a DSN: the name of a setting, but nothing
+// of its syntax, where a password may be taken for something else.
+func withoutSecrets(err error) string {
+	if _, isSyntax := errors.AsType[*url.Error](err); isSyntax || !strings.HasPrefix(err.Error(), "pq: ") {
+		return ""
 	}
-	return err
+	return " (" + err.Error() + ")"
 }
 
 // Close gives the prepared statements back and, if the store is of [Open], closes
@@ -150,6 +153,10 @@ func (s *Store) Close() error {
 // Shared implements [incident.Store]: other processes may write, unless the host
 // has said otherwise.
 func (s *Store) Shared() bool { return !s.options.SingleProcess }
+
+// Pool returns the pool that the store works on, for a host that joins its own
+// transactions with [Store.Join].
+func (s *Store) Pool() *sqlx.DB { return s.pool }
 
 // Schema returns where the store's tables are.
 func (s *Store) Schema() string { return s.options.Schema }

@@ -1,0 +1,182 @@
+package postgres_test
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+const describeSQL = `
+SELECT concat_ws(' ', table_name, column_name, data_type, collation_name, is_nullable, column_default)
+FROM information_schema.columns WHERE table_schema = $1
+UNION ALL
+SELECT replace(indexdef, $1 || '.', '') FROM pg_indexes WHERE schemaname = $1
+UNION ALL
+SELECT concat_ws(' ', conrelid::regclass::text, conname, pg_get_constraintdef(oid))
+FROM pg_constraint WHERE connamespace = $1::regnamespace`
+
+// describe is the schema as text.
+func describe(t *testing.T, pool *sqlx.DB, schema string) string {
+	t.Helper()
+	var lines []string
+	if err := pool.Select(&lines, describeSQL, schema); err != nil {
+		t.Fatal(err)
+	}
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], schema+".", "")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// Up, down and up again lead to the same tables, in any schema.
+func TestMigrate(t *testing.T) {
+	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
+	mustMigrate(t, pool, nil)
+	want := describe(t, pool, "public")
+	for _, table := range []string{"incident ", "incident_activity ", "incident_migration "} {
+		if !strings.Contains(want, "\n"+table) {
+			t.Errorf("there is no table %s", table)
+		}
+	}
+	for line := range strings.Lines(want) {
+		if strings.Contains(line, "timestamp without") && !strings.Contains(line, "incident_migration") {
+			t.Errorf("a time without zone: %s", line)
+		}
+	}
+	mustMigrate(t, pool, nil) // again changes nothing
+	if err := postgres.Unmigrate(t.Context(), pool, nil); err != nil {
+		t.Fatal(err)
+	}
+	if rest := describe(t, pool, "public"); strings.Contains(rest, "identifier") {
+		t.Errorf("after going down there is\n%s", rest)
+	}
+	mustMigrate(t, pool, nil)
+	if got := describe(t, pool, "public"); got != want {
+		t.Errorf("up again leads to\n%s\nwant\n%s", got, want)
+	}
+	mustMigrate(t, pool, &postgres.Options{Schema: "other"})
+	if got := describe(t, pool, "other"); got != want {
+		t.Errorf("another schema has\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Stores in two schemas of a database know nothing of each other.
+func TestMigrate_schemas(t *testing.T) {
+	pool := mustOpen(t, pgtest.NewDatabase(t), 4)
+	for _, schema := range []string{"a", "b"} {
+		opts := &postgres.Options{Schema: schema}
+		mustMigrate(t, pool, opts)
+		m := mustManager(t, mustNew(t, pool, opts))
+		if key := mustBegin(t, m); key.Identifier != 1 {
+			t.Errorf("the first incident in schema %s is %s", schema, key)
+		}
+	}
+}
+
+// Processes that start at the same time wait for each other.
+func TestMigrate_atOnce(t *testing.T) {
+	url := pgtest.NewDatabase(t)
+	var all sync.WaitGroup
+	for range 8 {
+		pool := mustOpen(t, url, 2)
+		all.Go(func() {
+			if err := postgres.Migrate(t.Context(), pool, &postgres.Options{Schema: "made"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	pool := mustOpen(t, url, 1)
+	var runs int
+	if err := pool.Get(&runs, "SELECT count(*) FROM made.incident_migration WHERE version_id > 0"); err != nil || runs != 1 {
+		t.Errorf("%d migrations have run, %v; want 1", runs, err)
+	}
+	mustBegin(t, mustManager(t, mustNew(t, pool, &postgres.Options{Schema: "made"})))
+}
+
+// A host's own tool may run the files, in the schema of its search_path.
+func TestMigrations(t *testing.T) {
+	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
+	names, err := fs.Glob(postgres.Migrations(), "*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	pool.MustExec("CREATE SCHEMA own; SET search_path TO own")
+	for _, name := range names {
+		content, err := fs.ReadFile(postgres.Migrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, _, _ := strings.Cut(string(content), "-- +goose Down")
+		pool.MustExec(up)
+	}
+	var version int
+	if err := pool.Get(&version, "SELECT version FROM own.incident_schema"); err != nil || version != len(names) {
+		t.Errorf("the schema says version %d, %v; there are %d migrations", version, err, len(names))
+	}
+	mustBegin(t, mustManager(t, mustNew(t, pool, &postgres.Options{Schema: "own"})))
+}
+
+// A host's transaction and the calls that join it are one.
+func TestStore_Join(t *testing.T) {
+	s, url := newStore(t)
+	m := mustManager(t, s)
+	host := mustOpen(t, url, 1)
+	host.MustExec("CREATE TABLE host (n int)")
+	pool := s.Pool()
+	for _, commit := range []bool{false, true} {
+		tx := pool.MustBegin()
+		joined := mustManager(t, s.Join(tx))
+		tx.MustExec("INSERT INTO host VALUES (1)")
+		r, err := joined.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+		if err != nil || r.Identifier != 1 {
+			t.Fatalf("Create() = %s, %v", r.Key(), err)
+		}
+		part := fmt.Errorf("a part fails")
+		err = joined.InTx(t.Context(), func(tx incident.Manager) error {
+			if _, err := tx.Comment(t.Context(), r.Key(), comment); err != nil {
+				return err
+			}
+			return part
+		})
+		if err != part {
+			t.Errorf("InTx() = %v, want the function's own error", err)
+		}
+		if _, err := m.Get(t.Context(), r.Key()); err == nil {
+			t.Error("others see the incident before the commit")
+		}
+		if !commit {
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Get(t.Context(), r.Key()); err == nil {
+				t.Error("the incident outlasts its transaction")
+			}
+			continue
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		page, err := m.Activities(t.Context(), r.Key(), incident.ActivityFilter{})
+		if err != nil || len(page.Activities) != 2 {
+			t.Errorf("after the commit there are %d activities, %v; want 2", len(page.Activities), err)
+		}
+		if _, err := joined.Get(t.Context(), r.Key()); err == nil {
+			t.Error("a Manager outlasts its transaction")
+		}
+	}
+	var rows int
+	if err := host.Get(&rows, "SELECT count(*) FROM host"); err != nil || rows != 1 {
+		t.Errorf("the host has %d rows, %v; want 1", rows, err)
+	}
+}
