@@ -7,6 +7,7 @@
 // All writes and all reads go through [incident.Manager]. Every write has an
 // idempotency key made from the page's own ids, so that the same file, or a
 // newer one of the same page, may be imported again and adds only what is new.
+// With -dsn that holds from one run to the next.
 package main
 
 import (
@@ -21,9 +22,10 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
-const usage = `Usage: statuspage [-times N] [FILE]
+const usage = `Usage: statuspage [-dsn DSN] [-times N] [FILE]
 
 Imports the incidents of a status page and prints a report of them.
 
@@ -32,6 +34,9 @@ at most 64 MiB. Without FILE, or with -, it is read from standard input. Of a
 file that has a fault nothing is imported. The fault is named with its place,
 as in FILE:LINE:COLUMN, where columns count bytes.
 
+  -dsn DSN  keep the incidents in this PostgreSQL database, in which the tables
+            are made, such as postgres://user:password@host:5432/name
+            (default: in memory)
   -times N  import N times into the same store; all but the first add nothing
             (default 1)
 `
@@ -43,7 +48,7 @@ func main() {
 // run is the program. It returns the exit status: 0, 1 for a failure and 2 for
 // a wrong use.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	file, times, err := parseArgs(args)
+	a, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
 		return 0
@@ -52,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "statuspage: %v; -help shows the usage\n", err)
 		return 2
 	}
-	err = importAndReport(ctx, file, times, stdin, stdout, stderr)
+	err = importAndReport(ctx, a, stdin, stdout, stderr)
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("statuspage: interrupted")
 	}
@@ -63,24 +68,33 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-func parseArgs(args []string) (file string, times int, err error) {
-	flags := flag.NewFlagSet("statuspage", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // run prints the error, or the usage
-	flags.IntVar(&times, "times", 1, "")
-	if err := flags.Parse(args); err != nil {
-		return "", 0, err
-	}
-	if flags.NArg() > 1 {
-		return "", 0, fmt.Errorf("one file at most, not %d", flags.NArg())
-	}
-	if times < 1 {
-		return "", 0, errors.New("-times must be at least 1")
-	}
-	return cmp.Or(flags.Arg(0), "-"), times, nil
+// arguments are those of the command line.
+type arguments struct {
+	dsn   string // empty for the memory
+	times int
+	file  string // - for standard input
 }
 
-func importAndReport(ctx context.Context, file string, times int, stdin io.Reader, stdout, stderr io.Writer) error {
-	past, err := readHistory(file, stdin)
+func parseArgs(args []string) (a arguments, err error) {
+	flags := flag.NewFlagSet("statuspage", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run prints the error, or the usage
+	flags.StringVar(&a.dsn, "dsn", "", "")
+	flags.IntVar(&a.times, "times", 1, "")
+	if err := flags.Parse(args); err != nil {
+		return a, err
+	}
+	if flags.NArg() > 1 {
+		return a, fmt.Errorf("one file at most, not %d", flags.NArg())
+	}
+	if a.times < 1 {
+		return a, errors.New("-times must be at least 1")
+	}
+	a.file = cmp.Or(flags.Arg(0), "-")
+	return a, nil
+}
+
+func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, stderr io.Writer) error {
+	past, err := readHistory(a.file, stdin)
 	if err != nil {
 		return err
 	}
@@ -91,16 +105,17 @@ func importAndReport(ctx context.Context, file string, times int, stdin io.Reade
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
-	store, err := openStore()
+	store, closeStore, err := openStore(ctx, a.dsn)
 	if err != nil {
 		return err
 	}
+	defer closeStore()
 	incidents, err := incident.New(store, nil)
 	if err != nil {
 		return err
 	}
 	progress := newProgress(stderr, len(past.incidents))
-	for n := range times {
+	for n := range a.times {
 		added, err := importHistory(ctx, incidents, past, progress.show)
 		progress.clear()
 		if err != nil {
@@ -117,8 +132,20 @@ func importAndReport(ctx context.Context, file string, times int, stdin io.Reade
 }
 
 // openStore is the one place that knows where incidents are kept.
-func openStore() (incident.Store, error) {
-	return memory.New(), nil
+func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
+	if dsn == "" {
+		return memory.New(), func() {}, nil
+	}
+	db, err := postgres.Open(ctx, dsn, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	closeStore = func() { _ = db.Close() } // all that was written is committed
+	if err := db.Migrate(ctx); err != nil {
+		closeStore()
+		return nil, nil, err
+	}
+	return db, closeStore, nil
 }
 
 // readHistory reads a file, or standard input for "-".

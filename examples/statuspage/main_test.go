@@ -11,10 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func TestRun(t *testing.T) {
 	sample, err := os.ReadFile("testdata/sample.json")
@@ -39,6 +39,8 @@ func TestRun(t *testing.T) {
 		{"a directory", "testdata", 1, "", "read testdata: is a directory\n"},
 		{"two files", "a b", 2, "", "statuspage: one file at most, not 2; -help shows the usage\n"},
 		{"no times", "-times 0", 2, "", "statuspage: -times must be at least 1; -help shows the usage\n"},
+		{"a bad DSN", "-dsn postgres://x:y:z/ testdata/sample.json", 1, "", "postgres: open: invalid argument: " +
+			"the DSN cannot be understood; it should look like postgres://user:password@host:5432/name\n"},
 		{"unknown flag", "-dry", 2, "", "statuspage: flag provided but not defined: -dry; -help shows the usage\n"},
 	}
 	for _, test := range tests {
@@ -50,6 +52,32 @@ func TestRun(t *testing.T) {
 					status, &stdout, &stderr, test.status, test.stdout, test.stderr)
 			}
 		})
+	}
+}
+
+// What is kept in a database is there at the next run, and its report is that of
+// the memory.
+func TestRun_Postgres(t *testing.T) {
+	for _, file := range historyFiles() {
+		dsn := pgtest.NewDatabase(t)
+		report := func(args ...string) string {
+			t.Helper()
+			var stdout, stderr bytes.Buffer
+			if status := run(t.Context(), append(args, file), nil, &stdout, &stderr); status != 0 {
+				t.Fatalf("run(%v) = %d: %s", args, status, &stderr)
+			}
+			return stdout.String()
+		}
+		want := report()
+		if got := report("-dsn", dsn); got != want {
+			t.Errorf("the report of %s from a database is\n%s, want that from memory,\n%s", file, got, want)
+		}
+		_, table, _ := strings.Cut(want, "\n\n")
+		again := report("-dsn", dsn)
+		added, got, _ := strings.Cut(again, "\n\n")
+		if !strings.HasPrefix(added, "Import 1: 0 of ") || !strings.Contains(added, " and 0 of ") || got != table {
+			t.Errorf("a second run says\n%s, want nothing new and\n%s", again, table)
+		}
 	}
 }
 
