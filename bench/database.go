@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// conns is the size of every pool, all of which stays open.
+const conns = 16
+
+// server is the database server of one run.
+type server struct {
+	*pgtest.Server
+	schemas int
+}
+
+func startServer() (*server, error) {
+	s, err := pgtest.Start()
+	return &server{Server: s}, err
+}
+
+// open opens a pool.
+func (s *server) open(ctx context.Context) (*sqlx.DB, error) {
+	db, err := sqlx.ConnectContext(ctx, "postgres", s.URL())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// schema makes the library's tables in a new schema.
+func (s *server) schema(ctx context.Context, db *sqlx.DB) (*postgres.Options, error) {
+	s.schemas++
+	opts := &postgres.Options{Schema: fmt.Sprintf("bench_%d_%d", os.Getpid(), s.schemas)}
+	return opts, postgres.Migrate(ctx, db, opts)
+}
+
+// manager is the library on a schema of its own, without a cache.
+func (s *server) manager(ctx context.Context) (incident.Manager, *sqlx.DB, *postgres.Options, error) {
+	db, err := s.open(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	opts, err := s.schema(ctx, db)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	store, err := postgres.New(db, opts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err := incident.New(store, nil)
+	return m, db, opts, err
+}

@@ -1,0 +1,84 @@
+// Bench measures the library beside a floor of bare SQL, beside what Sentry's code
+// does, and beside Alertmanager's provider, each in turn in the same run. It prints
+// the ratios as a table, and fails where one is below its bar.
+//
+// It is a module of its own, so that no host inherits what it compares with.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
+	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
+	only := flag.String("only", "", "memory or postgres; both if it is empty")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds, *length, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	rounds  int
+	length  time.Duration
+	results []result
+}
+
+func run(ctx context.Context, rounds int, length time.Duration, only string) error {
+	b := &bench{rounds: rounds, length: length}
+	if only != "memory" {
+		if err := b.postgres(ctx); err != nil {
+			return err
+		}
+	}
+	if only != "postgres" {
+		all, err := memoryComparisons(ctx)
+		if err := b.measure(all, err); err != nil {
+			return err
+		}
+	}
+	return report(os.Stdout, b.results)
+}
+
+func (b *bench) postgres(ctx context.Context) error {
+	s, err := startServer()
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	all, err := besideFloor(ctx, s)
+	if err := b.measure(all, err); err != nil {
+		return err
+	}
+	all, check, err := besideReference(ctx, s)
+	if err := b.measure(all, err); err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	all, err = reads(ctx, s)
+	return b.measure(all, err)
+}
+
+func (b *bench) measure(all []comparison, err error) error {
+	for _, c := range all {
+		r, err := c.run(b.rounds, b.length)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s, %d: %.2f\n", c.ours.name, c.goroutines, r.ratio())
+		b.results = append(b.results, r)
+	}
+	return err
+}

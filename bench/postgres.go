@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+const (
+	title   = "Checkout error rate is above 5 %"
+	project = "checkout"
+	user    = "ada"
+
+	organizations = 200
+)
+
+func inSchema(text, schema string) string { return strings.ReplaceAll(text, "@", schema) }
+
+func orgOf(n int) string { return fmt.Sprintf("org-%03d", n%organizations) }
+
+func create(ctx context.Context, m incident.Manager, org string) error {
+	_, err := m.Create(ctx, incident.NewIncident{
+		OrganizationID: incident.OrganizationID(org), Title: title,
+		Projects: []incident.ProjectID{project}, UserID: user,
+	})
+	return err
+}
+
+// besideFloor compares creations in many organizations with the floor.
+func besideFloor(ctx context.Context, s *server) ([]comparison, error) {
+	m, _, _, err := s.manager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, db, opts, err := s.manager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bare, err := floorCreate(ctx, db, opts.Schema)
+	if err != nil {
+		return nil, err
+	}
+	var all []comparison
+	for _, goroutines := range []int{1, 16} {
+		bar := 0.8
+		if goroutines == 1 {
+			bar = 0
+		}
+		all = append(all, comparison{
+			ours:       &side{name: "Create", call: func(g, n int) error { return create(ctx, m, orgOf(g*17+n)) }},
+			theirs:     &side{name: "one bare prepared statement", call: func(g, n int) error { return bare(orgOf(g*17 + n)) }},
+			goroutines: goroutines, bar: bar,
+		})
+	}
+	return all, nil
+}
+
+// besideReference compares creations in one organization with what Sentry does.
+func besideReference(ctx context.Context, s *server) ([]comparison, func() error, error) {
+	m, _, _, err := s.manager(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := newReference(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []comparison
+	for goroutines, bar := range map[int]float64{1: 3, 16: 8} {
+		all = append(all, comparison{
+			ours:       &side{name: "Create in one organization", call: func(int, int) error { return create(ctx, m, "acme") }},
+			theirs:     &side{name: "Sentry's statements", call: func(int, int) error { return r.create(ctx, "acme") }},
+			goroutines: goroutines, bar: bar,
+		})
+	}
+	check := func() error {
+		fmt.Printf("Sentry's statements began again %d times.\n", r.retries.Load())
+		return checkGapless(ctx, m, all)
+	}
+	return all, check, nil
+}
+
+// checkGapless checks that the identifiers are as many as the calls.
+func checkGapless(ctx context.Context, m incident.Manager, all []comparison) error {
+	calls := int64(0)
+	for _, c := range all {
+		for _, n := range c.ours.n {
+			calls += int64(n)
+		}
+	}
+	key := incident.Key{OrganizationID: "acme", Identifier: calls}
+	if _, err := m.Get(ctx, key); err != nil {
+		return fmt.Errorf("after %d creations: %w", calls, err)
+	}
+	key.Identifier++
+	if _, err := m.Get(ctx, key); err == nil {
+		return fmt.Errorf("after %d creations there is %s", calls, key)
+	}
+	return nil
+}
+
+// reads compares reads with the read of one row by its key.
+func reads(ctx context.Context, s *server) ([]comparison, error) {
+	const n = 1000
+	m, db, opts, err := s.manager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bare, err := floorSelect(ctx, db, opts.Schema)
+	if err != nil {
+		return nil, err
+	}
+	firings := make([]incident.Firing, n)
+	for i := range firings {
+		firings[i] = incident.Firing{
+			Slot:      incident.Slot{OrganizationID: "acme", AlertRuleID: incident.AlertRuleID(fmt.Sprint("rule-", i)), ProjectID: project},
+			TriggerID: "critical", Severity: incident.StatusCritical, Title: title, Date: time.Now(),
+		}
+		if _, err := m.Fire(ctx, firings[i]); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := db.ExecContext(ctx, "ANALYZE"); err != nil {
+		return nil, err
+	}
+	floor := func() *side {
+		return &side{name: "SELECT by primary key", call: func(g, i int) error { return bare("acme", int64((g*61+i)%n)+1) }}
+	}
+	var all []comparison
+	for _, goroutines := range []int{1, 16} {
+		all = append(all, comparison{
+			ours: &side{name: "Get", call: func(g, i int) error {
+				_, err := m.Get(ctx, incident.Key{OrganizationID: "acme", Identifier: int64((g*61+i)%n) + 1})
+				return err
+			}},
+			theirs: floor(), goroutines: goroutines,
+		}, comparison{
+			ours: &side{name: "Fire that changes nothing", call: func(g, i int) error {
+				_, err := m.Fire(ctx, firings[(g*61+i)%n])
+				return err
+			}},
+			theirs: floor(), goroutines: goroutines,
+		})
+	}
+	return all, nil
+}
