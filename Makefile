@@ -5,10 +5,10 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test lint bench fuzz soak
+.PHONY: help test lint bench bench-postgres fuzz soak
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
@@ -18,6 +18,7 @@ lint: ## Check the format, the code, and what the root package depends on.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \
 		{ echo "not formatted; run '$(GOFUMPT) -w .':"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
@@ -25,6 +26,9 @@ lint: ## Check the format, the code, and what the root package depends on.
 
 bench: ## Measure against the floor and against size; fails above a bar.
 	$(GO) test -run='^$$' -bench=. -benchmem -timeout=30m .
+
+bench-postgres: ## Measure beside bare SQL, Sentry's statements and Alertmanager; fails below a bar.
+	cd bench && $(GO) run .
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 	@for pkg in . ./examples/statuspage; do \
@@ -35,3 +39,4 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 
 soak: ## Run the random tests twenty times as long.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
+	$(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000

@@ -43,12 +43,12 @@ LEFT JOIN LATERAL (
 
 // explain looks for what is in the way of a change, all at one moment.
 func (s *Store) explain(ctx context.Context, c incident.Change) (explanation, error) {
-	var notification, detection *uuid.UUID
+	var notification, detection any
 	if len(c.Activities) > 0 {
-		notification = &c.Activities[0].NotificationUUID
+		notification = c.Activities[0].NotificationUUID
 	}
 	if c.Key.Identifier == 0 && c.Incident.DetectionUUID != uuid.Nil {
-		detection = &c.Incident.DetectionUUID
+		detection = c.Incident.DetectionUUID
 	}
 	rules, projects, queries := slotArrays(c.Claim)
 	st := s.statement(string(c.Key.OrganizationID)).

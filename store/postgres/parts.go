@@ -60,7 +60,11 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 		addAppending(st, w)
 	}
 	addActivities(st, w, by)
-	if len(w.Link) > 0 {
+	switch len(w.Link) {
+	case 0:
+	case 1:
+		st.add(linkOneSQL, string(w.Link[0]), w.Incident.DateStarted)
+	default:
 		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
 	}
 	if len(w.Unlink) > 0 {
@@ -139,11 +143,15 @@ func addAppending(st *statement, w writing) {
 
 // incidentValues are those of a row from its version on, but for its activities.
 func incidentValues(inc *incident.Incident, by *call) []any {
+	var detection any
+	if inc.DetectionUUID != uuid.Nil {
+		detection = inc.DetectionUUID
+	}
 	return []any{
 		inc.Version, by.id,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
-		uuid.NullUUID{UUID: inc.DetectionUUID, Valid: inc.DetectionUUID != uuid.Nil},
+		detection,
 		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
 	}
 }
@@ -206,6 +214,14 @@ const slotsSQL = `, slots AS (
 SELECT t.identifier, t.activities, s.alert_rule_id, s.project_id, s.query_id, s.version
 FROM target t, slots s`
 
+// linkOneSQL is linkSQL for the usual number of projects, without the cost of an
+// array.
+const linkOneSQL = `, linked AS (
+	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
+	SELECT $1::text, ?::text, ?::timestamptz, identifier
+	FROM target
+)`
+
 const linkSQL = `, linked AS (
 	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
 	SELECT $1::text, p.id, ?::timestamptz, t.identifier
@@ -234,7 +250,7 @@ func addActivities(st *statement, w writing, by *call) {
 		st.add(`
 		(?::bigint, ?::bigint, ?::smallint, ?::smallint, ?::smallint,
 			?::timestamptz, ?::timestamptz, ?::timestamptz, ?::uuid, ?::text, ?::text)`,
-			len(w.Activities)-1-i, a.Revision, int(a.Type), int(a.Value), int(a.PreviousValue),
+			len(w.Activities)-1-i, int(a.Revision), int(a.Type), int(a.Value), int(a.PreviousValue),
 			a.DateAdded, a.DateEdited, a.DateDeleted, a.NotificationUUID, string(a.UserID), a.Comment)
 	}
 	if len(w.Activities) > 0 {

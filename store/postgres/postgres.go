@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -88,6 +89,7 @@ type database struct {
 	pool       *sqlx.DB
 	owned      bool // the pool is of Open, and closed with the store
 	options    Options
+	parts      sync.Map // of statements, by their text: what stands between their arguments
 	statements statements
 	schema     schemaCheck
 }
