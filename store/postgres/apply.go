@@ -25,6 +25,13 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.
 }
 
 func (s *Store) apply(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
+	if c.Key.Identifier == 0 && s.tx == nil && !by.once {
+		return s.create(ctx, c, by)
+	}
+	return s.applyAlone(ctx, c, by)
+}
+
+func (s *Store) applyAlone(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
 	w := newWriting(c)
 	for {
 		done, err := askWrite(ctx, s, by, s.applyStatement(w, by), func(rows *sqlx.Rows) (outcome, error) {

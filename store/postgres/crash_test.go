@@ -19,51 +19,43 @@ import (
 
 // journal is what writers were told.
 type journal struct {
-	mu       sync.Mutex               // guards what is below
-	created  map[uuid.UUID]int64      // by DetectionUUID: the identifier, or 0 if that is unknown
-	comments map[string]commentStatus // by text
-	failed   map[uuid.UUID]bool       // creations that did not take place
+	mu       sync.Mutex          // guards what is below
+	created  map[uuid.UUID]int64 // by DetectionUUID: the identifier, or 0 if that is unknown
+	comments map[string]outcome  // by text
+	failed   map[uuid.UUID]bool  // creations that did not take place
 }
 
-type commentStatus int
+func newJournal() *journal {
+	return &journal{created: map[uuid.UUID]int64{}, comments: map[string]outcome{}, failed: map[uuid.UUID]bool{}}
+}
+
+type outcome int
 
 const (
-	commentWritten commentStatus = iota + 1
-	commentUnknown
-	commentRefused
+	isWritten outcome = iota + 1
+	isUnknown
+	isRefused
 )
 
-func statusOf(err error) commentStatus {
+func statusOf(err error) outcome {
 	switch {
 	case err == nil:
-		return commentWritten
+		return isWritten
 	case errors.Is(err, incident.ErrUnknownOutcome):
-		return commentUnknown
+		return isUnknown
 	}
-	return commentRefused
+	return isRefused
 }
 
 // work creates incidents and comments on them until the context ends. It reports
 // errors of other categories than those of a failing server.
 func (j *journal) work(ctx context.Context, t *testing.T, m incident.Manager, done *atomic.Int64) {
 	for ctx.Err() == nil {
-		id := uuid.New()
-		r, err := m.Create(context.Background(), incident.NewIncident{
-			OrganizationID: "acme", Title: "Down", DetectionUUID: id, Projects: []incident.ProjectID{"api"},
-		})
-		j.mu.Lock()
-		switch statusOf(err) {
-		case commentRefused:
-			j.failed[id] = true
-		default:
-			j.created[id] = r.Identifier
-		}
-		j.mu.Unlock()
-		checkOutage(t, err)
+		r, err := j.create(t, m)
 		if err != nil {
 			continue
 		}
-		text := id.String()
+		text := r.DetectionUUID.String()
 		_, err = m.Comment(context.Background(), r.Key(), incident.NewComment{UserID: "ada", Comment: text})
 		checkOutage(t, err)
 		j.mu.Lock()
@@ -73,6 +65,23 @@ func (j *journal) work(ctx context.Context, t *testing.T, m incident.Manager, do
 		checkOutage(t, err)
 		done.Add(1)
 	}
+}
+
+// create creates an incident and notes what became of it.
+func (j *journal) create(t *testing.T, m incident.Manager) (incident.Result, error) {
+	id := uuid.New()
+	r, err := m.Create(context.Background(), incident.NewIncident{
+		OrganizationID: "acme", Title: "Down", DetectionUUID: id, Projects: []incident.ProjectID{"api"},
+	})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if statusOf(err) == isRefused {
+		j.failed[id] = true
+	} else {
+		j.created[id] = r.Identifier
+	}
+	checkOutage(t, err)
+	return r, err
 }
 
 func checkOutage(t *testing.T, err error) {
@@ -117,7 +126,7 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.Store) {
 		}
 	}
 	for text, status := range j.comments {
-		if n := texts[text]; n > 1 || status == commentWritten && n != 1 || status == commentRefused && n != 0 {
+		if n := texts[text]; n > 1 || status == isWritten && n != 1 || status == isRefused && n != 0 {
 			t.Errorf("a comment of status %d is there %d times", status, n)
 		}
 	}
@@ -149,7 +158,7 @@ func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, a
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &journal{created: map[uuid.UUID]int64{}, comments: map[string]commentStatus{}, failed: map[uuid.UUID]bool{}}
+	j := newJournal()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var writers sync.WaitGroup

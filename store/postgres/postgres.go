@@ -91,6 +91,7 @@ type database struct {
 	options    Options
 	parts      sync.Map // of statements, by their text: what stands between their arguments
 	statements statements
+	creations  creations
 	schema     schemaCheck
 }
 

@@ -26,7 +26,7 @@ type call struct {
 	id       int64 // is stored with what the call writes, and tells that it did
 	once     bool  // it cannot be told from a repetition, and must not be sent twice
 	sent     atomic.Int64
-	answered int64
+	answered atomic.Int64
 }
 
 // counted is an argument of a write. The driver asks for its value whenever it
@@ -48,7 +48,10 @@ func (c counted) Value() (driver.Value, error) {
 var errOnce = errors.New("the statement must not be sent again")
 
 // lost reports whether something was sent of which nobody knows what became.
-func (c *call) lost() bool { return c.sent.Load() > c.answered }
+func (c *call) lost() bool { return c.sent.Load() > c.answered.Load() }
+
+// doubt takes an answer back: what it was about may not have been committed.
+func (c *call) doubt() { c.sent.Add(1) }
 
 // errAgain means that others were at work and that the statement, which wrote
 // nothing, has to run anew.
@@ -128,7 +131,7 @@ func pause(ctx context.Context, d time.Duration) {
 func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read func(*sqlx.Rows) (T, error)) (T, error) {
 	v, err := ask(ctx, s, st, read)
 	if err == nil || isRefusal(err) {
-		c.answered++
+		c.answered.Add(1)
 	}
 	return v, err
 }
