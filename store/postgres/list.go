@@ -14,7 +14,7 @@ import (
 // A list is merged from parts that are each in order already, in an index: one
 // for each status or each project. The server reads no more of them than a page
 // needs, wherever the page begins. Conditions that no index has are checked row by
-// row on the way.
+// row on the way: the rarer a title is, the more of a list is read for it.
 
 // Incidents implements [incident.IncidentStore].
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
@@ -42,30 +42,27 @@ func onlyActive(statuses []incident.Status) bool {
 	return len(statuses) > 0 && !slices.ContainsFunc(statuses, func(s incident.Status) bool { return !s.Active() })
 }
 
-// direction is the words of a query for its direction.
-type direction struct{ behind, order string }
-
-func directionOf(q incident.IncidentQuery) direction {
-	if q.Reverse {
-		return direction{behind: ">", order: "ASC"}
-	}
-	return direction{behind: "<", order: "DESC"}
-}
-
-// limit is a literal, because the server plans for a tenth of all rows where it
+// addFirst adds that the first of a part of a list are wanted, or of the whole.
+//
+// The limit is a literal, because the server plans for a tenth of all rows where it
 // does not know it. There are few of them, so that there are few statements; the
 // rows beyond q.Limit are left unread.
-func limit(q incident.IncidentQuery) string {
+func addFirst(st *statement, q incident.IncidentQuery, table string) {
+	order, limit := "DESC", "101"
+	if q.Reverse {
+		order = "ASC"
+	}
 	switch {
 	case q.Limit <= 11:
-		return "11"
+		limit = "11"
 	case q.Limit <= incident.DefaultPageSize+1:
-		return "26"
+		limit = "26"
 	}
-	return "101"
+	st.add("\n\tORDER BY " + table + "date_started " + order + ", " + table + "identifier " + order + "\n\tLIMIT " + limit)
 }
 
-// addStatusList merges the lists of statuses, of the rule where one is given.
+// addStatusList merges the first places of each status's list, of the rule where
+// one is given.
 func addStatusList(st *statement, q incident.IncidentQuery) {
 	statuses := q.Statuses
 	if len(statuses) == 0 {
@@ -77,21 +74,24 @@ func addStatusList(st *statement, q incident.IncidentQuery) {
 			st.add("\n\tUNION ALL")
 		}
 		st.add(`
-	SELECT * FROM @incident i WHERE organization_id = $1 AND status = ` + statusLiteral(status))
+	(SELECT * FROM @incident WHERE organization_id = $1 AND status = ` + statusLiteral(status))
 		if q.AlertRuleID != "" {
 			st.add(" AND alert_rule_id = ? AND alert_rule_id <> ''", string(q.AlertRuleID))
 		}
-		addPlace(st, q)
+		addPlace(st, q, "")
 		if !q.Start.IsZero() && status == incident.StatusClosed {
 			st.add(" AND date_started >= "+longestBefore+" AND date_closed >= ?", q.Start, q.Start)
 		}
 		if len(q.Projects) > 0 {
-			st.add(" AND projects && ?::text[]", idArray(q.Projects))
+			// Without coalesce the server takes it for so rare that it sorts the whole list.
+			st.add(" AND coalesce(projects && ?::text[], false)", idArray(q.Projects))
 		}
 		addTitle(st, q)
+		addFirst(st, q, "")
+		st.add(")")
 	}
-	d := directionOf(q)
-	st.add("\n) i\nORDER BY date_started " + d.order + ", identifier " + d.order + "\nLIMIT " + limit(q))
+	st.add("\n) i")
+	addFirst(st, q, "")
 }
 
 // statusLiteral lets the server see that a part of a merge is in order.
@@ -109,34 +109,42 @@ func statusLiteral(s incident.Status) string {
 	return "0" // which no incident has
 }
 
-// addProjectList merges the lists of projects. An incident of several of them is
-// met several times in a row.
+// addProjectList merges the first places of each project's list. What is among the
+// first of all is among the first of each project that it affects, so that no list
+// has to be read further than a page.
 func addProjectList(st *statement, q incident.IncidentQuery) {
-	d := directionOf(q)
-	order := "date_started " + d.order + ", identifier " + d.order
-	st.add("SELECT " + incidentColumns + ` FROM (
-	SELECT DISTINCT ON (date_started, identifier) date_started, identifier
-	FROM (`)
+	st.add("SELECT DISTINCT ON (date_started, identifier) " + incidentColumns + " FROM (")
 	for i := range 1 << bits.Len(uint(len(q.Projects)-1)) {
 		if i > 0 {
-			st.add("\n\t\tUNION ALL")
+			st.add("\n\tUNION ALL")
 		}
-		var project *string // a NULL fills up to the next power of two, so that there are few statements
+		var project any // a NULL fills up to the next power of two, so that there are few statements
 		if i < len(q.Projects) {
-			project = (*string)(&q.Projects[i])
+			project = string(q.Projects[i])
 		}
 		st.add(`
-		SELECT date_started, identifier FROM @incident_project WHERE organization_id = $1 AND project_id = ?`, project)
-		addPlace(st, q)
+	(SELECT i.*
+	FROM @incident_project p
+	CROSS JOIN LATERAL (
+		SELECT * FROM @incident WHERE organization_id = $1 AND identifier = p.identifier`)
+		addProjectRest(st, q)
+		st.add(`
+		OFFSET 0
+	) i
+	WHERE p.organization_id = $1 AND p.project_id = ?::text`, project)
+		addPlace(st, q, "p.")
 		if !q.Start.IsZero() {
-			st.add(" AND date_started >= least("+longestBefore+", (SELECT min(date_started) FROM @incident"+
-				" WHERE organization_id = $1 AND status IN (1, 10, 20)))", q.Start)
+			st.add(" AND p.date_started >= least("+longestBefore+oldestActive+")", q.Start)
 		}
+		addFirst(st, q, "p.")
+		st.add(")")
 	}
-	st.add("\n\t) p\n\tORDER BY " + order + `
-) p
-CROSS JOIN LATERAL (
-	SELECT * FROM @incident WHERE organization_id = $1 AND identifier = p.identifier`)
+	st.add("\n) i")
+	addFirst(st, q, "")
+}
+
+// addProjectRest adds the conditions that the list of a project does not have.
+func addProjectRest(st *statement, q incident.IncidentQuery) {
 	if len(q.Statuses) > 0 {
 		literals := make([]string, len(q.Statuses))
 		for i, status := range q.Statuses {
@@ -148,17 +156,20 @@ CROSS JOIN LATERAL (
 		st.add(" AND (date_closed IS NULL OR date_closed >= ?)", q.Start)
 	}
 	addTitle(st, q)
-	st.add("\n\tOFFSET 0\n) i\nORDER BY p.date_started " + d.order + ", p.identifier " + d.order + "\nLIMIT " + limit(q))
 }
 
 // addPlace adds where a part of a list begins and ends.
-func addPlace(st *statement, q incident.IncidentQuery) {
+func addPlace(st *statement, q incident.IncidentQuery, table string) {
 	if q.After != nil {
-		st.add(" AND (date_started, identifier) "+directionOf(q).behind+" (?::timestamptz, ?::bigint)",
+		behind := "<"
+		if q.Reverse {
+			behind = ">"
+		}
+		st.add(" AND ("+table+"date_started, "+table+"identifier) "+behind+" (?::timestamptz, ?::bigint)",
 			q.After.DateStarted, q.After.Identifier)
 	}
 	if !q.End.IsZero() {
-		st.add(" AND date_started <= ?", q.End)
+		st.add(" AND "+table+"date_started <= ?", q.End)
 	}
 }
 
@@ -174,6 +185,12 @@ const longestBefore = `(
 		FROM @incident
 		WHERE organization_id = $1 AND date_closed IS NOT NULL
 	)`
+
+// oldestActive is when the first of the active incidents of each status started.
+const oldestActive = `,
+		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 1),
+		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 10),
+		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 20)`
 
 func addTitle(st *statement, q incident.IncidentQuery) {
 	if q.Title != "" {
