@@ -194,34 +194,36 @@ type ActivityStore interface {
 
 // opening is the rule of what is logged when an incident is created: that it was
 // detected, and that it was recorded.
-func opening(inc Incident, user UserID) []Activity {
-	return []Activity{{
-		Incident:  inc.Key(),
-		Type:      ActivityTypeDetected,
-		UserID:    user,
-		DateAdded: inc.DateDetected,
-	}, {
-		Incident:  inc.Key(),
-		Type:      ActivityTypeCreated,
-		UserID:    user,
-		Value:     inc.Status,
-		DateAdded: inc.DateAdded,
-	}}
+func opening(inc *Incident, user UserID) []Activity {
+	return append(make([]Activity, 0, 3), // a firing adds a third one
+		Activity{
+			Incident:  inc.Key(),
+			Type:      ActivityTypeDetected,
+			UserID:    user,
+			DateAdded: inc.DateDetected,
+		},
+		Activity{
+			Incident:  inc.Key(),
+			Type:      ActivityTypeCreated,
+			UserID:    user,
+			Value:     inc.Status,
+			DateAdded: inc.DateAdded,
+		})
 }
 
 // statusChange is the rule of what is logged when an incident's status may have
-// changed: one activity if it has, with the true previous status.
-func statusChange(previous Status, after Incident, at time.Time) []Activity {
+// changed: one activity more if it has, with the true previous status.
+func statusChange(log []Activity, previous Status, after *Incident, at time.Time) []Activity {
 	if previous == after.Status {
-		return nil
+		return log
 	}
-	return []Activity{{
+	return append(log, Activity{
 		Incident:      after.Key(),
 		Type:          ActivityTypeStatusChange,
 		PreviousValue: previous,
 		Value:         after.Status,
 		DateAdded:     at,
-	}}
+	})
 }
 
 // edit is the rule of who may give a comment which text. It returns the comment
@@ -294,7 +296,7 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 		Subscriptions: follow(key, users, now),
 	}
 	new(notifications).name(c.Activities)
-	applied, err := m.apply(ctx, c)
+	applied, err := m.apply(ctx, &c)
 	if err != nil {
 		return Activity{}, err
 	}

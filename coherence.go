@@ -190,21 +190,40 @@ func (c *coherence) begin() publication {
 	return publication{c: c, began: c.published.Load(), doubtful: true}
 }
 
-// mark takes a key out of service until the end of the publication.
-func (p *publication) mark(key string) {
+// markChange marks what a change may be about.
+func (p *publication) markChange(c *Change) {
 	if p.c.off.Load() {
 		return
 	}
+	if c.Key.Identifier != 0 {
+		p.mark(c.Key.cacheKey())
+	}
+	for _, s := range c.Claim {
+		p.mark(s.cacheKey())
+	}
+	for _, s := range c.Release {
+		p.mark(s.cacheKey())
+	}
+}
+
+// mark takes a key out of service until the end of the publication.
+func (p *publication) mark(key string) {
 	p.c.stripe(key).writing.Add(1)
 	p.marked = append(p.marked, key)
 }
 
-func (p *publication) addState(s State, ttl time.Duration) {
-	p.add(s.Incident.Key().cacheKey(), CacheEntry{Version: s.Incident.Version, value: &s}, ttl)
+// addState adds the state of an incident, which must not change any more.
+func (p *publication) addState(s *State, ttl time.Duration) {
+	if !p.c.off.Load() {
+		p.add(s.Incident.Key().cacheKey(), CacheEntry{Version: s.Incident.Version, value: s}, ttl)
+	}
 }
 
 // addSlots adds who holds the slots of a change now.
-func (p *publication) addSlots(c Change, applied Applied, ttl time.Duration) {
+func (p *publication) addSlots(c *Change, applied *Applied, ttl time.Duration) {
+	if p.c.off.Load() {
+		return
+	}
 	for _, s := range applied.Slots {
 		holder := &slotHolder{}
 		if slices.Contains(c.Claim, s.Slot) {
@@ -215,15 +234,16 @@ func (p *publication) addSlots(c Change, applied Applied, ttl time.Duration) {
 }
 
 func (p *publication) add(key string, e CacheEntry, ttl time.Duration) {
-	if !p.c.off.Load() {
-		p.entries = append(p.entries, publishedEntry{key: key, entry: e, ttl: ttl})
-	}
+	p.entries = append(p.entries, publishedEntry{key: key, entry: e, ttl: ttl})
 }
 
 // end publishes what was added, and puts the marked keys back into service. A
 // write that failed has added nothing. It goes on when ctx has ended, since what
 // it publishes is written.
 func (p *publication) end(ctx context.Context) {
+	if len(p.marked) == 0 && len(p.entries) == 0 {
+		return
+	}
 	ctx = context.WithoutCancel(ctx)
 	number := p.c.published.Add(1)
 	if p.doubtful {

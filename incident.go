@@ -107,7 +107,7 @@ func cloneTime(t *time.Time) *time.Time {
 }
 
 // equal compares everything but the version.
-func (inc Incident) equal(other Incident) bool {
+func (inc *Incident) equal(other *Incident) bool {
 	return inc.Key() == other.Key() &&
 		inc.Title == other.Title &&
 		inc.Type == other.Type &&
@@ -275,12 +275,10 @@ func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	c, after := changeOf(decision{
-		after:      State{Incident: inc},
-		activities: opening(inc, n.UserID),
-	})
+	after := &State{Incident: inc}
+	c := changeOf(decision{after: after, activities: opening(&after.Incident, n.UserID)})
 	new(notifications).name(c.Activities)
-	return m.commit(ctx, c, after)
+	return m.commit(ctx, &c, after)
 }
 
 // check returns the incident that is to be made.

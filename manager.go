@@ -196,16 +196,6 @@ func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
 	return wrap(err, "transaction")
 }
 
-// publication returns that of the transaction or, outside of one, a new one that
-// ends with the call.
-func (m *manager) publication(ctx context.Context) (p *publication, done func()) {
-	if m.tx != nil {
-		return &m.tx.publication, func() {}
-	}
-	own := m.coherence.begin()
-	return &own, func() { own.end(ctx) }
-}
-
 // state reads an incident's state through the cache. It is shared: callers copy
 // what they return.
 func (m *manager) state(ctx context.Context, key Key) (*State, error) {
@@ -233,19 +223,6 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 		return CacheEntry{Version: s.Incident.Version, value: s}
 	})
 	return s, err
-}
-
-// loadIncident is how a write of one incident loads its state.
-func (m *manager) loadIncident(key Key) func(context.Context, bool) (State, bool, error) {
-	return func(ctx context.Context, fresh bool) (State, bool, error) {
-		if !fresh && m.tx == nil {
-			if s, ok := get[*State](ctx, m.coherence, key.cacheKey()); ok {
-				return *s, false, nil
-			}
-		}
-		s, err := m.store.Load(ctx, key)
-		return s, true, err
-	}
 }
 
 // read is a call that only reads something of one incident from the store.

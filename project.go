@@ -35,7 +35,7 @@ func checkRuleProjects(rule AlertRuleID, projects []ProjectID) error {
 }
 
 // link is the rule of adding a project.
-func link(before State, project ProjectID) (decision, error) {
+func link(before *State, project ProjectID) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if found {
 		return unchanged(before), nil
@@ -49,7 +49,7 @@ func link(before State, project ProjectID) (decision, error) {
 }
 
 // unlink is the rule of taking a project away.
-func unlink(before State, project ProjectID) (decision, error) {
+func unlink(before *State, project ProjectID) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if !found {
 		return unchanged(before), nil
@@ -69,7 +69,7 @@ func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID)
 	return r, wrap(err, "unlink a project from %s", key)
 }
 
-func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(State, ProjectID) (decision, error)) (Result, error) {
+func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(*State, ProjectID) (decision, error)) (Result, error) {
 	if err := m.usable(ctx); err != nil {
 		return Result{}, err
 	}
@@ -79,8 +79,5 @@ func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule f
 	if err := checkID("project", project, false); err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, writing{
-		load:   m.loadIncident(key),
-		decide: func(before State) (decision, error) { return rule(before, project) },
-	})
+	return m.write(ctx, target{key: key}, func(before *State) (decision, error) { return rule(before, project) })
 }

@@ -21,7 +21,7 @@ func genStatus() *rapid.Generator[Status] {
 
 // genState draws a state that the rules can lead to: DateClosed if and only if
 // closed, triggers sorted, none of them active in a closed incident.
-func genState(t *rapid.T) State {
+func genState(t *rapid.T) *State {
 	inc := Incident{
 		OrganizationID: "acme",
 		Identifier:     1,
@@ -52,17 +52,17 @@ func genState(t *rapid.T) State {
 		}
 		triggers = append(triggers, tr)
 	}
-	return State{Incident: inc, Triggers: triggers}
+	return &State{Incident: inc, Triggers: triggers}
 }
 
 // checkUntouched fails if a rule changed the state that it was given.
-func checkUntouched(t *rapid.T, before, given State) {
-	if !before.Incident.equal(given.Incident) || !slices.Equal(before.Triggers, given.Triggers) {
+func checkUntouched(t *rapid.T, before, given *State) {
+	if !before.Incident.equal(&given.Incident) || !slices.Equal(before.Triggers, given.Triggers) {
 		t.Fatalf("the rule changed its input: %+v, was %+v", given, before)
 	}
 }
 
-func checkClosed(t *rapid.T, s State) {
+func checkClosed(t *rapid.T, s *State) {
 	inc := s.Incident
 	if (inc.DateClosed != nil) != (inc.Status == StatusClosed) {
 		t.Fatalf("status %s with DateClosed %v", inc.Status, inc.DateClosed)
@@ -102,9 +102,9 @@ func TestRule_transition(t *testing.T) {
 
 func TestRule_severity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := State{Incident: Incident{OrganizationID: "acme", Identifier: 1, Status: StatusOpen, DateStarted: ruleEpoch}}
+		s := &State{Incident: Incident{OrganizationID: "acme", Identifier: 1, Status: StatusOpen, DateStarted: ruleEpoch}}
 		f := Firing{TriggerID: "a", Severity: StatusWarning}
-		s = fire(s, f, ruleEpoch)
+		s = fire(s, &f, ruleEpoch)
 		// Without a person's doing, the status is a function of the triggers.
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			if !s.Incident.Status.Active() {
@@ -116,9 +116,9 @@ func TestRule_severity(t *testing.T) {
 				// A trigger keeps its severity here: lowering it lowers nothing.
 				severity := map[TriggerID]Status{"a": StatusWarning, "b": StatusCritical, "c": StatusWarning}[id]
 				f := Firing{TriggerID: id, Severity: severity}
-				s = fire(s, f, genTime(t, "at"))
-				again := fire(s, f, genTime(t, "again"))
-				if c, _ := changeOf(decision{before: s, after: again}); !c.empty() {
+				s = fire(s, &f, genTime(t, "at"))
+				again := fire(s, &f, genTime(t, "again"))
+				if c := changeOf(decision{before: s, after: again}); !c.empty() {
 					t.Fatalf("firing again changes %+v", c)
 				}
 			} else {
@@ -126,7 +126,7 @@ func TestRule_severity(t *testing.T) {
 				if s, err = resolve(s, id, genTime(t, "at")); err != nil {
 					t.Fatal(err)
 				}
-				if again, err := resolve(s, id, genTime(t, "again")); err != nil || !again.Incident.equal(s.Incident) {
+				if again, err := resolve(s, id, genTime(t, "again")); err != nil || !again.Incident.equal(&s.Incident) {
 					t.Fatalf("resolving again gives %+v, %v", again, err)
 				}
 			}
@@ -151,7 +151,7 @@ func TestRule_fireNeverLowersResolveNeverRaises(t *testing.T) {
 		}
 		id := rapid.SampledFrom([]TriggerID{"a", "b", "c"}).Draw(t, "id")
 		severity := rapid.SampledFrom([]Status{StatusWarning, StatusCritical}).Draw(t, "severity")
-		if fired := fire(s, Firing{TriggerID: id, Severity: severity}, ruleEpoch); fired.Incident.Status < max(s.Incident.Status, severity) {
+		if fired := fire(s, &Firing{TriggerID: id, Severity: severity}, ruleEpoch); fired.Incident.Status < max(s.Incident.Status, severity) {
 			if i, ok := findTrigger(s.Triggers, id); !ok || s.Triggers[i].Status != TriggerStatusActive || s.Triggers[i].Severity != severity {
 				t.Fatalf("firing %s in %s gives %s", severity, s.Incident.Status, fired.Incident.Status)
 			}
@@ -173,19 +173,19 @@ func TestRule_slots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, standing := changeOf(decision{before: before, after: after})
+		c := changeOf(decision{before: before, after: after})
 		if c.Incident == nil {
-			if standing.Incident.Version != before.Incident.Version {
-				t.Fatalf("version %d without a change", standing.Incident.Version)
+			if after.Incident.Version != before.Incident.Version {
+				t.Fatalf("version %d without a change", after.Incident.Version)
 			}
 			return
 		}
 		if c.Incident.Version != c.ExpectVersion+1 || c.ExpectVersion != before.Incident.Version {
 			t.Fatalf("version %d expects %d, from %d", c.Incident.Version, c.ExpectVersion, before.Incident.Version)
 		}
-		held := slotsOf(before.Incident)
+		held := slotsOf(&before.Incident)
 		held = append(without(held, c.Release), c.Claim...)
-		if want := slotsOf(after.Incident); !slices.Equal(held, want) {
+		if want := slotsOf(&after.Incident); !slices.Equal(held, want) {
 			t.Fatalf("claims %v, releases %v: holds %v, want %v", c.Claim, c.Release, held, want)
 		}
 	})
@@ -194,7 +194,7 @@ func TestRule_slots(t *testing.T) {
 func TestRule_statusChangeTellsTheTruePrevious(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		previous, now := genStatus().Draw(t, "previous"), genStatus().Draw(t, "now")
-		log := statusChange(previous, Incident{OrganizationID: "acme", Identifier: 1, Status: now}, ruleEpoch)
+		log := statusChange(nil, previous, &Incident{OrganizationID: "acme", Identifier: 1, Status: now}, ruleEpoch)
 		if previous == now {
 			if len(log) != 0 {
 				t.Fatalf("no change is logged as %+v", log)

@@ -32,7 +32,7 @@ type SlotVersion struct {
 
 // slotsOf is the slot rule: an active incident of an alert rule occupies one
 // slot a project, and no other incident occupies any.
-func slotsOf(inc Incident) []Slot {
+func slotsOf(inc *Incident) []Slot {
 	if inc.AlertRuleID == "" || !inc.Status.Active() {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (m *manager) activeOf(ctx context.Context, slot Slot, holder int64) (Incide
 	if err != nil {
 		return Incident{}, false, err
 	}
-	if slices.Contains(slotsOf(s.Incident), slot) {
+	if slices.Contains(slotsOf(&s.Incident), slot) {
 		return s.Incident.Clone(), true, nil
 	}
 	// It has left the slot since the slot was read.
@@ -120,34 +120,21 @@ func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (hel
 	})
 }
 
-// loadHolder is how a write in a slot loads the state of the active incident. It
-// is the zero State for a free slot.
-func (m *manager) loadHolder(slot Slot) func(context.Context, bool) (State, bool, error) {
-	return func(ctx context.Context, fresh bool) (State, bool, error) {
-		if !fresh && m.tx == nil {
-			if s, ok := m.cachedHolder(ctx, slot); ok {
-				return s, false, nil
-			}
-		}
-		held, err := m.store.LoadSlot(ctx, slot)
-		if err != nil || held.State == nil {
-			return State{}, true, err
-		}
-		return *held.State, true, nil
+// cachedHolder returns the state of the active incident of a slot, nil for a free
+// one, if the cache knows all of it.
+func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
+	if m.coherence.off.Load() {
+		return nil, false
 	}
-}
-
-// cachedHolder is what the cache knows of a slot, if it knows all.
-func (m *manager) cachedHolder(ctx context.Context, slot Slot) (State, bool) {
 	holder, ok := get[*slotHolder](ctx, m.coherence, slot.cacheKey())
 	if !ok || holder.Identifier == 0 {
-		return State{}, ok
+		return nil, ok
 	}
 	key := Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier}
 	s, ok := get[*State](ctx, m.coherence, key.cacheKey())
 	// The incident may have left the slot since the slot was read.
-	if !ok || !slices.Contains(slotsOf(s.Incident), slot) {
-		return State{}, false
+	if !ok || !slices.Contains(slotsOf(&s.Incident), slot) {
+		return nil, false
 	}
-	return *s, true
+	return s, true
 }

@@ -141,7 +141,7 @@ type StatusUpdate struct {
 // closed, and closing it resolves its active triggers. A closing time that the
 // caller named must not lie before the start; one that a clock gave is moved
 // up to it.
-func transition(before State, to Status, method StatusMethod, at time.Time, named bool) (State, error) {
+func transition(before *State, to Status, method StatusMethod, at time.Time, named bool) (*State, error) {
 	after := before.clone()
 	after.Incident.Status = to
 	after.Incident.StatusMethod = method
@@ -151,7 +151,7 @@ func transition(before State, to Status, method StatusMethod, at time.Time, name
 	}
 	if started := before.Incident.DateStarted; at.Before(started) {
 		if named {
-			return State{}, invalid("date", "must not be before the start of the incident, %s", started.Format(time.RFC3339Nano))
+			return nil, invalid("date", "must not be before the start of the incident, %s", started.Format(time.RFC3339Nano))
 		}
 		at = started
 	}
@@ -167,7 +167,7 @@ func transition(before State, to Status, method StatusMethod, at time.Time, name
 
 // setStatus decides an update by the rules: the status that stands already is no
 // change, and the user who changes it becomes subscribed.
-func setStatus(before State, u StatusUpdate, at, now time.Time) (decision, error) {
+func setStatus(before *State, u StatusUpdate, at, now time.Time) (decision, error) {
 	if before.Incident.Status == u.Status {
 		return unchanged(before), nil
 	}
@@ -175,7 +175,7 @@ func setStatus(before State, u StatusUpdate, at, now time.Time) (decision, error
 	if err != nil {
 		return decision{}, err
 	}
-	change := statusChange(before.Incident.Status, after.Incident, at)
+	change := statusChange(nil, before.Incident.Status, &after.Incident, at)
 	change[0].UserID, change[0].Comment, change[0].NotificationUUID = u.UserID, u.Comment, u.NotificationUUID
 	return decision{
 		before:        before,
@@ -202,14 +202,11 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := m.write(ctx, writing{
-		load: m.loadIncident(key),
-		decide: func(before State) (decision, error) {
-			if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
-				return decision{}, ErrVersionConflict
-			}
-			return setStatus(before, u, at, now)
-		},
+	r, err := m.write(ctx, target{key: key}, func(before *State) (decision, error) {
+		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
+			return decision{}, ErrVersionConflict
+		}
+		return setStatus(before, u, at, now)
 	})
 	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
 		return m.repeated(ctx, key, u.NotificationUUID)
@@ -221,7 +218,7 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 // update itself, whose answer was lost: no stored version is the expected one
 // here, so the store can only know the UUID or refuse.
 func (m *manager) repeated(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
-	applied, err := m.apply(ctx, Change{
+	applied, err := m.apply(ctx, &Change{
 		Key:           key,
 		Incident:      &Incident{OrganizationID: key.OrganizationID, Identifier: key.Identifier},
 		ExpectVersion: -1,

@@ -63,8 +63,8 @@ type State struct {
 	Triggers []Trigger `json:"triggers"`
 }
 
-func (s State) clone() State {
-	return State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers)}
+func (s *State) clone() *State {
+	return &State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers)}
 }
 
 // Change is everything that one call writes. A store writes all of it or none.
@@ -120,32 +120,46 @@ type Applied struct {
 	Slots []SlotVersion
 }
 
-// changeOf is what the store has to do so that a decision stands, and the state
-// that it leads to: the difference of the two states, with what is appended. A
-// state that stays the same leaves the row alone, and its version with it.
-func changeOf(d decision) (Change, State) {
-	before, after := d.before.Incident, d.after.Incident
-	c := Change{Key: after.Key(), Activities: d.activities, Subscriptions: d.subscriptions}
-	c.Triggers = without(d.after.Triggers, d.before.Triggers)
-	if len(c.Triggers) == 0 && after.equal(before) {
-		return c, d.after
+// changeOf is what the store has to do so that a decision stands: the difference of
+// its two states, with what is appended. A state that stays the same leaves the row
+// alone, and its version with it. The state after the decision becomes a part of
+// the change.
+func changeOf(d decision) Change {
+	c := Change{Activities: d.activities, Subscriptions: d.subscriptions}
+	if d.after == nil {
+		return c
 	}
-	after.Version = before.Version + 1
-	c.Incident = &after
-	c.ExpectVersion = before.Version
-	c.Link = without(after.Projects, before.Projects)
-	c.Unlink = without(before.Projects, after.Projects)
-	held, wanted := slotsOf(before), slotsOf(after)
+	c.Key = d.after.Incident.Key()
+	if d.after == d.before {
+		return c
+	}
+	before, after := d.before, d.after
+	if before == nil {
+		before = &State{}
+	}
+	c.Triggers = without(after.Triggers, before.Triggers)
+	if len(c.Triggers) == 0 && after.Incident.equal(&before.Incident) {
+		return c
+	}
+	c.Incident = &after.Incident
+	c.ExpectVersion = before.Incident.Version
+	c.Incident.Version = c.ExpectVersion + 1
+	c.Link = without(after.Incident.Projects, before.Incident.Projects)
+	c.Unlink = without(before.Incident.Projects, after.Incident.Projects)
+	held, wanted := slotsOf(&before.Incident), slotsOf(&after.Incident)
 	c.Claim, c.Release = without(wanted, held), without(held, wanted)
-	return c, State{Incident: after, Triggers: d.after.Triggers}
+	return c
 }
 
-func (c Change) empty() bool {
+func (c *Change) empty() bool {
 	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0
 }
 
-// without returns the elements of a that are not in b.
+// without returns the elements of a that are not in b. It is a itself if b is empty.
 func without[T comparable](a, b []T) []T {
+	if len(b) == 0 {
+		return a
+	}
 	var rest []T
 	for _, v := range a {
 		if !slices.Contains(b, v) {

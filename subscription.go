@@ -94,7 +94,10 @@ func (m *manager) authorized(ctx context.Context, org OrganizationID, projects [
 
 // admitted returns the subscriptions of those whom the host lets see the
 // incident.
-func (m *manager) admitted(ctx context.Context, inc Incident, subs []Subscription) ([]Subscription, error) {
+func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscription) ([]Subscription, error) {
+	if len(subs) == 0 {
+		return nil, nil
+	}
 	users := make([]UserID, len(subs))
 	for i, s := range subs {
 		users[i] = s.UserID

@@ -119,10 +119,10 @@ func findTrigger(triggers []Trigger, id TriggerID) (int, bool) {
 
 // fire is the rule of a trigger that fires in an active incident: it becomes
 // active, and may raise the status.
-func fire(before State, f Firing, at time.Time) State {
+func fire(before *State, f *Firing, at time.Time) *State {
 	i, found := findTrigger(before.Triggers, f.TriggerID)
 	if found {
-		if t := before.Triggers[i]; t.Status == TriggerStatusActive && t.Severity == f.Severity {
+		if t := &before.Triggers[i]; t.Status == TriggerStatusActive && t.Severity == f.Severity {
 			return before
 		}
 	}
@@ -144,7 +144,7 @@ func fire(before State, f Firing, at time.Time) State {
 
 // resolve is the rule of a trigger that no longer fires: it becomes resolved,
 // and may lower the status or close the incident.
-func resolve(before State, id TriggerID, at time.Time) (State, error) {
+func resolve(before *State, id TriggerID, at time.Time) (*State, error) {
 	i, found := findTrigger(before.Triggers, id)
 	if !found || before.Triggers[i].Status != TriggerStatusActive {
 		return before, nil
@@ -160,40 +160,56 @@ func resolve(before State, id TriggerID, at time.Time) (State, error) {
 	return after, nil
 }
 
-// firing decides a firing in the slot's state, which is zero for a free slot.
-func firing(before State, f Firing, at, now time.Time) decision {
-	d := decision{before: before}
-	if before.Incident.Identifier == 0 {
-		inc := Incident{
-			OrganizationID: f.OrganizationID,
-			Title:          f.Title,
-			Type:           TypeAlertTriggered,
-			Status:         StatusOpen,
-			StatusMethod:   StatusMethodRuleTriggered,
-			AlertRuleID:    f.AlertRuleID,
-			QueryID:        f.QueryID,
-			Projects:       []ProjectID{f.ProjectID},
-			DateStarted:    at,
-			DateDetected:   at,
-			DateAdded:      now,
-		}
-		d.activities = opening(inc, "")
-		before = State{Incident: inc}
+// firing decides a firing in the slot's state, which is nil for a free slot.
+func firing(before *State, f *Firing, at, now time.Time) decision {
+	if before == nil {
+		return openedBy(f, at, now)
 	}
-	d.after = fire(before, f, at)
-	d.activities = append(d.activities, statusChange(before.Incident.Status, d.after.Incident, at)...)
-	return d
-}
-
-// resolution decides a resolution in the slot's state, which is zero for a free
-// slot.
-func resolution(before State, id TriggerID, at time.Time) (decision, error) {
-	after, err := resolve(before, id, at)
+	after := fire(before, f, at)
 	return decision{
 		before:     before,
 		after:      after,
-		activities: statusChange(before.Incident.Status, after.Incident, at),
-	}, err
+		activities: statusChange(nil, before.Incident.Status, &after.Incident, at),
+	}
+}
+
+// openedBy decides a firing in a free slot: it opens an incident.
+func openedBy(f *Firing, at, now time.Time) decision {
+	opened := &State{Incident: Incident{
+		OrganizationID: f.OrganizationID,
+		Title:          f.Title,
+		Type:           TypeAlertTriggered,
+		Status:         StatusOpen,
+		StatusMethod:   StatusMethodRuleTriggered,
+		AlertRuleID:    f.AlertRuleID,
+		QueryID:        f.QueryID,
+		Projects:       []ProjectID{f.ProjectID},
+		DateStarted:    at,
+		DateDetected:   at,
+		DateAdded:      now,
+	}}
+	after := fire(opened, f, at)
+	return decision{
+		after:      after,
+		activities: statusChange(opening(&opened.Incident, ""), opened.Incident.Status, &after.Incident, at),
+	}
+}
+
+// resolution decides a resolution in the slot's state, which is nil for a free
+// slot.
+func resolution(before *State, id TriggerID, at time.Time) (decision, error) {
+	if before == nil {
+		return unchanged(nil), nil
+	}
+	after, err := resolve(before, id, at)
+	if err != nil {
+		return decision{}, err
+	}
+	return decision{
+		before:     before,
+		after:      after,
+		activities: statusChange(nil, before.Incident.Status, &after.Incident, at),
+	}, nil
 }
 
 func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
@@ -232,12 +248,8 @@ func (m *manager) fire(ctx context.Context, f Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, writing{
-		load:    m.loadHolder(f.Slot),
-		queue:   f.Slot.cacheKey(),
-		rejoins: true,
-		decide:  func(before State) (decision, error) { return firing(before, f, at, now), nil },
-	})
+	where := target{slot: f.Slot, rejoins: true}
+	return m.write(ctx, where, func(before *State) (decision, error) { return firing(before, &f, at, now), nil })
 }
 
 func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
@@ -260,8 +272,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, writing{
-		load:   m.loadHolder(r.Slot),
-		decide: func(before State) (decision, error) { return resolution(before, r.TriggerID, at) },
-	})
+	return m.write(ctx, target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
 }

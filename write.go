@@ -14,15 +14,15 @@ import (
 // other processes were faster each time.
 const maxConflicts = 16
 
-// decision is what a rule made of a state: the state after it, and what is
-// appended. A zero before means a new incident.
+// decision is what a rule made of a state: the state after it, which is the same
+// one if it stays as it is, and what is appended. A nil before means a new incident.
 type decision struct {
-	before, after State
+	before, after *State
 	activities    []Activity
 	subscriptions []Subscription
 }
 
-func unchanged(s State) decision { return decision{before: s, after: s} }
+func unchanged(s *State) decision { return decision{before: s, after: s} }
 
 // follow is what to append so that users follow the incident.
 func follow(key Key, users []UserID, added time.Time) []Subscription {
@@ -33,76 +33,98 @@ func follow(key Key, users []UserID, added time.Time) []Subscription {
 	return subs
 }
 
-// writing is a write that is decided on a state.
-type writing struct {
-	// load returns the state, which is shared, and whether it is fresh: read from
-	// the store within this call. It must be if that is asked.
-	load func(ctx context.Context, fresh bool) (s State, isFresh bool, err error)
+// target is what a write is about: the incident of a key or, where key is zero, the
+// active one of a slot.
+type target struct {
+	key  Key
+	slot Slot
 
-	// decide applies a rule. It is pure, and must not change the state.
-	decide func(State) (decision, error)
-
-	// queue is where writers that make a new incident wait for each other. Others
-	// wait at the incident.
-	queue string
-
-	// rejoins means to begin again when a slot was taken by another incident.
+	// rejoins means to begin again when the slot was taken by another incident.
 	rejoins bool
 }
 
-// write loads, decides and commits. What would change nothing, and what is
-// refused, is decided on a fresh state; it takes no turn in a queue. When
-// another writer was faster, write begins again.
-func (m *manager) write(ctx context.Context, w writing) (Result, error) {
+// queue names where writers of an incident wait for each other: there or, for a new
+// one, where all do who could make it.
+func (t *target) queue(written Key) string {
+	if written.Identifier == 0 {
+		return t.slot.cacheKey()
+	}
+	return written.cacheKey()
+}
+
+// load returns the state that a write is decided on, nil for a free slot. It is
+// fresh, which means read from the store within this call, if that is asked or the
+// cache does not know it. Otherwise it is shared, and must not be changed.
+func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
+	if t.key.Identifier == 0 {
+		if !fresh && m.tx == nil {
+			if s, ok := m.cachedHolder(ctx, t.slot); ok {
+				return s, false, nil
+			}
+		}
+		held, err := m.store.LoadSlot(ctx, t.slot)
+		return held.State, true, err
+	}
+	if !fresh && m.tx == nil && !m.coherence.off.Load() {
+		if s, ok := get[*State](ctx, m.coherence, t.key.cacheKey()); ok {
+			return s, false, nil
+		}
+	}
+	state, err := m.store.Load(ctx, t.key)
+	return &state, true, err
+}
+
+// write loads, decides and commits. decide applies a rule: it is pure, and must not
+// change the state. What would change nothing, and what is refused, is decided on
+// a fresh state; it takes no turn in a queue. When another writer was faster, write
+// begins again.
+func (m *manager) write(ctx context.Context, where target, decide func(*State) (decision, error)) (Result, error) {
 	t := turn{queues: &m.queues}
 	defer t.leave()
 	var names notifications
 	conflicts, anew := 0, false
 	for {
-		state, fresh, err := w.load(ctx, anew)
+		state, fresh, err := m.load(ctx, &where, anew)
 		if err != nil {
 			return Result{}, err
 		}
-		d, refusal := w.decide(state)
-		c, after := changeOf(d)
+		d, refusal := decide(state)
+		c := changeOf(d)
 		if refusal != nil || c.empty() {
 			if fresh {
-				return Result{Incident: state.Incident.Clone()}, refusal
+				return unchangedResult(state), refusal
 			}
 			anew = true
 			continue
 		}
-		waited, err := m.queue(ctx, &t, w.queue, c.Key)
-		if err != nil {
-			return Result{}, err
+		if m.tx == nil { // a transaction has its own order, and could wait for itself
+			waited, err := t.take(ctx, where.queue(c.Key))
+			if err != nil {
+				return Result{}, err
+			}
+			if waited {
+				anew = false // who was at work has published
+				continue
+			}
 		}
-		if waited {
-			anew = false // who was at work has published
-			continue
-		}
-		if c.Subscriptions, err = m.admitted(ctx, after.Incident, c.Subscriptions); err != nil {
+		if c.Subscriptions, err = m.admitted(ctx, &d.after.Incident, c.Subscriptions); err != nil {
 			return Result{}, err
 		}
 		names.name(c.Activities)
-		r, err := m.commit(ctx, c, after)
-		if conflicts++; err == nil || conflicts == maxConflicts || !m.again(err, w.rejoins) {
+		r, err := m.commit(ctx, &c, d.after)
+		if conflicts++; err == nil || conflicts == maxConflicts || !m.again(err, where.rejoins) {
 			return r, err
 		}
 		anew = true
 	}
 }
 
-// queue waits for the turn at the incident or, for a new one, where all do who
-// could make it. A transaction has its own order; waiting for others within it
-// could make them wait for each other.
-func (m *manager) queue(ctx context.Context, t *turn, whereNew string, key Key) (waited bool, err error) {
-	if m.tx != nil {
-		return false, nil
+// unchangedResult is a fresh state as a result, the zero one for a free slot.
+func unchangedResult(s *State) Result {
+	if s == nil {
+		return Result{}
 	}
-	if key.Identifier == 0 {
-		return t.take(ctx, whereNew)
-	}
-	return t.take(ctx, key.cacheKey())
+	return Result{Incident: s.Incident}
 }
 
 // again reports whether err means that another writer was faster.
@@ -114,18 +136,19 @@ func (m *manager) again(err error, rejoins bool) bool {
 	return rejoins && m.tx == nil && errors.As(err, &taken)
 }
 
-// commit applies a change of the incident's row and publishes what it made.
-func (m *manager) commit(ctx context.Context, c Change, after State) (Result, error) {
-	p, done := m.publication(ctx)
-	defer done()
-	if c.Key.Identifier != 0 {
-		p.mark(c.Key.cacheKey())
+// commit applies a change of the incident's row and publishes the state that it
+// leads to, which becomes its own.
+func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, error) {
+	if m.tx != nil {
+		return m.applyAndPublish(ctx, &m.tx.publication, c, after)
 	}
-	for _, slots := range [][]Slot{c.Claim, c.Release} {
-		for _, s := range slots {
-			p.mark(s.cacheKey())
-		}
-	}
+	p := m.coherence.begin()
+	defer p.end(ctx)
+	return m.applyAndPublish(ctx, &p, c, after)
+}
+
+func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change, after *State) (Result, error) {
+	p.markChange(c)
 	applied, err := m.apply(ctx, c)
 	if m.tx == nil {
 		p.doubtful = errors.Is(err, ErrUnknownOutcome)
@@ -141,14 +164,14 @@ func (m *manager) commit(ctx context.Context, c Change, after State) (Result, er
 		after.Triggers[i].Incident = after.Incident.Key()
 	}
 	p.addState(after, m.options.IncidentTTL)
-	p.addSlots(c, applied, m.options.ActiveTTL)
+	p.addSlots(c, &applied, m.options.ActiveTTL)
 	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
 }
 
 // apply hands a change to the store. An answer to another call than this one,
 // whose NotificationUUID was taken again, is a conflict.
-func (m *manager) apply(ctx context.Context, c Change) (Applied, error) {
-	applied, err := m.store.Apply(ctx, c)
+func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
+	applied, err := m.store.Apply(ctx, *c)
 	if err != nil {
 		return Applied{}, m.failed(err)
 	}
