@@ -194,8 +194,8 @@ type ActivityStore interface {
 
 // opening is the rule of what is logged when an incident is created: that it was
 // detected, and that it was recorded.
-func opening(inc *Incident, user UserID) []Activity {
-	return append(make([]Activity, 0, 3), // a firing adds a third one
+func opening(log []Activity, inc *Incident, user UserID) []Activity {
+	return append(log,
 		Activity{
 			Incident:  inc.Key(),
 			Type:      ActivityTypeDetected,
@@ -295,12 +295,18 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 		}},
 		Subscriptions: follow(key, users, now),
 	}
-	new(notifications).name(c.Activities)
+	names := notifications{entropy: &m.entropy}
+	names.name(c.Activities)
 	applied, err := m.apply(ctx, &c)
 	if err != nil {
 		return Activity{}, err
 	}
-	return applied.Activities[0], nil
+	if applied.Replayed {
+		return *applied.Activity, nil
+	}
+	a := c.Activities[0]
+	a.Sequence = applied.Sequence
+	return a, nil
 }
 
 // check returns the date of the comment, and sorts its mentions.

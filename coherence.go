@@ -190,13 +190,16 @@ func (c *coherence) begin() publication {
 	return publication{c: c, began: c.published.Load(), doubtful: true}
 }
 
-// markChange marks what a change may be about.
-func (p *publication) markChange(c *Change) {
+// markChange marks what a change may be about, but for what a local store is asked.
+func (p *publication) markChange(c *Change, local bool) {
 	if p.c.off.Load() {
 		return
 	}
 	if c.Key.Identifier != 0 {
 		p.mark(c.Key.cacheKey())
+	}
+	if local {
+		return
 	}
 	for _, s := range c.Claim {
 		p.mark(s.cacheKey())

@@ -70,7 +70,9 @@ func invalid(field, format string, args ...any) error {
 	return &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)}
 }
 
-// wrap says what the package was doing. It is the one wrap of this layer.
+// wrap says what the package was doing. It is the one wrap of this layer. Its
+// arguments are allocated before it is called, so that frequent calls ask for the
+// error first.
 func wrap(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

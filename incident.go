@@ -276,8 +276,9 @@ func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
 		return Result{}, err
 	}
 	after := &State{Incident: inc}
-	c := changeOf(decision{after: after, activities: opening(&after.Incident, n.UserID)})
-	new(notifications).name(c.Activities)
+	c := changeOf(decision{after: after, activities: opening(nil, &after.Incident, n.UserID)})
+	names := notifications{entropy: &m.entropy}
+	names.name(c.Activities)
 	return m.commit(ctx, &c, after)
 }
 

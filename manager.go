@@ -107,9 +107,11 @@ func New(store Store, opts *Options) (Manager, error) {
 	if err != nil {
 		return nil, wrap(err, "new")
 	}
+	local, ok := store.(LocalStore)
 	return &manager{
 		core: &core{
 			options:   options,
+			local:     ok && local.Local(),
 			coherence: newCoherence(options.Cache, options.Logger, store.Shared()),
 		},
 		store: store,
@@ -128,8 +130,10 @@ var _ Manager = (*manager)(nil)
 // core is what a manager shares with those of its transactions.
 type core struct {
 	options   Options
+	local     bool // the store is a local one
 	coherence *coherence
 	queues    queues
+	entropy   entropy
 }
 
 // transaction is what the calls of one InTx have in common.

@@ -9,8 +9,15 @@ import (
 // for each other instead of colliding in the store. Waiting ends with the
 // context.
 type queues struct {
-	mu    sync.Mutex // guards byKey and the members in it
-	byKey map[string]*queue
+	mu    sync.Mutex // guards what is below, and the members of all queues
+	by    map[place]*queue
+	spare []*queue // without members
+}
+
+// place is an incident or a slot.
+type place struct {
+	key  Key
+	slot Slot
 }
 
 type queue struct {
@@ -18,33 +25,36 @@ type queue struct {
 	members int           // those who wait, and the one at work
 }
 
+// maxSpare is how many queues are kept for others to use.
+const maxSpare = 64
+
 // turn is a place in at most one queue.
 type turn struct {
 	queues *queues
-	key    string
+	at     place
 	queue  *queue // nil outside of any
 }
 
 // take leaves the queue that the turn is in, if it is another one, and waits for
-// its turn in that of key. It reports whether it had to wait.
-func (t *turn) take(ctx context.Context, key string) (waited bool, err error) {
-	if t.queue != nil && t.key == key {
+// its turn in that of a place. It reports whether it had to wait.
+func (t *turn) take(ctx context.Context, at place) (waited bool, err error) {
+	if t.queue != nil && t.at == at {
 		return false, nil
 	}
 	t.leave()
-	k := t.queues.join(key)
+	q := t.queues.join(at)
 	select {
-	case k.turn <- struct{}{}:
+	case q.turn <- struct{}{}:
 	default:
 		waited = true
 		select {
-		case k.turn <- struct{}{}:
+		case q.turn <- struct{}{}:
 		case <-ctx.Done():
-			t.queues.quit(key, k)
+			t.queues.quit(at, q)
 			return true, ctx.Err()
 		}
 	}
-	t.key, t.queue = key, k
+	t.at, t.queue = at, q
 	return waited, nil
 }
 
@@ -53,29 +63,44 @@ func (t *turn) leave() {
 		return
 	}
 	<-t.queue.turn
-	t.queues.quit(t.key, t.queue)
+	t.queues.quit(t.at, t.queue)
 	t.queue = nil
 }
 
-func (q *queues) join(key string) *queue {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	k := q.byKey[key]
-	if k == nil {
-		if q.byKey == nil {
-			q.byKey = map[string]*queue{}
-		}
-		k = &queue{turn: make(chan struct{}, 1)}
-		q.byKey[key] = k
+func (s *queues) join(at place) *queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.by[at]
+	if q == nil {
+		q = s.unused()
+		s.by[at] = q
 	}
-	k.members++
-	return k
+	q.members++
+	return q
 }
 
-func (q *queues) quit(key string, k *queue) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if k.members--; k.members == 0 {
-		delete(q.byKey, key)
+// unused returns a queue without members. It is called with mu held.
+func (s *queues) unused() *queue {
+	if s.by == nil {
+		s.by = map[place]*queue{}
+	}
+	n := len(s.spare)
+	if n == 0 {
+		return &queue{turn: make(chan struct{}, 1)}
+	}
+	q := s.spare[n-1]
+	s.spare = s.spare[:n-1]
+	return q
+}
+
+func (s *queues) quit(at place, q *queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.members--; q.members > 0 {
+		return
+	}
+	delete(s.by, at)
+	if len(s.spare) < maxSpare {
+		s.spare = append(s.spare, q)
 	}
 }

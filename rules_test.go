@@ -235,9 +235,9 @@ func TestRule_followers(t *testing.T) {
 }
 
 func TestNotifications_name(t *testing.T) {
-	var n notifications
+	var source entropy
+	n, given := notifications{entropy: &source}, notifications{entropy: &source}
 	named := newActivities(3)
-	given := notifications{ids: nil}
 	given.name(named[:1])
 	a, b := newActivities(3), newActivities(2)
 	a[1].NotificationUUID = named[0].NotificationUUID

@@ -57,6 +57,9 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 	if err := m.usable(ctx); err != nil {
 		return Incident{}, false, err
 	}
+	if m.local {
+		return m.readSlot(ctx, slot)
+	}
 	cacheKey := slot.cacheKey()
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
@@ -75,7 +78,7 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 		return m.activeOf(ctx, slot, held.State.Incident.Identifier)
 	}
 	inc, ok := held.active()
-	return inc, ok, nil
+	return inc.Clone(), ok, nil // what was loaded is shared
 }
 
 // activeOf answers for a slot whose holder is known, 0 for nobody. The incident
@@ -91,7 +94,14 @@ func (m *manager) activeOf(ctx context.Context, slot Slot, holder int64) (Incide
 	if slices.Contains(slotsOf(&s.Incident), slot) {
 		return s.Incident.Clone(), true, nil
 	}
-	// It has left the slot since the slot was read.
+	return m.readSlot(ctx, slot) // it has left the slot since the slot was read
+}
+
+// readSlot answers from the store.
+func (m *manager) readSlot(ctx context.Context, slot Slot) (Incident, bool, error) {
+	if err := checkSlot(slot); err != nil {
+		return Incident{}, false, err
+	}
 	held, err := m.store.LoadSlot(ctx, slot)
 	inc, ok := held.active()
 	return inc, ok, err
@@ -101,7 +111,7 @@ func (s SlotState) active() (Incident, bool) {
 	if s.State == nil {
 		return Incident{}, false
 	}
-	return s.State.Incident.Clone(), true
+	return s.State.Incident, true
 }
 
 // loadSlot reads the store and remembers who holds the slot.
@@ -123,9 +133,6 @@ func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (hel
 // cachedHolder returns the state of the active incident of a slot, nil for a free
 // one, if the cache knows all of it.
 func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
-	if m.coherence.off.Load() {
-		return nil, false
-	}
 	holder, ok := get[*slotHolder](ctx, m.coherence, slot.cacheKey())
 	if !ok || holder.Identifier == 0 {
 		return nil, ok

@@ -55,6 +55,17 @@ type Store interface {
 	Shared() bool
 }
 
+// LocalStore is a [Store] that reads the process's own memory. A [Manager] asks it
+// where it would ask the cache of another one, which costs the same: in writes, and
+// which incident is active in a slot. Only reads of one incident go through the
+// cache.
+type LocalStore interface {
+	Store
+
+	// Local reports whether reads are local. The answer is constant.
+	Local() bool
+}
+
 // State is what decisions are made on, and what is cached by key: an incident
 // with its triggers, in order of TriggerID. [Incident.Version] counts its
 // changes.
@@ -110,10 +121,13 @@ type Applied struct {
 	// is the zero Incident when a change that was not replayed has none.
 	Incident Incident
 
-	// Activities are those of the change as they are stored. For a replayed
-	// change it is the stored activity of the first NotificationUUID, and empty
-	// where the DetectionUUID was known instead.
-	Activities []Activity
+	// Sequence is that of the change's first activity, which the others follow. 0
+	// for a change without any, and for a replayed one.
+	Sequence int64
+
+	// Activity is, for a replayed change, the stored one of the first
+	// NotificationUUID. Nil where the DetectionUUID was known instead.
+	Activity *Activity
 
 	// Slots are the claimed and released slots with their new versions. A replayed
 	// change has none.
@@ -135,7 +149,7 @@ func changeOf(d decision) Change {
 	}
 	before, after := d.before, d.after
 	if before == nil {
-		before = &State{}
+		before = &noState
 	}
 	c.Triggers = without(after.Triggers, before.Triggers)
 	if len(c.Triggers) == 0 && after.Incident.equal(&before.Incident) {
@@ -150,6 +164,9 @@ func changeOf(d decision) Change {
 	c.Claim, c.Release = without(wanted, held), without(held, wanted)
 	return c
 }
+
+// noState is what there is before an incident is made.
+var noState State
 
 func (c *Change) empty() bool {
 	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -127,19 +128,24 @@ func fire(before *State, f *Firing, at time.Time) *State {
 		}
 	}
 	after := before.clone()
+	after.activate(i, found, f, at)
+	return after
+}
+
+// activate makes the trigger of a firing active, which is or will be the i-th.
+func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
 	if !found {
-		after.Triggers = slices.Insert(after.Triggers, i, Trigger{
-			Incident:  before.Incident.Key(),
+		s.Triggers = slices.Insert(s.Triggers, i, Trigger{
+			Incident:  s.Incident.Key(),
 			TriggerID: f.TriggerID,
 			DateAdded: at,
 		})
 	}
-	t := &after.Triggers[i]
+	t := &s.Triggers[i]
 	t.Status, t.Severity, t.DateModified = TriggerStatusActive, f.Severity, at
-	if s := highestSeverity(after.Triggers); s > after.Incident.Status {
-		after.Incident.Status, after.Incident.StatusMethod = s, StatusMethodRuleTriggered
+	if highest := highestSeverity(s.Triggers); highest > s.Incident.Status {
+		s.Incident.Status, s.Incident.StatusMethod = highest, StatusMethodRuleTriggered
 	}
-	return after
 }
 
 // resolve is the rule of a trigger that no longer fires: it becomes resolved,
@@ -161,9 +167,9 @@ func resolve(before *State, id TriggerID, at time.Time) (*State, error) {
 }
 
 // firing decides a firing in the slot's state, which is nil for a free slot.
-func firing(before *State, f *Firing, at, now time.Time) decision {
+func firing(before *State, f *Firing, at, now time.Time, d *draft) decision {
 	if before == nil {
-		return openedBy(f, at, now)
+		return d.openedBy(f, at, now)
 	}
 	after := fire(before, f, at)
 	return decision{
@@ -173,9 +179,18 @@ func firing(before *State, f *Firing, at, now time.Time) decision {
 	}
 }
 
+// draft is the memory of a decision to open an incident.
+type draft struct {
+	state    State
+	projects [1]ProjectID
+	triggers [1]Trigger
+	log      [3]Activity
+}
+
 // openedBy decides a firing in a free slot: it opens an incident.
-func openedBy(f *Firing, at, now time.Time) decision {
-	opened := &State{Incident: Incident{
+func (d *draft) openedBy(f *Firing, at, now time.Time) decision {
+	d.projects[0] = f.ProjectID
+	d.state = State{Triggers: d.triggers[:0], Incident: Incident{
 		OrganizationID: f.OrganizationID,
 		Title:          f.Title,
 		Type:           TypeAlertTriggered,
@@ -183,17 +198,19 @@ func openedBy(f *Firing, at, now time.Time) decision {
 		StatusMethod:   StatusMethodRuleTriggered,
 		AlertRuleID:    f.AlertRuleID,
 		QueryID:        f.QueryID,
-		Projects:       []ProjectID{f.ProjectID},
+		Projects:       d.projects[:],
 		DateStarted:    at,
 		DateDetected:   at,
 		DateAdded:      now,
 	}}
-	after := fire(opened, f, at)
-	return decision{
-		after:      after,
-		activities: statusChange(opening(&opened.Incident, ""), opened.Incident.Status, &after.Incident, at),
-	}
+	after := &d.state
+	log, opened := opening(d.log[:0], &after.Incident, ""), after.Incident.Status
+	after.activate(0, false, f, at)
+	return decision{after: after, activities: statusChange(log, opened, &after.Incident, at)}
 }
+
+// drafts are those that serve again, where the store keeps nothing of them.
+var drafts = sync.Pool{New: func() any { return new(draft) }}
 
 // resolution decides a resolution in the slot's state, which is nil for a free
 // slot.
@@ -223,11 +240,14 @@ func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
 }
 
 func (m *manager) Fire(ctx context.Context, f Firing) (Result, error) {
-	r, err := m.fire(ctx, f)
-	return r, wrap(err, "fire %q in %q", f.TriggerID, f.OrganizationID)
+	r, err := m.fire(ctx, &f)
+	if err != nil {
+		return r, wrap(err, "fire %q in %q", f.TriggerID, f.OrganizationID)
+	}
+	return r, nil
 }
 
-func (m *manager) fire(ctx context.Context, f Firing) (Result, error) {
+func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 	now, err := m.begin(ctx)
 	if err != nil {
 		return Result{}, err
@@ -248,8 +268,15 @@ func (m *manager) fire(ctx context.Context, f Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	var d *draft
+	if m.local {
+		d = drafts.Get().(*draft)
+		defer drafts.Put(d)
+	} else {
+		d = new(draft)
+	}
 	where := target{slot: f.Slot, rejoins: true}
-	return m.write(ctx, where, func(before *State) (decision, error) { return firing(before, &f, at, now), nil })
+	return m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d), nil })
 }
 
 func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
@@ -272,5 +299,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
+	return m.write(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
 }

@@ -52,8 +52,21 @@ func checkDate(field string, t, otherwise, now time.Time) (time.Time, error) {
 	return canonical(t), nil
 }
 
+// isPlain reports whether s is of printable ASCII only, as most texts are.
+func isPlain[T ~string](s T) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // checkText refuses what not every store can keep.
 func checkText(field, s string) error {
+	if isPlain(s) {
+		return nil
+	}
 	for i, r := range s {
 		switch {
 		case r == utf8.RuneError:
@@ -123,6 +136,8 @@ func checkID[T ~string](field string, id T, optional bool) error {
 		return invalid(field, "is required")
 	case len(id) > MaxIDSize:
 		return invalid(field, "has %d bytes, limit %d", len(id), MaxIDSize)
+	case isPlain(id):
+		return nil
 	}
 	if i := strings.IndexAny(string(id), "\n\t"); i >= 0 {
 		return invalid(field, "contains the control character U+%04X at byte %d", id[i], i)

@@ -1,10 +1,13 @@
 package incident
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,21 +46,22 @@ type target struct {
 	rejoins bool
 }
 
-// queue names where writers of an incident wait for each other: there or, for a new
+// queue is where writers of an incident wait for each other: there or, for a new
 // one, where all do who could make it.
-func (t *target) queue(written Key) string {
+func (t *target) queue(written Key) place {
 	if written.Identifier == 0 {
-		return t.slot.cacheKey()
+		return place{slot: t.slot}
 	}
-	return written.cacheKey()
+	return place{key: written}
 }
 
 // load returns the state that a write is decided on, nil for a free slot. It is
 // fresh, which means read from the store within this call, if that is asked or the
 // cache does not know it. Otherwise it is shared, and must not be changed.
 func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
+	cached := !fresh && !m.local && m.tx == nil && !m.coherence.off.Load()
 	if t.key.Identifier == 0 {
-		if !fresh && m.tx == nil {
+		if cached {
 			if s, ok := m.cachedHolder(ctx, t.slot); ok {
 				return s, false, nil
 			}
@@ -65,7 +69,7 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 		held, err := m.store.LoadSlot(ctx, t.slot)
 		return held.State, true, err
 	}
-	if !fresh && m.tx == nil && !m.coherence.off.Load() {
+	if cached {
 		if s, ok := get[*State](ctx, m.coherence, t.key.cacheKey()); ok {
 			return s, false, nil
 		}
@@ -78,13 +82,13 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 // change the state. What would change nothing, and what is refused, is decided on
 // a fresh state; it takes no turn in a queue. When another writer was faster, write
 // begins again.
-func (m *manager) write(ctx context.Context, where target, decide func(*State) (decision, error)) (Result, error) {
+func (m *manager) write(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
 	t := turn{queues: &m.queues}
 	defer t.leave()
-	var names notifications
+	names := notifications{entropy: &m.entropy}
 	conflicts, anew := 0, false
 	for {
-		state, fresh, err := m.load(ctx, &where, anew)
+		state, fresh, err := m.load(ctx, where, anew)
 		if err != nil {
 			return Result{}, err
 		}
@@ -97,7 +101,7 @@ func (m *manager) write(ctx context.Context, where target, decide func(*State) (
 			anew = true
 			continue
 		}
-		if m.tx == nil { // a transaction has its own order, and could wait for itself
+		if m.takesTurns(c.Key) {
 			waited, err := t.take(ctx, where.queue(c.Key))
 			if err != nil {
 				return Result{}, err
@@ -117,6 +121,13 @@ func (m *manager) write(ctx context.Context, where target, decide func(*State) (
 		}
 		anew = true
 	}
+}
+
+// takesTurns reports whether writers of an incident wait for each other. A
+// transaction has its own order, and could wait for itself; and whoever loses the
+// race for a slot of a local store finds out at once.
+func (m *manager) takesTurns(key Key) bool {
+	return m.tx == nil && (key.Identifier != 0 || !m.local)
 }
 
 // unchangedResult is a fresh state as a result, the zero one for a free slot.
@@ -148,7 +159,7 @@ func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, 
 }
 
 func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change, after *State) (Result, error) {
-	p.markChange(c)
+	p.markChange(c, m.local)
 	applied, err := m.apply(ctx, c)
 	if m.tx == nil {
 		p.doubtful = errors.Is(err, ErrUnknownOutcome)
@@ -159,12 +170,17 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 	if applied.Replayed {
 		return Result{Incident: applied.Incident}, nil
 	}
+	if m.local && c.Key.Identifier == 0 {
+		return Result{Incident: applied.Incident, Changed: true}, nil // what nobody can have read is in no cache
+	}
 	after.Incident = applied.Incident
 	for i := range after.Triggers {
 		after.Triggers[i].Incident = after.Incident.Key()
 	}
 	p.addState(after, m.options.IncidentTTL)
-	p.addSlots(c, &applied, m.options.ActiveTTL)
+	if !m.local {
+		p.addSlots(c, &applied, m.options.ActiveTTL)
+	}
 	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
 }
 
@@ -175,7 +191,7 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	if err != nil {
 		return Applied{}, m.failed(err)
 	}
-	if applied.Replayed && len(applied.Activities) > 0 && applied.Activities[0].Type != c.Activities[0].Type {
+	if applied.Activity != nil && applied.Activity.Type != c.Activities[0].Type {
 		return Applied{}, fmt.Errorf("%w: the notification UUID is that of another activity; use a new one", ErrConflict)
 	}
 	return applied, nil
@@ -192,28 +208,40 @@ func (m *manager) failed(err error) error {
 
 // notifications are the NotificationUUIDs of one call. They are the same
 // whenever it is decided anew, so that a store knows it again.
-type notifications struct{ ids []uuid.UUID }
+type notifications struct {
+	entropy *entropy
+	first   uuid.UUID // nil until it is needed
+}
 
-// name gives UUIDs to the activities that have none. They are of version 7 and in
-// ascending order, so that an index on them grows at its end.
+// name gives UUIDs to the activities that have none. They are of version 7 and
+// follow each other, so that an index on them grows at its end.
 func (n *notifications) name(activities []Activity) {
 	for i := range activities {
 		if activities[i].NotificationUUID != uuid.Nil {
 			continue
 		}
-		for len(n.ids) <= i {
-			n.ids = append(n.ids, n.next())
+		if n.first == uuid.Nil {
+			n.first = n.entropy.newUUID()
 		}
-		activities[i].NotificationUUID = n.ids[i]
+		id := n.first
+		tail := id[8:]
+		binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)+uint64(i))
+		activities[i].NotificationUUID = id
 	}
 }
 
-func (n *notifications) next() uuid.UUID {
-	if len(n.ids) == 0 {
-		return uuid.Must(uuid.NewV7()) // fails only without the system's randomness, which ends the process before
+// entropy is the system's randomness, of which it reads a supply at a time.
+type entropy struct {
+	mu     sync.Mutex // guards supply
+	supply *bufio.Reader
+}
+
+// newUUID returns a UUID of version 7.
+func (e *entropy) newUUID() uuid.UUID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.supply == nil {
+		e.supply = bufio.NewReaderSize(rand.Reader, 1024)
 	}
-	id := n.ids[len(n.ids)-1]
-	tail := id[8:]
-	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)+1)
-	return id
+	return uuid.Must(uuid.NewV7FromReader(e.supply)) // fails only without the system's randomness, which ends the process before
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"text/tabwriter"
@@ -16,6 +17,10 @@ type side struct {
 	name string
 	call func(goroutine, n int) error
 	n    []int // the calls that each goroutine has made
+
+	// begin, where it is given, makes the state that a turn works on, before the
+	// clock runs.
+	begin func() error
 
 	// prepare, where it is given, makes the inputs of chunk calls from the n-th on,
 	// while the clock stands.
@@ -83,6 +88,12 @@ func (c comparison) run(rounds int, length time.Duration) (result, error) {
 func (s *side) rate(goroutines int, d time.Duration) (float64, error) {
 	for len(s.n) < goroutines {
 		s.n = append(s.n, 0)
+	}
+	if s.begin != nil {
+		if err := s.begin(); err != nil {
+			return 0, err
+		}
+		runtime.GC() // what the turn before has left is not this one's
 	}
 	var mu sync.Mutex // guards total and failed
 	var total float64

@@ -17,7 +17,9 @@ import (
 
 // The peer in memory is the provider of Prometheus Alertmanager. An alert has the
 // labels that one from Kubernetes has, and two annotations; a firing has the slot
-// and the title that say the same. All of them are made before the clock runs.
+// and the title that say the same. Put keeps the alert that it is given, so that
+// each new one has to be made for it, which is a part of what storing it takes; a
+// firing is only read. The strings in both are made before the clock runs.
 
 // known is how many alerts fire again and again.
 const known = 10_000
@@ -33,13 +35,13 @@ func memoryComparisons(ctx context.Context) ([]comparison, error) {
 		if err != nil {
 			return nil, err
 		}
-		theirs, err := mem.NewAlerts(ctx, time.Hour, 0, nil, slog.New(slog.DiscardHandler), eventrecorder.NopRecorder(), nil, nil)
+		theirs, err := newAlerts(ctx)
 		if err != nil {
 			return nil, err
 		}
 		firings, alerts := make([]incident.Firing, known), make([]*alert.Alert, known)
 		for i := range known {
-			firings[i], alerts[i] = makeFiring(i), makeAlert(i)
+			firings[i], alerts[i] = makeFiring(ruleName(i)), makeAlert(ruleName(i))
 			if _, err := ours.Fire(ctx, firings[i]); err != nil {
 				return nil, err
 			}
@@ -56,61 +58,92 @@ func memoryComparisons(ctx context.Context) ([]comparison, error) {
 				return theirs.Put(ctx, alerts[(n*goroutines+g)%known])
 			}},
 			goroutines: goroutines, bar: bar,
-		}, newOnes(ctx, ours, theirs, goroutines, bar))
+		}, newOnes(ctx, goroutines, bar, false), newOnes(ctx, goroutines, 0, true))
 	}
 	return all, nil
 }
 
-// newOnes has each goroutine's inputs made in chunks of their own.
-func newOnes(ctx context.Context, ours incident.Manager, theirs *mem.Alerts, goroutines int, bar float64) comparison {
-	firings, alerts := make([][]incident.Firing, goroutines), make([][]*alert.Alert, goroutines)
-	number := func(g, n int) int { return known + n*goroutines + g }
+// newOnes has each goroutine's strings made in chunks of their own and, if ready is
+// true, the alerts too. It begins each turn with an empty store: what one side
+// keeps is no burden on the other's garbage collector.
+func newOnes(ctx context.Context, goroutines int, bar float64, ready bool) comparison {
+	var ours incident.Manager
+	var theirs *mem.Alerts
+	names, alerts := make([][chunk]string, goroutines), make([][chunk]*alert.Alert, goroutines)
+	nameAll := func(g, n int) {
+		for i := range chunk {
+			names[g][i] = ruleName((n+i)*goroutines + g)
+		}
+	}
+	forget := func() {
+		ours = nil
+		if theirs != nil {
+			theirs.Close()
+			theirs = nil
+		}
+	}
+	put := &side{
+		name: "making an alert and Alertmanager's Put of it",
+		begin: func() (err error) {
+			forget()
+			theirs, err = newAlerts(ctx)
+			return err
+		},
+		prepare: nameAll,
+		call:    func(g, n int) error { return theirs.Put(ctx, makeAlert(names[g][n%chunk])) },
+	}
+	if ready {
+		put.name = "Alertmanager's Put of a new alert that is made"
+		put.prepare = func(g, n int) {
+			nameAll(g, n)
+			for i, name := range names[g] {
+				alerts[g][i] = makeAlert(name)
+			}
+		}
+		put.call = func(g, n int) error { return theirs.Put(ctx, alerts[g][n%chunk]) }
+	}
 	return comparison{
 		ours: &side{
 			name: "Fire that opens, in memory",
-			prepare: func(g, n int) {
-				firings[g] = firings[g][:0]
-				for i := range chunk {
-					firings[g] = append(firings[g], makeFiring(number(g, n+i)))
-				}
+			begin: func() (err error) {
+				forget()
+				ours, err = incident.New(memory.New(), nil)
+				return err
 			},
+			prepare: nameAll,
 			call: func(g, n int) error {
-				_, err := ours.Fire(ctx, firings[g][n%chunk])
+				_, err := ours.Fire(ctx, makeFiring(names[g][n%chunk]))
 				return err
 			},
 		},
-		theirs: &side{
-			name: "Alertmanager's Put of a new alert",
-			prepare: func(g, n int) {
-				alerts[g] = alerts[g][:0]
-				for i := range chunk {
-					alerts[g] = append(alerts[g], makeAlert(number(g, n+i)))
-				}
-			},
-			call: func(g, n int) error { return theirs.Put(ctx, alerts[g][n%chunk]) },
-		},
-		goroutines: goroutines, bar: bar,
+		theirs: put, goroutines: goroutines, bar: bar,
 	}
 }
 
-func name(i int) string { return fmt.Sprintf("HighErrorRate-%08d", i) }
+func newAlerts(ctx context.Context) (*mem.Alerts, error) {
+	return mem.NewAlerts(ctx, time.Hour, 0, nil, slog.New(slog.DiscardHandler), eventrecorder.NopRecorder(), nil, nil)
+}
 
-func makeFiring(i int) incident.Firing {
+// now is when all alerts began.
+var now = time.Now()
+
+func ruleName(i int) string { return fmt.Sprintf("HighErrorRate-%08d", i) }
+
+func makeFiring(name string) incident.Firing {
 	return incident.Firing{
 		Slot: incident.Slot{
-			OrganizationID: "production", AlertRuleID: incident.AlertRuleID(name(i)),
+			OrganizationID: "production", AlertRuleID: incident.AlertRuleID(name),
 			ProjectID: "checkout", QueryID: "eu-west-1",
 		},
 		TriggerID: "critical", Severity: incident.StatusCritical, Title: "The error rate is above 5 %",
 	}
 }
 
-func makeAlert(i int) *alert.Alert {
-	now := time.Now()
+func makeAlert(name string) *alert.Alert {
 	return &alert.Alert{
 		Alert: model.Alert{
 			Labels: model.LabelSet{
-				"alertname": model.LabelValue(name(i)), "severity": "critical", "cluster": "eu-west-1",
+				"alertname": model.LabelValue(name), "severity": "critical", "cluster": "eu-west-1",
 				"namespace": "checkout", "job": "checkout", "service": "checkout", "pod": "checkout-7d9f", "instance": "10.0.0.1:8080",
 			},
 			Annotations: model.LabelSet{"summary": "The error rate is above 5 %", "runbook_url": "https://runbooks.example.com/errors"},

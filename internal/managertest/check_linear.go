@@ -23,7 +23,7 @@ func Linearizable(t *testing.T, newStore NewStore) {
 			t.Parallel()
 			err := check(labSetup{
 				store: newStore(t), cache: labCache(seed), seed: seed,
-				clients: 8, calls: calls, losses: int(seed%2) * 6, artifacts: t.ArtifactDir(),
+				local: seed > 1, clients: 8, calls: calls, losses: int(seed%2) * 6, artifacts: t.ArtifactDir(),
 			})
 			if err != nil {
 				t.Error(err)

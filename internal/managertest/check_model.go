@@ -15,8 +15,10 @@ import (
 // a fifth of that.
 func Model(t *testing.T, newStore NewStore) {
 	variants := map[string]func(seed uint64) setup{
-		"cache":                func(uint64) setup { return setup{} },
-		"poor cache":           func(seed uint64) setup { return setup{cache: poorCache(seed)} },
+		"cache": func(seed uint64) setup { return setup{local: seed%2 == 0} },
+		"poor cache": func(seed uint64) setup {
+			return setup{cache: poorCache(seed), local: seed>>1%2 == 0}
+		},
 		"several processes":    func(uint64) setup { return setup{processes: 2} },
 		"no cache, authorizer": func(uint64) setup { return setup{cache: incident.NoCache, guarded: true} },
 	}

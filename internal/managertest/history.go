@@ -21,6 +21,7 @@ type labSetup struct {
 	store incident.Store
 	cache incident.Cache
 	seed  uint64
+	local bool // the store says that it is one of the process
 
 	// clients run side by side, each with so many calls.
 	clients, calls int
@@ -48,7 +49,7 @@ func newLab(s labSetup) (*lab, error) {
 	if cache != incident.NoCache {
 		cache = &jitterCache{Cache: cache, jitter: j}
 	}
-	m, err := incident.New(&hookedStore{Store: s.store, hook: j}, &incident.Options{
+	m, err := incident.New(&hookedStore{Store: s.store, hook: j, local: s.local}, &incident.Options{
 		Cache: cache, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

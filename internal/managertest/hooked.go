@@ -16,8 +16,12 @@ type hook interface {
 // too.
 type hookedStore struct {
 	incident.Store
-	hook hook
+	hook  hook
+	local bool // is what Local answers, whatever the store's own answer
 }
+
+// Local implements [incident.LocalStore].
+func (s *hookedStore) Local() bool { return s.local }
 
 // InTx implements [incident.Store].
 func (s *hookedStore) InTx(ctx context.Context, fn func(tx incident.Store) error) error {

@@ -35,6 +35,7 @@ type setup struct {
 	store   incident.Store
 	cache   incident.Cache // nil for the default one
 	guarded bool           // with an Authorizer
+	local   bool           // the store says that it is one of the process
 
 	// processes, when it is more than 1, is how many Managers of the store there
 	// are. Their caches do not follow each other's writes, so they only write:
@@ -58,7 +59,7 @@ func newMachine(s setup) (*machine, error) {
 	m.w.guarded, m.w.careful = s.guarded, s.processes > 1
 	m.faults.disarm()
 	for range max(1, s.processes) {
-		caller, err := incident.New(&hookedStore{Store: s.store, hook: m.faults}, m.options(s))
+		caller, err := incident.New(&hookedStore{Store: s.store, hook: m.faults, local: s.local}, m.options(s))
 		if err != nil {
 			return nil, err
 		}

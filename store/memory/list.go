@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tidwall/btree"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -92,57 +90,49 @@ func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 		return first, last
 	}
 	first = q.Start.UnixMicro() - o.longest
-	if list := o.lists[listKey{phase: active}]; list != nil {
-		if oldest, ok := list.Min(); ok {
-			first = min(first, oldest.started)
-		}
+	if oldest, ok := o.active.min(); ok {
+		first = min(first, oldest.started)
 	}
 	return first, last
 }
 
 // shortest returns the lists which together hold all matches and are the
 // shortest to do so.
-func (o *organization) shortest(q incident.IncidentQuery) []*btree.BTreeG[place] {
-	choices := [][]listKey{{{}}}
+func (o *organization) shortest(q incident.IncidentQuery) []*places {
+	best, length := []*places{&o.all}, o.all.length()
+	consider := func(lists []*places) {
+		n := 0
+		for _, l := range lists {
+			n += l.length()
+		}
+		if n < length {
+			best, length = lists, n
+		}
+	}
 	if q.AlertRuleID != "" {
-		choices = append(choices, []listKey{{rule: q.AlertRuleID}})
+		var lists []*places
+		if r := o.rules[q.AlertRuleID]; r != nil {
+			lists = append(lists, &r.incidents)
+		}
+		consider(lists)
 	}
 	if len(q.Projects) > 0 {
-		keys := make([]listKey, len(q.Projects))
-		for i, p := range q.Projects {
-			keys[i].project = p
-		}
-		choices = append(choices, keys)
-	}
-	if len(q.Statuses) > 0 {
-		var keys []listKey
-		for _, st := range q.Statuses {
-			if k := (listKey{phase: phaseOf(st)}); !slices.Contains(keys, k) {
-				keys = append(keys, k)
+		var lists []*places
+		for _, p := range q.Projects {
+			if l := o.byProject[p]; l != nil {
+				lists = append(lists, l)
 			}
 		}
-		choices = append(choices, keys)
+		consider(lists)
 	}
-	var best []*btree.BTreeG[place]
-	shortest := math.MaxInt
-	for _, keys := range choices {
-		lists, length := o.named(keys)
-		if length < shortest {
-			best, shortest = lists, length
-		}
+	switch isActive := incident.Status.Active; {
+	case len(q.Statuses) == 0:
+	case !slices.ContainsFunc(q.Statuses, isActive):
+		consider([]*places{&o.closed})
+	case !slices.Contains(q.Statuses, incident.StatusClosed):
+		consider([]*places{&o.active})
 	}
 	return best
-}
-
-// named returns those of the lists that exist, and how long they are together.
-func (o *organization) named(keys []listKey) (lists []*btree.BTreeG[place], length int) {
-	for _, k := range keys {
-		if list := o.lists[k]; list != nil {
-			lists = append(lists, list)
-			length += list.Len()
-		}
-	}
-	return lists, length
 }
 
 func matches(inc *incident.Incident, q incident.IncidentQuery) bool {

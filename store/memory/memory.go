@@ -22,7 +22,7 @@ type Store struct {
 	tx *txn // nil outside a transaction
 }
 
-var _ incident.Store = (*Store)(nil)
+var _ incident.LocalStore = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
@@ -34,6 +34,9 @@ func New() *Store {
 
 // Shared implements [incident.Store]: no other process sees the data.
 func (s *Store) Shared() bool { return false }
+
+// Local implements [incident.LocalStore].
+func (s *Store) Local() bool { return true }
 
 // data is what a store and its transactions share.
 type data struct {

@@ -23,10 +23,6 @@ func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn fun
 	return nil
 }
 
-func (r *record) state() incident.State {
-	return incident.State{Incident: r.incident.Clone(), Triggers: slices.Clone(r.triggers)}
-}
-
 // Load implements [incident.IncidentStore].
 func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
 	err = s.view(ctx, key, reader, func(r *record) { state = r.state() })
@@ -43,7 +39,10 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 	if o == nil {
 		return incident.SlotState{}, nil
 	}
-	held := o.slots[keyOf(sl)]
+	held := o.existingSlot(sl)
+	if held == nil {
+		return incident.SlotState{}, nil
+	}
 	if held.holder == 0 {
 		return incident.SlotState{Version: held.version}, nil
 	}
@@ -80,7 +79,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 			}
 		}
 		for ; next >= 1 && next <= last && len(page) < q.Limit; next += step {
-			page = append(page, r.activities[next-1].Clone())
+			page = append(page, r.activity(next))
 		}
 	})
 	return page, err
@@ -91,7 +90,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 	found := false
 	err = s.view(ctx, key, reader, func(r *record) {
 		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
-			a = r.activities[sequence-1].Clone()
+			a = r.activity(sequence)
 		}
 	})
 	if err == nil && !found {
@@ -109,13 +108,13 @@ func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 			return
 		}
 		stored := &r.activities[a.Sequence-1]
-		if stored.Revision != a.Revision-1 {
+		if stored.revision != a.Revision-1 {
 			refused = fmt.Errorf("memory: %w", incident.ErrVersionConflict)
 			return
 		}
-		before, revised := *stored, a.Clone()
-		stored.Comment, stored.Revision = revised.Comment, revised.Revision
-		stored.DateEdited, stored.DateDeleted = revised.DateEdited, revised.DateDeleted
+		before := *stored
+		stored.comment, stored.revision = a.Comment, a.Revision
+		stored.edited, stored.deleted = microOf(a.DateEdited), microOf(a.DateDeleted)
 		s.undo(func() { r.activities[a.Sequence-1] = before })
 	})
 	return cmp.Or(err, refused)

@@ -77,23 +77,15 @@ func readOutcome(rows *sqlx.Rows, org incident.OrganizationID) (o outcome, err e
 // applied is what the caller of a change gets to know.
 func (w writing) applied(o outcome) incident.Applied {
 	c := w.Change
-	a := incident.Applied{Activities: numbered(c, o.identifier, o.last-int64(len(c.Activities))), Slots: o.slots}
+	a := incident.Applied{Slots: o.slots}
+	if n := int64(len(c.Activities)); n > 0 {
+		a.Sequence = o.last - n + 1
+	}
 	if c.Incident != nil {
 		a.Incident = c.Incident.Clone()
 		a.Incident.Identifier = o.identifier
 	}
 	return a
-}
-
-// numbered returns the activities as they are stored after the one of a sequence.
-func numbered(c incident.Change, identifier, after int64) []incident.Activity {
-	stored := make([]incident.Activity, len(c.Activities))
-	for i, a := range c.Activities {
-		stored[i] = a.Clone()
-		stored[i].Incident = incident.Key{OrganizationID: c.Key.OrganizationID, Identifier: identifier}
-		stored[i].Sequence = after + int64(i) + 1
-	}
-	return stored
 }
 
 // judge says what became of a change of which the last statement has written
@@ -103,7 +95,7 @@ func (s *Store) judge(c incident.Change, by *call, why explanation) (incident.Ap
 	switch {
 	case known && why.writtenBy == by.id:
 		// The reply was lost. Which versions the slots had then is not known.
-		a := incident.Applied{Activities: numbered(c, why.activity.Incident.Identifier, why.activity.Sequence-1)}
+		a := incident.Applied{Sequence: why.activity.Sequence}
 		if c.Incident != nil {
 			a.Incident = c.Incident.Clone()
 			a.Incident.Identifier = why.activity.Incident.Identifier
@@ -115,7 +107,7 @@ func (s *Store) judge(c incident.Change, by *call, why explanation) (incident.Ap
 		return incident.Applied{}, fmt.Errorf("%w: the notification UUID belongs to another incident", incident.ErrConflict)
 	case known:
 		return incident.Applied{
-			Replayed: true, Incident: why.notified, Activities: []incident.Activity{why.activity},
+			Replayed: true, Incident: why.notified, Activity: &why.activity,
 		}, nil
 	case c.Key.Identifier != 0 && why.version == 0:
 		return incident.Applied{}, incident.ErrNotFound

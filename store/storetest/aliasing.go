@@ -117,7 +117,7 @@ func wantOwnMemory(t testing.TB, s incident.Store, c incident.Change) {
 	}
 	stored := mustActivities(t, s, key, incident.ActivityQuery{Limit: everything})
 	for i, a := range kept.Activities {
-		a.Incident, a.Sequence = key, applied.Activities[i].Sequence
+		a.Incident, a.Sequence = key, applied.Sequence+int64(i)
 		if !contains(stored, a) {
 			t.Errorf("after the caller's change was overwritten, the activities are %s, without %s", show(stored), show(a))
 		}

@@ -24,12 +24,8 @@ func applyFillsInTheIdentifier(t testing.TB, s incident.Store) {
 	if got := applied.Incident.Key(); got != key {
 		t.Fatalf("Apply() made %s, want %s", got, key)
 	}
-	for i, a := range applied.Activities {
-		if a.Incident != key {
-			t.Errorf("Applied.Activities[%d].Incident = %s, want %s", i, a.Incident, key)
-		}
-	}
-	wantEqual(t, "the stored activities", mustActivities(t, s, key, incident.ActivityQuery{Limit: everything}), applied.Activities)
+	wantEqual(t, "the first sequence", applied.Sequence, int64(1))
+	wantEqual(t, "the stored activities", mustActivities(t, s, key, incident.ActivityQuery{Limit: everything}), numbered(c, key, 1))
 	if got := mustLoad(t, s, key).Triggers; len(got) != 1 || got[0].Incident != key {
 		t.Errorf("Load() has triggers %s, want one of %s", show(got), key)
 	}
@@ -53,11 +49,26 @@ func applyReturnsWhatIsStored(t testing.TB, s incident.Store) {
 	wantSlots(t, applied, incident.SlotVersion{Slot: slotOf(acme, db), Version: 2},
 		incident.SlotVersion{Slot: slotOf(acme, web), Version: 1})
 
-	c := comment(st.Incident.Key(), "text")
-	applied = mustApply(t, s, c)
-	want := c.Activities[0]
-	want.Sequence = 3
-	wantEqual(t, "a comment's Applied", applied, incident.Applied{Activities: []incident.Activity{want}})
+	applied = mustApply(t, s, comment(st.Incident.Key(), "text"))
+	wantEqual(t, "a comment's Applied", applied, incident.Applied{Sequence: 3})
+	c := comment(st.Incident.Key(), "one of two")
+	c.Activities = append(c.Activities, comment(st.Incident.Key(), "the other").Activities...)
+	wantEqual(t, "the Applied of two comments", mustApply(t, s, c), incident.Applied{Sequence: 4})
+	subscribes := incident.Change{
+		Key:           st.Incident.Key(),
+		Subscriptions: []incident.Subscription{{Incident: st.Incident.Key(), UserID: bob, DateAdded: t0}},
+	}
+	wantEqual(t, "the Applied of a subscription", mustApply(t, s, subscribes), incident.Applied{})
+}
+
+// numbered returns the activities of a change as they are stored from a sequence
+// on.
+func numbered(c incident.Change, key incident.Key, from int64) []incident.Activity {
+	stored := cloneChange(c).Activities
+	for i := range stored {
+		stored[i].Incident, stored[i].Sequence = key, from+int64(i)
+	}
+	return stored
 }
 
 // wantSlots compares Applied.Slots, whose order is free.

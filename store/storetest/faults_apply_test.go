@@ -36,6 +36,7 @@ func identifierFaults() []fault {
 		{"SequenceUsedByAFailure", sequenceUsedByAFailure, []string{"Apply/FailuresUseNoSequence"}},
 		{"SequenceUsedByARollback", sequenceUsedByARollback, []string{"Apply/SequencesAreGaplessUnderConcurrency"}},
 		{"ActivitiesInAnyOrder", activitiesInAnyOrder, []string{"Apply/SequencesAreGapless"}},
+		{"SequenceOfTheLast", sequenceOfTheLast, []string{"Apply/FillsInTheIdentifier", "Apply/ReturnsWhatIsStored"}},
 		{"IdentifierNotFilledIn", identifierNotFilledIn, []string{"Apply/FillsInTheIdentifier", "Apply/ReturnsWhatIsStored"}},
 	}
 }
@@ -94,14 +95,21 @@ func activitiesInAnyOrder(s incident.Store) incident.Store {
 	return altering(s, func(_ context.Context, c *incident.Change) { slices.Reverse(c.Activities) })
 }
 
+func sequenceOfTheLast(s incident.Store) incident.Store {
+	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
+		applied, err := s.Apply(ctx, c)
+		if !applied.Replayed && len(c.Activities) > 1 {
+			applied.Sequence += int64(len(c.Activities)) - 1
+		}
+		return applied, err
+	})
+}
+
 func identifierNotFilledIn(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
-		for i := range applied.Activities {
-			applied.Activities[i].Incident = c.Key
-		}
 		if isNew(c) {
-			applied.Slots = nil
+			applied.Incident.Identifier, applied.Slots = 0, nil
 		}
 		return applied, err
 	})

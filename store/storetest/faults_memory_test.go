@@ -110,10 +110,8 @@ func replaysAreShared(s incident.Store) incident.Store {
 		Store: s,
 		apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 			applied, err := s.Apply(ctx, c)
-			if applied.Replayed {
-				for _, a := range applied.Activities {
-					replayed.put(versionOf{a.Incident, a.Sequence<<32 + a.Revision}, a)
-				}
+			if a := applied.Activity; a != nil {
+				replayed.put(versionOf{a.Incident, a.Sequence<<32 + a.Revision}, *a)
 			}
 			return applied, err
 		},

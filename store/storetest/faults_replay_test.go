@@ -32,11 +32,7 @@ func replayFaults() []fault {
 // shows the one that it was given.
 func notificationUUIDForgotten(s incident.Store) incident.Store {
 	var given registry[uuid.UUID, uuid.UUID]
-	restore := func(activities []incident.Activity) {
-		for i, a := range activities {
-			activities[i].NotificationUUID, _ = given.get(a.NotificationUUID)
-		}
-	}
+	restore := func(a *incident.Activity) { a.NotificationUUID, _ = given.get(a.NotificationUUID) }
 	return &broken{
 		Store: s,
 		apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -46,17 +42,21 @@ func notificationUUIDForgotten(s incident.Store) incident.Store {
 				given.put(c.Activities[i].NotificationUUID, a.NotificationUUID)
 			}
 			applied, err := s.Apply(ctx, c)
-			restore(applied.Activities)
+			if applied.Activity != nil {
+				restore(applied.Activity)
+			}
 			return applied, err
 		},
 		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
 			page, err := s.Activities(ctx, key, q)
-			restore(page)
+			for i := range page {
+				restore(&page[i])
+			}
 			return page, err
 		},
 		activity: func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
 			a, err := s.Activity(ctx, key, sequence)
-			a.NotificationUUID, _ = given.get(a.NotificationUUID)
+			restore(&a)
 			return a, err
 		},
 	}

@@ -44,11 +44,7 @@ func mustChange(t testing.TB, s incident.Store, c incident.Change) incident.Stat
 // mustComment adds a comment and returns it as the store tells it.
 func mustComment(t testing.TB, s incident.Store, key incident.Key, text string) incident.Activity {
 	t.Helper()
-	applied := mustApply(t, s, comment(key, text))
-	if len(applied.Activities) != 1 {
-		t.Fatalf("Apply() of a comment returned %d activities, want 1", len(applied.Activities))
-	}
-	return mustActivity(t, s, key, applied.Activities[0].Sequence)
+	return mustActivity(t, s, key, mustApply(t, s, comment(key, text)).Sequence)
 }
 
 func mustLoad(t testing.TB, s incident.Store, key incident.Key) incident.State {

@@ -1,0 +1,77 @@
+package memory
+
+import "github.com/incidentkit/incident"
+
+// rule is what there is of one alert rule: the list of its incidents, and its
+// slots. The first slot lies in it, since most rules have one.
+type rule struct {
+	incidents places
+	firstKey  slotKey
+	first     slot
+	hasFirst  bool
+	others    map[slotKey]*slot
+}
+
+// slotKey is a slot within its rule.
+type slotKey struct {
+	project incident.ProjectID
+	query   incident.QueryID
+}
+
+type slot struct {
+	version int64
+	holder  int64 // 0 when it is free
+}
+
+// slot returns a slot, which it makes if it is missing: one that was never claimed
+// looks as if it did not exist.
+func (r *rule) slot(key slotKey) *slot {
+	if held := r.existingSlot(key); held != nil {
+		return held
+	}
+	if !r.hasFirst {
+		r.firstKey, r.hasFirst = key, true
+		return &r.first
+	}
+	if r.others == nil {
+		r.others = map[slotKey]*slot{}
+	}
+	held := &slot{}
+	r.others[key] = held
+	return held
+}
+
+// existingSlot returns nil if the slot is missing.
+func (r *rule) existingSlot(key slotKey) *slot {
+	if r.hasFirst && r.firstKey == key {
+		return &r.first
+	}
+	return r.others[key]
+}
+
+func keyOf(sl incident.Slot) slotKey { return slotKey{project: sl.ProjectID, query: sl.QueryID} }
+
+// rule returns a rule, which it makes if it is missing. Only a writer may call it.
+func (o *organization) rule(id incident.AlertRuleID) *rule {
+	if o.latestRule != nil && o.latestRuleID == id {
+		return o.latestRule // a change asks for the same one several times
+	}
+	r := o.rules[id]
+	if r == nil {
+		r = &rule{}
+		o.rules[id] = r
+	}
+	o.latestRule, o.latestRuleID = r, id
+	return r
+}
+
+// slot returns a slot, which it makes if it is missing.
+func (o *organization) slot(sl incident.Slot) *slot { return o.rule(sl.AlertRuleID).slot(keyOf(sl)) }
+
+// existingSlot returns nil if the slot is missing.
+func (o *organization) existingSlot(sl incident.Slot) *slot {
+	if r := o.rules[sl.AlertRuleID]; r != nil {
+		return r.existingSlot(keyOf(sl))
+	}
+	return nil
+}
