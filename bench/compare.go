@@ -141,7 +141,7 @@ func report(w io.Writer, results []result) error {
 	for _, r := range results {
 		bar, verdict := "-", ""
 		if r.bar > 0 {
-			bar = fmt.Sprintf("%.1f", r.bar)
+			bar = fmt.Sprintf("%.2f", r.bar)
 		}
 		if r.missed() {
 			verdict = "MISSED"

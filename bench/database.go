@@ -21,8 +21,8 @@ type server struct {
 	schemas int
 }
 
-func startServer() (*server, error) {
-	s, err := pgtest.Start()
+func startServer(settings ...string) (*server, error) {
+	s, err := pgtest.Start(settings...)
 	return &server{Server: s}, err
 }
 

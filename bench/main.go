@@ -17,11 +17,19 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
 	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
-	only := flag.String("only", "", "memory or postgres; both if it is empty")
+	only := flag.String("only", "", "memory, postgres or scale; the first two if it is empty")
+	load := flag.Int("load", 0, "fill the database of -dsn with so many incidents, and measure nothing")
+	dsn := flag.String("dsn", "", "the database of -load, in which the tables are made")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *length, *only); err != nil {
+	var err error
+	if *load > 0 {
+		err = fill(ctx, *dsn, *load)
+	} else {
+		err = run(ctx, *rounds, *length, *only)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -36,14 +44,17 @@ type bench struct {
 
 func run(ctx context.Context, rounds int, length time.Duration, only string) error {
 	b := &bench{rounds: rounds, length: length}
-	if only != "memory" {
-		if err := b.postgres(ctx); err != nil {
-			return err
-		}
+	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale}
+	chosen := []string{only}
+	if only == "" {
+		chosen = []string{"postgres", "memory"}
 	}
-	if only != "postgres" {
-		all, err := memoryComparisons(ctx)
-		if err := b.measure(all, err); err != nil {
+	for _, name := range chosen {
+		measure, ok := parts[name]
+		if !ok {
+			return fmt.Errorf("there is no part %q", name)
+		}
+		if err := measure(ctx); err != nil {
 			return err
 		}
 	}
@@ -68,6 +79,11 @@ func (b *bench) postgres(ctx context.Context) error {
 		return err
 	}
 	all, err = reads(ctx, s)
+	return b.measure(all, err)
+}
+
+func (b *bench) memory(ctx context.Context) error {
+	all, err := memoryComparisons(ctx)
 	return b.measure(all, err)
 }
 

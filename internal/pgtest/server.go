@@ -35,8 +35,8 @@ type Server struct {
 }
 
 // Start starts a server, or connects to the one of EnvURL. The server ends with
-// the process, even one that is killed.
-func Start() (*Server, error) {
+// the process, even one that is killed. Settings are lines of its configuration.
+func Start(settings ...string) (*Server, error) {
 	if given := os.Getenv(EnvURL); given != "" {
 		return &Server{url: given}, ping(given)
 	}
@@ -49,7 +49,7 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{programs: programs, dir: dir}
-	if err := errors.Join(s.init(), s.Restart()); err != nil {
+	if err := errors.Join(s.init(settings), s.Restart()); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func (s *Server) CanRestart() bool { return s.dir != "" }
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) log() string  { return filepath.Join(s.dir, "log") }
 
-// settings keep what a crash must not lose, and show mistakes about time zones.
-const settings = `
+// defaults keep what a crash must not lose, and show mistakes about time zones.
+const defaults = `
 listen_addresses = '127.0.0.1'
 max_connections = 200
 shared_buffers = 128MB
@@ -75,7 +75,7 @@ log_min_messages = warning
 `
 
 // init makes the cluster. initdb refuses to run as root.
-func (s *Server) init() error {
+func (s *Server) init(settings []string) error {
 	if err := giveAway(s.dir); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *Server) init() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(settings + "unix_socket_directories = '" + s.dir + "'\n")
+	_, err = f.WriteString(defaults + "unix_socket_directories = '" + s.dir + "'\n" + strings.Join(settings, "\n"))
 	return errors.Join(err, f.Close())
 }
 

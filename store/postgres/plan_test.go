@@ -13,53 +13,28 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgload"
 )
-
-// fillSQL makes 60,000 incidents, half of them of the organization acme, with what
-// plans depend on: how many rows there are of what.
-const fillSQL = `
-INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
-	date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects)
-SELECT org, n, 1, 3, 0, 2, status, 3, at, at, at, CASE WHEN status = 2 THEN at + (n % 50) * interval '1 hour' END,
-	'Latency is high ' || n, 'latency is high ' || n,
-	CASE WHEN n % 3 = 0 THEN 'busy' ELSE 'rule-' || n % 500 END, '', ARRAY['all', 'project-' || n % 14]
-FROM (
-	SELECT CASE WHEN i % 2 = 0 THEN 'acme' ELSE 'org-' || i % 99 END AS org, i AS n,
-		CASE i % 20 WHEN 0 THEN 1 WHEN 1 THEN 10 WHEN 2 THEN 20 ELSE 2 END AS status,
-		timestamptz '2024-01-01Z' + i * interval '10 minutes' AS at
-	FROM generate_series(1000, 61000) i
-) x;
-INSERT INTO incident_organization SELECT organization_id, max(identifier) FROM incident GROUP BY 1;
-INSERT INTO incident_project SELECT organization_id, unnest(projects), date_started, identifier FROM incident;
-INSERT INTO incident_activity (organization_id, identifier, sequence, revision, call_id, type, value, previous_value,
-	date_added, notification_uuid, user_id, comment)
-SELECT organization_id, identifier, s, 0, 0, 3, 0, 0, date_added, gen_random_uuid(), 'ada', 'text'
-FROM incident, generate_series(1, 3) s;
-INSERT INTO incident_trigger SELECT organization_id, identifier, 'critical', 1, 20, date_added, date_added FROM incident;
-INSERT INTO incident_slot SELECT organization_id, alert_rule_id || identifier, 'all', '', 2, 0, 0 FROM incident;
-INSERT INTO incident_seen SELECT organization_id, identifier, 'ada', date_added FROM incident;
-INSERT INTO incident_subscription SELECT organization_id, identifier, 'ada', date_added FROM incident;
-ANALYZE`
 
 // filters are lists of each condition, and of some together.
 func filters() map[string]incident.IncidentFilter {
 	start := time.Date(2024, time.June, 1, 0, 0, 0, 0, time.UTC)
 	return map[string]incident.IncidentFilter{
 		"none":                {},
-		"projects":            {Projects: []incident.ProjectID{"project-2", "project-4", "project-6"}},
+		"projects":            {Projects: []incident.ProjectID{"project-02", "project-04", "project-06"}},
 		"a common project":    {Projects: []incident.ProjectID{"all"}},
 		"active":              {Statuses: incident.ActiveStatuses()},
 		"closed":              {Statuses: []incident.Status{incident.StatusClosed}},
 		"rule":                {AlertRuleID: "busy"},
-		"title":               {Title: "Latency"},
+		"title":               {Title: "LATENCY"},
 		"window":              {Start: start, End: start.AddDate(0, 2, 0)},
 		"window of a project": {Start: start, Projects: []incident.ProjectID{"all"}},
 		"all together": {
 			Start: start, Title: "high", AlertRuleID: "busy", Projects: []incident.ProjectID{"all"},
 			Statuses: []incident.Status{incident.StatusClosed, incident.StatusCritical},
 		},
-		"active of a project": {Projects: []incident.ProjectID{"project-2"}, Statuses: incident.ActiveStatuses()},
-		"closed of a project": {Projects: []incident.ProjectID{"project-2"}, Statuses: []incident.Status{incident.StatusClosed}},
+		"active of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: incident.ActiveStatuses()},
+		"closed of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: []incident.Status{incident.StatusClosed}},
 	}
 }
 
@@ -67,7 +42,9 @@ func filters() map[string]incident.IncidentFilter {
 // sort it, whatever is asked for.
 func TestStore_plans(t *testing.T) {
 	s, _ := newStore(t)
-	s.Pool().MustExec(fillSQL)
+	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 60_000); err != nil {
+		t.Fatal(err)
+	}
 	m := mustManager(t, s)
 	callEverything(t, m)
 	statements := s.Statements()
@@ -134,7 +111,7 @@ func callEverything(t *testing.T, m incident.Manager) {
 	}
 	callReplays(ctx, t, m)
 	for name, f := range filters() {
-		f.OrganizationID = "acme"
+		f.OrganizationID = incident.OrganizationID(pgload.Org(0))
 		page, err := m.List(ctx, f)
 		if err != nil || len(page.Incidents) == 0 {
 			t.Fatalf("list by %s: %d incidents, %v", name, len(page.Incidents), err)

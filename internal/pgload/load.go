@@ -1,0 +1,116 @@
+// Package pgload fills the tables of store/postgres with as many incidents as a
+// large host has, for tests of plans and for measurements.
+package pgload
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Organizations is how many organizations have the incidents. Half of all incidents
+// are of the first one.
+const Organizations = 100
+
+// Org names an organization, from 0 on.
+func Org(n int) string { return fmt.Sprintf("org-%03d", n) }
+
+// loads is what there will be, a row for each incident. The window functions number
+// the incidents of each organization and spread them evenly over two years.
+const loadsSQL = `
+CREATE UNLOGGED TABLE @loads AS
+SELECT org, identifier, active, status, opened, started, CASE WHEN NOT active THEN started + duration END AS closed,
+	CASE WHEN identifier % 3 > 0 THEN 'busy' ELSE 'rule-' || identifier % 500 END AS rule,
+	'query-' || identifier AS query,
+	ARRAY['all', 'project-' || lpad((identifier % 14)::text, 2, '0')] AS projects,
+	CASE WHEN identifier % 2 = 0 THEN 'The latency of checkout is high' ELSE 'Checkout answers with errors' END
+		|| ', again ' || identifier AS title
+FROM (
+	SELECT org, identifier, identifier % 50 = 0 AS active,
+		CASE WHEN identifier % 50 > 0 THEN 2 ELSE (ARRAY[1, 10, 20])[1 + identifier / 50 % 3] END AS status,
+		CASE WHEN identifier % 50 > 0 THEN 10 ELSE (ARRAY[1, 10, 20])[1 + identifier / 50 % 3] END AS opened,
+		timestamptz '2024-01-01Z' + identifier * (interval '730 days' / count(*) OVER (PARTITION BY org)) AS started,
+		CASE WHEN identifier % 997 = 0 THEN interval '30 days' ELSE (identifier * 7919 % 240 + 1) * interval '1 minute' END AS duration
+	FROM (
+		SELECT 'org-' || lpad(org::text, 3, '0') AS org, row_number() OVER (PARTITION BY org ORDER BY i) AS identifier
+		FROM (SELECT i, CASE WHEN i % 2 = 0 THEN 0 ELSE 1 + i / 2 % 99 END AS org FROM generate_series(1, ?::bigint) i) numbered
+	) identified
+) dated`
+
+// tables fill one table each. Each incident was opened in its status, or as a warning
+// that is closed by now. It has two comments, a trigger unless it is open, and two
+// who follow it and have seen it. The UUIDs ascend, as those of the library do.
+var tables = []string{
+	`INSERT INTO @incident_organization (organization_id, incidents)
+	SELECT org, max(identifier) FROM @loads GROUP BY org`,
+
+	`INSERT INTO @incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
+		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects)
+	SELECT org, identifier, CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN 4 ELSE 5 END, 0, 2, status, 3,
+		started, started, started, closed, title, lower(title), rule, query, projects
+	FROM @loads
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
+	SELECT org, unnest(projects), started, identifier
+	FROM @loads
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, holders)
+	SELECT org, rule, unnest(projects), query,
+		CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN identifier ELSE 0 END, CASE WHEN active THEN 1 ELSE 0 END
+	FROM @loads
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_activity (organization_id, identifier, sequence, revision, call_id,
+		type, value, previous_value, date_added, notification_uuid, user_id, comment)
+	SELECT org, identifier, s.sequence, 0, 0, s.type,
+		CASE s.type WHEN 1 THEN opened WHEN 2 THEN status ELSE 0 END, CASE s.type WHEN 2 THEN opened ELSE 0 END,
+		CASE s.type WHEN 2 THEN closed ELSE started END,
+		(lpad(to_hex((extract(epoch FROM started) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(s.sequence), 3, '0')
+			|| '8' || substr(md5(org || '#' || identifier), 1, 15))::uuid,
+		CASE s.type WHEN 3 THEN 'user-' || identifier % 200 ELSE '' END,
+		CASE s.type WHEN 3 THEN 'The last deploy did it, rolling back' ELSE '' END
+	FROM @loads, (VALUES (1, 4), (2, 1), (3, 3), (4, 3), (5, 2)) AS s (sequence, type)
+	WHERE s.type <> 2 OR NOT active
+	ORDER BY org, identifier, s.sequence`,
+
+	`INSERT INTO @incident_trigger (organization_id, identifier, trigger_id, status, severity, date_added, date_modified)
+	SELECT org, identifier, 'threshold', CASE WHEN active THEN 0 ELSE 1 END, opened, started, coalesce(closed, started)
+	FROM @loads
+	WHERE opened > 1
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_subscription (organization_id, identifier, user_id, date_added)
+	SELECT org, identifier, 'user-' || (identifier + u) % 200, started
+	FROM @loads, generate_series(0, 1) u
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_seen (organization_id, identifier, user_id, last_seen)
+	SELECT org, identifier, 'user-' || (identifier + u) % 200, started
+	FROM @loads, generate_series(0, 1) u
+	ORDER BY org, identifier`,
+}
+
+// Load fills the empty tables of a schema, which the migrations have made. Two in a
+// hundred incidents are active. In each organization two thirds are of the rule
+// "busy", all affect the project "all", and half are titled "The latency …". Each has
+// slots of its own. Load ends with VACUUM and ANALYZE, as the server's own upkeep
+// would in time.
+func Load(ctx context.Context, db *sqlx.DB, schema string, incidents int) error {
+	in := func(command string) string { return strings.ReplaceAll(command, "@", schema+".") }
+	if _, err := db.ExecContext(ctx, db.Rebind(in(loadsSQL)), incidents); err != nil {
+		return fmt.Errorf("pgload: %w", err)
+	}
+	for _, command := range append(tables, "DROP TABLE @loads") {
+		if _, err := db.ExecContext(ctx, in(command)); err != nil {
+			return fmt.Errorf("pgload: %w", err)
+		}
+	}
+	if _, err := db.ExecContext(ctx, "VACUUM ANALYZE"); err != nil {
+		return fmt.Errorf("pgload: %w", err)
+	}
+	return nil
+}
