@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
 	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
 	only := flag.String("only", "", "memory, postgres or scale; the first two if it is empty")
+	match := flag.String("match", "", "only comparisons whose name contains this")
 	load := flag.Int("load", 0, "fill the database of -dsn with so many incidents, and measure nothing")
 	dsn := flag.String("dsn", "", "the database of -load, in which the tables are made")
 	flag.Parse()
@@ -27,7 +29,7 @@ func main() {
 	if *load > 0 {
 		err = fill(ctx, *dsn, *load)
 	} else {
-		err = run(ctx, *rounds, *length, *only)
+		err = run(ctx, *rounds, *length, *only, *match)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -39,11 +41,12 @@ func main() {
 type bench struct {
 	rounds  int
 	length  time.Duration
+	match   string
 	results []result
 }
 
-func run(ctx context.Context, rounds int, length time.Duration, only string) error {
-	b := &bench{rounds: rounds, length: length}
+func run(ctx context.Context, rounds int, length time.Duration, only, match string) error {
+	b := &bench{rounds: rounds, length: length, match: match}
 	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale}
 	chosen := []string{only}
 	if only == "" {
@@ -89,6 +92,9 @@ func (b *bench) memory(ctx context.Context) error {
 
 func (b *bench) measure(all []comparison, err error) error {
 	for _, c := range all {
+		if !strings.Contains(c.ours.name, b.match) {
+			continue
+		}
 		r, err := c.run(b.rounds, b.length)
 		if err != nil {
 			return err

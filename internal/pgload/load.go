@@ -101,6 +101,13 @@ var tables = []string{
 // would in time.
 func Load(ctx context.Context, db *sqlx.DB, schema string, incidents int) error {
 	in := func(command string) string { return strings.ReplaceAll(command, "@", schema+".") }
+	var filled bool
+	if err := db.GetContext(ctx, &filled, in("SELECT EXISTS (SELECT FROM @incident_organization)")); err != nil {
+		return fmt.Errorf("pgload: %w", err)
+	}
+	if filled {
+		return fmt.Errorf("pgload: the tables in schema %q are not empty; name another schema or database", schema)
+	}
 	if _, err := db.ExecContext(ctx, db.Rebind(in(loadsSQL)), incidents); err != nil {
 		return fmt.Errorf("pgload: %w", err)
 	}

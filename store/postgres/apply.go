@@ -32,10 +32,10 @@ func (s *Store) apply(ctx context.Context, c incident.Change, by *call) (inciden
 }
 
 func (s *Store) applyAlone(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
-	w := newWriting(c)
+	w := s.writing(c, by)
 	for {
 		done, err := askWrite(ctx, s, by, s.applyStatement(w, by), func(rows *sqlx.Rows) (outcome, error) {
-			return readOutcome(rows, c.Key.OrganizationID)
+			return readOutcome(rows, w)
 		})
 		if err != nil {
 			return incident.Applied{}, err
@@ -62,15 +62,14 @@ type outcome struct {
 	slots      []incident.SlotVersion
 }
 
-func readOutcome(rows *sqlx.Rows, org incident.OrganizationID) (o outcome, err error) {
-	var sv incident.SlotVersion
-	err = each(rows, func() {
-		if sv.Version != 0 {
-			sv.Slot.OrganizationID = org
-			o.slots = append(o.slots, sv)
-		}
-	}, integer(&o.identifier), integer(&o.last),
-		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&sv.Version))
+func readOutcome(rows *sqlx.Rows, w writing) (o outcome, err error) {
+	dest := []any{integer(&o.identifier), integer(&o.last)}
+	if len(w.Claim)+len(w.Release) == 0 {
+		return o, each(rows, func() {}, dest...)
+	}
+	sv := incident.SlotVersion{Slot: incident.Slot{OrganizationID: w.Key.OrganizationID}}
+	err = each(rows, func() { o.slots = append(o.slots, sv) }, append(dest,
+		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&sv.Version))...)
 	return o, err
 }
 

@@ -147,6 +147,7 @@ func (s *Store) createTogether(ctx context.Context, items []*creation) error {
 	if err != nil {
 		return errAlone
 	}
+	tx.joint = true
 	joint := &Store{database: s.database, tx: tx}
 	for _, item := range items {
 		item.applied, item.err = joint.applyAlone(ctx, item.change, item.by)

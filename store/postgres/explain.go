@@ -13,12 +13,13 @@ import (
 
 // explanation is what there is in the way of a change.
 type explanation struct {
-	version, versionBy int64 // of the incident that the change names, and the call that wrote it
-	started            time.Time
-	holder             int64 // of a slot that the change claims, another incident
+	version   int64  // of the incident that the change names
+	versionBy callID // the call that wrote it
+	started   time.Time
+	holder    int64 // of a slot that the change claims, another incident
 
 	activity  incident.Activity // of the first NotificationUUID
-	writtenBy int64             // the call that wrote the activity
+	writtenBy callID            // the call that wrote the activity
 	notified  incident.Incident // that of the activity
 
 	detected *incident.Incident // that of the DetectionUUID of a creation

@@ -15,13 +15,20 @@ import (
 type writing struct {
 	incident.Change
 
+	// looks means that the statement writes nothing if the change was written
+	// before. Otherwise the uniqueness of its UUIDs fails it then.
+	looks bool
+
 	// startedBefore is the start of the stored incident, by which the lists of
 	// projects have it.
 	startedBefore time.Time
 }
 
-func newWriting(c incident.Change) writing {
-	w := writing{Change: c}
+// writing prepares a change. Nobody but a lost reply repeats the UUIDs of a creation,
+// so that the first attempt does not look for them; but a failure would fail
+// the transaction of others.
+func (s *Store) writing(c incident.Change, by *call) writing {
+	w := writing{Change: c, looks: by.again || c.Key.Identifier != 0 || s.tx != nil && !s.tx.joint}
 	if c.Incident != nil {
 		w.startedBefore = c.Incident.DateStarted
 	}
@@ -63,7 +70,7 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 	switch len(w.Link) {
 	case 0:
 	case 1:
-		st.add(linkOneSQL, string(w.Link[0]), w.Incident.DateStarted)
+		st.add(linkOneSQL, w.Link[0], w.Incident.DateStarted)
 	default:
 		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
 	}
@@ -74,7 +81,7 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 	addSubscriptions(st, w.Subscriptions)
 	if len(slots) == 0 {
 		return st.add(`
-SELECT identifier, activities, NULL::text, NULL::text, NULL::text, NULL::bigint FROM target`)
+SELECT identifier, activities FROM target`)
 	}
 	return st.add(slotsSQL)
 }
@@ -147,19 +154,23 @@ func incidentValues(inc *incident.Incident, by *call) []any {
 	if inc.DetectionUUID != uuid.Nil {
 		detection = inc.DetectionUUID
 	}
+	var version any = inc.Version
+	if version == int64(1) {
+		version = 1 // that of all new ones
+	}
 	return []any{
-		inc.Version, by.id,
+		version, by.id,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
 		detection,
-		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
+		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), projectArray(inc.Projects),
 	}
 }
 
 // addConditions lets target be empty where the change was written before, or
 // claims what another incident holds.
 func addConditions(st *statement, w writing) {
-	if len(w.Activities) > 0 {
+	if len(w.Activities) > 0 && w.looks {
 		st.add(`
 		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`,
 			w.Activities[0].NotificationUUID)
@@ -234,31 +245,81 @@ const unlinkSQL = `, unlinked AS (
 	WHERE p.organization_id = $1 AND p.project_id = ANY (?) AND p.date_started = ? AND p.identifier = t.identifier
 )`
 
-// addActivities appends the activities, whose sequences end with the count.
+// logColumns are the columns of an appended activity but for those of its place,
+// with their types.
+var logColumns = [...]struct{ name, kind string }{
+	{"revision", "bigint"}, {"type", "smallint"}, {"value", "smallint"}, {"previous_value", "smallint"},
+	{"date_added", "timestamptz"}, {"date_edited", "timestamptz"}, {"date_deleted", "timestamptz"},
+	{"notification_uuid", "uuid"}, {"user_id", "text"}, {"comment", "text"},
+}
+
+func logValues(a *incident.Activity) [len(logColumns)]any {
+	return [...]any{
+		int(a.Revision), int(a.Type), int(a.Value), int(a.PreviousValue),
+		a.DateAdded, instantOrNil(a.DateEdited), instantOrNil(a.DateDeleted),
+		a.NotificationUUID, a.UserID, a.Comment,
+	}
+}
+
+func instantOrNil(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return *t
+}
+
+// addActivities appends the activities, whose sequences end with the count. What
+// they have in common is selected, and only what differs is listed: each listed
+// value costs the server as much as several others.
 func addActivities(st *statement, w writing, by *call) {
-	for i, a := range w.Activities {
-		if i == 0 {
-			st.add(`, logged AS (
-	INSERT INTO @incident_activity (organization_id, identifier, sequence, revision, call_id,
-		type, value, previous_value, date_added, date_edited, date_deleted, notification_uuid, user_id, comment)
-	SELECT $1::text, t.identifier, t.activities - v.behind, v.revision, ?::bigint,
-		v.type, v.value, v.previous_value, v.date_added, v.date_edited, v.date_deleted, v.notification_uuid, v.user_id, v.comment
-	FROM target t, (VALUES`, by.id)
+	if len(w.Activities) == 0 {
+		return
+	}
+	rows := make([][len(logColumns)]any, len(w.Activities))
+	for i := range rows {
+		rows[i] = logValues(&w.Activities[i])
+	}
+	st.add(`, logged AS (
+	INSERT INTO @incident_activity (organization_id, identifier, call_id`)
+	for _, c := range logColumns {
+		st.add(", " + c.name)
+	}
+	st.add(`, sequence)
+	SELECT $1::text, t.identifier, ?::bigint`, by.id)
+	var differ []int
+	for i, c := range logColumns {
+		if slices.ContainsFunc(rows, func(r [len(logColumns)]any) bool { return r[i] != rows[0][i] }) {
+			differ = append(differ, i)
+			st.add(", v." + c.name)
 		} else {
+			st.add(", ?::"+c.kind, rows[0][i])
+		}
+	}
+	if len(rows) == 1 {
+		st.add(`, t.activities
+	FROM target t
+)`)
+		return
+	}
+	st.add(`, t.activities - v.behind
+	FROM target t, (VALUES`)
+	for i, r := range rows {
+		if i > 0 {
 			st.add(",")
 		}
-		st.add(`
-		(?::bigint, ?::bigint, ?::smallint, ?::smallint, ?::smallint,
-			?::timestamptz, ?::timestamptz, ?::timestamptz, ?::uuid, ?::text, ?::text)`,
-			len(w.Activities)-1-i, int(a.Revision), int(a.Type), int(a.Value), int(a.PreviousValue),
-			a.DateAdded, a.DateEdited, a.DateDeleted, a.NotificationUUID, string(a.UserID), a.Comment)
+		st.add("\n\t\t(?::bigint", len(rows)-1-i)
+		for _, c := range differ {
+			st.add(", ?::"+logColumns[c].kind, r[c])
+		}
+		st.add(")")
 	}
-	if len(w.Activities) > 0 {
-		st.add(`
-	) AS v (behind, revision, type, value, previous_value,
-		date_added, date_edited, date_deleted, notification_uuid, user_id, comment)
+	st.add(`
+	) AS v (behind`)
+	for _, c := range differ {
+		st.add(", " + logColumns[c].name)
+	}
+	st.add(`)
 )`)
-	}
 }
 
 func addTriggers(st *statement, triggers []incident.Trigger) {

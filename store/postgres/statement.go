@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
 )
 
 // A statement is assembled of parts. In the text of a part each ? is the next
@@ -17,9 +19,10 @@ import (
 // organization in all of them.
 //
 // What few values are possible for becomes a literal of the text: an int, which
-// is an enumeration or a count, an empty string and nil. A time and a UUID that
-// come up again are the same parameter. Sending and reading parameters is half of
-// what a statement costs beside the writing itself, and the texts are still few.
+// is an enumeration or a count, an empty string and nil. A time, a UUID, a user, a
+// project and a call that come up again are the same parameter, and one project
+// is no array. Sending and reading parameters is half of what a statement costs
+// beside the writing itself, and the texts are still few.
 type statement struct {
 	database *database
 	text     strings.Builder
@@ -67,15 +70,41 @@ func (s *statement) addArg(arg any) {
 			s.addArg(*v)
 		}
 		return
-	case time.Time, uuid.UUID:
-		if i := slices.Index(s.args[1:], arg); i >= 0 {
-			s.addNumber(i + 2)
+	case projectArray:
+		if len(v) == 1 {
+			s.text.WriteString("ARRAY[")
+			s.addArg(v[0])
+			s.text.WriteString("::text]")
 			return
 		}
+		arg = idArray(v)
+	case incident.UserID:
+		if v == "" {
+			s.addArg("")
+			return
+		}
+		s.addOnce(arg)
+		return
+	case time.Time, uuid.UUID, callID, incident.ProjectID:
+		s.addOnce(arg)
+		return
 	}
 	s.args = append(s.args, arg)
 	s.addNumber(len(s.args))
 }
+
+// addOnce adds an argument, or refers to an equal one of its type.
+func (s *statement) addOnce(arg any) {
+	if i := slices.Index(s.args[1:], arg); i >= 0 {
+		s.addNumber(i + 2)
+		return
+	}
+	s.args = append(s.args, arg)
+	s.addNumber(len(s.args))
+}
+
+// projectArray is an array of projects, of which there is usually one.
+type projectArray []incident.ProjectID
 
 func (s *statement) addNumber(n int) {
 	s.text.WriteByte('$')

@@ -17,6 +17,7 @@ import (
 type transaction struct {
 	*sqlx.Tx
 	conn       *sqlx.Conn // nil in a host's transaction
+	joint      bool       // of creations that share a commit, each of which could be made alone
 	failure    error      // of the first statement that failed, which fails all
 	unprepared []string   // statements that the pool is to prepare
 	savepoints int

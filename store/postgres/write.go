@@ -23,11 +23,15 @@ import (
 
 // call is one write, however often it is sent.
 type call struct {
-	id       int64 // is stored with what the call writes, and tells that it did
-	once     bool  // it cannot be told from a repetition, and must not be sent twice
+	id       callID // is stored with what the call writes, and tells that it did
+	once     bool   // it cannot be told from a repetition, and must not be sent twice
+	again    bool   // it may have been written before
 	sent     atomic.Int64
 	answered atomic.Int64
 }
+
+// callID is the number of a call.
+type callID int64
 
 // counted is an argument of a write. The driver asks for its value whenever it
 // sends the statement, once it has a connection.
@@ -65,13 +69,14 @@ const (
 // write makes a call that may be sent more than once, until its outcome is
 // known.
 func (s *Store) write(ctx context.Context, op string, once func(context.Context, *call) error) error {
-	c := &call{id: rand.Int64()}
+	c := &call{id: callID(rand.Int64())}
 	repetitions, silences := 0, 0
 	for {
 		err := once(ctx, c)
 		if err == nil {
 			return nil
 		}
+		c.again = true
 		if s.tx != nil {
 			return s.translate(ctx, op, err) // all of it is undone with the transaction
 		}
