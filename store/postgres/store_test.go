@@ -188,13 +188,14 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 
 func TestModel(t *testing.T) { managertest.Model(t, emptyStores(t, kind{conns: 16})) }
 
-// With the host's word that nobody else writes, the cache is used.
+// With the host's word that nobody else writes, the cache is used. One connection
+// has to do for all goroutines.
 func TestModel_singleProcess(t *testing.T) {
-	managertest.Model(t, emptyStores(t, kind{conns: 16, options: postgres.Options{SingleProcess: true}}))
+	managertest.Model(t, emptyStores(t, kind{conns: 1, options: postgres.Options{SingleProcess: true}}))
 }
 
 func TestLinearizable(t *testing.T) { managertest.Linearizable(t, emptyStores(t, kind{conns: 16})) }
 
 func TestLinearizable_singleProcess(t *testing.T) {
-	managertest.Linearizable(t, emptyStores(t, kind{conns: 16, options: postgres.Options{SingleProcess: true}}))
+	managertest.Linearizable(t, emptyStores(t, kind{conns: 1, options: postgres.Options{SingleProcess: true}}))
 }
