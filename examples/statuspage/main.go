@@ -21,6 +21,7 @@ import (
 	"os/signal"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/statuspage"
 	"github.com/incidentkit/incident/store/memory"
 	"github.com/incidentkit/incident/store/postgres"
 )
@@ -114,16 +115,16 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 	if err != nil {
 		return err
 	}
-	progress := newProgress(stderr, len(past.incidents))
+	progress := newProgress(stderr, past.Len())
 	for n := range a.times {
-		added, err := importHistory(ctx, incidents, past, progress.show)
+		added, err := statuspage.Import(ctx, incidents, past, progress.show)
 		progress.clear()
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "Import %d: %v\n", n+1, added)
 	}
-	r, err := readReport(ctx, incidents, past.page)
+	r, err := readReport(ctx, incidents, past.Page)
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore fu
 }
 
 // readHistory reads a file, or standard input for "-".
-func readHistory(file string, stdin io.Reader) (*history, error) {
+func readHistory(file string, stdin io.Reader) (*statuspage.History, error) {
 	name, input := "stdin", stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -159,9 +160,5 @@ func readHistory(file string, stdin io.Reader) (*history, error) {
 		defer f.Close()
 		name, input = file, f
 	}
-	data, err := io.ReadAll(io.LimitReader(input, maxFileSize+1))
-	if err != nil {
-		return nil, err
-	}
-	return decode(name, data)
+	return statuspage.Read(name, input)
 }

@@ -14,6 +14,16 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
+// historyFiles are the files that the program is tested with: the sample, and the
+// real history that STATUSPAGE_HISTORY names.
+func historyFiles() []string {
+	files := []string{"testdata/sample.json"}
+	if name := os.Getenv("STATUSPAGE_HISTORY"); name != "" {
+		files = append(files, name)
+	}
+	return files
+}
+
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func TestRun(t *testing.T) {
@@ -77,6 +87,23 @@ func TestRun_Postgres(t *testing.T) {
 		added, got, _ := strings.Cut(again, "\n\n")
 		if !strings.HasPrefix(added, "Import 1: 0 of ") || !strings.Contains(added, " and 0 of ") || got != table {
 			t.Errorf("a second run says\n%s, want nothing new and\n%s", again, table)
+		}
+	}
+}
+
+// A fault of the file, and a text that the Manager refuses, are one line with
+// their place, and no report.
+func TestRun_HostileFile(t *testing.T) {
+	for data, want := range map[string]string{
+		"":   "stdin:1:1: the file is empty\n",
+		"{}": "stdin:1:1: page.id is required\n",
+		strings.Replace(unresolved, `"Begun."`, `""`, 1): "stdin:4:3: incident 1 (id \"b\"): update 1 (id \"b1\"): body is required\n",
+		strings.Repeat(" ", 64<<20+1):                    "stdin: larger than 64 MiB\n",
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run(t.Context(), nil, strings.NewReader(data), &stdout, &stderr)
+		if status != 1 || stdout.Len() > 0 || stderr.String() != want {
+			t.Errorf("run() = %d with output %q and errors %q, want %q", status, &stdout, &stderr, want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/statuspage"
 )
 
 const (
@@ -51,7 +52,7 @@ func readReport(ctx context.Context, incidents incident.Manager, organization in
 			return nil, err
 		}
 		for _, inc := range page.Incidents {
-			activities, err := readActivities(ctx, incidents, inc.Key())
+			activities, err := statuspage.Activities(ctx, incidents, inc.Key())
 			if err != nil {
 				return nil, err
 			}

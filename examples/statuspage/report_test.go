@@ -2,10 +2,59 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/statuspage"
+	"github.com/incidentkit/incident/store/memory"
 )
+
+// unresolved is a page with one incident that goes on.
+const unresolved = `{"page": {"id": "p"}, "incidents": [
+{"id": "b", "name": "B", "status": "investigating", "impact": "minor", "started_at": "2024-01-02T00:00:00Z",
+ "components": [{"name": "API"}], "incident_updates": [
+  {"id": "b1", "body": "Begun.", "display_at": "2024-01-02T00:00:00Z"}]}]}`
+
+func newManager(t *testing.T) incident.Manager {
+	t.Helper()
+	incidents, err := incident.New(memory.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return incidents
+}
+
+func mustImport(t *testing.T, incidents incident.Manager, data string) {
+	t.Helper()
+	past, err := statuspage.Read("f.json", strings.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statuspage.Import(t.Context(), incidents, past, func(int) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustReadFile(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func mustReport(t *testing.T, incidents incident.Manager, organization incident.OrganizationID) string {
+	t.Helper()
+	r, err := readReport(t.Context(), incidents, organization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.String()
+}
 
 const sampleReport = `Incidents  6, 1 of them unresolved
 Updates    17
@@ -36,7 +85,7 @@ Durations are of resolved incidents; percentiles are by nearest rank.
 
 func TestReport_Sample(t *testing.T) {
 	incidents := newManager(t)
-	mustImport(t, incidents, mustReadHistory(t, "testdata/sample.json"))
+	mustImport(t, incidents, mustReadFile(t, "testdata/sample.json"))
 	if got := mustReport(t, incidents, "parcelfox"); got != sampleReport {
 		t.Errorf("report is\n%s, want\n%s", got, sampleReport)
 	}
@@ -48,11 +97,35 @@ func TestReport_Empty(t *testing.T) {
 	}
 }
 
+// The report of a file that was imported again, or beside the same file of another
+// page, is that of the file.
+func TestReport_IsOfThePage(t *testing.T) {
+	for _, file := range historyFiles() {
+		data, incidents := mustReadFile(t, file), newManager(t)
+		past, err := statuspage.Read(file, strings.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustImport(t, incidents, data)
+		want := mustReport(t, incidents, past.Page)
+		mustImport(t, incidents, data)
+		page := string(past.Page)
+		other := strings.Repeat("x", len(page)) // as wide in the table
+		mustImport(t, incidents, strings.Replace(data, page, other, 1))
+		if got := mustReport(t, incidents, past.Page); got != want {
+			t.Errorf("the report of %s became\n%s, want\n%s", file, got, want)
+		}
+		if got := mustReport(t, incidents, incident.OrganizationID(other)); strings.ReplaceAll(got, other+"#", page+"#") != want {
+			t.Errorf("the report of another page with the incidents of %s is\n%s, want\n%s", file, got, want)
+		}
+	}
+}
+
 // Where nothing is resolved there are no durations, and where no component is
 // named there is no table of them.
 func TestReport_Unresolved(t *testing.T) {
 	incidents := newManager(t)
-	mustImport(t, incidents, mustDecode(t, strings.Replace(older, `{"name": "API"}`, "", 1)))
+	mustImport(t, incidents, strings.Replace(unresolved, `{"name": "API"}`, "", 1))
 	const want = `Incidents  1, 1 of them unresolved
 Updates    1
 Started    2024-01-02 to 2024-01-02
@@ -78,11 +151,11 @@ func TestReport_Pages(t *testing.T) {
 		fmt.Fprintf(&list, `{"id": "%d", "name": "x", "status": "resolved", "impact": "none",
 			"started_at": "2024-01-01T00:00:00Z", "resolved_at": "2024-01-01T00:00:00Z"}, `, n)
 	}
-	data := strings.Replace(older, `"incidents": [`, `"incidents": [`+list.String(), 1)
+	data := strings.Replace(unresolved, `"incidents": [`, `"incidents": [`+list.String(), 1)
 	data = strings.Replace(data, `"incident_updates": [`, `"incident_updates": [`+updates.String(), 1)
 	incidents := newManager(t)
 	for range 2 {
-		mustImport(t, incidents, mustDecode(t, data))
+		mustImport(t, incidents, data)
 		r, err := readReport(t.Context(), incidents, "p")
 		if err != nil || r.incidents != 250 || r.updates != 251 {
 			t.Errorf("report has %d incidents with %d updates, %v, want 250 with 251", r.incidents, r.updates, err)

@@ -1,9 +1,12 @@
-package main
+// Package statuspage reads what an Atlassian Statuspage tells of its past, and
+// adds it to a [incident.Manager].
+package statuspage
 
 import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +17,19 @@ import (
 // maxFileSize bounds what is read into memory.
 const maxFileSize = 64 << 20
 
+// Read reads a history of at most 64 MiB. Errors begin with the name, and with the
+// place where something is wrong, as in name:line:column.
+func Read(name string, input io.Reader) (*History, error) {
+	data, err := io.ReadAll(io.LimitReader(input, maxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	return decode(name, data)
+}
+
 // decode reads a history. It refuses what makes no sense as JSON or as a
 // history, and leaves all rules on texts and dates to the Manager.
-func decode(name string, data []byte) (*history, error) {
+func decode(name string, data []byte) (*History, error) {
 	if len(data) > maxFileSize {
 		return nil, fmt.Errorf("%s: larger than %d MiB", name, maxFileSize>>20)
 	}
@@ -28,7 +41,7 @@ func decode(name string, data []byte) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &history{source: s}
+	h := &History{source: s}
 	if err := h.read(w); err != nil {
 		return nil, err
 	}
@@ -38,7 +51,7 @@ func decode(name string, data []byte) (*history, error) {
 	return h, nil
 }
 
-func (h *history) read(w *walker) error {
+func (h *History) read(w *walker) error {
 	var id, name string
 	page := w.object(map[string]reader{"id": w.text(&id), "name": w.text(&name)})
 	ids := make(map[string]bool)
@@ -63,11 +76,11 @@ func (h *history) read(w *walker) error {
 		},
 	})("the file")
 	// A page keeps its id when it gets another name.
-	h.page = incident.OrganizationID(cmp.Or(id, name))
+	h.Page = incident.OrganizationID(cmp.Or(id, name))
 	switch {
 	case err != nil:
 		return err
-	case h.page == "":
+	case h.Page == "":
 		return w.errorf(h.pageAt, "page.id is required")
 	case !found:
 		return w.errorf(0, "incidents is required")

@@ -1,4 +1,4 @@
-package main
+package statuspage
 
 import (
 	"fmt"
@@ -8,13 +8,18 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// history is what a status page tells of its past.
-type history struct {
+// History is what a status page tells of its past.
+type History struct {
+	// Page is the page's id, or its name if it has none.
+	Page incident.OrganizationID
+
 	*source
-	page      incident.OrganizationID
 	pageAt    int            // where the page is in the source
 	incidents []pastIncident // the oldest started first
 }
+
+// Len returns how many incidents the page tells of.
+func (h *History) Len() int { return len(h.incidents) }
 
 // pastIncident is an incident as the page tells it.
 type pastIncident struct {

@@ -1,4 +1,4 @@
-package main
+package statuspage
 
 import (
 	"context"
@@ -14,29 +14,29 @@ import (
 // author is the user whose comments the page's updates become.
 const author incident.UserID = "statuspage"
 
-// tally counts what an import found in the file, and what of it was new.
-type tally struct {
+// Tally counts what an import found in the file, and what of it was new.
+type Tally struct {
 	incidents, newIncidents int
 	updates, newUpdates     int
 	closed, linked          int
 }
 
-func (t tally) String() string {
+func (t Tally) String() string {
 	return fmt.Sprintf("%d of %d incidents and %d of %d updates are new; closed %d incidents, linked %d components",
 		t.newIncidents, t.incidents, t.newUpdates, t.updates, t.closed, t.linked)
 }
 
-// importHistory adds to incidents what they lack of the page's past. It is one
+// Import adds to incidents what they lack of the page's past. It is one
 // transaction: a text that the Manager refuses, an interruption or a failing
 // store leaves nothing behind.
 //
 // It only adds. A known incident keeps its title and severity, and once closed
 // it stays closed, for the file may be older than what is stored.
-func importHistory(ctx context.Context, incidents incident.Manager, past *history, progress func(done int)) (tally, error) {
-	var t tally
+func Import(ctx context.Context, incidents incident.Manager, past *History, progress func(done int)) (Tally, error) {
+	var t Tally
 	err := incidents.InTx(ctx, func(tx incident.Manager) error {
 		// Asked first, so that a page's id that is refused is told of the page.
-		if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: past.page, Limit: 1}); err != nil {
+		if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: past.Page, Limit: 1}); err != nil {
 			return past.refused(past.pageAt, "", err)
 		}
 		for n, p := range past.incidents {
@@ -49,7 +49,7 @@ func importHistory(ctx context.Context, incidents incident.Manager, past *histor
 		return nil
 	})
 	if err != nil {
-		return tally{}, err
+		return Tally{}, err
 	}
 	return t, nil
 }
@@ -57,9 +57,9 @@ func importHistory(ctx context.Context, incidents incident.Manager, past *histor
 // incidentImport is the import of one incident.
 type incidentImport struct {
 	tx    incident.Manager
-	past  *history
+	past  *History
 	p     pastIncident
-	tally *tally
+	tally *Tally
 
 	incident incident.Incident
 	known    map[uuid.UUID]bool // notifications that the incident has already
@@ -85,7 +85,7 @@ func (i *incidentImport) run(ctx context.Context) error {
 
 func (i *incidentImport) create(ctx context.Context) error {
 	created, err := i.tx.Create(ctx, incident.NewIncident{
-		OrganizationID: i.past.page,
+		OrganizationID: i.past.Page,
 		Title:          i.p.title,
 		Status:         i.p.severity,
 		Projects:       i.p.components,
@@ -102,7 +102,7 @@ func (i *incidentImport) create(ctx context.Context) error {
 		i.tally.newIncidents++
 		return nil
 	}
-	activities, err := readActivities(ctx, i.tx, created.Key())
+	activities, err := Activities(ctx, i.tx, created.Key())
 	i.known = make(map[uuid.UUID]bool, len(activities))
 	for _, a := range activities {
 		i.known[a.NotificationUUID] = true
@@ -174,14 +174,14 @@ func (i *incidentImport) uuid(what ...string) uuid.UUID {
 	namespace := uuid.MustParse("5d0c1f0e-9a34-4a55-8f0b-6a2f1c3e7d42")
 	// A length before each name tells "a", "bc" from "ab", "c".
 	var name strings.Builder
-	for _, part := range append([]string{string(i.past.page), i.p.id}, what...) {
+	for _, part := range append([]string{string(i.past.Page), i.p.id}, what...) {
 		fmt.Fprintf(&name, "%d:%s", len(part), part)
 	}
 	return uuid.NewSHA1(namespace, []byte(name.String()))
 }
 
-// readActivities returns the whole history of an incident, page by page.
-func readActivities(ctx context.Context, incidents incident.Manager, key incident.Key) ([]incident.Activity, error) {
+// Activities returns the whole history of an incident, page by page.
+func Activities(ctx context.Context, incidents incident.Manager, key incident.Key) ([]incident.Activity, error) {
 	var all []incident.Activity
 	f := incident.ActivityFilter{Limit: incident.MaxPageSize}
 	for {

@@ -1,7 +1,6 @@
-package main
+package statuspage
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -150,18 +149,13 @@ func TestHostileFiles(t *testing.T) {
 			incidents := newManager(t)
 			past, err := decode("f.json", []byte(file.data))
 			if err == nil {
-				_, err = importHistory(t.Context(), incidents, past, func(int) {})
+				_, err = Import(t.Context(), incidents, past, func(int) {})
 			}
 			if err == nil || err.Error() != "f.json:"+file.want {
 				t.Errorf("got error\n%v, want\nf.json:%s", err, file.want)
 			}
 			if got := snapshot(t, incidents, "p"); len(got) != 0 {
 				t.Errorf("%d incidents were imported, want none", len(got))
-			}
-			var stdout, stderr bytes.Buffer
-			status := run(t.Context(), nil, strings.NewReader(file.data), &stdout, &stderr)
-			if status != 1 || stdout.Len() > 0 || stderr.String() != "stdin:"+file.want+"\n" {
-				t.Errorf("run() = %d with output %q and errors %q", status, &stdout, &stderr)
 			}
 		})
 	}
@@ -190,7 +184,7 @@ func TestDecode_Accepts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := importHistory(t.Context(), newManager(t), past, func(int) {}); err != nil {
+			if _, err := Import(t.Context(), newManager(t), past, func(int) {}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -243,11 +237,9 @@ func TestDecode_Ties(t *testing.T) {
 	}
 }
 
-func TestDecode_TooLarge(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	status := run(t.Context(), []string{"-"}, endless{}, &stdout, &stderr)
-	if status != 1 || stdout.Len() > 0 || stderr.String() != "stdin: larger than 64 MiB\n" {
-		t.Errorf("run() = %d with output %q and errors %q", status, &stdout, &stderr)
+func TestRead_TooLarge(t *testing.T) {
+	if _, err := Read("f.json", endless{}); err == nil || err.Error() != "f.json: larger than 64 MiB" {
+		t.Errorf("Read() of an endless file = %v", err)
 	}
 }
 
@@ -259,11 +251,11 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 // Any file at all is either imported, or refused with one printable line and
 // without a trace.
 func FuzzDecode(f *testing.F) {
-	sample, err := os.ReadFile("testdata/sample.json")
+	data, err := os.ReadFile(sample)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(sample)
+	f.Add(data)
 	f.Add([]byte(good))
 	for _, file := range hostileFiles() {
 		f.Add([]byte(file.data))
@@ -278,12 +270,12 @@ func FuzzDecode(f *testing.F) {
 			t.Error("incidents are not in order of start")
 		}
 		incidents := newManager(t)
-		added, err := importHistory(t.Context(), incidents, past, func(int) {})
+		added, err := Import(t.Context(), incidents, past, func(int) {})
 		if err != nil {
 			checkRefusal(t, err)
 		}
 		page, err := incidents.List(t.Context(), incident.IncidentFilter{OrganizationID: "p", Limit: 1})
-		if past.page == "p" && (err != nil || len(page.Incidents) != min(added.newIncidents, 1)) {
+		if past.Page == "p" && (err != nil || len(page.Incidents) != min(added.newIncidents, 1)) {
 			t.Errorf("imported %d incidents, and the Manager lists %d, %v", added.newIncidents, len(page.Incidents), err)
 		}
 	})
@@ -297,7 +289,7 @@ func checkRefusal(t *testing.T, err error) {
 	}
 }
 
-func mustDecode(t *testing.T, data string) *history {
+func mustDecode(t *testing.T, data string) *History {
 	t.Helper()
 	past, err := decode("f.json", []byte(data))
 	if err != nil {
@@ -335,7 +327,7 @@ func snapshot(t *testing.T, incidents incident.Manager, organization incident.Or
 		if err != nil {
 			t.Fatal(err)
 		}
-		activities, err := readActivities(ctx, incidents, key)
+		activities, err := Activities(ctx, incidents, key)
 		if err != nil {
 			t.Fatal(err)
 		}
