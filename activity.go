@@ -138,7 +138,8 @@ type ActivityFilter struct {
 	Limit int
 }
 
-// ActivityPage is a part of an incident's activities, in order of Sequence.
+// ActivityPage is a part of an incident's activities, in order of Sequence. The
+// list is never nil.
 type ActivityPage struct {
 	Activities []Activity
 
@@ -407,8 +408,11 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 		q.After = int64(binary.BigEndian.Uint64(place))
 	}
 	found, err := m.store.Activities(ctx, key, q)
-	if err != nil || len(found) <= limit {
-		return ActivityPage{Activities: found}, err
+	switch {
+	case err != nil:
+		return ActivityPage{}, err
+	case len(found) <= limit:
+		return ActivityPage{Activities: listed(found)}, nil
 	}
 	last := found[limit-1].Sequence
 	return ActivityPage{

@@ -57,7 +57,8 @@ type Incident struct {
 	// unique in the organization. Zero for none.
 	DetectionUUID uuid.UUID `json:"detectionUuid,omitzero"`
 
-	// Projects are what the incident affects, in ascending order.
+	// Projects are what the incident affects, in ascending order. Of an incident
+	// that a [Manager] returns they are never nil, so that none is [] in JSON.
 	Projects []ProjectID `json:"projects"`
 
 	DateStarted  time.Time `json:"dateStarted"`  // when it began
@@ -104,6 +105,22 @@ func cloneTime(t *time.Time) *time.Time {
 	}
 	c := *t
 	return &c
+}
+
+// listed returns a list that is not nil, which would be null in JSON.
+func listed[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// listed is the incident as it is returned. The zero one is none.
+func (inc Incident) listed() Incident {
+	if inc.Identifier != 0 {
+		inc.Projects = listed(inc.Projects)
+	}
+	return inc
 }
 
 // equal compares everything but the version.
@@ -173,7 +190,13 @@ type Result struct {
 	Changed bool `json:"-"`
 }
 
-// Details is an incident with what a user is shown beside it.
+func (r Result) listed() Result {
+	r.Incident = r.Incident.listed()
+	return r
+}
+
+// Details is an incident with what a user is shown beside it. Its lists are
+// never nil.
 type Details struct {
 	Incident
 
@@ -263,7 +286,7 @@ type IncidentStore interface {
 
 func (m *manager) Create(ctx context.Context, n NewIncident) (Result, error) {
 	r, err := m.create(ctx, n)
-	return r, wrap(err, "create in %q", n.OrganizationID)
+	return r.listed(), wrap(err, "create in %q", n.OrganizationID)
 }
 
 func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
@@ -350,7 +373,7 @@ func (m *manager) Get(ctx context.Context, key Key) (Incident, error) {
 	if err != nil {
 		return Incident{}, wrap(err, "get %s", key)
 	}
-	return state.Incident.Clone(), nil
+	return state.Incident.Clone().listed(), nil
 }
 
 func (m *manager) Details(ctx context.Context, key Key, user UserID) (Details, error) {
@@ -368,5 +391,11 @@ func (m *manager) details(ctx context.Context, key Key, user UserID) (Details, e
 	if err := checkID("userId", user, true); err != nil {
 		return Details{}, err
 	}
-	return m.store.LoadDetails(ctx, key, user)
+	d, err := m.store.LoadDetails(ctx, key, user)
+	if err != nil {
+		return Details{}, err
+	}
+	d.Incident = d.Incident.listed()
+	d.Triggers, d.SeenBy = listed(d.Triggers), listed(d.SeenBy)
+	return d, nil
 }

@@ -40,7 +40,8 @@ type IncidentFilter struct {
 }
 
 // IncidentPage is a part of a list, the newest started first. Incidents that
-// started at the same time are ordered by identifier, the highest first.
+// started at the same time are ordered by identifier, the highest first. The list
+// is never nil.
 type IncidentPage struct {
 	Incidents []Incident
 
@@ -111,7 +112,10 @@ func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, err
 	if more {
 		found = found[:limit]
 	}
-	page := IncidentPage{Incidents: found}
+	for i := range found {
+		found[i] = found[i].listed()
+	}
+	page := IncidentPage{Incidents: listed(found)}
 	if len(found) == 0 {
 		return page, nil
 	}

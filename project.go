@@ -61,12 +61,12 @@ func unlink(before *State, project ProjectID) (decision, error) {
 
 func (m *manager) LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
 	r, err := m.relink(ctx, key, project, link)
-	return r, wrap(err, "link a project to %s", key)
+	return r.listed(), wrap(err, "link a project to %s", key)
 }
 
 func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
 	r, err := m.relink(ctx, key, project, unlink)
-	return r, wrap(err, "unlink a project from %s", key)
+	return r.listed(), wrap(err, "unlink a project from %s", key)
 }
 
 func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(*State, ProjectID) (decision, error)) (Result, error) {

@@ -57,5 +57,5 @@ func (m *manager) markSeen(ctx context.Context, key Key, user UserID) (Seen, err
 
 func (m *manager) SeenBy(ctx context.Context, key Key) ([]Seen, error) {
 	seen, err := read(ctx, m, key, m.store.SeenBy)
-	return seen, wrap(err, "seen by of %s", key)
+	return listed(seen), wrap(err, "seen by of %s", key)
 }

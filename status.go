@@ -187,7 +187,7 @@ func setStatus(before *State, u StatusUpdate, at, now time.Time) (decision, erro
 
 func (m *manager) UpdateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error) {
 	r, err := m.updateStatus(ctx, key, u)
-	return r, wrap(err, "update status of %s", key)
+	return r.listed(), wrap(err, "update status of %s", key)
 }
 
 func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error) {

@@ -191,5 +191,5 @@ func (m *manager) unsubscribe(ctx context.Context, key Key, user UserID) error {
 
 func (m *manager) Subscribers(ctx context.Context, key Key) ([]Subscription, error) {
 	subs, err := read(ctx, m, key, m.store.Subscribers)
-	return subs, wrap(err, "subscribers of %s", key)
+	return listed(subs), wrap(err, "subscribers of %s", key)
 }

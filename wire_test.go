@@ -1,13 +1,16 @@
 package incident_test
 
 import (
+	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
 )
 
 // The numbers and names on the wire are those of Sentry's incidents module, and
@@ -89,6 +92,61 @@ func TestWire(t *testing.T) {
 	} {
 		if status.String() != label {
 			t.Errorf("status %d is labelled %s", int(status), status)
+		}
+	}
+}
+
+// A list that is empty is [] in JSON, whatever the store returns.
+func TestWire_emptyLists(t *testing.T) {
+	ctx := t.Context()
+	m, err := incident.New(memory.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, err := m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+	key := created.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := func(change func(context.Context, incident.Key, incident.ProjectID) (incident.Result, error)) any {
+		r, err := change(ctx, key, "checkout")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	got := map[string]any{"Create": created}
+	got["UnlinkProject, unchanged"] = linked(m.UnlinkProject)
+	linked(m.LinkProject)
+	got["UnlinkProject"] = linked(m.UnlinkProject)
+	for name, read := range map[string]func() (any, error){
+		"Get":     func() (any, error) { return m.Get(ctx, key) },
+		"Details": func() (any, error) { return m.Details(ctx, key, "") },
+		"List": func() (any, error) {
+			p, err := m.List(ctx, incident.IncidentFilter{OrganizationID: "acme"})
+			return p.Incidents, err
+		},
+		"List of nothing": func() (any, error) {
+			p, err := m.List(ctx, incident.IncidentFilter{OrganizationID: "none"})
+			return p.Incidents, err
+		},
+		"SeenBy":      func() (any, error) { return m.SeenBy(ctx, key) },
+		"Subscribers": func() (any, error) { return m.Subscribers(ctx, key) },
+		"UpdateStatus": func() (any, error) {
+			return m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusWarning})
+		},
+		"UpdateStatus, unchanged": func() (any, error) {
+			return m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusWarning})
+		},
+	} {
+		if got[name], err = read(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	for name, value := range got {
+		data, err := json.Marshal(value)
+		if text := strings.ReplaceAll(string(data), `"dateClosed":null`, ""); err != nil || strings.Contains(text, "null") {
+			t.Errorf("%s is %s, %v", name, data, err)
 		}
 	}
 }
