@@ -1,0 +1,463 @@
+package main
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// What the API does is the same over each store, and all that is described happens.
+func TestAPI(t *testing.T) {
+	scenarios := []struct {
+		name string
+		run  func(*world)
+	}{
+		{"list", testList},
+		{"list in pages", testListPages},
+		{"list of whom sees little", testListAccess},
+		{"details", testDetails},
+		{"update", testUpdate},
+		{"if-match", testIfMatch},
+		{"if-match at the same time", testIfMatchRace},
+		{"seen", testSeen},
+		{"activity", testActivity},
+		{"comments", testComments},
+		{"subscriptions", testSubscriptions},
+		{"statuses of all", testStatuses},
+		{"conflict", testConflict},
+		{"methods and paths", testMethodsAndPaths},
+		{"isolation", testIsolation},
+		{"hostile bodies", testHostileBodies},
+		{"hostile queries", testHostileQueries},
+		{"hostile paths", testHostilePaths},
+		{"hostile headers", testHostileHeaders},
+		{"slow bodies", testSlowBodies},
+		{"log", testLog},
+	}
+	for _, s := range stores {
+		t.Run(s.name, func(t *testing.T) {
+			store, described := s.open(t), newSpec(t)
+			for _, scenario := range scenarios {
+				t.Run(scenario.name, func(t *testing.T) { scenario.run(newWorld(t, store, described)) })
+			}
+			if !t.Failed() && !filtered() {
+				described.checkExercised(t)
+			}
+		})
+	}
+}
+
+// titles are those of a list, in its order.
+func titles(t testing.TB, a answer) string {
+	t.Helper()
+	var all []string
+	for _, inc := range decode[[]incident.Incident](t, a) {
+		all = append(all, inc.Title)
+	}
+	return strings.Join(all, " ")
+}
+
+func testList(w *world) {
+	at := func(n int) time.Time { return begun.Add(-time.Duration(10-n) * time.Hour) }
+	make := func(title string, n int, status incident.Status, projects ...incident.ProjectID) incident.Key {
+		r, err := w.incidents.Create(w.Context(), incident.NewIncident{
+			OrganizationID: w.acme, Title: title, Status: status, Projects: projects, DateStarted: at(n),
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		return r.Key()
+	}
+	make("A", 1, incident.StatusOpen, "checkout")
+	make("B", 2, incident.StatusWarning, "search")
+	make("C", 3, incident.StatusCritical, "checkout", "search")
+	closed := make("D", 4, incident.StatusOpen, "checkout")
+	_, err := w.incidents.UpdateStatus(w.Context(), closed, incident.StatusUpdate{Status: incident.StatusClosed, Date: at(5)})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.fire(w.acme)
+	make("E", 0, incident.StatusOpen)
+
+	escape := func(n int) string { return url.QueryEscape(at(n).Format(time.RFC3339)) }
+	for query, want := range map[string]string{
+		"":                              "Checkout fails D C B A E",
+		"?status=open":                  "Checkout fails C B A E",
+		"?status=warning":               "Checkout fails B",
+		"?status=critical":              "C",
+		"?status=closed":                "D",
+		"?project=search":               "C B",
+		"?project=search&project=other": "C B",
+		"?project=other":                "",
+		"?title=out+FAI":                "Checkout fails",
+		"?title=%25":                    "",
+		"?alertRule=error-rate":         "Checkout fails",
+		"?alertRule=none":               "",
+		"?per_page=2":                   "Checkout fails D",
+		"?end=" + escape(2):             "B A E",
+		"?start=" + escape(6):           "Checkout fails C B A E",
+		"?start=" + escape(5) + "&end=" + escape(5):        "D C B A E",
+		"?status=closed&project=search":                    "",
+		"?status=open&title=c&project=checkout&per_page=1": "Checkout fails",
+	} {
+		got := w.want(200, "", "root", "GET", list(w.acme)+query, "")
+		if titles := titles(w, got); titles != want {
+			w.Errorf("the list %s is %s, want %s", query, titles, want)
+		}
+	}
+	w.want(200, "[]", "root", "GET", list(w.globex), "")
+	w.want(200, "", "root", "HEAD", list(w.acme), "")
+}
+
+// linkPattern takes a Link header apart.
+var linkPattern = regexp.MustCompile(`<([^>]*)>; rel="(\w+)"; results="(\w+)"; cursor="([^"]*)"`)
+
+// follow returns where a Link header leads, "" where it says that nothing is there.
+func follow(t testing.TB, a answer, rel string) string {
+	t.Helper()
+	for _, link := range linkPattern.FindAllStringSubmatch(a.header.Get("Link"), -1) {
+		if link[2] != rel || link[3] != "true" {
+			continue
+		}
+		if u, err := url.Parse(link[1]); err != nil || u.Query().Get("cursor") != link[4] || link[4] == "" {
+			t.Errorf("the cursor %s is not that of %s, %v", link[4], link[1], err)
+		}
+		return link[1]
+	}
+	return ""
+}
+
+func testListPages(w *world) {
+	for _, title := range strings.Split("A B C D E F G", " ") {
+		w.create(w.acme, title+"&<x>", "checkout")
+	}
+	page := list(w.acme) + "?per_page=3&project=checkout&title=" + url.QueryEscape("&<x>")
+	var forward, backward []string
+	for path := page; path != ""; {
+		got := w.want(200, "", "ada", "GET", path, "")
+		forward = append(forward, titles(w, got))
+		if (follow(w, got, "previous") == "") != (len(forward) == 1) {
+			w.Errorf("page %d: %s", len(forward), got.header.Get("Link"))
+		}
+		page, path = path, follow(w, got, "next")
+	}
+	for path := page; path != ""; {
+		got := w.want(200, "", "ada", "GET", path, "")
+		backward = append(backward, titles(w, got))
+		path = follow(w, got, "previous")
+	}
+	want := []string{"G&<x> F&<x> E&<x>", "D&<x> C&<x> B&<x>", "A&<x>"}
+	slices.Reverse(backward)
+	if !slices.Equal(forward, want) || !slices.Equal(backward, want) {
+		w.Errorf("pages are %q forward and %q backward, want %q", forward, backward, want)
+	}
+	// The Host header has no part in the links.
+	r := w.do("ada", "GET", list(w.acme)+"?per_page=1", "")
+	if next := follow(w, r, "next"); !strings.HasPrefix(next, list(w.acme)+"?") {
+		w.Errorf("the next page is at %s", next)
+	}
+}
+
+// A user sees the incidents of the projects that are the user's, and no others.
+func testListAccess(w *world) {
+	w.create(w.acme, "A", "checkout")
+	w.create(w.acme, "B", "search")
+	w.create(w.acme, "C", "checkout", "search")
+	w.create(w.acme, "D", "billing")
+	w.create(w.acme, "E")
+	for user, want := range map[string]string{"ada": "C A", "bob": "C B", "grace": "C B A", "eve": "", "root": "E D C B A"} {
+		got := w.want(200, "", user, "GET", list(w.acme), "")
+		if titles := titles(w, got); titles != want {
+			w.Errorf("%s sees %s, want %s", user, titles, want)
+		}
+	}
+	got := w.want(200, "", "grace", "GET", list(w.acme)+"?project=search", "")
+	if titles(w, got) != "C B" {
+		w.Errorf("grace's list of search is %s", titles(w, got))
+	}
+	w.want(403, "", "ada", "GET", list(w.acme)+"?project=search", "")
+	w.want(403, "", "ada", "GET", list(w.acme)+"?project=checkout&project=search", "")
+	w.want(403, "", "eve", "GET", list(w.acme)+"?project=checkout", "")
+	// A cursor goes on in the list of one who sees the same.
+	next := follow(w, w.want(200, "", "grace", "GET", list(w.acme)+"?per_page=1", ""), "next")
+	w.want(200, "", "grace", "GET", next, "")
+	w.want(400, "", "ada", "GET", next, "")
+}
+
+func testDetails(w *world) {
+	key := w.fire(w.acme)
+	got := w.want(200, "", "ada", "GET", incidentURL(key), "")
+	d := decode[details](w, got)
+	if d.Key() != key || d.Title != "Checkout fails" || d.Status != incident.StatusWarning || len(d.Triggers) != 1 ||
+		!slices.Equal(d.Projects, []incident.ProjectID{"checkout"}) || d.HasSeen || d.IsSubscribed || len(d.Activities) != 3 {
+		w.Errorf("the details are %+v", d)
+	}
+	for i, a := range d.Activities {
+		if a.Sequence != int64(i)+1 {
+			w.Errorf("activity %d is %+v", i, a)
+		}
+	}
+	if got.header.Get("ETag") != `"1"` {
+		w.Errorf("its ETag is %s", got.header.Get("ETag"))
+	}
+	// What is empty is a list, and an incident without projects is every member's.
+	bare := w.create(w.acme, "Bare")
+	got = w.want(200, "", "eve", "GET", incidentURL(bare), "")
+	for _, empty := range []string{`"projects":[]`, `"triggers":[]`, `"seenBy":[]`} {
+		if !strings.Contains(got.body, empty) {
+			w.Errorf("%s is not in %s", empty, got.body)
+		}
+	}
+	w.want(200, "", "eve", "HEAD", incidentURL(bare), "")
+}
+
+func testUpdate(w *world) {
+	key := w.fire(w.acme)
+	path := incidentURL(key)
+	before := w.snapshot()
+	const (
+		unchangeable = `{"detail":"Status cannot be changed."}`
+		unknown      = `{"status":["Invalid value for status. Valid values: [1, 2, 10, 20]"]}`
+	)
+	for body, want := range map[string]string{
+		`{"status":1}`:                    unchangeable,
+		`{"status":10}`:                   unchangeable,
+		`{"status":20,"comment":"no"}`:    unchangeable,
+		`{"status":0}`:                    unknown,
+		`{"status":3}`:                    unknown,
+		`{"status":-1}`:                   unknown,
+		`{"status":9223372036854775807}`:  unknown,
+		`{}`:                              unknown,
+		`{"status":null}`:                 unknown,
+		`{"status":"2"}`:                  `{"status":["must be an integer"]}`,
+		`{"status":2.0}`:                  `{"status":["must be an integer"]}`,
+		`{"status":9223372036854775808}`:  `{"status":["must be an integer"]}`,
+		`{"status":2,"comment":5}`:        `{"comment":["must be a string"]}`,
+		`{"status":2,"comment":"\u0000"}`: `{"comment":["contains NUL at byte 0"]}`,
+		`{"status":2,"status":2}`:         `{"status":["appears twice"]}`,
+		`{"STATUS":2}`:                    `{"detail":"malformed: unknown field \"STATUS\""}`,
+		`{"status":2,"<b>":1}`:            `{"detail":"malformed: unknown field \"\u003cb\u003e\""}`,
+	} {
+		w.want(400, want, "ada", "PUT", path, body)
+	}
+	if after := w.snapshot(); after != before {
+		w.Errorf("something was written:\n%s\nwas\n%s", after, before)
+	}
+	got := w.want(200, "", "ada", "PUT", path, `{"status":2,"comment":"Rolled back <b>\u2028"}`, "Content-Type", `Application/JSON; charset="UTF-8"`)
+	d := decode[details](w, got)
+	last := d.Activities[len(d.Activities)-1]
+	if d.Status != incident.StatusClosed || d.StatusMethod != incident.StatusMethodManual || d.DateClosed == nil || !d.IsSubscribed ||
+		d.Triggers[0].Status != incident.TriggerStatusResolved || last.UserID != "ada" || last.Comment != "Rolled back <b>\u2028" ||
+		last.PreviousValue != incident.StatusWarning || got.header.Get("ETag") != `"2"` {
+		w.Errorf("closing answers %s", got.body)
+	}
+	if strings.ContainsAny(got.body, "<>\u2028") {
+		w.Errorf("markup is not escaped: %s", got.body)
+	}
+	// What is closed is not closed again.
+	before = w.snapshot()
+	w.want(200, "", "grace", "PUT", path, `{"status":2,"comment":null}`)
+	if after := w.snapshot(); after != before {
+		w.Errorf("closing again wrote\n%s\nwas\n%s", after, before)
+	}
+}
+
+func testIfMatch(w *world) {
+	key := w.fire(w.acme)
+	path := incidentURL(key)
+	const closing = `{"status":2}`
+	before := w.snapshot()
+	for _, tag := range []string{
+		`"2"`, `W/"1"`, `"01"`, `"+1"`, `"-1"`, `"0"`, `"9223372036854775808"`, `"a"`, `""`, `"2", W/"1"`, `,"2" ,, "3",`, "\"\xff\"",
+	} {
+		w.want(412, "", "ada", "PUT", path, closing, "If-Match", tag)
+	}
+	for _, header := range []string{
+		``, `,`, `1`, `"1`, `1"`, `"1""2"`, `*, "1"`, `"1", *`, `w/"1"`, `"a b"`, `"1";`, strings.Repeat(`"2", `, maxIfMatch) + `"1"`,
+	} {
+		w.want(400, "", "ada", "PUT", path, closing, "If-Match", header)
+	}
+	if after := w.snapshot(); after != before {
+		w.Errorf("something was written:\n%s\nwas\n%s", after, before)
+	}
+	// Comments, views and followers are not of the version.
+	w.want(201, "", "grace", "POST", path+"comments/", `{"comment":"x"}`)
+	w.want(201, "", "grace", "POST", path+"seen/", "")
+	tag := w.want(200, "", "ada", "GET", path, "").header.Get("ETag")
+	w.want(200, "", "ada", "PUT", path, closing, "If-Match", tag)
+	w.want(412, "", "ada", "PUT", path, closing, "If-Match", tag)
+	w.want(200, "", "ada", "PUT", path, closing, "If-Match", "*")
+	w.want(200, "", "ada", "PUT", path, closing, "If-Match", `"1" ,	"2"`)
+
+	reopen := func() {
+		_, err := w.incidents.UpdateStatus(w.Context(), key, incident.StatusUpdate{Status: incident.StatusOpen})
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+	reopen()
+	w.want(200, "", "ada", "PUT", path, closing, "If-Match", `"1"`, "If-Match", `W/"3", "3"`)
+	reopen()
+	w.want(200, "", "ada", "PUT", path, closing, "If-Match", " * ")
+	// There is nothing to match: not existing is said first.
+	w.want(404, "", "ada", "PUT", list(w.acme)+"99/", closing, "If-Match", "*")
+	w.want(404, "", "ada", "PUT", list(w.acme)+"99/", closing, "If-Match", `"1"`)
+}
+
+// Of two who close the same version one is told that it is gone.
+func testIfMatchRace(w *world) {
+	key := w.fire(w.acme)
+	w.faults.fail = func(call string) error {
+		if call != "write" {
+			return nil
+		}
+		// Just before the write somebody else makes it another version.
+		_, err := w.incidents.UpdateStatus(w.Context(), key, incident.StatusUpdate{Status: incident.StatusCritical})
+		return err
+	}
+	w.want(412, "", "ada", "PUT", incidentURL(key), `{"status":2}`, "If-Match", `"1"`)
+	if inc, err := w.incidents.Get(w.Context(), key); err != nil || inc.Status != incident.StatusCritical {
+		w.Errorf("the incident is %+v, %v", inc, err)
+	}
+}
+
+// The flow of the reference's own test: two users see an incident.
+func testSeen(w *world) {
+	key := w.fire(w.acme)
+	path := incidentURL(key)
+	seenBy := func(user string) (users []incident.UserID, hasSeen bool) {
+		d := decode[details](w, w.want(200, "", user, "GET", path, ""))
+		for _, s := range d.SeenBy {
+			users = append(users, s.UserID)
+		}
+		return users, d.HasSeen
+	}
+	w.want(201, "{}", "grace", "POST", path+"seen/", "")
+	if users, hasSeen := seenBy("ada"); !slices.Equal(users, []incident.UserID{"grace"}) || hasSeen {
+		w.Errorf("seen by %v, by ada: %t", users, hasSeen)
+	}
+	w.want(201, "{}", "ada", "POST", path+"seen/", "")
+	for _, user := range []string{"ada", "grace"} {
+		if users, hasSeen := seenBy(user); !slices.Equal(users, []incident.UserID{"ada", "grace"}) || !hasSeen {
+			w.Errorf("seen by %v, by %s: %t", users, user, hasSeen)
+		}
+	}
+	w.want(201, "{}", "grace", "POST", path+"seen/", "")
+	// Where nothing is stored, nothing is said to be.
+	w.want(403, "", "bob", "POST", path+"seen/", "")
+	if users, hasSeen := seenBy("root"); !slices.Equal(users, []incident.UserID{"grace", "ada"}) || hasSeen {
+		w.Errorf("seen by %v, by root: %t", users, hasSeen)
+	}
+}
+
+func testActivity(w *world) {
+	key := w.fire(w.acme)
+	path := incidentURL(key) + "activity/"
+	for range 4 {
+		w.want(201, "", "ada", "POST", incidentURL(key)+"comments/", `{"comment":"x"}`)
+	}
+	for query, want := range map[string][]int64{
+		"":                   {7, 6, 5, 4, 3, 2, 1},
+		"?desc=1":            {7, 6, 5, 4, 3, 2, 1},
+		"?desc=0":            {1, 2, 3, 4, 5, 6, 7},
+		"?desc=0&per_page=3": {1, 2, 3, 4, 5, 6, 7},
+		"?per_page=1":        {7, 6, 5, 4, 3, 2, 1},
+	} {
+		var got []int64
+		for page := path + query; page != ""; {
+			a := w.want(200, "", "ada", "GET", page, "")
+			for _, activity := range decode[[]incident.Activity](w, a) {
+				got = append(got, activity.Sequence)
+			}
+			page = follow(w, a, "next")
+		}
+		if !slices.Equal(got, want) {
+			w.Errorf("the activities %s are %v, want %v", query, got, want)
+		}
+	}
+	next := follow(w, w.want(200, "", "ada", "GET", path+"?desc=0&per_page=3", ""), "next")
+	w.want(400, `{"cursor":["is damaged, or belongs to another list; start again without one"]}`,
+		"ada", "GET", strings.Replace(next, "desc=0", "desc=1", 1), "")
+	for _, desc := range []string{"2", "true", "-1", "01"} {
+		w.want(400, `{"desc":["must be 0 or 1"]}`, "ada", "GET", path+"?desc="+desc, "")
+	}
+}
+
+func testComments(w *world) {
+	key := w.fire(w.acme)
+	comments := incidentURL(key) + "comments/"
+	a := decode[incident.Activity](w, w.want(201, "", "ada", "POST", comments, `{"comment":"One\n\ttwo","mentions":["grace","grace"]}`))
+	if a.Type != incident.ActivityTypeComment || a.UserID != "ada" || a.Comment != "One\n\ttwo" || a.Sequence != 4 {
+		w.Errorf("the comment is %+v", a)
+	}
+	subscribers, err := w.incidents.Subscribers(w.Context(), key)
+	if err != nil || len(subscribers) != 2 {
+		w.Errorf("followers are %+v, %v", subscribers, err)
+	}
+	before := w.snapshot()
+	w.want(400, `{"mentions":["must not have users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["bob"]}`)
+	w.want(400, `{"mentions":["must not have users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["nobody"]}`)
+	w.want(400, `{"mentions":["entry 1 is required"]}`, "ada", "POST", comments, `{"comment":"x","mentions":[null]}`)
+	w.want(400, `{"comment":["is required"]}`, "ada", "POST", comments, `{"comment":null}`)
+	w.want(400, `{"comment":["is required"]}`, "ada", "POST", comments, `{}`)
+	w.want(400, `{"comment":["must not be blank"]}`, "ada", "POST", comments, `{"comment":" "}`)
+	w.want(400, `{"comment":["has 65537 bytes, limit 65536"]}`, "ada", "POST", comments, `{"comment":"`+strings.Repeat("x", 65_537)+`"}`)
+
+	one := comments + "4/"
+	w.want(403, "", "grace", "PUT", one, `{"comment":"mine"}`)
+	w.want(403, "", "root", "DELETE", one, "")
+	w.want(400, `{"sequence":["is not that of a comment; only comments can be changed"]}`, "ada", "PUT", comments+"1/", `{"comment":"x"}`)
+	w.want(400, `{"sequence":["is not that of a comment; only comments can be changed"]}`, "ada", "DELETE", comments+"1/", "")
+	w.want(404, "", "ada", "PUT", comments+"5/", `{"comment":"x"}`)
+	w.want(404, "", "ada", "DELETE", comments+"5/", "")
+	if after := w.snapshot(); after != before {
+		w.Errorf("something was written:\n%s\nwas\n%s", after, before)
+	}
+
+	a = decode[incident.Activity](w, w.want(200, "", "ada", "PUT", one, `{"comment":"Three"}`))
+	if a.Comment != "Three" || a.DateEdited == nil || a.Revision != 1 {
+		w.Errorf("the edited comment is %+v", a)
+	}
+	for range 2 {
+		w.want(204, "", "ada", "DELETE", one, "")
+	}
+	w.want(404, "", "ada", "PUT", one, `{"comment":"Four"}`)
+	d := decode[details](w, w.want(200, "", "ada", "GET", incidentURL(key), ""))
+	if last := d.Activities[3]; last.Comment != "" || last.DateDeleted == nil {
+		w.Errorf("the deleted comment is %+v", last)
+	}
+	// The longest comment fits in the longest body, however it is escaped.
+	w.want(201, "", "ada", "POST", comments, `{"comment":"`+strings.Repeat(`\u0078`, 65_536)+`"}`)
+}
+
+func testSubscriptions(w *world) {
+	key := w.fire(w.acme)
+	path := incidentURL(key) + "subscriptions/"
+	follows := func() bool {
+		return decode[details](w, w.want(200, "", "ada", "GET", incidentURL(key), "")).IsSubscribed
+	}
+	w.want(200, "{}", "ada", "DELETE", path, "")
+	w.want(201, "{}", "ada", "POST", path, "")
+	first := w.snapshot()
+	w.want(201, "{}", "ada", "POST", path, "")
+	if again := w.snapshot(); again != first || !follows() {
+		w.Errorf("following again made\n%s\nof\n%s", again, first)
+	}
+	for range 2 {
+		w.want(200, "{}", "ada", "DELETE", path, "")
+		if follows() {
+			w.Error("ada still follows")
+		}
+	}
+	before := w.snapshot()
+	w.want(403, "", "bob", "POST", path, "")
+	w.want(403, "", "bob", "DELETE", path, "")
+	if w.snapshot() != before {
+		w.Error("something was written for one without access")
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/incidentkit/incident"
+)
+
+// directory knows the users and their tokens. It does not change while it is used.
+type directory struct {
+	tokens []token
+	users  map[incident.UserID]memberships
+}
+
+// token is what a user proves to be one with. Of it there is only a hash. One round of
+// SHA-256 is enough where tokens are random and long: there is no dictionary to try
+// it with, as there is for passwords.
+type token struct {
+	sum  [sha256.Size]byte
+	user incident.UserID
+}
+
+// memberships are the organizations of a user.
+type memberships map[incident.OrganizationID]membership
+
+// membership is what a member of an organization has access to.
+type membership struct {
+	all      bool
+	projects []incident.ProjectID
+}
+
+func (m membership) has(p incident.ProjectID) bool { return m.all || slices.Contains(m.projects, p) }
+
+// admits reports whether the member may see an incident of the projects. One without
+// projects is seen by every member.
+func (m membership) admits(projects []incident.ProjectID) bool {
+	return len(projects) == 0 || slices.ContainsFunc(projects, m.has)
+}
+
+var _ incident.Authorizer = (*directory)(nil)
+
+// Authorized implements [incident.Authorizer].
+func (d *directory) Authorized(_ context.Context, org incident.OrganizationID, projects []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+	return slices.DeleteFunc(users, func(u incident.UserID) bool {
+		m, member := d.users[u][org]
+		return !member || !m.admits(projects)
+	}), nil
+}
+
+// userOf returns whose token the request bears. All hashes are compared, each in
+// constant time, so that the time tells nothing of them.
+func (d *directory) userOf(r *http.Request) (user incident.UserID, err error) {
+	header := r.Header["Authorization"]
+	if len(header) != 1 {
+		return "", errUnauthenticated
+	}
+	scheme, text, _ := strings.Cut(header[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", errUnauthenticated
+	}
+	sum := sha256.Sum256([]byte(text))
+	for i := range d.tokens {
+		if subtle.ConstantTimeCompare(sum[:], d.tokens[i].sum[:]) == 1 {
+			user = d.tokens[i].user
+		}
+	}
+	if user == "" {
+		return "", errUnauthenticated
+	}
+	return user, nil
+}
+
+// authenticated lets a handler answer the members of the path's organization. To
+// all others the organization does not exist.
+func (a *api) authenticated(handle func(*api, *call) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := a.people.userOf(r)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		organization := incident.OrganizationID(r.PathValue("organization"))
+		access, member := a.people.users[user][organization]
+		if rec, ok := w.(*recorder); ok {
+			rec.user = user
+			if member {
+				rec.organization = organization
+			}
+		}
+		if !member {
+			a.fail(w, r, incident.ErrNotFound)
+			return
+		}
+		if err := handle(a, &call{w: w, r: r, user: user, organization: organization, access: access}); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}

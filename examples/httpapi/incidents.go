@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/incidentkit/incident"
+)
+
+// details is an incident with all that is shown on its page.
+type details struct {
+	incident.Details
+
+	// Activities are the first page, the oldest first. The others are at the
+	// activity endpoint.
+	Activities []incident.Activity `json:"activities"`
+}
+
+// statusFilters are the values of the parameter status. As in the reference, open
+// means all that is not closed.
+var statusFilters = map[string][]incident.Status{
+	"open":     incident.ActiveStatuses(),
+	"warning":  {incident.StatusWarning},
+	"critical": {incident.StatusCritical},
+	"closed":   {incident.StatusClosed},
+}
+
+func (a *api) listIncidents(c *call) error {
+	q, err := c.query("project", "status", "title", "alertRule", "start", "end", "cursor", "per_page")
+	if err != nil {
+		return err
+	}
+	f := incident.IncidentFilter{
+		OrganizationID: c.organization,
+		AlertRuleID:    incident.AlertRuleID(q.Get("alertRule")),
+		Title:          q.Get("title"),
+		Cursor:         q.Get("cursor"),
+	}
+	if f.Projects, err = c.projects(q["project"]); err != nil {
+		return err
+	}
+	if status := q.Get("status"); status != "" {
+		if f.Statuses = statusFilters[status]; f.Statuses == nil {
+			return &incident.FieldError{Field: "status", Problem: "must be open, warning, critical or closed"}
+		}
+	}
+	if f.Start, err = date(q, "start"); err != nil {
+		return err
+	}
+	if f.End, err = date(q, "end"); err != nil {
+		return err
+	}
+	if f.Limit, err = perPage(q); err != nil {
+		return err
+	}
+	if c.seesNothing() {
+		return c.sendPage([]incident.Incident{}, link{"previous", ""}, link{"next", ""})
+	}
+	page, err := a.incidents.List(c.ctx(), f)
+	if err != nil {
+		return err
+	}
+	return c.sendPage(page.Incidents, link{"previous", page.Previous}, link{"next", page.Next})
+}
+
+// seesNothing reports that the user has no project. A filter without a project
+// would not restrict the list at all.
+func (c *call) seesNothing() bool { return !c.access.all && len(c.access.projects) == 0 }
+
+// projects returns what a list is restricted to: the projects that were asked for
+// or, where none was, those of the user.
+func (c *call) projects(asked []string) ([]incident.ProjectID, error) {
+	if len(asked) == 0 {
+		return c.access.projects, nil
+	}
+	projects := make([]incident.ProjectID, len(asked))
+	for i, p := range asked {
+		if projects[i] = incident.ProjectID(p); !c.access.has(projects[i]) {
+			return nil, incident.ErrForbidden
+		}
+	}
+	return projects, nil
+}
+
+func (a *api) getIncident(c *call) error {
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	return a.sendDetails(c, key)
+}
+
+// sendDetails reads the activities last, so that they lack nothing of what the
+// rest of the answer tells.
+func (a *api) sendDetails(c *call, key incident.Key) error {
+	d, err := a.incidents.Details(c.ctx(), key, c.user)
+	if err != nil {
+		return err
+	}
+	if !c.access.admits(d.Projects) {
+		return incident.ErrForbidden
+	}
+	page, err := a.incidents.Activities(c.ctx(), key, incident.ActivityFilter{})
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("ETag", etag(d.Version))
+	return c.send(http.StatusOK, details{d, page.Activities})
+}
+
+// updateIncident closes an incident by hand, which is the one status that a user
+// may set.
+func (a *api) updateIncident(c *call) error {
+	key, err := a.readable(c)
+	if err != nil {
+		return err
+	}
+	versions, err := ifMatch(c.r.Header)
+	if err != nil {
+		return err
+	}
+	var status int64
+	u := incident.StatusUpdate{Status: incident.StatusClosed, UserID: c.user}
+	if err := c.body(map[string]any{"status": &status, "comment": &u.Comment}); err != nil {
+		return err
+	}
+	if err := checkStatus(incident.Status(status)); err != nil {
+		return err
+	}
+	if err := a.update(c, key, u, versions); err != nil {
+		return err
+	}
+	return a.sendDetails(c, key)
+}
+
+func checkStatus(s incident.Status) error {
+	switch {
+	case s == incident.StatusClosed:
+		return nil
+	case s.Active():
+		return errStatus
+	}
+	return &incident.FieldError{Field: "status", Problem: "Invalid value for status. Valid values: [1, 2, 10, 20]"}
+}
+
+// update tries the versions one after the other. Each try compares and writes in
+// one step, and at most one can succeed.
+func (a *api) update(c *call, key incident.Key, u incident.StatusUpdate, versions []int64) error {
+	for _, u.ExpectVersion = range versions {
+		_, err := a.incidents.UpdateStatus(c.ctx(), key, u)
+		if u.ExpectVersion == anyVersion || !errors.Is(err, incident.ErrVersionConflict) {
+			return err
+		}
+	}
+	return errPrecondition
+}

@@ -1,0 +1,174 @@
+// Httpapi is a host of package incident: it serves the endpoints of Sentry's
+// incidents module with net/http, and is a start for a host of your own.
+//
+//	go run ./examples/httpapi
+//
+// serves a demonstration from memory and prints a curl command to begin with.
+// The library has no HTTP, no users and no tokens; all of that is here, a file a
+// concern: routes.go maps paths to handlers, which are in a file for each noun,
+// auth.go knows the users, and errors.go maps the library's errors to statuses.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/statuspage"
+	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+const usage = `Usage: httpapi [-addr ADDR] [-dsn DSN] [-tokens FILE] [-import FILE]
+
+Serves the incidents of organizations over HTTP. The API is described at
+/openapi.json. Stops at an interrupt, when the requests that run have ended.
+
+  -addr ADDR    listen there (default localhost:8080)
+  -dsn DSN      keep the incidents in this PostgreSQL database, in which the
+                tables are made, such as postgres://user:password@host:5432/name
+                (default: in memory)
+  -tokens FILE  the users, as JSON; the source of readDirectory shows the format
+                (default: a new token, which is printed, for a demonstration)
+  -import FILE  first import what a page of Atlassian Statuspage serves at
+                /api/v2/incidents.json. Its organization is the page's id
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
+// a wrong use.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a, err := parseArgs(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "httpapi: %v; -help shows the usage\n", err)
+		return 2
+	}
+	if err := listenAndServe(ctx, a, stdout, slog.New(slog.NewJSONHandler(stderr, nil))); err != nil {
+		fmt.Fprintf(stderr, "httpapi: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// arguments are those of the command line.
+type arguments struct {
+	addr, dsn, tokens, history string
+}
+
+func parseArgs(args []string) (a arguments, err error) {
+	flags := flag.NewFlagSet("httpapi", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run prints the error, or the usage
+	flags.StringVar(&a.addr, "addr", "localhost:8080", "")
+	flags.StringVar(&a.dsn, "dsn", "", "")
+	flags.StringVar(&a.tokens, "tokens", "", "")
+	flags.StringVar(&a.history, "import", "", "")
+	if err := flags.Parse(args); err != nil {
+		return a, err
+	}
+	if flags.NArg() > 0 {
+		return a, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return a, nil
+}
+
+func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slog.Logger) error {
+	organization := demoOrganization
+	var past *statuspage.History
+	if a.history != "" {
+		var err error
+		if past, err = readHistory(a.history); err != nil {
+			return err
+		}
+		organization = past.Page
+	}
+	people, token := newDemoDirectory(organization)
+	if a.tokens != "" {
+		var err error
+		if people, err = readDirectory(a.tokens); err != nil {
+			return err
+		}
+	}
+	store, closeStore, err := openStore(ctx, a.dsn)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	incidents, err := incident.New(store, &incident.Options{Authorizer: people, Logger: log})
+	if err != nil {
+		return err
+	}
+	if err := fill(ctx, incidents, past, a.tokens == "", stdout); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "Serving on http://%s; the API is described at http://%[1]s%s\n", listener.Addr(), openAPIPath)
+	if a.tokens == "" {
+		key := incident.Key{OrganizationID: organization, Identifier: 1}
+		fmt.Fprintf(stdout, "There is a token for this run:\n\n  curl -H 'Authorization: Bearer %s' http://%s%s\n\n", token, listener.Addr(), incidentURL(key))
+	}
+	l := defaultLimits
+	api := &api{incidents: incidents, people: people, log: log, timeout: l.handle}
+	return serve(ctx, newServer(api.handler(), l, log), listener, l.shutdown)
+}
+
+// openStore is the one place that knows where incidents are kept.
+func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
+	if dsn == "" {
+		return memory.New(), func() {}, nil
+	}
+	db, err := postgres.Open(ctx, dsn, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	closeStore = func() { _ = db.Close() } // all that was written is committed
+	if err := db.Migrate(ctx); err != nil {
+		closeStore()
+		return nil, nil, err
+	}
+	return db, closeStore, nil
+}
+
+func readHistory(file string) (*statuspage.History, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return statuspage.Read(file, f)
+}
+
+// fill imports the history, if there is one. Otherwise a demonstration gets its
+// incidents.
+func fill(ctx context.Context, incidents incident.Manager, past *statuspage.History, demo bool, stdout io.Writer) error {
+	if past == nil {
+		if demo {
+			return fillDemo(ctx, incidents)
+		}
+		return nil
+	}
+	added, err := statuspage.Import(ctx, incidents, past, func(int) {})
+	if err == nil {
+		fmt.Fprintf(stdout, "Import: %v\n", added)
+	}
+	return err
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+const requestID = "X-Request-Id"
+
+// safeID is what a client may name its request: it goes into the log and back.
+var safeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// recorder is a response and what the log says of it.
+type recorder struct {
+	http.ResponseWriter
+	status       int
+	size         int
+	user         incident.UserID
+	organization incident.OrganizationID
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	rec.status = status
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(data []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	n, err := rec.ResponseWriter.Write(data)
+	rec.size += n
+	return n, err
+}
+
+// Unwrap is for [http.ResponseController].
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// observed gives each request an id and a deadline, logs it, and answers for a
+// handler that panics.
+func (a *api) observed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := r.Header.Get(requestID)
+		if !safeID.MatchString(id) {
+			id = rand.Text()
+		}
+		h := w.Header()
+		h.Set(requestID, id)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+
+		ctx, cancel := context.WithTimeout(r.Context(), a.timeout)
+		defer cancel()
+		rec := &recorder{ResponseWriter: w}
+		r = r.WithContext(ctx)
+		defer a.logRequest(rec, r, id, start)
+		defer a.recoverPanic(rec, r)
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func (a *api) recoverPanic(rec *recorder, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	a.log.LogAttrs(r.Context(), slog.LevelError, "panic",
+		slog.String("id", rec.Header().Get(requestID)), slog.String("value", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+	if rec.status != 0 {
+		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
+	}
+	a.fail(rec, r, errPanic)
+}
+
+// logRequest logs the pattern that the request matched and not its path, and of the
+// client's own words none that is not known to be harmless.
+func (a *api) logRequest(rec *recorder, r *http.Request, id string, start time.Time) {
+	a.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("id", id),
+		slog.String("method", fmt.Sprintf("%.16s", r.Method)),
+		slog.String("pattern", r.Pattern),
+		slog.String("organization", string(rec.organization)),
+		slog.String("user", string(rec.user)),
+		slog.Int("status", rec.status),
+		slog.Int("size", rec.size),
+		slog.Duration("duration", time.Since(start)))
+}

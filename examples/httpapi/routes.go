@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// base is where the incidents of an organization are.
+const base = "/api/0/organizations/{organization}/incidents/"
+
+// routes are the endpoints. Their paths end with a slash, and mean that path alone.
+var routes = []struct {
+	method, path string
+	handle       func(*api, *call) error
+}{
+	{http.MethodGet, base, (*api).listIncidents},
+	{http.MethodGet, base + "{identifier}/", (*api).getIncident},
+	{http.MethodPut, base + "{identifier}/", (*api).updateIncident},
+	{http.MethodPost, base + "{identifier}/seen/", (*api).markSeen},
+	{http.MethodGet, base + "{identifier}/activity/", (*api).listActivities},
+	{http.MethodPost, base + "{identifier}/comments/", (*api).createComment},
+	{http.MethodPut, base + "{identifier}/comments/{sequence}/", (*api).editComment},
+	{http.MethodDelete, base + "{identifier}/comments/{sequence}/", (*api).deleteComment},
+	{http.MethodPost, base + "{identifier}/subscriptions/", (*api).subscribe},
+	{http.MethodDelete, base + "{identifier}/subscriptions/", (*api).unsubscribe},
+}
+
+// api is what the handlers work with.
+type api struct {
+	incidents incident.Manager
+	people    *directory
+	log       *slog.Logger
+	timeout   time.Duration // of a request
+}
+
+// handler returns the whole of the HTTP interface.
+func (a *api) handler() http.Handler {
+	mux := http.NewServeMux()
+	allowed := map[string][]string{openAPIPath: {http.MethodGet, http.MethodHead}}
+	mux.HandleFunc("GET "+openAPIPath, serveOpenAPI)
+	for _, r := range routes {
+		mux.Handle(r.method+" "+r.path+"{$}", a.authenticated(r.handle))
+		allowed[r.path] = append(allowed[r.path], r.method)
+		if r.method == http.MethodGet {
+			allowed[r.path] = append(allowed[r.path], http.MethodHead)
+		}
+	}
+	for path, methods := range allowed {
+		pattern := path
+		if strings.HasSuffix(path, "/") {
+			pattern += "{$}"
+		}
+		mux.Handle(pattern, a.methodNotAllowed(methods))
+	}
+	mux.Handle("/", a.failing(errNoRoute))
+	return a.observed(a.canonicalPaths(mux))
+}
+
+// methodNotAllowed answers the methods that a path does not have.
+func (a *api) methodNotAllowed(methods []string) http.Handler {
+	slices.Sort(methods)
+	allow := strings.Join(methods, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allow)
+		a.fail(w, r, errMethod)
+	})
+}
+
+func (a *api) failing(err error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, err) })
+}
+
+// canonicalPaths keeps from the mux what it would answer with a redirection in
+// HTML: each resource has one path.
+func (a *api) canonicalPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.EscapedPath()
+		if p != openAPIPath && (!strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/") || len(p) > 1 && path.Clean(p)+"/" != p) {
+			a.fail(w, r, errNoRoute)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// call is a request of a member of the organization in its path.
+type call struct {
+	w            http.ResponseWriter
+	r            *http.Request
+	user         incident.UserID
+	organization incident.OrganizationID
+	access       membership
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// key returns the incident of the path. What cannot be an identifier is that of no
+// incident.
+func (c *call) key() (incident.Key, error) {
+	n, err := c.number("identifier")
+	return incident.Key{OrganizationID: c.organization, Identifier: n}, err
+}
+
+// number returns a wildcard of the path: a positive number in the one form that it
+// is printed in.
+func (c *call) number(wildcard string) (int64, error) {
+	text := c.r.PathValue(wildcard)
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 || strconv.FormatInt(n, 10) != text {
+		return 0, incident.ErrNotFound
+	}
+	return n, nil
+}
+
+// readable returns the key of the path's incident if the user may see it.
+func (a *api) readable(c *call) (incident.Key, error) {
+	key, err := c.key()
+	if err != nil {
+		return key, err
+	}
+	inc, err := a.incidents.Get(c.ctx(), key)
+	if err == nil && !c.access.admits(inc.Projects) {
+		err = incident.ErrForbidden
+	}
+	return key, err
+}
+
+// incidentURL is the path of an incident.
+func incidentURL(key incident.Key) string {
+	organization := url.PathEscape(string(key.OrganizationID))
+	return strings.Replace(base, "{organization}", organization, 1) + strconv.FormatInt(key.Identifier, 10) + "/"
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// world is a server with two organizations of the same users and projects.
+type world struct {
+	*testing.T
+	incidents incident.Manager // what the server uses, without its faults
+	faults    *faulty
+	handler   http.Handler
+	server    *httptest.Server
+	spec      *spec
+	log       *lockedBuffer
+
+	acme, globex incident.OrganizationID
+}
+
+// worlds numbers the worlds of one store, so that they share nothing.
+var worlds atomic.Int64
+
+// begun is when the clock of a world stands at its first call. It goes on by a
+// second a call.
+var begun = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
+
+func newWorld(t *testing.T, store incident.Store, s *spec) *world {
+	t.Helper()
+	n := worlds.Add(1)
+	w := &world{
+		T: t, spec: s, log: new(lockedBuffer),
+		acme: incident.OrganizationID(fmt.Sprintf("acme-%d", n)), globex: incident.OrganizationID(fmt.Sprintf("globex-%d", n)),
+	}
+	var clock atomic.Int64
+	people := w.people()
+	var err error
+	w.incidents, err = incident.New(store, &incident.Options{
+		Authorizer: people,
+		Now:        func() time.Time { return begun.Add(time.Duration(clock.Add(1)) * time.Second) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.faults = &faulty{Manager: w.incidents}
+	a := &api{incidents: w.faults, people: people, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: time.Second}
+	w.handler = a.handler()
+	w.server = httptest.NewServer(w.handler)
+	t.Cleanup(w.server.Close)
+	return w
+}
+
+// people are: ada, who sees checkout, grace, who sees search too, bob, who sees
+// search alone, root, who sees everything, and eve, who sees no project. All are in
+// both organizations but mallory, who is in globex.
+func (w *world) people() *directory {
+	d := &directory{users: map[incident.UserID]memberships{}}
+	both := func(m membership) memberships { return memberships{w.acme: m, w.globex: m} }
+	for user, of := range map[incident.UserID]memberships{
+		"ada":     both(membership{projects: []incident.ProjectID{"checkout"}}),
+		"grace":   both(membership{projects: []incident.ProjectID{"checkout", "search"}}),
+		"bob":     both(membership{projects: []incident.ProjectID{"search"}}),
+		"eve":     both(membership{projects: []incident.ProjectID{}}),
+		"root":    both(membership{all: true}),
+		"mallory": {w.globex: {all: true}},
+	} {
+		d.tokens = append(d.tokens, token{sum: sha256.Sum256([]byte("token-of-" + user)), user: user})
+		d.users[user] = of
+	}
+	return d
+}
+
+// create makes an incident, which is not of an alert rule.
+func (w *world) create(organization incident.OrganizationID, title string, projects ...incident.ProjectID) incident.Key {
+	w.Helper()
+	r, err := w.incidents.Create(w.Context(), incident.NewIncident{OrganizationID: organization, Title: title, Projects: projects})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r.Key()
+}
+
+// fire makes an incident of an alert rule in the project checkout.
+func (w *world) fire(organization incident.OrganizationID) incident.Key {
+	w.Helper()
+	r, err := w.incidents.Fire(w.Context(), incident.Firing{
+		Slot:      incident.Slot{OrganizationID: organization, AlertRuleID: "error-rate", ProjectID: "checkout"},
+		TriggerID: "above-5-percent", Severity: incident.StatusWarning, Title: "Checkout fails",
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r.Key()
+}
+
+// list is the path of an organization's incidents.
+func list(organization incident.OrganizationID) string {
+	return strings.Replace(base, "{organization}", string(organization), 1)
+}
+
+// answer is a response, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request as a user. The header's lines are names and values in turn.
+// A body is sent as JSON unless the header says otherwise.
+func (w *world) do(user, method, path, body string, header ...string) answer {
+	w.Helper()
+	r, err := http.NewRequestWithContext(w.Context(), method, w.server.URL+path, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if body != "" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if user != "" {
+		r.Header.Set("Authorization", "Bearer token-of-"+user)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+		if header[i] == "Content-Type" {
+			r.Header["Content-Type"] = header[i+1 : i+2]
+		}
+	}
+	client := &http.Client{
+		Transport:     &checkedTransport{w, w.spec, w.server.Client().Transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(got)}
+}
+
+// want sends a request whose answer has the status and, if it is not empty, the body.
+func (w *world) want(status int, want, user, method, path, body string, header ...string) answer {
+	w.Helper()
+	got := w.do(user, method, path, body, header...)
+	if got.status != status || want != "" && strings.TrimSpace(got.body) != want {
+		w.Errorf("%s %s of %s with %.200s %v = %d %s\nwant %d %s", method, path, user, body, header, got.status, got.body, status, want)
+	}
+	return got
+}
+
+// decode is the JSON of an answer.
+func decode[T any](t testing.TB, a answer) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return v
+}
+
+// snapshot is all that the store has of the organizations' incidents.
+func (w *world) snapshot() string {
+	w.Helper()
+	var all strings.Builder
+	for _, org := range []incident.OrganizationID{w.acme, w.globex} {
+		page, err := w.incidents.List(w.Context(), incident.IncidentFilter{OrganizationID: org, Limit: incident.MaxPageSize})
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, inc := range page.Incidents {
+			d, err := w.incidents.Details(w.Context(), inc.Key(), "ada")
+			if err != nil {
+				w.Fatal(err)
+			}
+			activities, err := w.incidents.Activities(w.Context(), inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
+			if err != nil {
+				w.Fatal(err)
+			}
+			subscribers, err := w.incidents.Subscribers(w.Context(), inc.Key())
+			if err != nil {
+				w.Fatal(err)
+			}
+			text, err := json.Marshal([]any{d, activities, subscribers})
+			if err != nil {
+				w.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex // guards what is below
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// faulty is a Manager whose calls fail as long as fail says so, which gets the name of
+// a call that reads, and "write" for all others.
+type faulty struct {
+	incident.Manager
+	fail func(call string) error // nil for none
+}
+
+func (f *faulty) err(call string) error {
+	if f.fail == nil {
+		return nil
+	}
+	return f.fail(call)
+}
+
+func (f *faulty) Get(ctx context.Context, key incident.Key) (incident.Incident, error) {
+	if err := f.err("Get"); err != nil {
+		return incident.Incident{}, err
+	}
+	return f.Manager.Get(ctx, key)
+}
+
+func (f *faulty) Details(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
+	if err := f.err("Details"); err != nil {
+		return incident.Details{}, err
+	}
+	return f.Manager.Details(ctx, key, user)
+}
+
+func (f *faulty) List(ctx context.Context, filter incident.IncidentFilter) (incident.IncidentPage, error) {
+	if err := f.err("List"); err != nil {
+		return incident.IncidentPage{}, err
+	}
+	return f.Manager.List(ctx, filter)
+}
+
+func (f *faulty) UpdateStatus(ctx context.Context, key incident.Key, u incident.StatusUpdate) (incident.Result, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Result{}, err
+	}
+	return f.Manager.UpdateStatus(ctx, key, u)
+}
+
+func (f *faulty) Activities(ctx context.Context, key incident.Key, filter incident.ActivityFilter) (incident.ActivityPage, error) {
+	if err := f.err("Activities"); err != nil {
+		return incident.ActivityPage{}, err
+	}
+	return f.Manager.Activities(ctx, key, filter)
+}
+
+func (f *faulty) Comment(ctx context.Context, key incident.Key, n incident.NewComment) (incident.Activity, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Activity{}, err
+	}
+	return f.Manager.Comment(ctx, key, n)
+}
+
+func (f *faulty) EditComment(ctx context.Context, key incident.Key, e incident.CommentEdit) (incident.Activity, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Activity{}, err
+	}
+	return f.Manager.EditComment(ctx, key, e)
+}
+
+func (f *faulty) DeleteComment(ctx context.Context, key incident.Key, e incident.CommentEdit) (incident.Activity, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Activity{}, err
+	}
+	return f.Manager.DeleteComment(ctx, key, e)
+}
+
+func (f *faulty) MarkSeen(ctx context.Context, key incident.Key, user incident.UserID) (incident.Seen, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Seen{}, err
+	}
+	return f.Manager.MarkSeen(ctx, key, user)
+}
+
+func (f *faulty) Subscribe(ctx context.Context, key incident.Key, user incident.UserID) (incident.Subscription, error) {
+	if err := f.err("write"); err != nil {
+		return incident.Subscription{}, err
+	}
+	return f.Manager.Subscribe(ctx, key, user)
+}
+
+func (f *faulty) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
+	if err := f.err("write"); err != nil {
+		return err
+	}
+	return f.Manager.Unsubscribe(ctx, key, user)
+}
+
+// stores are what the API is tested over.
+var stores = []struct {
+	name string
+	open func(*testing.T) incident.Store
+}{
+	{"memory", func(*testing.T) incident.Store { return memory.New() }},
+	{"postgres", func(t *testing.T) incident.Store { return mustOpen(t, pgtest.NewDatabase(t)) }},
+}
+
+func mustOpen(t *testing.T, dsn string) *postgres.Store {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), dsn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
