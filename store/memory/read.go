@@ -78,6 +78,11 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 				next = last
 			}
 		}
+		size := last - next + 1
+		if q.Descending {
+			size = next
+		}
+		page = make([]incident.Activity, 0, max(0, min(size, int64(q.Limit))))
 		for ; next >= 1 && next <= last && len(page) < q.Limit; next += step {
 			page = append(page, r.activity(next))
 		}
