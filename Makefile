@@ -5,7 +5,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test lint bench bench-postgres bench-scale load fuzz soak
+.PHONY: help test lint bench bench-postgres bench-scale bench-http load fuzz soak
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench-postgres: ## Measure beside bare SQL, Sentry's statements and Alertmanager
 
 bench-scale: ## Measure 1,000,000 incidents beside 10,000, and deep pages beside the first.
 	cd bench && $(GO) run . -only scale -length 300ms
+
+bench-http: ## Measure the HTTP example beside the Manager and a constant; fails below a bar.
+	$(GO) test -run='^$$' -bench='^BenchmarkHTTP$$' -benchtime=1x -timeout=10m ./examples/httpapi
 
 load: ## Fill the database DSN with INCIDENTS (default 1000000) for trials of your own.
 	cd bench && $(GO) run . -load $${INCIDENTS:-1000000} -dsn "$${DSN:?name a database, as in DSN=postgres://user@host/db}"

@@ -11,26 +11,22 @@ func (a *api) listActivities(c *call) error {
 	if err != nil {
 		return err
 	}
-	q, err := c.query("desc", "cursor", "per_page")
-	if err != nil {
-		return err
-	}
-	f := incident.ActivityFilter{Cursor: q.Get("cursor")}
-	switch q.Get("desc") {
+	f := incident.ActivityFilter{Cursor: c.query.Get("cursor")}
+	switch c.query.Get("desc") {
 	case "", "1":
 		f.Descending = true
 	case "0":
 	default:
 		return &incident.FieldError{Field: "desc", Problem: "must be 0 or 1"}
 	}
-	if f.Limit, err = perPage(q); err != nil {
+	if f.Limit, err = perPage(c.query); err != nil {
 		return err
 	}
-	page, err := a.incidents.Activities(c.ctx(), key, f)
+	page, err := a.incidents.Activities(c.ctx, key, f)
 	if err != nil {
 		return err
 	}
-	return c.sendPage(page.Activities, link{"next", page.Next})
+	return c.sendPage(activityList(page.Activities), link{"next", page.Next})
 }
 
 func (a *api) createComment(c *call) error {
@@ -42,7 +38,7 @@ func (a *api) createComment(c *call) error {
 	if err := c.body(map[string]any{"comment": &n.Comment, "mentions": &n.Mentions}); err != nil {
 		return err
 	}
-	comment, err := a.incidents.Comment(c.ctx(), key, n)
+	comment, err := a.incidents.Comment(c.ctx, key, n)
 	if err != nil {
 		return err
 	}
@@ -57,7 +53,7 @@ func (a *api) editComment(c *call) error {
 	if err := c.body(map[string]any{"comment": &e.Comment}); err != nil {
 		return err
 	}
-	comment, err := a.incidents.EditComment(c.ctx(), key, e)
+	comment, err := a.incidents.EditComment(c.ctx, key, e)
 	if err != nil {
 		return err
 	}
@@ -69,7 +65,7 @@ func (a *api) deleteComment(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.incidents.DeleteComment(c.ctx(), key, e); err != nil {
+	if _, err := a.incidents.DeleteComment(c.ctx, key, e); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,22 +13,28 @@ import (
 // send answers with a value as JSON.
 func (c *call) send(status int, value any) error { return sendJSON(c.w, status, value) }
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // sendJSON encodes the whole value before it sends the status, so that a value that
-// cannot be encoded is still an error. It escapes what would be markup in HTML.
+// cannot be encoded is still an error. What would be markup in HTML is escaped.
 func sendJSON(w http.ResponseWriter, status int, value any) error {
-	b := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(b)
-	b.Reset()
-	if err := json.NewEncoder(b).Encode(value); err != nil {
-		return err
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.b = e.b[:0]
+	if own, ok := value.(appender); ok {
+		own.appendJSON(e)
+	} else {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		e.b = append(e.b, data...)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(e.b)))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client is gone: there is nobody to tell
+	_, _ = w.Write(e.b) // where it fails the client is gone, and there is nobody to tell
 	return nil
 }
 
@@ -41,8 +47,8 @@ type link struct{ rel, cursor string }
 func (c *call) sendPage(page any, links ...link) error {
 	texts := make([]string, len(links))
 	for i, l := range links {
-		q := c.r.URL.Query()
-		q.Del("cursor")
+		q := maps.Clone(c.query)
+		delete(q, "cursor")
 		if l.cursor != "" {
 			q.Set("cursor", l.cursor)
 		}

@@ -75,9 +75,9 @@ func (d *directory) userOf(r *http.Request) (user incident.UserID, err error) {
 	return user, nil
 }
 
-// authenticated lets a handler answer the members of the path's organization. To
-// all others the organization does not exist.
-func (a *api) authenticated(handle func(*api, *call) error) http.Handler {
+// authenticated lets a route answer the members of the path's organization. To all
+// others the organization does not exist.
+func (a *api) authenticated(of route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := a.people.userOf(r)
 		if err != nil {
@@ -96,7 +96,14 @@ func (a *api) authenticated(handle func(*api, *call) error) http.Handler {
 			a.fail(w, r, incident.ErrNotFound)
 			return
 		}
-		if err := handle(a, &call{w: w, r: r, user: user, organization: organization, access: access}); err != nil {
+		query, err := parseQuery(r.URL.RawQuery, of.parameters)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), a.timeout)
+		defer cancel()
+		if err := of.handle(a, &call{ctx, w, r, query, user, organization, access}); err != nil {
 			a.fail(w, r, err)
 		}
 	})

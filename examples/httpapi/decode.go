@@ -149,10 +149,10 @@ func kindOf(into any) string {
 	return "a list of strings"
 }
 
-// query returns the parameters of the request, which must be among these. Only a
+// parseQuery returns the parameters of a request, which must be among these. Only a
 // project may be repeated, and none may be empty.
-func (c *call) query(names ...string) (url.Values, error) {
-	q, err := url.ParseQuery(c.r.URL.RawQuery)
+func parseQuery(raw string, names []string) (url.Values, error) {
+	q, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, malformed("the query cannot be parsed")
 	}

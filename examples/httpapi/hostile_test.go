@@ -155,7 +155,9 @@ func (w *world) status(path string) int {
 		w.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer token-of-ada")
-	res, err := w.server.Client().Do(r)
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(r)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -26,16 +26,14 @@ var statusFilters = map[string][]incident.Status{
 }
 
 func (a *api) listIncidents(c *call) error {
-	q, err := c.query("project", "status", "title", "alertRule", "start", "end", "cursor", "per_page")
-	if err != nil {
-		return err
-	}
+	q := c.query
 	f := incident.IncidentFilter{
 		OrganizationID: c.organization,
 		AlertRuleID:    incident.AlertRuleID(q.Get("alertRule")),
 		Title:          q.Get("title"),
 		Cursor:         q.Get("cursor"),
 	}
+	var err error
 	if f.Projects, err = c.projects(q["project"]); err != nil {
 		return err
 	}
@@ -54,13 +52,13 @@ func (a *api) listIncidents(c *call) error {
 		return err
 	}
 	if c.seesNothing() {
-		return c.sendPage([]incident.Incident{}, link{"previous", ""}, link{"next", ""})
+		return c.sendPage(incidentList{}, link{"previous", ""}, link{"next", ""})
 	}
-	page, err := a.incidents.List(c.ctx(), f)
+	page, err := a.incidents.List(c.ctx, f)
 	if err != nil {
 		return err
 	}
-	return c.sendPage(page.Incidents, link{"previous", page.Previous}, link{"next", page.Next})
+	return c.sendPage(incidentList(page.Incidents), link{"previous", page.Previous}, link{"next", page.Next})
 }
 
 // seesNothing reports that the user has no project. A filter without a project
@@ -93,19 +91,19 @@ func (a *api) getIncident(c *call) error {
 // sendDetails reads the activities last, so that they lack nothing of what the
 // rest of the answer tells.
 func (a *api) sendDetails(c *call, key incident.Key) error {
-	d, err := a.incidents.Details(c.ctx(), key, c.user)
+	d, err := a.incidents.Details(c.ctx, key, c.user)
 	if err != nil {
 		return err
 	}
 	if !c.access.admits(d.Projects) {
 		return incident.ErrForbidden
 	}
-	page, err := a.incidents.Activities(c.ctx(), key, incident.ActivityFilter{})
+	page, err := a.incidents.Activities(c.ctx, key, incident.ActivityFilter{})
 	if err != nil {
 		return err
 	}
 	c.w.Header().Set("ETag", etag(d.Version))
-	return c.send(http.StatusOK, details{d, page.Activities})
+	return c.send(http.StatusOK, &details{d, page.Activities})
 }
 
 // updateIncident closes an incident by hand, which is the one status that a user
@@ -147,7 +145,7 @@ func checkStatus(s incident.Status) error {
 // one step, and at most one can succeed.
 func (a *api) update(c *call, key incident.Key, u incident.StatusUpdate, versions []int64) error {
 	for _, u.ExpectVersion = range versions {
-		_, err := a.incidents.UpdateStatus(c.ctx(), key, u)
+		_, err := a.incidents.UpdateStatus(c.ctx, key, u)
 		if u.ExpectVersion == anyVersion || !errors.Is(err, incident.ErrVersionConflict) {
 			return err
 		}

@@ -108,6 +108,9 @@ func (w *world) testForbiddenAndUnknown(r request) {
 			w.want(404, `{"detail":"The requested resource does not exist."}`, "ada", r.method, path, r.body)
 		}
 	}
+	w.want(400, `{"detail":"malformed: unknown parameter \"x\""}`, "ada", r.method, r.path+"?x=1", r.body)
+	w.want(400, `{"detail":"malformed: unknown parameter \"\""}`, "ada", r.method, r.path+"?=", r.body)
+	w.want(400, `{"detail":"malformed: the query cannot be parsed"}`, "ada", r.method, r.path+"?%zz", r.body)
 	w.want(403, `{"detail":"You do not have permission to perform this action."}`, "bob", denied.method, denied.path, denied.body)
 	for _, organization := range []string{"nobody", "ACME", "%00", "%C3", "a%2Fb", strings.Repeat("x", 300)} {
 		path := strings.Replace(r.path, string(w.acme), organization, 1)
@@ -194,7 +197,7 @@ func testMethodsAndPaths(w *world) {
 				continue
 			}
 			// Without a token: what the API has is no secret.
-			res, err := http.NewRequest(method, w.server.URL+r.path, nil)
+			res, err := http.NewRequest(method, w.url()+r.path, nil)
 			if err != nil {
 				w.Fatal(err)
 			}
@@ -218,7 +221,7 @@ func testMethodsAndPaths(w *world) {
 			w.want(404, `{"detail":"The requested resource does not exist."}`, "ada", r.method, path, "")
 		}
 	}
-	for _, path := range []string{"/", "/api/", "/openapi.json/", "/openapi", "/favicon.ico"} {
+	for _, path := range []string{"/", "//", "/./", "/../", "/api/", "/api//", "/openapi.json/", "/openapi", "/favicon.ico"} {
 		w.want(404, `{"detail":"The requested resource does not exist."}`, "", "GET", path, "")
 	}
 	w.want(200, strings.TrimSpace(string(openAPI)), "", "GET", openAPIPath, "")
@@ -234,7 +237,7 @@ func testLog(w *world) {
 	}
 	for _, id := range []string{"", "a b", "<script>", strings.Repeat("x", 65), "id\t1", "ä"} {
 		got := w.want(200, "", "ada", "GET", incidentURL(key), "", requestID, id)
-		if echoed := got.header.Get(requestID); echoed == id || !safeID.MatchString(echoed) {
+		if echoed := got.header.Get(requestID); echoed == id || !isSafeID(echoed) {
 			w.Errorf("the request's id %q became %q", id, echoed)
 		}
 	}

@@ -17,21 +17,24 @@ import (
 // base is where the incidents of an organization are.
 const base = "/api/0/organizations/{organization}/incidents/"
 
-// routes are the endpoints. Their paths end with a slash, and mean that path alone.
-var routes = []struct {
+// route is an endpoint. Its path ends with a slash, and means that path alone.
+type route struct {
 	method, path string
 	handle       func(*api, *call) error
-}{
-	{http.MethodGet, base, (*api).listIncidents},
-	{http.MethodGet, base + "{identifier}/", (*api).getIncident},
-	{http.MethodPut, base + "{identifier}/", (*api).updateIncident},
-	{http.MethodPost, base + "{identifier}/seen/", (*api).markSeen},
-	{http.MethodGet, base + "{identifier}/activity/", (*api).listActivities},
-	{http.MethodPost, base + "{identifier}/comments/", (*api).createComment},
-	{http.MethodPut, base + "{identifier}/comments/{sequence}/", (*api).editComment},
-	{http.MethodDelete, base + "{identifier}/comments/{sequence}/", (*api).deleteComment},
-	{http.MethodPost, base + "{identifier}/subscriptions/", (*api).subscribe},
-	{http.MethodDelete, base + "{identifier}/subscriptions/", (*api).unsubscribe},
+	parameters   []string // of the query
+}
+
+var routes = []route{
+	{http.MethodGet, base, (*api).listIncidents, []string{"project", "status", "title", "alertRule", "start", "end", "cursor", "per_page"}},
+	{http.MethodGet, base + "{identifier}/", (*api).getIncident, nil},
+	{http.MethodPut, base + "{identifier}/", (*api).updateIncident, nil},
+	{http.MethodPost, base + "{identifier}/seen/", (*api).markSeen, nil},
+	{http.MethodGet, base + "{identifier}/activity/", (*api).listActivities, []string{"desc", "cursor", "per_page"}},
+	{http.MethodPost, base + "{identifier}/comments/", (*api).createComment, nil},
+	{http.MethodPut, base + "{identifier}/comments/{sequence}/", (*api).editComment, nil},
+	{http.MethodDelete, base + "{identifier}/comments/{sequence}/", (*api).deleteComment, nil},
+	{http.MethodPost, base + "{identifier}/subscriptions/", (*api).subscribe, nil},
+	{http.MethodDelete, base + "{identifier}/subscriptions/", (*api).unsubscribe, nil},
 }
 
 // api is what the handlers work with.
@@ -48,7 +51,7 @@ func (a *api) handler() http.Handler {
 	allowed := map[string][]string{openAPIPath: {http.MethodGet, http.MethodHead}}
 	mux.HandleFunc("GET "+openAPIPath, serveOpenAPI)
 	for _, r := range routes {
-		mux.Handle(r.method+" "+r.path+"{$}", a.authenticated(r.handle))
+		mux.Handle(r.method+" "+r.path+"{$}", a.authenticated(r))
 		allowed[r.path] = append(allowed[r.path], r.method)
 		if r.method == http.MethodGet {
 			allowed[r.path] = append(allowed[r.path], http.MethodHead)
@@ -84,7 +87,7 @@ func (a *api) failing(err error) http.Handler {
 func (a *api) canonicalPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.EscapedPath()
-		if p != openAPIPath && (!strings.HasPrefix(p, "/") || !strings.HasSuffix(p, "/") || len(p) > 1 && path.Clean(p)+"/" != p) {
+		if p != openAPIPath && (!strings.HasPrefix(p, "/api/") || path.Clean(p)+"/" != p) {
 			a.fail(w, r, errNoRoute)
 			return
 		}
@@ -94,14 +97,14 @@ func (a *api) canonicalPaths(next http.Handler) http.Handler {
 
 // call is a request of a member of the organization in its path.
 type call struct {
+	ctx          context.Context // ends with the request's time
 	w            http.ResponseWriter
 	r            *http.Request
+	query        url.Values // valid text, of the route's parameters
 	user         incident.UserID
 	organization incident.OrganizationID
 	access       membership
 }
-
-func (c *call) ctx() context.Context { return c.r.Context() }
 
 // key returns the incident of the path. What cannot be an identifier is that of no
 // incident.
@@ -127,7 +130,7 @@ func (a *api) readable(c *call) (incident.Key, error) {
 	if err != nil {
 		return key, err
 	}
-	inc, err := a.incidents.Get(c.ctx(), key)
+	inc, err := a.incidents.Get(c.ctx, key)
 	if err == nil && !c.access.admits(inc.Projects) {
 		err = incident.ErrForbidden
 	}

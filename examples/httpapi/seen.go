@@ -9,7 +9,7 @@ func (a *api) markSeen(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.incidents.MarkSeen(c.ctx(), key, c.user); err != nil {
+	if _, err := a.incidents.MarkSeen(c.ctx, key, c.user); err != nil {
 		return err
 	}
 	return c.send(http.StatusCreated, struct{}{})

@@ -101,7 +101,7 @@ func (s *spec) operation(r *http.Request) (op at, name string, known bool) {
 	for path, pattern := range s.paths {
 		if pattern.MatchString(r.URL.EscapedPath()) {
 			op, known = s.get(at{"#", s.document}, "paths", path, strings.ToLower(method))
-			return op, method + " " + path, known
+			return op, method + " " + path, known && method == strings.ToUpper(method)
 		}
 	}
 	return at{}, "", false
@@ -123,6 +123,7 @@ func (s *spec) check(t testing.TB, r *http.Request, sent []byte, w *http.Respons
 			return
 		}
 	} else {
+		op = at{}
 		// What has no operation is a path that is not there, or a method of it.
 		component := map[int]string{http.StatusNotFound: "NotFound", http.StatusMethodNotAllowed: "NotFound"}[w.StatusCode]
 		if response, known = s.get(at{"#", s.document}, "components", "responses", component); !known {

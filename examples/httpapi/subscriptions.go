@@ -7,7 +7,7 @@ func (a *api) subscribe(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.incidents.Subscribe(c.ctx(), key, c.user); err != nil {
+	if _, err := a.incidents.Subscribe(c.ctx, key, c.user); err != nil {
 		return err
 	}
 	return c.send(http.StatusCreated, struct{}{})
@@ -19,7 +19,7 @@ func (a *api) unsubscribe(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.incidents.Unsubscribe(c.ctx(), key, c.user); err != nil {
+	if err := a.incidents.Unsubscribe(c.ctx, key, c.user); err != nil {
 		return err
 	}
 	return c.send(http.StatusOK, struct{}{})

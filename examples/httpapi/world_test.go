@@ -29,8 +29,9 @@ type world struct {
 	*testing.T
 	incidents incident.Manager // what the server uses, without its faults
 	faults    *faulty
+	directory *directory
 	handler   http.Handler
-	server    *httptest.Server
+	server    *httptest.Server // of url
 	spec      *spec
 	log       *lockedBuffer
 
@@ -47,26 +48,35 @@ var begun = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 func newWorld(t *testing.T, store incident.Store, s *spec) *world {
 	t.Helper()
 	n := worlds.Add(1)
-	w := &world{
-		T: t, spec: s, log: new(lockedBuffer),
-		acme: incident.OrganizationID(fmt.Sprintf("acme-%d", n)), globex: incident.OrganizationID(fmt.Sprintf("globex-%d", n)),
-	}
+	return newWorldOf(t, store, s, incident.OrganizationID(fmt.Sprintf("acme-%d", n)), incident.OrganizationID(fmt.Sprintf("globex-%d", n)))
+}
+
+func newWorldOf(t *testing.T, store incident.Store, s *spec, acme, globex incident.OrganizationID) *world {
+	t.Helper()
+	w := &world{T: t, spec: s, log: new(lockedBuffer), acme: acme, globex: globex}
 	var clock atomic.Int64
-	people := w.people()
+	w.directory = w.people()
 	var err error
 	w.incidents, err = incident.New(store, &incident.Options{
-		Authorizer: people,
+		Authorizer: w.directory,
 		Now:        func() time.Time { return begun.Add(time.Duration(clock.Add(1)) * time.Second) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.faults = &faulty{Manager: w.incidents}
-	a := &api{incidents: w.faults, people: people, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: time.Second}
+	a := &api{incidents: w.faults, people: w.directory, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: time.Second}
 	w.handler = a.handler()
-	w.server = httptest.NewServer(w.handler)
-	t.Cleanup(w.server.Close)
 	return w
+}
+
+// url is where the world is served.
+func (w *world) url() string {
+	if w.server == nil {
+		w.server = httptest.NewServer(w.handler)
+		w.Cleanup(w.server.Close)
+	}
+	return w.server.URL
 }
 
 // people are: ada, who sees checkout, grace, who sees search too, bob, who sees
@@ -128,7 +138,7 @@ type answer struct {
 // A body is sent as JSON unless the header says otherwise.
 func (w *world) do(user, method, path, body string, header ...string) answer {
 	w.Helper()
-	r, err := http.NewRequestWithContext(w.Context(), method, w.server.URL+path, nil)
+	r, err := http.NewRequestWithContext(w.Context(), method, w.url()+path, nil)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident/internal/pgtest"
+)
+
+// host is the program while it runs.
+type host struct {
+	stdout string // up to the address
+	url    string // of the printed curl command, "" without one
+	token  string
+	addr   string
+	stop   func() (status int, stderr string)
+}
+
+var (
+	printedAddr = regexp.MustCompile(`Serving on http://(\S+);`)
+	printedCurl = regexp.MustCompile(`curl -H 'Authorization: Bearer ([A-Z0-9]+)' (\S+)\n`)
+)
+
+// start runs the program until it serves.
+func start(t *testing.T, args ...string) host {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, stderr := new(lockedBuffer), new(lockedBuffer)
+	status := make(chan int, 1)
+	go func() { status <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), stdout, stderr) }()
+	stop := func() (int, string) {
+		cancel()
+		return <-status, stderr.String()
+	}
+	for range 1000 {
+		if strings.HasSuffix(stdout.String(), "\n\n") || printedAddr.MatchString(stdout.String()) && strings.Contains(strings.Join(args, " "), "-tokens") {
+			break
+		}
+		if len(status) > 0 {
+			code, text := stop()
+			t.Fatalf("the program ended with %d: %s", code, text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	h := host{stdout: stdout.String(), stop: stop}
+	if m := printedAddr.FindStringSubmatch(h.stdout); m != nil {
+		h.addr = m[1]
+	}
+	if m := printedCurl.FindStringSubmatch(h.stdout); m != nil {
+		h.token, h.url = m[1], m[2]
+	}
+	return h
+}
+
+func (h host) get(t *testing.T, url, token string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(data)
+}
+
+const sample = "../statuspage/testdata/sample.json"
+
+// The printed command answers with an incident, whatever the program is started with.
+func TestRun(t *testing.T) {
+	dsn := pgtest.NewDatabase(t)
+	for _, test := range []struct{ args, stdout, body string }{
+		{"", "Serving on ", `"title":"Checkout error rate is too high"`},
+		{"-dsn " + dsn, "Serving on ", `"title":"Checkout error rate is too high"`},
+		{"-dsn " + dsn, "Serving on ", `"identifier":"1"`},
+		{"-import " + sample, "Import: 6 of 6 incidents and 17 of 17 updates are new", `"organizationId":"parcelfox"`},
+		{"-dsn " + dsn + " -import " + sample, "Import: 6 of 6 incidents", `"organizationId":"parcelfox"`},
+		{"-dsn " + dsn + " -import " + sample, "Import: 0 of 6 incidents", `"organizationId":"parcelfox"`},
+	} {
+		h := start(t, strings.Fields(test.args)...)
+		status, body := h.get(t, h.url, h.token)
+		if !strings.HasPrefix(h.stdout, test.stdout) || status != 200 || !strings.Contains(body, test.body) || !strings.Contains(body, `"identifier":"1"`) {
+			t.Errorf("httpapi %s printed\n%s\nand answered %d %s", test.args, h.stdout, status, body)
+		}
+		if status, _ := h.get(t, h.url, "x"+h.token); status != 401 {
+			t.Errorf("httpapi %s answers %d to a wrong token", test.args, status)
+		}
+		if status, body := h.get(t, "http://"+h.addr+openAPIPath, ""); status != 200 || body != string(openAPI) {
+			t.Errorf("httpapi %s answers %d with %d bytes for its description", test.args, status, len(body))
+		}
+		if code, stderr := h.stop(); code != 0 || strings.Contains(stderr, `"level":"ERROR"`) || strings.Contains(stderr, h.token) {
+			t.Errorf("httpapi %s ended with %d and logged\n%s", test.args, code, stderr)
+		}
+	}
+	// The demonstration was filled once.
+	h := start(t, "-dsn", dsn)
+	defer h.stop()
+	if _, body := h.get(t, strings.TrimSuffix(h.url, "1/"), h.token); strings.Count(body, `"identifier"`) != 2 {
+		t.Errorf("the demonstration has the incidents %s", body)
+	}
+}
+
+// With tokens of its own the program makes none, and no demonstration.
+func TestRun_Tokens(t *testing.T) {
+	file := t.TempDir() + "/tokens.json"
+	text := `{"tokens":[{"sha256":"` + sumOfX + `","user":"ada","organizations":{"acme":{"allProjects":true}}}]}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, "-tokens", file)
+	if status, body := h.get(t, "http://"+h.addr+list("acme"), "x"); status != 200 || body != "[]" || h.token != "" {
+		t.Errorf("it answers %d %s and printed\n%s", status, body, h.stdout)
+	}
+	if code, stderr := h.stop(); code != 0 {
+		t.Errorf("it ended with %d: %s", code, stderr)
+	}
+}
+
+func TestRun_Refuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	bad := t.TempDir() + "/bad.json"
+	if err := os.WriteFile(bad, []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args           string
+		status         int
+		stdout, stderr string
+	}{
+		{"-help", 0, usage, ""},
+		{"x", 2, "", "httpapi: unexpected argument \"x\"; -help shows the usage\n"},
+		{"-x", 2, "", "httpapi: flag provided but not defined: -x; -help shows the usage\n"},
+		{"-tokens none.json", 1, "", "httpapi: open none.json: no such file or directory\n"},
+		{"-tokens " + bad, 1, "", "httpapi: " + bad + ": tokens must have at least one\n"},
+		{"-import none.json", 1, "", "httpapi: open none.json: no such file or directory\n"},
+		{"-import " + bad, 1, "", "httpapi: " + bad + ":1:1: page.id is required\n"},
+		{"-addr " + taken.Addr().String(), 1, "", "httpapi: listen tcp " + taken.Addr().String() + ": bind: address already in use\n"},
+		{"-dsn postgres://x:secret:z/", 1, "", "httpapi: postgres: open: invalid argument: the DSN cannot be understood; " +
+			"it should look like postgres://user:password@host:5432/name\n"},
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run(t.Context(), strings.Fields(test.args), &stdout, &stderr)
+		if status != test.status || stdout.String() != test.stdout || stderr.String() != test.stderr {
+			t.Errorf("httpapi %s = %d with output\n%s\nand errors\n%s", test.args, status, &stdout, &stderr)
+		}
+	}
+}
+
+// A server that is told to stop takes no more requests, and ends those that it has.
+func TestServe_Shutdown(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	entered, leave := make(chan bool), make(chan bool)
+	addr, served := serveIn(t, ctx, 10*time.Second, func(w http.ResponseWriter, r *http.Request) {
+		entered <- true
+		<-leave
+		if r.Context().Err() != nil {
+			t.Error("the request's context has ended")
+		}
+		_, _ = io.WriteString(w, "whole")
+	})
+	answered := make(chan string, 1)
+	go func() {
+		res, body, err := exchange(t, "http://"+addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if err != nil || res.StatusCode != 200 {
+			body = []byte("failed")
+		}
+		answered <- string(body)
+	}()
+	<-entered
+	stop()
+	for range 500 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			break
+		}
+		conn.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		conn.Close()
+		t.Error("it still takes connections")
+	}
+	select {
+	case err := <-served:
+		t.Errorf("it has not waited: %v", err)
+	default:
+	}
+	close(leave)
+	if body := <-answered; body != "whole" {
+		t.Errorf("the request got %q", body)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// It does not wait for ever.
+func TestServe_ShutdownLimit(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	entered, leave := make(chan bool), make(chan bool)
+	addr, served := serveIn(t, ctx, 50*time.Millisecond, func(http.ResponseWriter, *http.Request) {
+		entered <- true
+		<-leave
+	})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	stop()
+	if err := <-served; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("serve() = %v", err)
+	}
+	close(leave)
+}
+
+func serveIn(t *testing.T, ctx context.Context, shutdown time.Duration, h http.HandlerFunc) (addr string, served chan error) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served = make(chan error, 1)
+	go func() { served <- serve(ctx, &http.Server{Handler: h}, listener, shutdown) }()
+	return listener.Addr().String(), served
+}
