@@ -15,12 +15,19 @@ func (c *call) send(status int, value any) error { return sendJSON(c.w, status, 
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
+// maxPooled keeps the memory of a few huge answers from staying for ever.
+const maxPooled = 64 << 10
+
 // sendJSON encodes the whole value before it sends the status, so that a value that
 // cannot be encoded is still an error. What would be markup in HTML is escaped.
 func sendJSON(w http.ResponseWriter, status int, value any) error {
 	e := encoders.Get().(*encoder)
-	defer encoders.Put(e)
 	e.b = e.b[:0]
+	defer func() {
+		if cap(e.b) <= maxPooled {
+			encoders.Put(e)
+		}
+	}()
 	if own, ok := value.(appender); ok {
 		own.appendJSON(e)
 	} else {

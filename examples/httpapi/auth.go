@@ -46,7 +46,7 @@ var _ incident.Authorizer = (*directory)(nil)
 
 // Authorized implements [incident.Authorizer].
 func (d *directory) Authorized(_ context.Context, org incident.OrganizationID, projects []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
-	return slices.DeleteFunc(users, func(u incident.UserID) bool {
+	return slices.DeleteFunc(slices.Clone(users), func(u incident.UserID) bool {
 		m, member := d.users[u][org]
 		return !member || !m.admits(projects)
 	}), nil

@@ -8,9 +8,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The incident's page and the lists are what an API answers most. encoding/json takes
-// more time for them than all the rest of a request, half of it for the dates, so they
-// are written here, as encoding/json would. All else is left to it.
+// The page of an incident and the lists are what is asked for most. encoding/json takes
+// half of a handler's time for them, and half of that for the dates, so they are written
+// here, to the byte as it would. All else is left to it.
 
 // appender is an answer that writes itself.
 type appender interface{ appendJSON(e *encoder) }

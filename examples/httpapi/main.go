@@ -36,8 +36,12 @@ Serves the incidents of organizations over HTTP. The API is described at
   -dsn DSN      keep the incidents in this PostgreSQL database, in which the
                 tables are made, such as postgres://user:password@host:5432/name
                 (default: in memory)
-  -tokens FILE  the users, as JSON; the source of readDirectory shows the format
-                (default: a new token, which is printed, for a demonstration)
+  -tokens FILE  the users, and the SHA-256 of their tokens, which must be random
+                and long (default: a new token, which is printed, for a
+                demonstration). The file is
+                {"tokens": [{"sha256": "…", "user": "ada", "organizations": {
+                  "acme": {"projects": ["checkout"]},
+                  "globex": {"allProjects": true}}}]}
   -import FILE  first import what a page of Atlassian Statuspage serves at
                 /api/v2/incidents.json. Its organization is the page's id
 `
@@ -89,21 +93,17 @@ func parseArgs(args []string) (a arguments, err error) {
 }
 
 func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slog.Logger) error {
+	past, err := readHistory(a.history)
+	if err != nil {
+		return err
+	}
 	organization := demoOrganization
-	var past *statuspage.History
-	if a.history != "" {
-		var err error
-		if past, err = readHistory(a.history); err != nil {
-			return err
-		}
+	if past != nil {
 		organization = past.Page
 	}
-	people, token := newDemoDirectory(organization)
-	if a.tokens != "" {
-		var err error
-		if people, err = readDirectory(a.tokens); err != nil {
-			return err
-		}
+	people, token, err := openDirectory(a.tokens, organization)
+	if err != nil {
+		return err
 	}
 	store, closeStore, err := openStore(ctx, a.dsn)
 	if err != nil {
@@ -114,21 +114,35 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 	if err != nil {
 		return err
 	}
-	if err := fill(ctx, incidents, past, a.tokens == "", stdout); err != nil {
+	if err := fill(ctx, incidents, past, token != "", stdout); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", a.addr)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "Serving on http://%s; the API is described at http://%[1]s%s\n", listener.Addr(), openAPIPath)
-	if a.tokens == "" {
-		key := incident.Key{OrganizationID: organization, Identifier: 1}
-		fmt.Fprintf(stdout, "There is a token for this run:\n\n  curl -H 'Authorization: Bearer %s' http://%s%s\n\n", token, listener.Addr(), incidentURL(key))
-	}
+	greet(stdout, listener.Addr(), token, incident.Key{OrganizationID: organization, Identifier: 1})
 	l := defaultLimits
 	api := &api{incidents: incidents, people: people, log: log, timeout: l.handle}
 	return serve(ctx, newServer(api.handler(), l, log), listener, l.shutdown)
+}
+
+// greet tells where the API is and, where a token was made, what to type.
+func greet(stdout io.Writer, addr net.Addr, token string, key incident.Key) {
+	fmt.Fprintf(stdout, "Serving on http://%s; the API is described at http://%[1]s%s\n", addr, openAPIPath)
+	if token != "" {
+		fmt.Fprintf(stdout, "There is a token for this run:\n\n  curl -H 'Authorization: Bearer %s' 'http://%s%s'\n\n", token, addr, incidentURL(key))
+	}
+}
+
+// openDirectory reads the file or, without one, makes a token of the organization.
+func openDirectory(file string, organization incident.OrganizationID) (people *directory, token string, err error) {
+	if file != "" {
+		people, err = readDirectory(file)
+		return people, "", err
+	}
+	people, token = newDemoDirectory(organization)
+	return people, token, nil
 }
 
 // openStore is the one place that knows where incidents are kept.
@@ -148,7 +162,11 @@ func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore fu
 	return db, closeStore, nil
 }
 
+// readHistory returns nil for no file.
 func readHistory(file string) (*statuspage.History, error) {
+	if file == "" {
+		return nil, nil
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ type host struct {
 
 var (
 	printedAddr = regexp.MustCompile(`Serving on http://(\S+);`)
-	printedCurl = regexp.MustCompile(`curl -H 'Authorization: Bearer ([A-Z0-9]+)' (\S+)\n`)
+	printedCurl = regexp.MustCompile(`curl -H 'Authorization: Bearer ([A-Z0-9]+)' '(\S+)'\n`)
 )
 
 // start runs the program until it serves.

@@ -64,7 +64,7 @@ func (a *api) handler() http.Handler {
 		}
 		mux.Handle(pattern, a.methodNotAllowed(methods))
 	}
-	mux.Handle("/", a.failing(errNoRoute))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, errNoRoute) })
 	return a.observed(a.canonicalPaths(mux))
 }
 
@@ -76,10 +76,6 @@ func (a *api) methodNotAllowed(methods []string) http.Handler {
 		w.Header().Set("Allow", allow)
 		a.fail(w, r, errMethod)
 	})
-}
-
-func (a *api) failing(err error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, err) })
 }
 
 // canonicalPaths keeps from the mux what it would answer with a redirection in

@@ -17,12 +17,8 @@ import (
 // maxTokenFile bounds what is read into memory.
 const maxTokenFile = 1 << 20
 
-// readDirectory reads a file of tokens. Its errors name the place in the file.
-//
-//	{"tokens": [{
-//	  "sha256": "…", "user": "ada",
-//	  "organizations": {"acme": {"projects": ["checkout"]}, "globex": {"allProjects": true}}
-//	}]}
+// readDirectory reads a file of tokens, in the form that the usage shows. Its errors
+// name the place in the file.
 func readDirectory(file string) (*directory, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -61,7 +57,7 @@ func (d *directory) decodeToken(data []byte) error {
 	if err := decodeObject(data, map[string]any{"sha256": &sum, "user": &t.user, "organizations": &organizations}); err != nil {
 		return err
 	}
-	if n, err := hex.Decode(t.sum[:], []byte(sum)[:min(len(sum), 2*sha256.Size)]); err != nil || n != sha256.Size || len(sum) != 2*sha256.Size {
+	if bytes, err := hex.DecodeString(sum); err != nil || copy(t.sum[:], bytes) < sha256.Size || len(bytes) > sha256.Size {
 		return &incident.FieldError{Field: "sha256", Problem: "must be the 64 hexadecimal digits of the token's SHA-256"}
 	}
 	if slices.ContainsFunc(d.tokens, func(other token) bool { return other.sum == t.sum }) {
