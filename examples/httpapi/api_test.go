@@ -121,6 +121,9 @@ var linkPattern = regexp.MustCompile(`<([^>]*)>; rel="(\w+)"; results="(\w+)"; c
 func follow(t testing.TB, a answer, rel string) string {
 	t.Helper()
 	for _, link := range linkPattern.FindAllStringSubmatch(a.header.Get("Link"), -1) {
+		if link[3] == "false" && (link[4] != "" || strings.Contains(link[1], "cursor=")) {
+			t.Errorf("there is no %s page, and its link has a cursor: %s", link[2], link[0])
+		}
 		if link[2] != rel || link[3] != "true" {
 			continue
 		}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -34,6 +37,28 @@ func TestAPI_StoreAway(t *testing.T) {
 	proxy.Do(pgtest.Silence, pgtest.CutRST, 1, 1000)
 	w.want(504, "", "ada", "GET", incidentURL(key), "")
 	proxy.Heal()
+}
+
+// An answer that breaks off is not taken for the whole.
+func TestObserved_panicInAnAnswer(t *testing.T) {
+	log := new(lockedBuffer)
+	a := &api{log: slog.New(slog.NewJSONHandler(log, nil))}
+	server := httptest.NewServer(a.observed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("half"))
+		panic("a secret")
+	})))
+	defer server.Close()
+	res, err := server.Client().Get(server.URL)
+	if err == nil {
+		defer res.Body.Close()
+		_, err = io.ReadAll(res.Body)
+	}
+	if err == nil {
+		t.Errorf("the client got %d without an error", res.StatusCode)
+	}
+	if text := log.String(); !strings.Contains(text, `"msg":"panic"`) || !strings.Contains(text, `"msg":"request"`) {
+		t.Errorf("the log is\n%s", text)
+	}
 }
 
 // A client that goes away is no failure of the server, and nobody is told that it was

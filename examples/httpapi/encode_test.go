@@ -51,7 +51,7 @@ func (r random) coin() bool { return r.IntN(2) == 0 }
 
 func (r random) text() string {
 	parts := []string{
-		"", "x", "checkout", "é", "\u2028", "\u2029", "\ufffd", "\xff", "😀", "<b>&", `"\`, "\n\t", "\x00", "\x1b", "\x7f", "~", " ", "\b\f\r",
+		"", "x", "checkout", "é", "\u2028", "\u2029", "\ufffd", "\xff", "😀", "<", ">", "&", `"`, `\`, "\n\t", "\x00", "\x1b", "\x7f", "~", " ", "\b\f\r",
 	}
 	return parts[r.IntN(len(parts))] + parts[r.IntN(len(parts))]
 }

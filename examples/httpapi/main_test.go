@@ -61,12 +61,18 @@ func start(t *testing.T, args ...string) host {
 	return h
 }
 
-func (h host) get(t *testing.T, url, token string) (status int, body string) {
+func (h host) get(t *testing.T, url, token string) (status int, answer string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	return h.send(t, "GET", url, token, "")
+}
+
+func (h host) send(t *testing.T, method, url, token, body string) (status int, answer string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
@@ -99,6 +105,10 @@ func TestRun(t *testing.T) {
 		status, body := h.get(t, h.url, h.token)
 		if !strings.HasPrefix(h.stdout, test.stdout) || status != 200 || !strings.Contains(body, test.body) || !strings.Contains(body, `"identifier":"1"`) {
 			t.Errorf("httpapi %s printed\n%s\nand answered %d %s", test.args, h.stdout, status, body)
+		}
+		// The library asks the host's directory who may be mentioned.
+		if status, body := h.send(t, "POST", h.url+"comments/", h.token, `{"comment":"x","mentions":["nobody"]}`); status != 400 || !strings.Contains(body, "mentions") {
+			t.Errorf("httpapi %s lets nobody be mentioned: %d %s", test.args, status, body)
 		}
 		if status, _ := h.get(t, h.url, "x"+h.token); status != 401 {
 			t.Errorf("httpapi %s answers %d to a wrong token", test.args, status)
@@ -204,7 +214,8 @@ func TestServe_Shutdown(t *testing.T) {
 	}
 	select {
 	case err := <-served:
-		t.Errorf("it has not waited: %v", err)
+		close(leave)
+		t.Fatalf("it has not waited: %v", err)
 	default:
 	}
 	close(leave)
