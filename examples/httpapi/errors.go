@@ -75,7 +75,9 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
+		if !errors.Is(err, incident.ErrUnknownOutcome) { // which must not be repeated blindly
+			w.Header().Set("Retry-After", "1")
+		}
 	case http.StatusRequestTimeout:
 		w.Header().Set("Connection", "close")
 	}

@@ -142,7 +142,7 @@ func (w *world) testFaults(r request) {
 		if !strings.Contains(got.body, fault.detail) || strings.Contains(got.body, "10.0.0.1") {
 			w.Errorf("%v where the store has %v = %s", r, fault.err, got.body)
 		}
-		if (got.header.Get("Retry-After") != "") != (fault.status == 503) {
+		if (got.header.Get("Retry-After") != "") != (fault.err == incident.ErrUnavailable) {
 			w.Errorf("%v where the store has %v: Retry-After is %q", r, fault.err, got.header.Get("Retry-After"))
 		}
 	}
