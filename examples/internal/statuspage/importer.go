@@ -31,7 +31,8 @@ func (t Tally) String() string {
 // store leaves nothing behind.
 //
 // It only adds. A known incident keeps its title and severity, and once closed
-// it stays closed, for the file may be older than what is stored.
+// it stays closed, for the file may be older than what is stored. After each
+// incident it calls progress with how many are done.
 func Import(ctx context.Context, incidents incident.Manager, past *History, progress func(done int)) (Tally, error) {
 	var t Tally
 	err := incidents.InTx(ctx, func(tx incident.Manager) error {
