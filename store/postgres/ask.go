@@ -65,9 +65,9 @@ func ask[T any](ctx context.Context, s *Store, st *statement, read func(*sqlx.Ro
 	if err := s.checkSchema(ctx); err != nil {
 		return v, err
 	}
-	text, args := st.text.String(), st.args
+	f := st.form()
 	v, err = within(ctx, func() (v T, err error) {
-		rows, err := s.send(ctx, text, args)
+		rows, err := s.send(ctx, f, st.args)
 		if err != nil {
 			return v, err
 		}

@@ -1,10 +1,11 @@
 package postgres
 
-// Statements returns the texts that the store has prepared.
+// Statements returns the texts that the store has sent.
 func (s *Store) Statements() (texts []string) {
-	s.statements.byText.Range(func(text, _ any) bool {
-		texts = append(texts, text.(string))
-		return true
-	})
+	s.forms.mu.RLock()
+	defer s.forms.mu.RUnlock()
+	for _, f := range s.forms.byShape {
+		texts = append(texts, f.text)
+	}
 	return texts
 }

@@ -245,12 +245,20 @@ const unlinkSQL = `, unlinked AS (
 	WHERE p.organization_id = $1 AND p.project_id = ANY (?) AND p.date_started = ? AND p.identifier = t.identifier
 )`
 
-// logColumns are the columns of an appended activity but for those of its place,
-// with their types.
-var logColumns = [...]struct{ name, kind string }{
-	{"revision", "bigint"}, {"type", "smallint"}, {"value", "smallint"}, {"previous_value", "smallint"},
-	{"date_added", "timestamptz"}, {"date_edited", "timestamptz"}, {"date_deleted", "timestamptz"},
-	{"notification_uuid", "uuid"}, {"user_id", "text"}, {"comment", "text"},
+// logColumn is a column of an appended activity, in the texts that it comes up in.
+type logColumn struct{ name, listed, value string }
+
+// logColumns are all but for those of the activity's place, which logValues has the
+// values of.
+var logColumns = [...]logColumn{
+	newLogColumn("revision", "bigint"), newLogColumn("type", "smallint"),
+	newLogColumn("value", "smallint"), newLogColumn("previous_value", "smallint"),
+	newLogColumn("date_added", "timestamptz"), newLogColumn("date_edited", "timestamptz"), newLogColumn("date_deleted", "timestamptz"),
+	newLogColumn("notification_uuid", "uuid"), newLogColumn("user_id", "text"), newLogColumn("comment", "text"),
+}
+
+func newLogColumn(name, kind string) logColumn {
+	return logColumn{name: ", " + name, listed: ", v." + name, value: ", ?::" + kind}
 }
 
 func logValues(a *incident.Activity) [len(logColumns)]any {
@@ -280,19 +288,16 @@ func addActivities(st *statement, w writing, by *call) {
 		rows[i] = logValues(&w.Activities[i])
 	}
 	st.add(`, logged AS (
-	INSERT INTO @incident_activity (organization_id, identifier, call_id`)
-	for _, c := range logColumns {
-		st.add(", " + c.name)
-	}
-	st.add(`, sequence)
+	INSERT INTO @incident_activity (organization_id, identifier, call_id, revision, type, value, previous_value,
+		date_added, date_edited, date_deleted, notification_uuid, user_id, comment, sequence)
 	SELECT $1::text, t.identifier, ?::bigint`, by.id)
 	var differ []int
 	for i, c := range logColumns {
 		if slices.ContainsFunc(rows, func(r [len(logColumns)]any) bool { return r[i] != rows[0][i] }) {
 			differ = append(differ, i)
-			st.add(", v." + c.name)
+			st.add(c.listed)
 		} else {
-			st.add(", ?::"+c.kind, rows[0][i])
+			st.add(c.value, rows[0][i])
 		}
 	}
 	if len(rows) == 1 {
@@ -309,14 +314,14 @@ func addActivities(st *statement, w writing, by *call) {
 		}
 		st.add("\n\t\t(?::bigint", len(rows)-1-i)
 		for _, c := range differ {
-			st.add(", ?::"+logColumns[c].kind, r[c])
+			st.add(logColumns[c].value, r[c])
 		}
 		st.add(")")
 	}
 	st.add(`
 	) AS v (behind`)
 	for _, c := range differ {
-		st.add(", " + logColumns[c].name)
+		st.add(logColumns[c].name)
 	}
 	st.add(`)
 )`)

@@ -24,7 +24,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -86,13 +85,12 @@ var _ incident.Store = (*Store)(nil)
 
 // database is what a store shares with those of its transactions.
 type database struct {
-	pool       *sqlx.DB
-	owned      bool // the pool is of Open, and closed with the store
-	options    Options
-	parts      sync.Map // of statements, by their text: what stands between their arguments
-	statements statements
-	creations  creations
-	schema     schemaCheck
+	pool      *sqlx.DB
+	owned     bool // the pool is of Open, and closed with the store
+	options   Options
+	forms     forms
+	creations creations
+	schema    schemaCheck
 }
 
 // New returns a store in the database of pool, whose driver must be lib/pq. The
@@ -146,7 +144,7 @@ func withoutSecrets(err error) string {
 // Close gives the prepared statements back and, if the store is of [Open], closes
 // the pool. The store must not be used afterwards.
 func (s *Store) Close() error {
-	s.statements.close()
+	s.forms.close()
 	if !s.owned {
 		return nil
 	}

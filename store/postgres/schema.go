@@ -36,13 +36,13 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return nil
 	}
 	st := s.statement("").add(schemaVersionSQL)
-	text, args := st.text.String(), st.args
+	text := st.form().text
 	facts, err := within(ctx, func() (f databaseFacts, err error) {
 		var q sqlx.QueryerContext = s.pool
 		if s.tx != nil {
 			q = s.tx.Tx
 		}
-		err = q.QueryRowxContext(ctx, text, args...).Scan(&f.schema, &f.server, &f.encoding)
+		err = q.QueryRowxContext(ctx, text, st.args...).Scan(&f.schema, &f.server, &f.encoding)
 		return f, err
 	}, nil)
 	if err != nil {

@@ -1,15 +1,13 @@
 package postgres
 
 import (
-	"context"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
 )
@@ -23,156 +21,150 @@ import (
 // project and a call that come up again are the same parameter, and one project
 // is no array. Sending and reading parameters is half of what a statement costs
 // beside the writing itself, and the texts are still few.
+//
+// Statements of the same shape, which is their parts and what became of the
+// arguments, have the same text. It is put together once.
 type statement struct {
 	database *database
-	text     strings.Builder
+	parts    []*part
+	shape    []byte // the number of each part, and a token for each ? of it
 	args     []any
 }
 
+// part is a text between the arguments of which there are statements' others.
+type part struct {
+	number uint64
+	pieces []string
+}
+
+// The tokens of a shape. Others are the number of a parameter, behind these.
+const (
+	literalToken = iota // and the text, behind its length
+	arrayToken          // of one element, whose token follows
+	parameterToken
+)
+
 func (d *database) statement(organization any) *statement {
-	s := &statement{database: d, args: make([]any, 1, 32)}
+	s := &statement{
+		database: d,
+		parts:    make([]*part, 0, 16),
+		shape:    make([]byte, 0, 128),
+		args:     make([]any, 1, 16),
+	}
 	s.args[0] = organization
-	s.text.Grow(4096)
 	return s
 }
 
 // add appends a part with its arguments, one for each ? of it.
-func (s *statement) add(part string, args ...any) *statement {
-	pieces := s.database.pieces(part)
-	if len(pieces) != len(args)+1 {
+func (s *statement) add(text string, args ...any) *statement {
+	p := s.database.part(text)
+	if len(p.pieces) != len(args)+1 {
 		panic("postgres: a part of a statement has not one argument for each ? of it")
 	}
-	for i, arg := range args {
-		s.text.WriteString(pieces[i])
+	s.parts = append(s.parts, p)
+	s.shape = binary.AppendUvarint(s.shape, p.number)
+	for _, arg := range args {
 		s.addArg(arg)
 	}
-	s.text.WriteString(pieces[len(args)])
 	return s
 }
 
 func (s *statement) addArg(arg any) {
 	switch v := arg.(type) {
 	case nil:
-		s.text.WriteString("NULL")
+		s.addLiteral("NULL")
 		return
 	case int:
-		s.text.WriteString(strconv.Itoa(v))
+		s.addLiteral(strconv.Itoa(v))
 		return
 	case string:
 		if v == "" {
-			s.text.WriteString("''")
+			s.addLiteral("''")
 			return
 		}
 	case *time.Time:
 		if v == nil {
-			s.addArg(nil)
+			s.addLiteral("NULL")
 		} else {
-			s.addArg(*v)
+			s.addOnce(*v)
 		}
 		return
 	case projectArray:
 		if len(v) == 1 {
-			s.text.WriteString("ARRAY[")
-			s.addArg(v[0])
-			s.text.WriteString("::text]")
+			s.shape = binary.AppendUvarint(s.shape, arrayToken)
+			s.addOnce(v[0])
 			return
 		}
 		arg = idArray(v)
 	case incident.UserID:
 		if v == "" {
-			s.addArg("")
-			return
+			s.addLiteral("''")
+		} else {
+			s.addOnce(v)
 		}
-		s.addOnce(arg)
 		return
 	case time.Time, uuid.UUID, callID, incident.ProjectID:
 		s.addOnce(arg)
 		return
 	}
+	s.addParameter(arg)
+}
+
+func (s *statement) addLiteral(text string) {
+	s.shape = binary.AppendUvarint(s.shape, literalToken)
+	s.shape = binary.AppendUvarint(s.shape, uint64(len(text)))
+	s.shape = append(s.shape, text...)
+}
+
+func (s *statement) addParameter(arg any) {
 	s.args = append(s.args, arg)
-	s.addNumber(len(s.args))
+	s.shape = binary.AppendUvarint(s.shape, uint64(parameterToken+len(s.args)))
 }
 
 // addOnce adds an argument, or refers to an equal one of its type.
 func (s *statement) addOnce(arg any) {
 	if i := slices.Index(s.args[1:], arg); i >= 0 {
-		s.addNumber(i + 2)
+		s.shape = binary.AppendUvarint(s.shape, uint64(parameterToken+i+2))
 		return
 	}
-	s.args = append(s.args, arg)
-	s.addNumber(len(s.args))
+	s.addParameter(arg)
 }
 
 // projectArray is an array of projects, of which there is usually one.
 type projectArray []incident.ProjectID
 
-func (s *statement) addNumber(n int) {
-	s.text.WriteByte('$')
-	s.text.WriteString(strconv.Itoa(n))
-}
-
-// pieces returns what stands between the arguments of a part, with the names of
-// tables complete.
-func (d *database) pieces(part string) []string {
-	if v, ok := d.parts.Load(part); ok {
-		return v.([]string)
+// text puts the statement together.
+func (s *statement) text() string {
+	var b strings.Builder
+	tokens := s.shape
+	next := func() uint64 {
+		v, n := binary.Uvarint(tokens)
+		tokens = tokens[n:]
+		return v
 	}
-	pieces := strings.Split(strings.ReplaceAll(part, "@", d.prefix()), "?")
-	d.parts.Store(part, pieces)
-	return pieces
-}
-
-// statements are those that the pool's connections have prepared, by their text.
-type statements struct{ byText sync.Map }
-
-func (p *statements) get(text string) (*sqlx.Stmt, bool) {
-	v, ok := p.byText.Load(text)
-	if !ok {
-		return nil, false
-	}
-	return v.(*sqlx.Stmt), true
-}
-
-// prepare prepares a statement on one connection of the pool. Others do so when
-// they first run it.
-func (p *statements) prepare(ctx context.Context, pool *sqlx.DB, text string) (*sqlx.Stmt, error) {
-	stmt, err := pool.PreparexContext(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	if v, known := p.byText.LoadOrStore(text, stmt); known {
-		_ = stmt.Close() // somebody else was faster
-		return v.(*sqlx.Stmt), nil
-	}
-	return stmt, nil
-}
-
-func (p *statements) close() {
-	p.byText.Range(func(text, stmt any) bool {
-		_ = stmt.(*sqlx.Stmt).Close() // what fails to be freed ends with its connection
-		p.byText.Delete(text)
-		return true
-	})
-}
-
-// send runs a statement: prepared where it can be, in the transaction where
-// there is one.
-func (s *Store) send(ctx context.Context, text string, args []any) (*sqlx.Rows, error) {
-	stmt, prepared := s.statements.get(text)
-	switch {
-	case s.tx != nil && prepared:
-		return s.tx.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
-	case s.tx != nil:
-		// Preparing needs a connection of the pool, which may have no other one.
-		s.tx.prepareLater(text)
-		return s.tx.QueryxContext(ctx, text, args...)
-	case s.options.Unprepared:
-		return s.pool.QueryxContext(ctx, text, args...)
-	case !prepared:
-		var err error
-		if stmt, err = s.statements.prepare(ctx, s.pool, text); err != nil {
-			return nil, err
+	var argument func()
+	argument = func() {
+		switch token := next(); token {
+		case literalToken:
+			n := next()
+			b.Write(tokens[:n])
+			tokens = tokens[n:]
+		case arrayToken:
+			b.WriteString("ARRAY[")
+			argument()
+			b.WriteString("::text]")
+		default:
+			b.WriteByte('$')
+			b.WriteString(strconv.FormatUint(token-parameterToken, 10))
 		}
 	}
-	return stmt.QueryxContext(ctx, args...)
+	for _, p := range s.parts {
+		next() // its number
+		b.WriteString(p.pieces[0])
+		for _, piece := range p.pieces[1:] {
+			argument()
+			b.WriteString(piece)
+		}
+	}
+	return b.String()
 }

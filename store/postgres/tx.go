@@ -19,12 +19,12 @@ type transaction struct {
 	conn       *sqlx.Conn // nil in a host's transaction
 	joint      bool       // of creations that share a commit, each of which could be made alone
 	failure    error      // of the first statement that failed, which fails all
-	unprepared []string   // statements that the pool is to prepare
+	unprepared []*form    // those that the pool is to prepare
 	savepoints int
 }
 
-// prepareLater notes a statement that was sent unprepared.
-func (t *transaction) prepareLater(text string) { t.unprepared = append(t.unprepared, text) }
+// prepareLater notes a form that was sent unprepared.
+func (t *transaction) prepareLater(f *form) { t.unprepared = append(t.unprepared, f) }
 
 // Join returns a store whose calls are a part of the host's transaction, which
 // must be of the pool that the store was made with:
@@ -128,15 +128,15 @@ func (t *transaction) rollBack() {
 
 // prepareAll prepares what the transaction could not, so that the next one finds
 // it prepared.
-func (s *Store) prepareAll(ctx context.Context, texts []string) {
+func (s *Store) prepareAll(ctx context.Context, unprepared []*form) {
 	if s.options.Unprepared {
 		return
 	}
-	for _, text := range texts {
-		if _, known := s.statements.get(text); known {
+	for _, f := range unprepared {
+		if f.prepared.Load() != nil {
 			continue
 		}
-		_, err := within(ctx, func() (*sqlx.Stmt, error) { return s.statements.prepare(ctx, s.pool, text) }, nil)
+		_, err := within(ctx, func() (*sqlx.Stmt, error) { return f.prepare(ctx, s.pool) }, nil)
 		if err != nil {
 			return // it costs the next transaction a round trip
 		}
