@@ -128,7 +128,18 @@ func (c *memoryCache) lookup(key string) (*cacheItem, bool) {
 // Get implements [Cache].
 func (c *memoryCache) Get(_ context.Context, key string) (CacheEntry, bool) {
 	item, ok := c.lookup(key)
-	if !ok {
+	return item.serve(ok)
+}
+
+// get is Get for a key that nobody keeps: a short one is not allocated.
+func (c *memoryCache) get(key []byte) (CacheEntry, bool) {
+	item, ok := c.lookup(string(key))
+	return item.serve(ok)
+}
+
+// serve returns the entry of an item that was looked up.
+func (item *cacheItem) serve(found bool) (CacheEntry, bool) {
+	if !found {
 		return CacheEntry{}, false
 	}
 	if !item.read.Load() {

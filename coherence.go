@@ -37,6 +37,7 @@ const (
 //     has dropped by then.
 type coherence struct {
 	cache  Cache
+	own    *memoryCache // the cache, if it is one of this package: it does not panic
 	logger *slog.Logger
 
 	// off means that no entry is served or stored.
@@ -59,6 +60,7 @@ type stripe struct {
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
 	c := &coherence{cache: cache, logger: logger, seed: maphash.MakeSeed()}
+	c.own, _ = cache.(*memoryCache)
 	c.off.Store(shared || cache == NoCache)
 	return c
 }
@@ -68,17 +70,23 @@ func (c *coherence) stripe(key string) *stripe {
 }
 
 // get returns a cached value that may be served. It is shared: readers must
-// copy what they return.
-func get[T any](ctx context.Context, c *coherence, key string) (T, bool) {
-	var none T
-	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
-		return none, false
+// copy what they return. The key is not kept.
+func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
+	if c.off.Load() {
+		return v, false
 	}
-	e, ok := c.lookup(ctx, key)
-	if !ok {
-		return none, false
+	if c.stripes[maphash.Bytes(c.seed, key)%uint64(len(c.stripes))].writing.Load() != 0 {
+		return v, false
 	}
-	v, ok := e.value.(T)
+	var e CacheEntry
+	if c.own != nil {
+		e, ok = c.own.get(key)
+	} else {
+		e, ok = c.lookup(ctx, string(key))
+	}
+	if ok {
+		v, ok = e.value.(T)
+	}
 	return v, ok
 }
 

@@ -206,10 +206,10 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if err := m.usable(ctx); err != nil {
 		return nil, err
 	}
-	cacheKey := key.cacheKey()
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
-		if s, ok := get[*State](ctx, m.coherence, cacheKey); ok {
+		var buf [keyBuffer]byte
+		if s, ok := get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0])); ok {
 			return s, nil
 		}
 	}
@@ -223,7 +223,7 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if m.tx != nil {
 		return fetch(ctx)
 	}
-	s, _, err := load(ctx, m.coherence, cacheKey, m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
+	s, _, err := load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
 		return CacheEntry{Version: s.Incident.Version, value: s}
 	})
 	return s, err

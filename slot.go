@@ -60,17 +60,17 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 	if m.local {
 		return m.readSlot(ctx, slot)
 	}
-	cacheKey := slot.cacheKey()
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
-		if holder, ok := get[*slotHolder](ctx, m.coherence, cacheKey); ok {
+		var buf [keyBuffer]byte
+		if holder, ok := get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0])); ok {
 			return m.activeOf(ctx, slot, holder.Identifier)
 		}
 	}
 	if err := checkSlot(slot); err != nil {
 		return Incident{}, false, err
 	}
-	held, own, err := m.loadSlot(ctx, slot, cacheKey)
+	held, own, err := m.loadSlot(ctx, slot)
 	if err != nil {
 		return Incident{}, false, err
 	}
@@ -115,13 +115,13 @@ func (s SlotState) active() (Incident, bool) {
 }
 
 // loadSlot reads the store and remembers who holds the slot.
-func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (held SlotState, own bool, err error) {
+func (m *manager) loadSlot(ctx context.Context, slot Slot) (held SlotState, own bool, err error) {
 	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
 	if m.tx != nil {
 		held, err = fetch(ctx)
 		return held, true, err
 	}
-	return load(ctx, m.coherence, cacheKey, m.options.ActiveTTL, fetch, func(s SlotState) CacheEntry {
+	return load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, func(s SlotState) CacheEntry {
 		holder := &slotHolder{}
 		if s.State != nil {
 			holder.Identifier = s.State.Incident.Identifier
@@ -133,12 +133,13 @@ func (m *manager) loadSlot(ctx context.Context, slot Slot, cacheKey string) (hel
 // cachedHolder returns the state of the active incident of a slot, nil for a free
 // one, if the cache knows all of it.
 func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
-	holder, ok := get[*slotHolder](ctx, m.coherence, slot.cacheKey())
+	var buf [keyBuffer]byte
+	holder, ok := get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0]))
 	if !ok || holder.Identifier == 0 {
 		return nil, ok
 	}
 	key := Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier}
-	s, ok := get[*State](ctx, m.coherence, key.cacheKey())
+	s, ok := get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0]))
 	// The incident may have left the slot since the slot was read.
 	if !ok || !slices.Contains(slotsOf(&s.Incident), slot) {
 		return nil, false

@@ -70,7 +70,8 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 		return held.State, true, err
 	}
 	if cached {
-		if s, ok := get[*State](ctx, m.coherence, t.key.cacheKey()); ok {
+		var buf [keyBuffer]byte
+		if s, ok := get[*State](ctx, m.coherence, t.key.appendCacheKey(buf[:0])); ok {
 			return s, false, nil
 		}
 	}
