@@ -15,7 +15,9 @@ import (
 // It must be safe for use by many goroutines. A cache that fails answers a Get
 // with false; one that panics is logged and bypassed.
 //
-// Every key begins with the organization, and no two things have the same key.
+// Every key begins with the organization, and no two things have the same key. A
+// Manager knows its own entries only: in a cache that outlives it, or that others use,
+// its keys are of no use to anybody else.
 type Cache interface {
 	// Get returns the entry under key, and false if there is none.
 	Get(ctx context.Context, key string) (CacheEntry, bool)

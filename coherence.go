@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -31,6 +32,8 @@ const (
 //     Meanwhile they are read from the store: nobody is served the old version
 //     after somebody saw the new one.
 //   - A write publishes after its commit and before it is acknowledged.
+//   - What other processes write is observed: in their changes, and in whatever this
+//     process reads from the store. Entries of older versions are served no more.
 //   - A load fills the cache only if no write of its key was published since it
 //     began, and a write publishes its own version only if none was since it
 //     began. Otherwise an older version could follow a newer one that the cache
@@ -38,10 +41,18 @@ const (
 type coherence struct {
 	cache  Cache
 	own    *memoryCache // the cache, if it is one of this package: it does not panic
+	suffix string       // of the keys of a cache that may outlive the Manager
 	logger *slog.Logger
 
 	// off means that no entry is served or stored.
 	off atomic.Bool
+
+	// followed means that other processes write too, and that entries are served up
+	// to a time since born. observedTTL is how long an entry is kept out.
+	followed    bool
+	born        time.Time
+	served      atomic.Int64
+	observedTTL time.Duration
 
 	flight    singleflight.Group
 	published atomic.Uint64 // numbers the publications
@@ -59,10 +70,49 @@ type stripe struct {
 }
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
-	c := &coherence{cache: cache, logger: logger, seed: maphash.MakeSeed()}
-	c.own, _ = cache.(*memoryCache)
+	c := &coherence{cache: cache, logger: logger, born: time.Now(), seed: maphash.MakeSeed()}
+	if c.own, _ = cache.(*memoryCache); c.own == nil {
+		// What another Manager has left there may have been overwritten since.
+		c.suffix = "@" + uuid.NewString()
+	}
 	c.off.Store(shared || cache == NoCache)
 	return c
+}
+
+// follows makes the cache one that is served while the writes of other processes are
+// known. It stays off until there is a position to follow them from.
+func (c *coherence) follows(ttl time.Duration) { c.followed, c.observedTTL = true, ttl }
+
+// now is the time since the coherence began, by a clock that nobody sets.
+func (c *coherence) now() time.Duration { return time.Since(c.born) }
+
+func (c *coherence) serveUntil(t time.Duration) { c.served.Store(int64(t)) }
+
+// serves reports whether entries may be served.
+func (c *coherence) serves() bool {
+	return !c.off.Load() && (!c.followed || c.now() < time.Duration(c.served.Load()))
+}
+
+// observe keeps versions out of the cache that are older than one which this process
+// has seen, and loads which began before from filling it.
+func (c *coherence) observe(ctx context.Context, key string, version int64) {
+	if c.off.Load() || !c.followed {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch = c.published.Add(1)
+	c.keepOut(ctx, key, version)
+	c.flight.Forget(key)
+}
+
+// keepOut replaces an entry of an older version by one that is not served. It is called
+// with the lock of the key's stripe held.
+func (c *coherence) keepOut(ctx context.Context, key string, version int64) {
+	if e, ok := c.lookup(ctx, key); ok && e.Version < version {
+		c.store(ctx, key, CacheEntry{Version: version}, c.observedTTL)
+	}
 }
 
 func (c *coherence) stripe(key string) *stripe {
@@ -72,7 +122,7 @@ func (c *coherence) stripe(key string) *stripe {
 // get returns a cached value that may be served. It is shared: readers must
 // copy what they return. The key is not kept.
 func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
-	if c.off.Load() {
+	if !c.serves() {
 		return v, false
 	}
 	if c.stripes[maphash.Bytes(c.seed, key)%uint64(len(c.stripes))].writing.Load() != 0 {
@@ -100,7 +150,9 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	// A load that began before a write may not be joined after it. While a write
 	// is on its way nobody knows which it is.
 	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
-		v, err = fetch(ctx)
+		if v, err = fetch(ctx); err == nil {
+			c.observe(ctx, key, entry(v).Version)
+		}
 		return v, true, err
 	}
 	mine := false // set by the goroutine that fetches, and read after its answer
@@ -125,7 +177,9 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	case r := <-ch:
 		if !mine && errors.Is(r.Err, ErrNotFound) {
 			// A write that makes something new cannot mark its key beforehand.
-			v, err = fetch(ctx)
+			if v, err = fetch(ctx); err == nil {
+				c.observe(ctx, key, entry(v).Version)
+			}
 			return v, true, err
 		}
 		v, _ = r.Val.(T)
@@ -141,13 +195,17 @@ func (s *stripe) now() uint64 {
 	return s.epoch
 }
 
-// fill stores what was loaded, unless a write was published since epoch.
+// fill stores what was loaded, unless a write was published since epoch. Then it still
+// keeps older versions out: what was loaded is returned, and an older entry may lie in
+// the cache, where it is not served at the moment.
 func (c *coherence) fill(ctx context.Context, key string, epoch uint64, e CacheEntry, ttl time.Duration) {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch == epoch {
 		c.store(ctx, key, e, ttl)
+	} else if c.followed {
+		c.keepOut(ctx, key, e.Version)
 	}
 }
 
@@ -159,7 +217,7 @@ func (c *coherence) lookup(ctx context.Context, key string) (e CacheEntry, ok bo
 			ok = false
 		}
 	}()
-	return c.cache.Get(ctx, key)
+	return c.cache.Get(ctx, key+c.suffix)
 }
 
 // store puts an entry. A cache that panics may have kept an older one and is
@@ -171,7 +229,7 @@ func (c *coherence) store(ctx context.Context, key string, e CacheEntry, ttl tim
 			c.logger.ErrorContext(ctx, "incident: the cache panicked on a write; it is not used any more", "panic", p)
 		}
 	}()
-	c.cache.Put(ctx, key, e, ttl)
+	c.cache.Put(ctx, key+c.suffix, e, ttl)
 }
 
 // publication is one write on its way, or one transaction: what it marked, and

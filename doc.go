@@ -36,6 +36,11 @@
 // was acknowledged, nor than what this process has read before. All other reads
 // ask the store.
 //
+// Where several processes write to one store, [Manager.Run] follows what the others
+// have written. Then what the cache answers may lack their writes of the last moments,
+// which is at most a second. Without Run, and while the store cannot be asked, nothing
+// comes from the cache.
+//
 // # Errors
 //
 // Errors match one of the sentinels, such as [ErrNotFound] and [ErrInvalid],

@@ -395,6 +395,7 @@ func (m *manager) details(ctx context.Context, key Key, user UserID) (Details, e
 	if err != nil {
 		return Details{}, err
 	}
+	m.observe(ctx, &d.Incident)
 	d.Incident = d.Incident.listed()
 	d.Triggers, d.SeenBy = listed(d.Triggers), listed(d.SeenBy)
 	return d, nil

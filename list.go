@@ -113,6 +113,7 @@ func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, err
 		found = found[:limit]
 	}
 	for i := range found {
+		m.observe(ctx, &found[i])
 		found[i] = found[i].listed()
 	}
 	page := IncidentPage{Incidents: listed(found)}

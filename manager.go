@@ -36,6 +36,15 @@ type Manager interface {
 	// one goroutine and ends with fn. fn must not call the Manager that InTx was
 	// called on: a store may make that wait for the end of the transaction.
 	InTx(ctx context.Context, fn func(tx Manager) error) error
+
+	// Run does what has to be done in the background, until ctx ends: it follows what
+	// other processes write to a shared store, so that what is cached may be served.
+	// What they have written is seen after 50 ms in the usual case and 1 s at the
+	// latest; while it cannot be followed, reads ask the store. Without Run a Manager
+	// of a shared store reads everything from it.
+	//
+	// Run returns nil when ctx ends, and an error at once if it runs already.
+	Run(ctx context.Context) error
 }
 
 // DefaultCacheTTL is how long a cache keeps an entry that no write replaced.
@@ -108,14 +117,17 @@ func New(store Store, opts *Options) (Manager, error) {
 		return nil, wrap(err, "new")
 	}
 	local, ok := store.(LocalStore)
-	return &manager{
-		core: &core{
-			options:   options,
-			local:     ok && local.Local(),
-			coherence: newCoherence(options.Cache, options.Logger, store.Shared()),
-		},
-		store: store,
-	}, nil
+	c := &core{
+		options:   options,
+		local:     ok && local.Local(),
+		coherence: newCoherence(options.Cache, options.Logger, store.Shared()),
+	}
+	if options.Cache != NoCache && store.Shared() {
+		if c.feed.store, ok = store.(FeedStore); ok {
+			c.coherence.follows(options.IncidentTTL)
+		}
+	}
+	return &manager{core: c, store: store}, nil
 }
 
 // manager is a Manager, or that of one transaction.
@@ -134,6 +146,7 @@ type core struct {
 	coherence *coherence
 	queues    queues
 	entropy   entropy
+	feed      feed
 }
 
 // transaction is what the calls of one InTx have in common.

@@ -78,6 +78,7 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 		return m.activeOf(ctx, slot, held.State.Incident.Identifier)
 	}
 	inc, ok := held.active()
+	m.observe(ctx, &inc)
 	return inc.Clone(), ok, nil // what was loaded is shared
 }
 
@@ -103,6 +104,7 @@ func (m *manager) readSlot(ctx context.Context, slot Slot) (Incident, bool, erro
 		return Incident{}, false, err
 	}
 	held, err := m.store.LoadSlot(ctx, slot)
+	m.observeSlot(ctx, slot, held)
 	inc, ok := held.active()
 	return inc, ok, err
 }

@@ -50,8 +50,8 @@ type Store interface {
 	InTx(ctx context.Context, fn func(tx Store) error) error
 
 	// Shared reports whether other processes may write to the same data. The
-	// answer is constant. What a shared store holds is not served from a cache,
-	// unless the cache can follow the other processes' writes.
+	// answer is constant. What a shared store holds is served from a cache only
+	// while the other processes' writes are followed: see [FeedStore].
 	Shared() bool
 }
 

@@ -67,6 +67,7 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 			}
 		}
 		held, err := m.store.LoadSlot(ctx, t.slot)
+		m.observeSlot(ctx, t.slot, held)
 		return held.State, true, err
 	}
 	if cached {
@@ -76,6 +77,7 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 		}
 	}
 	state, err := m.store.Load(ctx, t.key)
+	m.observe(ctx, &state.Incident)
 	return &state, true, err
 }
 
@@ -191,6 +193,9 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	applied, err := m.store.Apply(ctx, *c)
 	if err != nil {
 		return Applied{}, m.failed(err)
+	}
+	if applied.Replayed {
+		m.observe(ctx, &applied.Incident)
 	}
 	if applied.Activity != nil && applied.Activity.Type != c.Activities[0].Type {
 		return Applied{}, fmt.Errorf("%w: the notification UUID is that of another activity; use a new one", ErrConflict)

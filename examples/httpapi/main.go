@@ -19,6 +19,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/incidentkit/incident"
@@ -114,6 +115,7 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 	if err != nil {
 		return err
 	}
+	defer runInBackground(ctx, incidents, log)()
 	if err := fill(ctx, incidents, past, token != "", stdout); err != nil {
 		return err
 	}
@@ -125,6 +127,21 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 	l := defaultLimits
 	api := &api{incidents: incidents, people: people, log: log, timeout: l.handle}
 	return serve(ctx, newServer(api.handler(), l, log), listener, l.shutdown)
+}
+
+// runInBackground follows what other processes write, until stop is called.
+func runInBackground(ctx context.Context, incidents incident.Manager, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := incidents.Run(ctx); err != nil {
+			log.Error("background work ended", "error", err)
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // greet tells where the API is and, where a token was made, what to type.

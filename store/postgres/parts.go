@@ -117,7 +117,7 @@ func addCreation(st *statement, w writing, by *call) {
 func addUpdate(st *statement, w writing, by *call) {
 	st.add(`target AS (
 	UPDATE @incident
-	SET activities = activities + ?, version = ?, call_id = ?,
+	SET activities = activities + ?, version = ?, call_id = ?, changed = DEFAULT,
 		type = ?, status = ?, status_method = ?,
 		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
 		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?
@@ -215,6 +215,7 @@ const slotsSQL = `, slots AS (
 	FROM target t, wanted w
 	ON CONFLICT (organization_id, alert_rule_id, project_id, query_id) DO UPDATE
 	SET version = s.version + 1,
+		changed = DEFAULT,
 		holder = EXCLUDED.holder,
 		holders = CASE
 			WHEN EXCLUDED.holder IN (0, s.holder) THEN EXCLUDED.holders

@@ -47,6 +47,13 @@ func TestStore_plans(t *testing.T) {
 	}
 	m := mustManager(t, s)
 	callEverything(t, m)
+	changes, err := s.Changes(t.Context(), "")
+	if err == nil {
+		_, err = s.Changes(t.Context(), changes.Position)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	statements := s.Statements()
 	if len(statements) < 40 {
 		t.Errorf("only %d statements were sent", len(statements))

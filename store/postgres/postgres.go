@@ -81,7 +81,7 @@ type Store struct {
 	tx *transaction // nil outside a transaction
 }
 
-var _ incident.Store = (*Store)(nil)
+var _ incident.FeedStore = (*Store)(nil)
 
 // database is what a store shares with those of its transactions.
 type database struct {
@@ -90,6 +90,7 @@ type database struct {
 	options   Options
 	forms     forms
 	creations creations
+	feedCalls chan struct{} // holds a token for each call of Changes on its way
 	schema    schemaCheck
 }
 
@@ -104,7 +105,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
-	return &Store{database: &database{pool: pool, options: options}}, nil
+	return &Store{database: &database{pool: pool, options: options, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
 }
 
 // Open connects to the database that dsn names, in one of the forms of lib/pq,

@@ -103,7 +103,7 @@ func (s *statement) addArg(arg any) {
 			s.addOnce(v)
 		}
 		return
-	case time.Time, uuid.UUID, callID, incident.ProjectID:
+	case time.Time, uuid.UUID, callID, snapshot, incident.ProjectID:
 		s.addOnce(arg)
 		return
 	}

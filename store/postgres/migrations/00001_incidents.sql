@@ -26,6 +26,7 @@ CREATE TABLE incident (
     version         bigint           NOT NULL CHECK (version >= 1),
     activities      bigint           NOT NULL, -- the sequence of the last one
     call_id         bigint           NOT NULL, -- the call that wrote this version
+    changed         xid8             NOT NULL DEFAULT pg_current_xact_id(), -- the transaction of this version
     type            smallint         NOT NULL,
     status          smallint         NOT NULL CHECK (status IN (1, 2, 10, 20)),
     status_method   smallint         NOT NULL,
@@ -43,6 +44,10 @@ CREATE TABLE incident (
     CHECK ((status = 2) = (date_closed IS NOT NULL)),
     CHECK (date_closed >= date_started)
 ) WITH (fillfactor = 90);
+
+-- What other processes have written since they were last asked. A transaction is told
+-- by its own number, since it can be seen later than one with a higher number.
+CREATE INDEX incident_changed ON incident (changed);
 
 -- Lists of incidents, the newest started first.
 CREATE INDEX incident_list ON incident (organization_id, status, date_started, identifier);
@@ -109,10 +114,13 @@ CREATE TABLE incident_slot (
     version         bigint           NOT NULL,
     holder          bigint           NOT NULL, -- an identifier, 0 for nobody
     holders         smallint         NOT NULL,
+    changed         xid8             NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (organization_id, alert_rule_id, project_id, query_id),
     CONSTRAINT incident_slot_holders CHECK (holders BETWEEN 0 AND 1),
     CHECK ((holders = 0) = (holder = 0))
 );
+
+CREATE INDEX incident_slot_changed ON incident_slot (changed);
 
 CREATE TABLE incident_seen (
     organization_id text COLLATE "C" NOT NULL,

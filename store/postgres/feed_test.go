@@ -1,0 +1,270 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/postgres"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+func TestStore_feed(t *testing.T) {
+	stores := emptyStores(t, kind{conns: 16})
+	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+}
+
+func TestStore_feedPartitioned(t *testing.T) {
+	stores := emptyStores(t, kind{conns: 16, migrate: migratePartitioned})
+	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+}
+
+// What the feed is for: one that goes on from the highest transaction that it has
+// seen, and forgets which were on their way, misses what commits late.
+func TestStore_feedByHighestMisses(t *testing.T) {
+	s, _ := newStore(t)
+	ctx := t.Context()
+	m := mustManager(t, s)
+	key := mustBegin(t, m)
+	changes, err := s.Changes(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var during incident.FeedChanges
+	err = s.InTx(ctx, func(tx incident.Store) error {
+		late, err := incident.New(tx, nil)
+		if err == nil {
+			_, err = late.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
+		}
+		if err == nil {
+			_, err = m.Create(context.WithoutCancel(ctx), incident.NewIncident{OrganizationID: "umbrella", Title: "Earlier"})
+		}
+		if err == nil {
+			during, err = s.Changes(ctx, changes.Position)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tells := func(from incident.FeedPosition) bool {
+		after, err := s.Changes(ctx, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range after.Incidents {
+			if v.Key == key {
+				return true
+			}
+		}
+		return false
+	}
+	if !tells(during.Position) {
+		t.Error("the feed misses what committed late")
+	}
+	highest := string(during.Position[:strings.LastIndex(string(during.Position), ":")+1])
+	if tells(incident.FeedPosition(highest)) {
+		t.Error("nothing was on its way: the test shows nothing")
+	}
+}
+
+// process is a Manager with a cache of its own, which follows the others, and what it
+// may not go back behind.
+type process struct {
+	incident.Manager
+	looksOn bool // it has nothing but the feed to learn from
+	delays  delays
+	floor   [4]atomic.Int64 // by incident: the highest version that it has returned
+}
+
+// Managers of one database, each with a cache, never go back behind what they have
+// returned or written, and see what others have written within a second.
+func TestFeed_stress(t *testing.T) {
+	s, _ := newStore(t)
+	keys := make([]incident.Key, 4)
+	for i := range keys {
+		keys[i] = mustBeginAnew(t, mustManager(t, s), fmt.Sprint("rule ", i))
+	}
+	length := 4 * time.Second
+	if testing.Short() {
+		length = time.Second
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	committed := newHistory(len(keys))
+	var all sync.WaitGroup
+	var reads atomic.Int64
+	var lookingOn *process
+	counting := &countingStore{Store: s}
+	for n := range 3 {
+		m, err := incident.New(counting, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &process{Manager: m, looksOn: n == 2}
+		all.Go(func() { _ = p.Run(ctx) })
+		if p.looksOn {
+			lookingOn = p
+		} else {
+			all.Go(func() { p.write(ctx, t, keys, committed) })
+		}
+		for range 3 {
+			all.Go(func() { reads.Add(p.read(ctx, t, keys, committed)) })
+		}
+	}
+	all.Wait()
+	n, loads := reads.Load(), counting.loads.Load()
+	if n < 20_000 || loads > n/2 {
+		t.Errorf("%d reads were made with %d loads: too few came from a cache to show something", n, loads)
+	}
+	if m := lookingOn.delays.median(); m > 50*time.Millisecond {
+		t.Errorf("in the median a write is seen after %v by other processes, want 50 ms", m)
+	}
+	t.Logf("%d reads, %d loads, writes seen after %v in the median", n, loads, lookingOn.delays.median())
+}
+
+// delays are how long after the acknowledgement of a write it was first read elsewhere.
+type delays struct {
+	mu  sync.Mutex // guards all
+	all []time.Duration
+}
+
+func (d *delays) add(delay time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, delay)
+}
+
+func (d *delays) median() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.all) == 0 {
+		return time.Hour
+	}
+	slices.Sort(d.all)
+	return d.all[len(d.all)/2]
+}
+
+// countingStore counts what is not answered by the cache.
+type countingStore struct {
+	*postgres.Store
+	loads atomic.Int64
+}
+
+func (c *countingStore) Load(ctx context.Context, key incident.Key) (incident.State, error) {
+	c.loads.Add(1)
+	return c.Store.Load(ctx, key)
+}
+
+// history is which version each incident had when.
+type history struct {
+	mu       sync.Mutex // guards versions
+	versions [][]versionAt
+}
+
+type versionAt struct {
+	version int64
+	at      time.Time // when its write was acknowledged
+}
+
+func newHistory(n int) *history { return &history{versions: make([][]versionAt, n)} }
+
+func (h *history) add(i int, version int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.versions[i] = append(h.versions[i], versionAt{version, time.Now()})
+}
+
+// age returns how long ago a version was acknowledged.
+func (h *history) age(i int, version int64) (age time.Duration, known bool) {
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range slices.Backward(h.versions[i]) {
+		if v.version == version {
+			return now.Sub(v.at), true
+		}
+	}
+	return 0, false
+}
+
+// before returns the highest version that was acknowledged before a time.
+func (h *history) before(i int, at time.Time) (highest int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for j := len(h.versions[i]) - 1; j >= 0; j-- {
+		if v := h.versions[i][j]; v.at.Before(at) {
+			highest = max(highest, v.version)
+			if v.at.Before(at.Add(-time.Second)) {
+				break
+			}
+		}
+	}
+	return highest
+}
+
+func (p *process) raise(i int, version int64) {
+	for {
+		floor := p.floor[i].Load()
+		if floor >= version || p.floor[i].CompareAndSwap(floor, version) {
+			return
+		}
+	}
+}
+
+func (p *process) write(ctx context.Context, t *testing.T, keys []incident.Key, committed *history) {
+	statuses := []incident.Status{incident.StatusOpen, incident.StatusWarning, incident.StatusCritical, incident.StatusClosed}
+	for ctx.Err() == nil {
+		i := rand.IntN(len(keys))
+		r, err := p.UpdateStatus(ctx, keys[i], incident.StatusUpdate{Status: statuses[rand.IntN(len(statuses))]})
+		if err != nil {
+			if ctx.Err() == nil {
+				t.Error(err)
+			}
+			continue
+		}
+		committed.add(i, r.Version)
+		p.raise(i, r.Version)
+		time.Sleep(rand.N(20 * time.Millisecond))
+	}
+}
+
+// read returns how many reads it has made.
+func (p *process) read(ctx context.Context, t *testing.T, keys []incident.Key, committed *history) (n int64) {
+	for ctx.Err() == nil {
+		i := rand.IntN(len(keys))
+		floor, bound := p.floor[i].Load(), committed.before(i, time.Now().Add(-time.Second))
+		var inc incident.Incident
+		var err error
+		if p.looksOn || rand.IntN(20) > 0 {
+			inc, err = p.Get(ctx, keys[i])
+		} else {
+			var d incident.Details
+			d, err = p.Details(ctx, keys[i], "")
+			inc = d.Incident
+		}
+		switch {
+		case ctx.Err() != nil:
+			return n
+		case err != nil:
+			t.Error(err)
+		case inc.Version < floor:
+			t.Errorf("version %d of %s was read after version %d by the same process", inc.Version, inc.Key(), floor)
+		case inc.Version < bound:
+			t.Errorf("version %d of %s was read a second after version %d was written", inc.Version, inc.Key(), bound)
+		}
+		if age, known := committed.age(i, inc.Version); p.looksOn && inc.Version > p.floor[i].Load() && known {
+			p.delays.add(age)
+		}
+		p.raise(i, inc.Version)
+		n++
+	}
+	return n
+}
