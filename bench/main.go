@@ -74,6 +74,14 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err := b.measure(all, err); err != nil {
 		return err
 	}
+	all, stop, err := besideFeed(ctx, s)
+	if err == nil {
+		err = b.measure(all, nil)
+		stop()
+	}
+	if err != nil {
+		return err
+	}
 	all, check, err := besideReference(ctx, s)
 	if err := b.measure(all, err); err != nil {
 		return err

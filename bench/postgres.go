@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -103,6 +104,31 @@ func checkGapless(ctx context.Context, m incident.Manager, all []comparison) err
 		return fmt.Errorf("after %d creations there is %s", calls, key)
 	}
 	return nil
+}
+
+// besideFeed compares creations by a Manager that runs, and so follows what other
+// processes write, with the same by one that does not.
+func besideFeed(ctx context.Context, s *server) ([]comparison, func(), error) {
+	running, _, _, err := s.manager(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	idle, _, _, err := s.manager(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var run sync.WaitGroup
+	run.Go(func() { _ = running.Run(ctx) }) // it ends with its context
+	stop := func() {
+		cancel()
+		run.Wait()
+	}
+	return []comparison{{
+		ours:       &side{name: "Create, while it runs", call: func(g, n int) error { return create(ctx, running, orgOf(g*17+n)) }},
+		theirs:     &side{name: "Create, without Run", call: func(g, n int) error { return create(ctx, idle, orgOf(g*17+n)) }},
+		goroutines: 16, bar: 0.95,
+	}}, stop, nil
 }
 
 // reads compares reads with the read of one row by its key.
