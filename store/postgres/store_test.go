@@ -21,6 +21,12 @@ import (
 // TestMain makes TestModel's sequences 160, unless the command line says
 // otherwise: each call is many of the database.
 func TestMain(m *testing.M) {
+	if is, err := asProcess(); is {
+		if err != nil {
+			panic(err)
+		}
+		return
+	}
 	if err := flag.Set("rapid.checks", "40"); err != nil {
 		panic(err)
 	}
