@@ -46,6 +46,6 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 		done; \
 	done
 
-soak: ## Run the random tests twenty times as long.
+soak: ## Run the random tests twenty times as long, and let a process stand still for 30 s.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
-	$(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000

@@ -316,7 +316,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Run(nil); !errors.Is(err, incident.ErrInvalid) { //nolint:staticcheck // a nil context is what is tested
+	var none context.Context
+	if err := m.Run(none); !errors.Is(err, incident.ErrInvalid) {
 		t.Errorf("Run(nil) = %v, want ErrInvalid", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
