@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ type child struct {
 	cmd    *exec.Cmd
 	stdin  interface{ Close() error }
 	events []event
+	writes atomic.Int64 // of events
 	ended  chan struct{}
 }
 
@@ -48,6 +50,9 @@ func startChild(t *testing.T, url string, number int) *child {
 				return
 			}
 			c.events = append(c.events, e)
+			if e.Wrote {
+				c.writes.Add(1)
+			}
 		}
 	}()
 	return c
@@ -73,6 +78,28 @@ type machine struct {
 	admin    *sqlx.DB
 	children [3]*child
 }
+
+// goOn lets the processes work for two seconds, and until they have written enough to
+// show something.
+func (m *machine) goOn(t *testing.T) {
+	t.Helper()
+	written := func() (n int64) {
+		for _, c := range m.children {
+			n += c.writes.Load()
+		}
+		return n
+	}
+	target := written() + enough
+	time.Sleep(2 * time.Second)
+	for deadline := time.Now().Add(time.Minute); written() < target; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the processes make no progress")
+		}
+	}
+}
+
+// enough is how many writes show something.
+const enough = 100
 
 // processes runs three real processes, with faults on the way, and checks what they
 // have recorded.
@@ -100,10 +127,10 @@ func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) {
 		}
 		m.children[i] = startChild(t, url, i)
 	}
-	time.Sleep(2 * time.Second)
+	m.goOn(t)
 	for _, fault := range faults {
 		fault(t, m)
-		time.Sleep(2 * time.Second)
+		m.goOn(t)
 	}
 	var events []event
 	for _, c := range m.children {
@@ -154,7 +181,7 @@ func checkEvents(t *testing.T, events []event) {
 	if stale > 0 || back > 0 {
 		t.Errorf("of %d reads %d are older than a second, and %d older than what their process knew", reads, stale, back)
 	}
-	if reads < 1000 || len(writes) < 100 {
+	if reads < 1000 || len(writes) < enough {
 		t.Errorf("only %d reads and %d writes were made", reads, len(writes))
 	}
 	t.Logf("%d reads, %d writes, %d slots", reads, len(writes), len(slots))
