@@ -46,7 +46,8 @@ type Options struct {
 	Schema string
 
 	// SingleProcess is the host's word that no other process, and no other
-	// Manager, writes to the schema. Then a Manager may answer from its cache.
+	// Manager, writes to the schema. Then a Manager answers from its cache without
+	// following anybody: see [incident.Manager.Run].
 	SingleProcess bool
 
 	// Unprepared keeps no prepared statements on the connections, for poolers
