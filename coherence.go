@@ -116,8 +116,10 @@ func (c *coherence) keepOut(ctx context.Context, key string, version int64) {
 }
 
 func (c *coherence) stripe(key string) *stripe {
-	return &c.stripes[maphash.String(c.seed, key)%uint64(len(c.stripes))]
+	return c.stripeOf(maphash.String(c.seed, key))
 }
+
+func (c *coherence) stripeOf(hash uint64) *stripe { return &c.stripes[hash%uint64(len(c.stripes))] }
 
 // get returns a cached value that may be served. It is shared: readers must
 // copy what they return. The key is not kept.
@@ -125,7 +127,7 @@ func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 	if !c.serves() {
 		return v, false
 	}
-	if c.stripes[maphash.Bytes(c.seed, key)%uint64(len(c.stripes))].writing.Load() != 0 {
+	if c.stripeOf(maphash.Bytes(c.seed, key)).writing.Load() != 0 {
 		return v, false
 	}
 	var e CacheEntry

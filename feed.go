@@ -11,7 +11,7 @@ import (
 // FeedStore is what a shared [Store] is in addition if it can tell what other
 // processes have written. A [Manager] of it serves from its cache while
 // [Manager.Run] follows them; one of a shared store without a feed serves nothing
-// from its cache.
+// from its cache. RunFeed of package storetest is the proof of a new feed.
 type FeedStore interface {
 	Store
 

@@ -128,7 +128,7 @@ func twoProcesses(t *testing.T, test func(t *testing.T, h *hub, a, b *process)) 
 		defer b.stop()
 		time.Sleep(time.Second)
 		mustFire(t, b, "5%", incident.StatusWarning)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + 10*time.Millisecond) // the processes ask every 40 ms: not at this moment
 		test(t, h, a, b)
 	})
 }

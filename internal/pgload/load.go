@@ -17,7 +17,7 @@ const Organizations = 100
 // Org names an organization, from 0 on.
 func Org(n int) string { return fmt.Sprintf("org-%03d", n) }
 
-// loads is what there will be, a row for each incident. The window functions number
+// loadsSQL makes a table of what there will be, a row for each incident. The window functions number
 // the incidents of each organization and spread them evenly over two years.
 const loadsSQL = `
 CREATE UNLOGGED TABLE @loads AS

@@ -237,12 +237,12 @@ func standStill(t *testing.T, m *machine) {
 		}
 	}
 	signal(syscall.SIGSTOP)
-	time.Sleep(standstill())
+	time.Sleep(stillFor())
 	signal(syscall.SIGCONT)
 }
 
-// standstill is 30 s in a long run.
-func standstill() time.Duration {
+// stillFor is 30 s in a long run.
+func stillFor() time.Duration {
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
 		return 30 * time.Second
 	}

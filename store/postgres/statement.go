@@ -31,7 +31,7 @@ type statement struct {
 	args     []any
 }
 
-// part is a text between the arguments of which there are statements' others.
+// part is the text of a part, cut where its arguments are.
 type part struct {
 	number uint64
 	pieces []string
