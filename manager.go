@@ -141,12 +141,13 @@ var _ Manager = (*manager)(nil)
 
 // core is what a manager shares with those of its transactions.
 type core struct {
-	options   Options
-	local     bool // the store is a local one
-	coherence *coherence
-	queues    queues
-	entropy   entropy
-	feed      feed
+	options    Options
+	local      bool // the store is a local one
+	coherence  *coherence
+	queues     queues
+	freshReads freshReads
+	entropy    entropy
+	feed       feed
 }
 
 // transaction is what the calls of one InTx have in common.

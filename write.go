@@ -57,7 +57,7 @@ func (t *target) queue(written Key) place {
 
 // load returns the state that a write is decided on, nil for a free slot. It is
 // fresh, which means read from the store within this call, if that is asked or the
-// cache does not know it. Otherwise it is shared, and must not be changed.
+// cache does not know it. It may be shared, and must not be changed.
 func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
 	cached := !fresh && !m.local && m.tx == nil && !m.coherence.off.Load()
 	if t.key.Identifier == 0 {
@@ -66,9 +66,8 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 				return s, false, nil
 			}
 		}
-		held, err := m.store.LoadSlot(ctx, t.slot)
-		m.observeSlot(ctx, t.slot, held)
-		return held.State, true, err
+		s, err = m.fresh(ctx, place{slot: t.slot})
+		return s, true, err
 	}
 	if cached {
 		var buf [keyBuffer]byte
@@ -76,9 +75,28 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 			return s, false, nil
 		}
 	}
-	state, err := m.store.Load(ctx, t.key)
+	s, err = m.fresh(ctx, place{key: t.key})
+	return s, true, err
+}
+
+// fresh returns what the store knows of an incident or of who holds a slot, nil for a
+// free one. Where reading takes a while it is shared with others who ask meanwhile.
+func (m *manager) fresh(ctx context.Context, at place) (*State, error) {
+	if m.local || m.tx != nil {
+		return m.fetch(ctx, at)
+	}
+	return m.freshReads.read(ctx, at, m.fetch)
+}
+
+func (m *manager) fetch(ctx context.Context, at place) (*State, error) {
+	if at.key.Identifier == 0 {
+		held, err := m.store.LoadSlot(ctx, at.slot)
+		m.observeSlot(ctx, at.slot, held)
+		return held.State, err
+	}
+	state, err := m.store.Load(ctx, at.key)
 	m.observe(ctx, &state.Incident)
-	return &state, true, err
+	return &state, err
 }
 
 // write loads, decides and commits. decide applies a rule: it is pure, and must not
@@ -99,7 +117,7 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		c := changeOf(d)
 		if refusal != nil || c.empty() {
 			if fresh {
-				return unchangedResult(state), refusal
+				return m.unchanged(state), refusal
 			}
 			anew = true
 			continue
@@ -133,12 +151,15 @@ func (m *manager) takesTurns(key Key) bool {
 	return m.tx == nil && (key.Identifier != 0 || !m.local)
 }
 
-// unchangedResult is a fresh state as a result, the zero one for a free slot.
-func unchangedResult(s *State) Result {
-	if s == nil {
+// unchanged is a fresh state as a result, the zero one for a free slot.
+func (m *manager) unchanged(s *State) Result {
+	switch {
+	case s == nil:
 		return Result{}
+	case m.local:
+		return Result{Incident: s.Incident}
 	}
-	return Result{Incident: s.Incident}
+	return Result{Incident: s.Incident.Clone()} // the state may be shared
 }
 
 // again reports whether err means that another writer was faster.

@@ -82,12 +82,14 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, check, err := besideReference(ctx, s)
-	if err := b.measure(all, err); err != nil {
-		return err
-	}
-	if err := check(); err != nil {
-		return err
+	for _, checked := range []func(context.Context, *server) ([]comparison, func() error, error){besideReference, storm} {
+		all, check, err := checked(ctx, s)
+		if err := b.measure(all, err); err != nil {
+			return err
+		}
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	all, err = reads(ctx, s)
 	return b.measure(all, err)
