@@ -58,12 +58,14 @@ type coherence struct {
 	published atomic.Uint64 // numbers the publications
 	seed      maphash.Seed
 	stripes   [1024]stripe
+	counters  counters
 }
 
 // stripe stands for the keys of one hash. Keys that share one cost each other a
 // read of the store now and then, and never a wrong answer.
 type stripe struct {
-	writing atomic.Int32 // writes that are marked and not yet published
+	writing atomic.Int32  // writes that are marked and not yet published
+	hits    atomic.Uint64 // look-ups that the cache answered
 
 	mu    sync.Mutex // makes comparing the epoch and filling one step
 	epoch uint64     // a number that changes with each publication; guarded by mu
@@ -111,6 +113,7 @@ func (c *coherence) observe(ctx context.Context, key string, version int64) {
 // with the lock of the key's stripe held.
 func (c *coherence) keepOut(ctx context.Context, key string, version int64) {
 	if e, ok := c.lookup(ctx, key); ok && e.Version < version {
+		c.counters.staleDrops.Add(1)
 		c.store(ctx, key, CacheEntry{Version: version}, c.observedTTL)
 	}
 }
@@ -125,9 +128,12 @@ func (c *coherence) stripeOf(hash uint64) *stripe { return &c.stripes[hash%uint6
 // copy what they return. The key is not kept.
 func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 	if !c.serves() {
+		c.bypass(ctx)
 		return v, false
 	}
-	if c.stripeOf(maphash.Bytes(c.seed, key)).writing.Load() != 0 {
+	s := c.stripeOf(maphash.Bytes(c.seed, key))
+	if s.writing.Load() != 0 {
+		c.counters.misses.Add(1)
 		return v, false
 	}
 	var e CacheEntry
@@ -139,7 +145,19 @@ func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 	if ok {
 		v, ok = e.value.(T)
 	}
+	if ok {
+		s.hits.Add(1)
+	} else {
+		c.counters.misses.Add(1)
+	}
 	return v, ok
+}
+
+// bypass counts a look-up that is not made, and says so once.
+func (c *coherence) bypass(ctx context.Context) {
+	if c.cache != NoCache && c.counters.bypassed.Add(1) == 1 {
+		c.logger.InfoContext(ctx, "incident: the cache is bypassed until Run follows what other processes write to the store")
+	}
 }
 
 // load reads through: it fetches from the store, once for all who miss the key
@@ -184,6 +202,9 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 			}
 			return v, true, err
 		}
+		if !mine {
+			c.counters.loadsShared.Add(1)
+		}
 		v, _ = r.Val.(T)
 		return v, mine, r.Err
 	case <-ctx.Done():
@@ -206,7 +227,10 @@ func (c *coherence) fill(ctx context.Context, key string, epoch uint64, e CacheE
 	defer s.mu.Unlock()
 	if s.epoch == epoch {
 		c.store(ctx, key, e, ttl)
-	} else if c.followed {
+		return
+	}
+	c.counters.staleDrops.Add(1)
+	if c.followed {
 		c.keepOut(ctx, key, e.Version)
 	}
 }
@@ -328,6 +352,7 @@ func (p *publication) end(ctx context.Context) {
 		for _, e := range p.entries {
 			p.replace(e.key, number, func(overtaken bool) {
 				if overtaken {
+					p.c.counters.staleDrops.Add(1)
 					e.entry.value = nil // which still keeps older versions out
 				}
 				p.c.store(ctx, e.key, e.entry, e.ttl)

@@ -88,6 +88,9 @@ func (m *manager) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		asked := m.coherence.now()
 		err := m.catchUp(ctx)
+		if took := m.coherence.now() - asked; err == nil && took >= feedLease {
+			err = fmt.Errorf("%w: the answer took %v, which is more than %v", ErrUnavailable, took.Round(time.Millisecond), feedLease)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -116,6 +119,7 @@ func (m *manager) catchUp(ctx context.Context) error {
 	if m.feed.position == "" {
 		m.coherence.off.Store(false) // from here on, nothing is missed
 	}
+	m.coherence.counters.told.Add(uint64(len(changes.Incidents) + len(changes.Slots)))
 	for _, v := range changes.Incidents {
 		m.coherence.observe(ctx, v.Key.cacheKey(), v.Version)
 	}

@@ -15,7 +15,7 @@ import (
 type freshReads struct {
 	mu     sync.Mutex           // guards by, and next of all in it
 	by     map[place]*freshRead // the one on its way
-	shared atomic.Uint64        // how many calls were answered by a read for several
+	shared *atomic.Uint64       // counts the calls that a read for several has answered
 }
 
 // freshRead is a read on its way, or one that waits for the end of that.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,10 @@ import (
 // as a version.
 type slowReads struct {
 	freshReads
-	mu    sync.Mutex // guards what is below
-	begun int64
-	fails bool // the second one
+	shared atomic.Uint64
+	mu     sync.Mutex // guards what is below
+	begun  int64
+	fails  bool // the second one
 }
 
 func (s *slowReads) fetch(context.Context, place) (*State, error) {
@@ -34,6 +36,7 @@ func (s *slowReads) fetch(context.Context, place) (*State, error) {
 // returns what they got.
 func (s *slowReads) versions(t *testing.T, n int) (all []int64) {
 	t.Helper()
+	s.freshReads.shared = &s.shared
 	var wg sync.WaitGroup
 	read := func() {
 		state, err := s.read(t.Context(), place{}, s.fetch)
@@ -88,7 +91,7 @@ func TestFreshReads_failureIsNotShared(t *testing.T) {
 // Nobody waits for long for a read that gets no answer.
 func TestFreshReads_silence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s slowReads
+		s := slowReads{freshReads: freshReads{shared: new(atomic.Uint64)}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		go func() {
 			_, _ = s.read(ctx, place{}, func(ctx context.Context, _ place) (*State, error) {

@@ -45,6 +45,9 @@ type Manager interface {
 	//
 	// Run returns nil when ctx ends, and an error at once if it runs already.
 	Run(ctx context.Context) error
+
+	// Stats returns counters, and how the Manager is. It asks nobody.
+	Stats() Stats
 }
 
 // DefaultCacheTTL is how long a cache keeps an entry that no write replaced.
@@ -127,6 +130,7 @@ func New(store Store, opts *Options) (Manager, error) {
 			c.coherence.follows(options.IncidentTTL)
 		}
 	}
+	c.freshReads.shared = &c.coherence.counters.loadsShared
 	return &manager{core: c, store: store}, nil
 }
 

@@ -140,6 +140,7 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		if conflicts++; err == nil || conflicts == maxConflicts || !m.again(err, where.rejoins) {
 			return r, err
 		}
+		m.coherence.counters.conflicts.Add(1)
 		anew = true
 	}
 }

@@ -1,0 +1,121 @@
+package incident
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a [Manager] has done since [New], and how it is. Its counters only
+// grow. They are read one after the other, while calls go on.
+type Stats struct {
+	// CacheHits counts look-ups that the cache answered, and CacheMisses those that
+	// it could not, or not at that moment because the entry was being written.
+	CacheHits, CacheMisses uint64
+
+	// CacheBypassed counts look-ups that were not made, because what other processes
+	// write was not known: see [FeedStats].
+	CacheBypassed uint64
+
+	// StaleDrops counts what was kept out of the cache, or put out of it, because
+	// something newer had been written or read.
+	StaleDrops uint64
+
+	// LoadsShared counts the calls which the read of the store of another call
+	// answered too.
+	LoadsShared uint64
+
+	// Conflicts counts how often a write was decided again because another writer
+	// was faster.
+	Conflicts uint64
+
+	// Feed is how the changes of other processes are followed.
+	Feed FeedStats
+}
+
+// FeedStats is how a [Manager] follows the changes of other processes.
+type FeedStats struct {
+	State FeedState
+
+	// Lag is how long ago the changes were asked for that are known now, which is how
+	// old an answer of the cache can be. 0 while nothing is served from the cache, and
+	// where there is nothing to follow.
+	Lag time.Duration
+
+	// Told counts the versions of incidents and slots that the feed has told.
+	Told uint64
+}
+
+// FeedState says whether a [Manager] knows what other processes write.
+type FeedState int
+
+// The states of a feed.
+const (
+	// FeedNone is that of a Manager which has nothing to follow: the store is not
+	// shared or has no feed, or there is no cache.
+	FeedNone FeedState = iota
+	// FeedStopped means that [Manager.Run] is not running. The cache is bypassed.
+	FeedStopped
+	// FeedLost means that Run does not know what others have written of late: it has
+	// only begun, or the store does not answer. The cache is bypassed.
+	FeedLost
+	// FeedFollowing means that the changes are known, and that the cache is served.
+	FeedFollowing
+)
+
+func (s FeedState) String() string {
+	switch s {
+	case FeedNone:
+		return "none"
+	case FeedStopped:
+		return "stopped"
+	case FeedLost:
+		return "lost"
+	case FeedFollowing:
+		return "following"
+	}
+	return "FeedState(" + strconv.Itoa(int(s)) + ")"
+}
+
+// counters are those of [Stats] which calls share. Hits are counted apart.
+type counters struct {
+	misses, bypassed, staleDrops, loadsShared, conflicts, told atomic.Uint64
+}
+
+func (m *manager) Stats() Stats {
+	n := &m.coherence.counters
+	return Stats{
+		CacheHits:     m.coherence.hits(),
+		CacheMisses:   n.misses.Load(),
+		CacheBypassed: n.bypassed.Load(),
+		StaleDrops:    n.staleDrops.Load(),
+		LoadsShared:   n.loadsShared.Load(),
+		Conflicts:     n.conflicts.Load(),
+		Feed:          m.feedStats(),
+	}
+}
+
+func (m *manager) feedStats() FeedStats {
+	s := FeedStats{Told: m.coherence.counters.told.Load()}
+	if m.feed.store == nil {
+		return s
+	}
+	now, served := m.coherence.now(), time.Duration(m.coherence.served.Load())
+	switch {
+	case !m.feed.running.Load():
+		s.State = FeedStopped
+	case now >= served:
+		s.State = FeedLost
+	default:
+		s.State, s.Lag = FeedFollowing, now-(served-feedLease)
+	}
+	return s
+}
+
+// hits adds up those of all keys.
+func (c *coherence) hits() (n uint64) {
+	for i := range c.stripes {
+		n += c.stripes[i].hits.Load()
+	}
+	return n
+}
