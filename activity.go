@@ -176,11 +176,18 @@ type ActivityQuery struct {
 	Limit      int // the most that may be returned, 1 to 101
 }
 
+// ActivityLog is a part of an incident's activities, and the [Incident.Version] that the
+// incident had when they were read: they tell of all changes up to that one.
+type ActivityLog struct {
+	Activities []Activity
+	Version    int64
+}
+
 // ActivityStore persists the activities of incidents.
 type ActivityStore interface {
 	// Activities returns at most q.Limit activities in order of Sequence, never
 	// of a date. It must return [ErrNotFound] if the incident does not exist.
-	Activities(ctx context.Context, key Key, q ActivityQuery) ([]Activity, error)
+	Activities(ctx context.Context, key Key, q ActivityQuery) (ActivityLog, error)
 
 	// Activity returns one of them. It must return [ErrNotFound] if the incident
 	// or the activity does not exist.
@@ -408,11 +415,13 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 		}
 		q.After = int64(binary.BigEndian.Uint64(place))
 	}
-	found, err := m.store.Activities(ctx, key, q)
-	switch {
-	case err != nil:
+	log, err := m.store.Activities(ctx, key, q)
+	if err != nil {
 		return ActivityPage{}, err
-	case len(found) <= limit:
+	}
+	m.observeVersion(ctx, key, log.Version)
+	found := log.Activities
+	if len(found) <= limit {
 		return ActivityPage{Activities: listed(found)}, nil
 	}
 	last := found[limit-1].Sequence

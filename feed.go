@@ -133,8 +133,14 @@ func (m *manager) catchUp(ctx context.Context) error {
 // observe tells the cache which version of an incident this process has read from the
 // store. One that its own transaction has written is not committed yet.
 func (m *manager) observe(ctx context.Context, inc *Incident) {
-	if m.coherence.followed && inc.Identifier != 0 {
-		m.observeKey(ctx, inc.Key().cacheKey(), inc.Version)
+	if inc.Identifier != 0 {
+		m.observeVersion(ctx, inc.Key(), inc.Version)
+	}
+}
+
+func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
+	if m.coherence.followed {
+		m.observeKey(ctx, key.cacheKey(), version)
 	}
 }
 

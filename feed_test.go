@@ -169,6 +169,9 @@ func TestFeed_readsAreMonotonic(t *testing.T) {
 		"List": func(ctx context.Context, m incident.Manager) error {
 			return only(m.List(ctx, incident.IncidentFilter{OrganizationID: "acme"}))
 		},
+		"Activities": func(ctx context.Context, m incident.Manager) error {
+			return only(m.Activities(ctx, key, incident.ActivityFilter{}))
+		},
 		"Fire that changes nothing": func(ctx context.Context, m incident.Manager) error {
 			return only(m.Fire(ctx, incident.Firing{Slot: slot, TriggerID: "20%", Severity: incident.StatusCritical, Title: "Error rate"}))
 		},

@@ -125,9 +125,9 @@ func (s *sharingStore) LoadDetails(ctx context.Context, key incident.Key, user i
 // datedStore orders activities by their dates.
 type datedStore struct{ incident.Store }
 
-func (s *datedStore) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+func (s *datedStore) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 	all, err := s.Store.Activities(ctx, key, q)
-	slices.SortStableFunc(all, func(a, b incident.Activity) int { return a.DateAdded.Compare(b.DateAdded) })
+	slices.SortStableFunc(all.Activities, func(a, b incident.Activity) int { return a.DateAdded.Compare(b.DateAdded) })
 	return all, err
 }
 

@@ -68,6 +68,9 @@ type client struct {
 	base time.Time
 	ops  []porcupine.Operation
 	err  error
+
+	lab            *lab // where it works, in a history of several processes
+	recorded, sent int  // calls, of which the last are in ops
 }
 
 // run has all clients make their calls at once and returns what they recorded.
@@ -111,11 +114,12 @@ func observe[O any](c *client, input any, isRead bool, call func(ctx context.Con
 		return nil
 	case errors.Is(err, incident.ErrUnknownOutcome):
 		op.Return, op.Output = math.MaxInt64, unknown{}
-		op.ClientId += 1000 + len(c.ops)*100
+		op.ClientId += 1000 + c.recorded*100
 	default:
 		return fmt.Errorf("client %d: %+v: %w", c.id, input, err)
 	}
 	c.ops = append(c.ops, op)
+	c.recorded++
 	return nil
 }
 

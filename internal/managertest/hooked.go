@@ -72,8 +72,8 @@ func (s *hookedStore) Apply(ctx context.Context, c incident.Change) (incident.Ap
 	})
 }
 
-func (s *hookedStore) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
-	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Activity, error) {
+func (s *hookedStore) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (incident.ActivityLog, error) {
 		return s.Store.Activities(ctx, key, q)
 	})
 }

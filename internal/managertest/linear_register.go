@@ -38,6 +38,7 @@ type registerInput struct {
 	Op         registerOp
 	To, Then   incident.Status
 	Expect     int64
+	Comment    string // of an update, by which its activity can be found
 }
 
 // registerOutput has what a call tells of the state, and zeros for the rest.
@@ -201,7 +202,9 @@ func outputOf(inc incident.Incident) registerOutput {
 }
 
 func (l *lab) update(ctx context.Context, in registerInput) (registerOutput, error) {
-	r, err := l.manager.UpdateStatus(ctx, registerKey(in.Identifier), incident.StatusUpdate{Status: in.To, ExpectVersion: in.Expect})
+	r, err := l.manager.UpdateStatus(ctx, registerKey(in.Identifier), incident.StatusUpdate{
+		Status: in.To, ExpectVersion: in.Expect, Comment: in.Comment,
+	})
 	if in.Expect != 0 && errors.Is(err, incident.ErrVersionConflict) {
 		return registerOutput{Conflict: true}, nil
 	}

@@ -68,8 +68,9 @@ func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident
 }
 
 // Activities implements [incident.ActivityStore].
-func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (page []incident.Activity, err error) {
+func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (log incident.ActivityLog, err error) {
 	err = s.view(ctx, key, reader, func(r *record) {
+		log.Version = r.incident.Version
 		last := int64(len(r.activities))
 		step, next := int64(1), q.After+1
 		if q.Descending {
@@ -82,12 +83,12 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 		if q.Descending {
 			size = next
 		}
-		page = make([]incident.Activity, 0, max(0, min(size, int64(q.Limit))))
-		for ; next >= 1 && next <= last && len(page) < q.Limit; next += step {
-			page = append(page, r.activity(next))
+		log.Activities = make([]incident.Activity, 0, max(0, min(size, int64(q.Limit))))
+		for ; next >= 1 && next <= last && len(log.Activities) < q.Limit; next += step {
+			log.Activities = append(log.Activities, r.activity(next))
 		}
 	})
-	return page, err
+	return log, err
 }
 
 // Activity implements [incident.ActivityStore].

@@ -10,7 +10,7 @@ import (
 )
 
 const activitiesSQL = `
-SELECT i.identifier, ` + activityColumns + `
+SELECT i.version, ` + activityColumns + `
 FROM @incident i
 LEFT JOIN LATERAL (
 	SELECT *
@@ -23,7 +23,7 @@ WHERE i.organization_id = $1 AND i.identifier = ?
 ORDER BY a.sequence`
 
 const activitiesDescendingSQL = `
-SELECT i.identifier, ` + activityColumns + `
+SELECT i.version, ` + activityColumns + `
 FROM @incident i
 LEFT JOIN LATERAL (
 	SELECT *
@@ -36,44 +36,41 @@ WHERE i.organization_id = $1 AND i.identifier = ?
 ORDER BY a.sequence DESC`
 
 // Activities implements [incident.ActivityStore].
-func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 	st := s.statement(string(key.OrganizationID))
 	if q.Descending {
 		st.add(activitiesDescendingSQL, q.After, q.After, q.Limit, key.Identifier)
 	} else {
 		st.add(activitiesSQL, q.After, q.Limit, key.Identifier)
 	}
-	page, err := query(ctx, s, "activities", st, func(rows *sqlx.Rows) ([]incident.Activity, error) {
+	log, err := query(ctx, s, "activities", st, func(rows *sqlx.Rows) (incident.ActivityLog, error) {
 		return readActivities(rows, key)
 	})
-	if err == nil && page == nil {
+	if err == nil && log.Version == 0 {
 		err = notFound("activities")
 	}
-	return page, err
+	return log, err
 }
 
-// readActivities returns nil where there is no row, and so no incident. A row
+// readActivities returns version 0 where there is no row, and so no incident. A row
 // without an activity is that of an empty page.
-func readActivities(rows *sqlx.Rows, key incident.Key) (page []incident.Activity, err error) {
-	var identifier int64
+func readActivities(rows *sqlx.Rows, key incident.Key) (log incident.ActivityLog, err error) {
+	log.Activities = []incident.Activity{}
 	for rows.Next() {
-		if page == nil {
-			page = []incident.Activity{}
-		}
 		var a incident.Activity
-		if err := rows.Scan(append([]any{integer(&identifier)}, scanActivity(&a)...)...); err != nil {
-			return nil, err
+		if err := rows.Scan(append([]any{integer(&log.Version)}, scanActivity(&a)...)...); err != nil {
+			return log, err
 		}
 		if a.Sequence != 0 {
 			a.Incident = key
-			page = append(page, a)
+			log.Activities = append(log.Activities, a)
 		}
 	}
-	return page, nil
+	return log, nil
 }
 
 const activitySQL = `
-SELECT a.identifier, ` + activityColumns + `
+SELECT 0::bigint, ` + activityColumns + `
 FROM @incident_activity a
 WHERE a.organization_id = $1 AND a.identifier = ? AND a.sequence = ?`
 
@@ -86,14 +83,14 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 // activity is Activity with the errors of the driver.
 func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	st := s.statement(string(key.OrganizationID)).add(activitySQL, key.Identifier, sequence)
-	found, err := ask(ctx, s, st, func(rows *sqlx.Rows) ([]incident.Activity, error) { return readActivities(rows, key) })
+	found, err := ask(ctx, s, st, func(rows *sqlx.Rows) (incident.ActivityLog, error) { return readActivities(rows, key) })
 	if err != nil {
 		return a, err
 	}
-	if len(found) == 0 {
+	if len(found.Activities) == 0 {
 		return a, incident.ErrNotFound
 	}
-	return found[0], nil
+	return found.Activities[0], nil
 }
 
 const reviseSQL = `

@@ -5,51 +5,52 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// envProcess makes the test binary a process of its own on the database that it names.
+// envProcess makes the test binary a process of its own, whose task it holds.
 const envProcess = "INCIDENT_TEST_PROCESS"
 
-// event is a call that a process has made. Times are of the machine's clock, which all
-// processes share.
-type event struct {
-	Process    int
-	Wrote      bool // an acknowledged change, and otherwise a read
-	Identifier int64
-	Version    int64
-	Slot       string // of a firing: whose incident it opened or joined
-	Start, End int64  // nanoseconds
+// task is what a process does until its standard input ends. What it has to tell it
+// writes to its standard output.
+type task struct {
+	URL    string
+	Number int
+
+	// LooksOn has the process read only, Contends write to one incident only. Otherwise
+	// it does what all do together.
+	LooksOn, Contends bool
+
+	// ClockSteps sets the clock of the Manager an hour forward, back, and an hour too far
+	// back, each second.
+	ClockSteps bool
 }
 
-// recorder writes down what goroutines of a process do.
-type recorder struct {
-	mu  sync.Mutex // guards out
-	out *json.Encoder
+// asProcess runs the test binary as a process, if that is what it was started for.
+func asProcess() (is bool, err error) {
+	text, is := os.LookupEnv(envProcess)
+	if !is {
+		return false, nil
+	}
+	var t task
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return true, err
+	}
+	return true, t.run()
 }
 
-func (r *recorder) add(e event, start time.Time) {
-	e.Start, e.End = start.UnixNano(), time.Now().UnixNano()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_ = r.out.Encode(e) // the parent is gone: so is the reader
-}
-
-// runProcess is the main function of a process: it reads and writes until its standard
-// input ends.
-func runProcess(url string, number int) error {
+func (t task) run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	pool, err := sqlx.Open("postgres", url)
+	pool, err := sqlx.Open("postgres", t.URL)
 	if err != nil {
 		return err
 	}
@@ -59,73 +60,74 @@ func runProcess(url string, number int) error {
 	if err != nil {
 		return err
 	}
-	m, err := incident.New(s, nil)
+	opts := &incident.Options{}
+	if t.ClockSteps {
+		opts.Now = steppingClock
+	}
+	m, err := incident.New(s, opts)
 	if err != nil {
 		return err
 	}
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	all.Go(func() { _ = m.Run(ctx) })
-	r := &recorder{out: json.NewEncoder(os.Stdout)}
-	for range 2 {
-		all.Go(func() { r.read(ctx, m, number) })
-		if number < lookingOn {
-			all.Go(func() { r.write(ctx, m, number) })
+	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadByte() // waits for the end
+		cancel()
+	}()
+	out := json.NewEncoder(os.Stdout)
+	if t.Contends {
+		return contend(ctx, m, t.Number, out)
+	}
+	return managertest.Togetherness{
+		Manager: m, Process: t.Number, LooksOn: t.LooksOn,
+		Emit: func(o managertest.Operation) { _ = out.Encode(o) }, // the parent is gone: so is the reader
+	}.Run(ctx)
+}
+
+func steppingClock() time.Time {
+	now := time.Now()
+	return now.Add([]time.Duration{time.Hour, 0, -time.Hour, 0}[now.Unix()%4])
+}
+
+// contention is what became of the writes of one goroutine.
+type contention struct {
+	Changed  int
+	Failures []string
+}
+
+// contendingWriters and contendedWrites are how many goroutines of a process write to one
+// incident, and how often.
+const contendingWriters, contendedWrites = 4, 50
+
+// contend writes to one incident from several goroutines, each without a rest.
+func contend(ctx context.Context, m incident.Manager, number int, out *json.Encoder) error {
+	var all sync.WaitGroup
+	results := make([]contention, contendingWriters)
+	for w := range results {
+		r := &results[w]
+		all.Go(func() {
+			for i := range contendedWrites {
+				c := fmt.Sprintf("process %d, writer %d, write %d", number, w, i)
+				u, err := m.UpdateStatus(ctx, contendedKey, incident.StatusUpdate{
+					Status: []incident.Status{incident.StatusWarning, incident.StatusCritical}[i%2], Comment: c,
+				})
+				if err != nil {
+					r.Failures = append(r.Failures, err.Error())
+				} else if u.Changed {
+					r.Changed++
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, r := range results {
+		if err := out.Encode(r); err != nil {
+			return err
 		}
 	}
-	_, _ = bufio.NewReader(os.Stdin).ReadByte() // waits for the end
 	return nil
 }
 
-const processKeys = 4
-
-// lookingOn is a process that writes nothing, and has only the feed to learn from.
-const lookingOn = 2
-
-func (r *recorder) read(ctx context.Context, m incident.Manager, number int) {
-	for ctx.Err() == nil {
-		key := incident.Key{OrganizationID: "acme", Identifier: rand.Int64N(processKeys) + 1}
-		start := time.Now()
-		inc, err := m.Get(ctx, key)
-		if err == nil {
-			r.add(event{Process: number, Identifier: key.Identifier, Version: inc.Version}, start)
-		}
-		time.Sleep(rand.N(500 * time.Microsecond))
-	}
-}
-
-// write changes the status of an incident, or fires what all processes fire.
-func (r *recorder) write(ctx context.Context, m incident.Manager, number int) {
-	statuses := []incident.Status{incident.StatusOpen, incident.StatusWarning, incident.StatusCritical}
-	for round := 0; ctx.Err() == nil; round++ {
-		start := time.Now()
-		if round%4 == 3 {
-			slot := with(firing, fmt.Sprint("all fire ", round/4)).Slot
-			fired, err := m.Fire(ctx, incident.Firing{Slot: slot, TriggerID: "any", Severity: incident.StatusWarning, Title: "Slow"})
-			if err == nil {
-				r.add(event{Process: number, Wrote: fired.Changed, Identifier: fired.Identifier, Version: fired.Version, Slot: string(slot.AlertRuleID)}, start)
-			}
-		} else {
-			key := incident.Key{OrganizationID: "acme", Identifier: rand.Int64N(processKeys) + 1}
-			u, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: statuses[rand.IntN(len(statuses))]})
-			if err == nil {
-				r.add(event{Process: number, Wrote: u.Changed, Identifier: key.Identifier, Version: u.Version}, start)
-			}
-		}
-		time.Sleep(rand.N(20 * time.Millisecond))
-	}
-}
-
-// asProcess runs the test binary as a process, if that is what it was started for.
-func asProcess() (is bool, err error) {
-	number, url, is := strings.Cut(os.Getenv(envProcess), " ")
-	if !is {
-		return false, nil
-	}
-	var n int
-	if _, err := fmt.Sscan(number, &n); err != nil {
-		return true, err
-	}
-	return true, runProcess(url, n)
-}
+var contendedKey = incident.Key{OrganizationID: "acme", Identifier: 1}

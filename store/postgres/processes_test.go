@@ -3,13 +3,11 @@
 package postgres_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -22,61 +20,85 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// child is a process and what it has recorded.
+// child is a process that works on a task.
 type child struct {
 	cmd    *exec.Cmd
-	stdin  interface{ Close() error }
-	events []event
-	writes atomic.Int64 // of events
-	ended  chan struct{}
+	stdin  io.Closer
+	stdout io.Reader
 }
 
-func startChild(t *testing.T, url string, number int) *child {
+func startChild(t *testing.T, task task) *child {
 	t.Helper()
-	c := &child{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
-	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", envProcess, number, url))
+	text, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: exec.Command(os.Args[0])}
+	c.cmd.Env = append(os.Environ(), envProcess+"="+string(text))
 	c.cmd.Stderr = os.Stderr
 	stdin, err1 := c.cmd.StdinPipe()
 	stdout, err2 := c.cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, c.cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
-	c.stdin = stdin
-	go func() {
-		defer close(c.ended)
-		for d := json.NewDecoder(stdout); ; {
-			var e event
-			if d.Decode(&e) != nil {
-				return
-			}
-			c.events = append(c.events, e)
-			if e.Wrote {
-				c.writes.Add(1)
-			}
-		}
-	}()
+	c.stdin, c.stdout = stdin, stdout
 	return c
 }
 
-// stop ends the process, and waits for all that it has to say.
-func (c *child) stop(t *testing.T) {
+// wait waits until the process has ended, after all that it has to tell was read.
+func (c *child) wait(t *testing.T) {
 	t.Helper()
-	_ = c.stdin.Close()
-	// A process that does not end shows what its goroutines are doing.
-	timer := time.AfterFunc(20*time.Second, func() { _ = c.cmd.Process.Signal(syscall.SIGQUIT) })
-	defer timer.Stop()
-	<-c.ended
 	if err := c.cmd.Wait(); err != nil {
 		t.Errorf("a process ended with %v", err)
 	}
 }
 
-// machine is a server and processes on it, the first of which is behind a proxy.
+// historian is a process that makes calls together with others, and what it has told of
+// them.
+type historian struct {
+	*child
+	ops    []managertest.Operation
+	writes atomic.Int64 // of ops
+	ended  chan struct{}
+}
+
+func startHistorian(t *testing.T, task task) *historian {
+	t.Helper()
+	h := &historian{child: startChild(t, task), ended: make(chan struct{})}
+	go func() {
+		defer close(h.ended)
+		for d := json.NewDecoder(h.stdout); ; {
+			var o managertest.Operation
+			if d.Decode(&o) != nil {
+				return
+			}
+			h.ops = append(h.ops, o)
+			if o.Wrote() {
+				h.writes.Add(1)
+			}
+		}
+	}()
+	return h
+}
+
+// stop ends the process, and waits for all that it has to say.
+func (h *historian) stop(t *testing.T) {
+	t.Helper()
+	_ = h.stdin.Close()
+	// A process that does not end shows what its goroutines are doing.
+	timer := time.AfterFunc(20*time.Second, func() { _ = h.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer timer.Stop()
+	<-h.ended
+	h.wait(t)
+}
+
+// machine is a server and three processes on it, of which the first is behind a proxy,
+// the second has a clock that is set, and the third looks on.
 type machine struct {
 	server   *pgtest.Server
 	proxy    *pgtest.Proxy
 	admin    *sqlx.DB
-	children [3]*child
+	children [3]*historian
 }
 
 // goOn lets the processes work for two seconds, and until they have written enough to
@@ -101,10 +123,11 @@ func (m *machine) goOn(t *testing.T) {
 // enough is how many writes show something.
 const enough = 100
 
-// processes runs three real processes, with faults on the way, and checks what they
-// have recorded.
-func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) {
-	t.Setenv(pgtest.EnvURL, "") // a server of its own, which faults may restart
+// startServer starts a server of the test's own, which faults may restart, with the
+// tables in it.
+func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
+	t.Helper()
+	t.Setenv(pgtest.EnvURL, "")
 	server, err := pgtest.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -112,115 +135,56 @@ func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) {
 	t.Cleanup(server.Stop)
 	pool := mustOpen(t, server.URL(), 4)
 	mustMigrate(t, pool, nil)
+	return server, pool
+}
+
+// processes runs three real processes, with faults on the way, and checks what they
+// have recorded.
+func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
+	server, pool := startServer(t)
 	s := mustNew(t, pool, nil)
 	manager := mustManager(t, s)
-	for range processKeys {
-		if _, err := manager.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
-			t.Fatal(err)
-		}
+	if err := managertest.OpenTogether(t.Context(), manager); err != nil {
+		t.Fatal(err)
 	}
 	m := &machine{server: server, proxy: pgtest.NewProxy(t, server.URL()), admin: mustOpen(t, server.URL(), 1)}
-	for i := range m.children {
-		url := server.URL()
-		if i == 0 {
-			url = m.proxy.URL()
-		}
-		m.children[i] = startChild(t, url, i)
+	for i, task := range []task{
+		{Number: 0, URL: m.proxy.URL()},
+		{Number: 1, URL: server.URL(), ClockSteps: true},
+		{Number: 2, URL: server.URL(), LooksOn: true},
+	} {
+		m.children[i] = startHistorian(t, task)
 	}
 	m.goOn(t)
 	for _, fault := range faults {
 		fault(t, m)
 		m.goOn(t)
 	}
-	var events []event
+	var ops []managertest.Operation
 	for _, c := range m.children {
 		c.stop(t)
-		events = append(events, c.events...)
+		ops = append(ops, c.ops...)
 	}
-	checkEvents(t, events)
-	if err := managertest.Audit(t.Context(), manager, s, "acme"); err != nil {
+	report, err := managertest.CheckTogether(t.Context(), manager, s, ops, t.ArtifactDir())
+	if err != nil {
 		t.Error(err)
 	}
+	if report.Reads < 1000 || report.Writes < enough {
+		t.Errorf("only %d reads and %d writes were made", report.Reads, report.Writes)
+	}
+	t.Logf("%+v", report)
+	return report
 }
 
-// checkEvents checks that no write was made twice, that all who fired met in one
-// incident, and that no read was older than a second, nor than what its process had
-// read or written before.
-func checkEvents(t *testing.T, events []event) {
-	t.Helper()
-	type version struct{ identifier, version int64 }
-	writes := map[version]event{}
-	slots := map[string]int64{}
-	reads, stale := 0, 0
-	for _, e := range events {
-		if e.Wrote {
-			if other, twice := writes[version{e.Identifier, e.Version}]; twice {
-				t.Errorf("version %d of %d was written by %+v and by %+v", e.Version, e.Identifier, other, e)
-			}
-			writes[version{e.Identifier, e.Version}] = e
-		}
-		if e.Slot != "" {
-			if other, known := slots[e.Slot]; known && other != e.Identifier {
-				t.Errorf("of slot %q both %d and %d were active", e.Slot, other, e.Identifier)
-			}
-			slots[e.Slot] = e.Identifier
-		}
-		if !e.Wrote && e.Slot == "" {
-			reads++
-		}
+// Processes that share a database act as one: what they write and read from it is
+// linearizable, they open one incident for what they all fire, and what they read from
+// their caches is never older than a second, nor than what they have read or written.
+func TestProcesses(t *testing.T) {
+	report := processes(t)
+	if report.Delay > 50*time.Millisecond {
+		t.Errorf("in the median a write is seen after %v by other processes, want 50 ms", report.Delay)
 	}
-	for _, e := range events {
-		if e.Identifier > processKeys || e.Wrote {
-			continue
-		}
-		if newer, ok := writes[version{e.Identifier, e.Version + 1}]; ok && newer.End+int64(time.Second) < e.Start {
-			stale++
-		}
-	}
-	back := countBack(events)
-	if stale > 0 || back > 0 {
-		t.Errorf("of %d reads %d are older than a second, and %d older than what their process knew", reads, stale, back)
-	}
-	if reads < 1000 || len(writes) < enough {
-		t.Errorf("only %d reads and %d writes were made", reads, len(writes))
-	}
-	t.Logf("%d reads, %d writes, %d slots", reads, len(writes), len(slots))
 }
-
-// countBack counts the calls that returned a lower version than one which had returned
-// before they began, in the same process.
-func countBack(events []event) (back int) {
-	type of struct {
-		process    int
-		identifier int64
-	}
-	byKey := map[of][]event{}
-	for _, e := range events {
-		byKey[of{e.Process, e.Identifier}] = append(byKey[of{e.Process, e.Identifier}], e)
-	}
-	for _, calls := range byKey {
-		// The highest version among those that ended before each began.
-		ends := sortedBy(calls, func(e event) int64 { return e.End })
-		highest, next := int64(0), 0
-		for _, e := range sortedBy(calls, func(e event) int64 { return e.Start }) {
-			for ; next < len(ends) && ends[next].End < e.Start; next++ {
-				highest = max(highest, ends[next].Version)
-			}
-			if e.Version < highest {
-				back++
-			}
-		}
-	}
-	return back
-}
-
-func sortedBy(events []event, by func(event) int64) []event {
-	return slices.SortedFunc(slices.Values(events), func(a, b event) int { return cmp.Compare(by(a), by(b)) })
-}
-
-// Processes that share a database act as one: they make each change once, open one
-// incident for what they all fire, and never read what is older than a second.
-func TestProcesses(t *testing.T) { processes(t) }
 
 // So they do when a process stands still, when its connections fall silent or are
 // killed, and when the server crashes.
@@ -268,4 +232,54 @@ func crashServer(t *testing.T, m *machine) {
 	if err := m.server.Restart(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Writers of four processes at one incident all get their turn: each write is made, and
+// once.
+func TestProcesses_contention(t *testing.T) {
+	server, pool := startServer(t)
+	s := mustNew(t, pool, nil)
+	m := mustManager(t, s)
+	if key := mustBegin(t, m); key != contendedKey {
+		t.Fatalf("the incident is %s, want %s", key, contendedKey)
+	}
+	before := mustVersion(t, m, contendedKey)
+	var children [4]*child
+	for i := range children {
+		children[i] = startChild(t, task{URL: server.URL(), Number: i, Contends: true})
+	}
+	changed, least := 0, contendedWrites
+	for _, c := range children {
+		d := json.NewDecoder(c.stdout)
+		for range contendingWriters {
+			var r contention
+			if err := d.Decode(&r); err != nil {
+				t.Fatal(err)
+			}
+			changed += r.Changed
+			least = min(least, r.Changed)
+			if len(r.Failures) > 0 {
+				t.Errorf("%d of %d writes of one writer failed, such as: %s", len(r.Failures), contendedWrites, r.Failures[0])
+			}
+		}
+		_ = c.stdin.Close()
+		c.wait(t)
+	}
+	if got := mustVersion(t, m, contendedKey) - before; got != int64(changed) {
+		t.Errorf("%d changes were acknowledged, and %d made", changed, got)
+	}
+	t.Logf("%d of %d writes changed something, at least %d of each writer",
+		changed, len(children)*contendingWriters*contendedWrites, least)
+	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustVersion(t *testing.T, m incident.Manager, key incident.Key) int64 {
+	t.Helper()
+	inc, err := m.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inc.Version
 }

@@ -123,6 +123,24 @@ func activitiesAreOrderedBySequence(t testing.TB, s incident.Store) {
 	wantEqual(t, "the descending sequences", sequencesOf(all), wantDescending)
 }
 
+// Activities come with the version of the incident as of the same moment, which comments
+// do not count in.
+func activitiesTellTheVersion(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, draft(acme))
+	key := st.Incident.Key()
+	for _, status := range []incident.Status{incident.StatusWarning, incident.StatusCritical, incident.StatusClosed} {
+		st = mustChange(t, s, transition(st, status))
+		mustComment(t, s, key, "text")
+		for _, q := range []incident.ActivityQuery{{Limit: 1}, {Limit: 1, Descending: true}, {Limit: 1, After: 100}} {
+			log, err := s.Activities(t.Context(), key, q)
+			if err != nil {
+				t.Fatalf("Activities(%s, %+v) = %v, want no error", key, q, err)
+			}
+			wantEqual(t, "the version", log.Version, st.Incident.Version)
+		}
+	}
+}
+
 // A page starts behind After in its direction, and has at most Limit.
 func activitiesArePagedBySequence(t testing.TB, s incident.Store) {
 	key := mustHistory(t, s, 9)

@@ -192,8 +192,8 @@ func watchCounts(ctx context.Context, s incident.Store, w world, stop <-chan str
 		if err != nil {
 			return fmt.Errorf("Activities() = %w, want no error", err)
 		}
-		if len(all)%2 != 1 {
-			return fmt.Errorf("there are %d activities: half a transaction is visible", len(all))
+		if len(all.Activities)%2 != 1 {
+			return fmt.Errorf("there are %d activities: half a transaction is visible", len(all.Activities))
 		}
 	}
 }
@@ -223,8 +223,8 @@ func wantConsistent(t testing.TB, snap snapshot) {
 	wantEqual(t, "the identifiers", numbersOf(snap).Identifiers, upTo(len(snap.Incidents)))
 	holders := map[incident.Slot]incident.State{}
 	for _, r := range snap.Incidents {
-		if n := len(r.Activities); n < everything {
-			wantEqual(t, "the sequences", sequencesOf(r.Activities), upTo(n))
+		if n := len(r.Activities.Activities); n < everything {
+			wantEqual(t, "the sequences", sequencesOf(r.Activities.Activities), upTo(n))
 		}
 		wantEqual(t, "the details' incidents", r.Details.Incident, r.State.Incident)
 		wantEqual(t, "the details' triggers", r.Details.Triggers, r.State.Triggers)

@@ -87,6 +87,7 @@ func contract() []group {
 		{"Activities", []testCase{
 			{"AreOrderedBySequence", activitiesAreOrderedBySequence},
 			{"ArePagedBySequence", activitiesArePagedBySequence},
+			{"TellTheVersion", activitiesTellTheVersion},
 			{"ReturnsErrNotFound", refusesUnknown(activities)},
 		}},
 		{"Activity", []testCase{

@@ -18,7 +18,7 @@ type broken struct {
 	loadDetails func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error)
 	incidents   func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error)
 	apply       func(ctx context.Context, c incident.Change) (incident.Applied, error)
-	activities  func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error)
+	activities  func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error)
 	activity    func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error)
 	revise      func(ctx context.Context, a incident.Activity) error
 	markSeen    func(ctx context.Context, seen incident.Seen) (incident.Seen, error)
@@ -65,7 +65,7 @@ func (b *broken) Apply(ctx context.Context, c incident.Change) (incident.Applied
 	return b.Store.Apply(ctx, c)
 }
 
-func (b *broken) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+func (b *broken) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 	if b.activities != nil {
 		return b.activities(ctx, key, q)
 	}

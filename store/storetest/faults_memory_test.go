@@ -55,10 +55,10 @@ func activitiesAreShared(s incident.Store) incident.Store {
 			return a, err
 		}
 		return once(&all, versionOf{key, sequence<<32 + a.Revision}, a), nil
-	}, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	}, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 		page, err := s.Activities(ctx, key, q)
-		for i, a := range page {
-			page[i] = once(&all, versionOf{key, a.Sequence<<32 + a.Revision}, a)
+		for i, a := range page.Activities {
+			page.Activities[i] = once(&all, versionOf{key, a.Sequence<<32 + a.Revision}, a)
 		}
 		return page, err
 	}}
@@ -115,11 +115,11 @@ func replaysAreShared(s incident.Store) incident.Store {
 			}
 			return applied, err
 		},
-		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 			page, err := s.Activities(ctx, key, q)
-			for i, a := range page {
+			for i, a := range page.Activities {
 				if shared, ok := replayed.get(versionOf{key, a.Sequence<<32 + a.Revision}); ok {
-					page[i] = shared
+					page.Activities[i] = shared
 				}
 			}
 			return page, err
@@ -160,11 +160,11 @@ func revisionIsKept(s incident.Store) incident.Store {
 			}
 			return err
 		},
-		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 			page, err := s.Activities(ctx, key, q)
-			for i, a := range page {
+			for i, a := range page.Activities {
 				if kept, ok := given.get(versionOf{key, a.Sequence<<32 + a.Revision}); ok {
-					page[i].DateEdited, page[i].DateDeleted = kept.DateEdited, kept.DateDeleted
+					page.Activities[i].DateEdited, page.Activities[i].DateDeleted = kept.DateEdited, kept.DateDeleted
 				}
 			}
 			return page, err

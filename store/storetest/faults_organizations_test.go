@@ -117,8 +117,8 @@ func anywhereStore(s incident.Store) *broken {
 			return s.Apply(ctx, c)
 		})
 	}
-	b.activities = func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
-		return anywhere(key, func(key incident.Key) ([]incident.Activity, error) { return s.Activities(ctx, key, q) })
+	b.activities = func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
+		return anywhere(key, func(key incident.Key) (incident.ActivityLog, error) { return s.Activities(ctx, key, q) })
 	}
 	b.activity = func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
 		return anywhere(key, func(key incident.Key) (incident.Activity, error) { return s.Activity(ctx, key, 1) })

@@ -12,6 +12,7 @@ import (
 func activityFaults() []fault {
 	return []fault{
 		{"ActivitiesByDate", activitiesByDate, []string{"Activities/AreOrderedBySequence", "Activities/ArePagedBySequence"}},
+		{"VersionOfTheFirst", versionOfTheFirst, []string{"Activities/TellTheVersion"}},
 		{"PagesIncludeAfter", pagesIncludeAfter, []string{"Activities/ArePagedBySequence"}},
 		{"OtherActivity", otherActivity, []string{"Activity/IsThatOfTheList"}},
 		{"LastForUnknownActivity", lastForUnknownActivity, []string{
@@ -25,18 +26,28 @@ func activityFaults() []fault {
 }
 
 func activitiesByDate(s incident.Store) incident.Store {
-	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 		all, err := s.Activities(ctx, key, incident.ActivityQuery{Limit: everything})
-		slices.SortStableFunc(all, func(a, b incident.Activity) int { return a.DateAdded.Compare(b.DateAdded) })
+		slices.SortStableFunc(all.Activities, func(a, b incident.Activity) int { return a.DateAdded.Compare(b.DateAdded) })
 		if q.Descending {
-			slices.Reverse(all)
+			slices.Reverse(all.Activities)
 		}
-		return all[:min(len(all), q.Limit)], err
+		all.Activities = all.Activities[:min(len(all.Activities), q.Limit)]
+		return all, err
+	}}
+}
+
+// versionOfTheFirst tells the version that the incident began with.
+func versionOfTheFirst(s incident.Store) incident.Store {
+	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
+		log, err := s.Activities(ctx, key, q)
+		log.Version = 1
+		return log, err
 	}}
 }
 
 func pagesIncludeAfter(s incident.Store) incident.Store {
-	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 		if q.After > 0 && q.Descending {
 			q.After++
 		} else if q.After > 0 {
@@ -93,10 +104,10 @@ func revisionCheckedBefore(s incident.Store) incident.Store {
 }
 
 func revisionNotInTheList(s incident.Store) incident.Store {
-	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 		page, err := s.Activities(ctx, key, q)
-		for i := range page {
-			page[i].DateEdited, page[i].DateDeleted = nil, nil
+		for i := range page.Activities {
+			page.Activities[i].DateEdited, page.Activities[i].DateDeleted = nil, nil
 		}
 		return page, err
 	}}

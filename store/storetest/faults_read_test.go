@@ -126,7 +126,7 @@ func unknownIsEmpty(s incident.Store) incident.Store {
 		loadDetails: func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
 			return empty(s.LoadDetails(ctx, key, user))
 		},
-		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 			return empty(s.Activities(ctx, key, q))
 		},
 		seenBy: func(ctx context.Context, key incident.Key) ([]incident.Seen, error) {

@@ -47,10 +47,10 @@ func notificationUUIDForgotten(s incident.Store) incident.Store {
 			}
 			return applied, err
 		},
-		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) ([]incident.Activity, error) {
+		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 			page, err := s.Activities(ctx, key, q)
-			for i := range page {
-				restore(&page[i])
+			for i := range page.Activities {
+				restore(&page.Activities[i])
 			}
 			return page, err
 		},

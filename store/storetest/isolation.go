@@ -71,7 +71,7 @@ func numbersOf(snap snapshot) numbers {
 	for _, r := range snap.Incidents {
 		n.Identifiers = append(n.Identifiers, r.State.Incident.Identifier)
 		n.Versions = append(n.Versions, r.State.Incident.Version)
-		n.Sequences = append(n.Sequences, sequencesOf(r.Activities))
+		n.Sequences = append(n.Sequences, sequencesOf(r.Activities.Activities))
 	}
 	for _, slot := range snap.Slots {
 		n.SlotVersions = append(n.SlotVersions, slot.State.Version)

@@ -85,11 +85,11 @@ func mustIncidents(t testing.TB, s incident.Store, q incident.IncidentQuery) []i
 
 func mustActivities(t testing.TB, s incident.Store, key incident.Key, q incident.ActivityQuery) []incident.Activity {
 	t.Helper()
-	activities, err := s.Activities(t.Context(), key, q)
+	log, err := s.Activities(t.Context(), key, q)
 	if err != nil {
 		t.Fatalf("Activities(%s, %+v) = %v, want no error", key, q, err)
 	}
-	return activities
+	return log.Activities
 }
 
 func mustActivity(t testing.TB, s incident.Store, key incident.Key, sequence int64) incident.Activity {

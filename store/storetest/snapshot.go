@@ -19,7 +19,7 @@ type snapshot struct {
 type record struct {
 	State       incident.State
 	Details     incident.Details // as ada sees it
-	Activities  []incident.Activity
+	Activities  incident.ActivityLog
 	Subscribers []incident.Subscription
 	SeenBy      []incident.Seen
 }

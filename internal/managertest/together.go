@@ -1,0 +1,190 @@
+package managertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/incidentkit/incident"
+)
+
+// Operation is a call in a history that several processes make together. Its JSON is how
+// they send it to who checks it.
+type Operation struct {
+	Process, Client int
+
+	// Call and Return are nanoseconds since 1970, by the clock of the machine, which all
+	// processes share.
+	Call, Return int64
+
+	// Unknown means that nobody knows whether the call took effect.
+	Unknown bool `json:",omitempty"`
+
+	Register       *registerInput  `json:",omitempty"`
+	RegisterOutput *registerOutput `json:",omitempty"`
+	Slot           *slotInput      `json:",omitempty"`
+	SlotOutput     *slotOutput     `json:",omitempty"`
+}
+
+// Wrote reports whether the call is one that may write.
+func (o *Operation) Wrote() bool {
+	return o.Slot != nil || o.Register != nil && o.Register.Op == opUpdate
+}
+
+// Togetherness is what one of several processes does.
+type Togetherness struct {
+	Manager incident.Manager
+	Process int
+
+	// LooksOn means that it only reads, from its cache where that is possible, so that it
+	// has nothing but the feed to learn from.
+	LooksOn bool
+
+	// Emit gets each call when it has returned, one at a time.
+	Emit func(Operation)
+}
+
+// togetherRegisters is how many incidents all processes read and change.
+const togetherRegisters = 4
+
+// OpenTogether opens the incidents that processes work on together.
+func OpenTogether(ctx context.Context, m incident.Manager) error {
+	for i := range int64(togetherRegisters) {
+		r, err := m.Fire(ctx, incident.Firing{
+			Slot: registerSlot(i + 1), TriggerID: "t", Severity: incident.StatusWarning, Title: "register",
+		})
+		if err == nil && r.Identifier != i+1 {
+			err = fmt.Errorf("opened %s, want %s", r.Key(), registerKey(i+1))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run makes calls until ctx ends. Calls that fail because the database does are not
+// told; its error is another one's.
+func (s Togetherness) Run(ctx context.Context) error {
+	var mu sync.Mutex // guards Emit and failed
+	var failed error
+	var all sync.WaitGroup
+	work := func(id int, call func(context.Context, *client) error) {
+		all.Go(func() {
+			l := &lab{manager: s.Manager}
+			// Nanoseconds since 1970 are what the clocks of all processes have in common.
+			c := &client{id: id, rng: rand.New(rand.NewPCG(uint64(s.Process), uint64(id))), base: time.Unix(0, 0), lab: l}
+			for ctx.Err() == nil {
+				err := call(ctx, c)
+				mu.Lock()
+				s.emit(c)
+				failed = errors.Join(failed, err)
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	for id := range 2 {
+		work(id, readTogether)
+		if !s.LooksOn {
+			work(id+2, changeTogether)
+			work(id+4, fireTogether)
+		}
+	}
+	all.Wait()
+	return failed
+}
+
+// emit sends the client's last call, if there is a new one, and forgets those of long
+// ago.
+func (s Togetherness) emit(c *client) {
+	if c.sent == c.recorded {
+		return
+	}
+	c.sent = c.recorded
+	last := c.ops[len(c.ops)-1]
+	o := Operation{Process: s.Process, Client: last.ClientId, Call: last.Call, Return: last.Return}
+	_, o.Unknown = last.Output.(unknown)
+	switch in := last.Input.(type) {
+	case registerInput:
+		o.Register = &in
+		if out, ok := last.Output.(registerOutput); ok {
+			o.RegisterOutput = &out
+		}
+	case slotInput:
+		o.Slot = &in
+		if out, ok := last.Output.(slotOutput); ok {
+			o.SlotOutput = &out
+		}
+	}
+	s.Emit(o)
+	if len(c.ops) > 100 {
+		c.ops = append([]porcupine.Operation(nil), c.ops[50:]...)
+	}
+}
+
+// readTogether reads what the cache may answer, and nothing else.
+func readTogether(ctx context.Context, c *client) error {
+	ops := []registerOp{opGet, opGet, opActive, opTriggers}
+	err := c.lab.register(c, registerInput{Identifier: c.rng.Int64N(togetherRegisters) + 1, Op: ops[c.rng.IntN(len(ops))]})
+	rest(ctx, time.Duration(c.rng.Int64N(int64(500*time.Microsecond))))
+	return err
+}
+
+// changeTogether changes the status of an incident, or reads it from the store.
+func changeTogether(ctx context.Context, c *client) error {
+	ops := []registerOp{opUpdate, opUpdate, opUpdate, opUpdate, opRollBack, opDetails, opLatest, opListed}
+	in := registerInput{
+		Identifier: c.rng.Int64N(togetherRegisters) + 1,
+		Op:         ops[c.rng.IntN(len(ops))],
+		To:         statuses[c.rng.IntN(len(statuses))],
+	}
+	if in.Op == opUpdate {
+		in.Comment = fmt.Sprintf("%d in %d at %d", c.id, c.rng.Uint64(), time.Now().UnixNano()) // finds its activity
+		if c.rng.IntN(4) == 0 {
+			in.Expect = c.lastVersion(in.Identifier)
+		}
+	}
+	err := c.lab.register(c, in)
+	rest(ctx, time.Duration(c.rng.Int64N(int64(20*time.Millisecond))))
+	return err
+}
+
+// fireTogether has the triggers of a slot fire and resolve, and users close and reopen
+// what they open. All processes meet in the same slot, in another one each second.
+func fireTogether(ctx context.Context, c *client) error {
+	ops := []slotOp{opFire, opFire, opFire, opResolve, opResolve, opHolder, opGrade, opRead}
+	in := slotInput{
+		Org:     incident.OrganizationID(fmt.Sprint("slot-", time.Now().Unix())),
+		Op:      ops[c.rng.IntN(len(ops))],
+		Trigger: c.rng.IntN(2),
+		To:      severities[c.rng.IntN(2)],
+	}
+	switch in.Op {
+	case opGrade:
+		in.To = statuses[c.rng.IntN(len(statuses))]
+		fallthrough
+	case opRead:
+		in.Identifier = max(1, c.lastIdentifier(in.Org)+1-c.rng.Int64N(3))
+	}
+	err := c.lab.slot(c, in)
+	rest(ctx, time.Duration(c.rng.Int64N(int64(20*time.Millisecond))))
+	return err
+}
+
+// rest waits for d, or for the end of ctx.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
