@@ -690,7 +690,7 @@ func TestWrite_conflictsAreBounded(t *testing.T) {
 		return nil
 	}
 	_, err := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed})
-	if !errors.Is(err, incident.ErrVersionConflict) || tries < 2 || tries > 100 {
+	if !errors.Is(err, incident.ErrVersionConflict) || !errors.Is(err, incident.ErrUnavailable) || tries < 2 || tries > 100 {
 		t.Errorf("UpdateStatus = %v after %d tries", err, tries)
 	}
 }

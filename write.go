@@ -13,9 +13,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxConflicts bounds how often a write is decided anew because writers of
-// other processes were faster each time.
-const maxConflicts = 16
+const (
+	// patience is how often a write may lose against writers of other processes before
+	// it takes its turn among them in a transaction, in which the store lets it be the
+	// only one.
+	patience = 4
+
+	// maxConflicts bounds how often it is decided.
+	maxConflicts = 16
+)
 
 // decision is what a rule made of a state: the state after it, which is the same
 // one if it stays as it is, and what is appended. A nil before means a new incident.
@@ -136,13 +142,31 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 			return Result{}, err
 		}
 		names.name(c.Activities)
-		r, err := m.commit(ctx, &c, d.after)
-		if conflicts++; err == nil || conflicts == maxConflicts || !m.again(err, where.rejoins) {
+		var r Result
+		if conflicts < patience || m.tx != nil {
+			r, err = m.commit(ctx, &c, d.after)
+		} else {
+			r, err = m.writeAlone(ctx, where, decide)
+		}
+		if err == nil || !m.again(err, where.rejoins) {
 			return r, err
+		}
+		if conflicts++; conflicts == maxConflicts {
+			return r, fmt.Errorf("%w: other writers were faster %d times; repeat the call when there are fewer: %w", ErrUnavailable, conflicts, err)
 		}
 		m.coherence.counters.conflicts.Add(1)
 		anew = true
 	}
+}
+
+// writeAlone is write in a transaction of its own: what it loads stands until it has
+// written.
+func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*State) (decision, error)) (r Result, err error) {
+	err = m.InTx(ctx, func(tx Manager) error {
+		r, err = tx.(*manager).write(ctx, where, decide)
+		return err
+	})
+	return r, err
 }
 
 // takesTurns reports whether writers of an incident wait for each other. A
@@ -165,6 +189,9 @@ func (m *manager) unchanged(s *State) Result {
 
 // again reports whether err means that another writer was faster.
 func (m *manager) again(err error, rejoins bool) bool {
+	if errors.Is(err, ErrUnavailable) {
+		return false
+	}
 	if errors.Is(err, ErrVersionConflict) {
 		return true
 	}

@@ -101,18 +101,24 @@ type contention struct {
 // incident, and how often.
 const contendingWriters, contendedWrites = 4, 50
 
-// contend writes to one incident from several goroutines, each without a rest.
+// contend fires and resolves from several goroutines, each without a rest a trigger of its
+// own in the same incident, so that each write changes it.
 func contend(ctx context.Context, m incident.Manager, number int, out *json.Encoder) error {
 	var all sync.WaitGroup
 	results := make([]contention, contendingWriters)
 	for w := range results {
 		r := &results[w]
 		all.Go(func() {
+			own := firing
+			own.TriggerID = incident.TriggerID(fmt.Sprintf("of process %d, writer %d", number, w))
 			for i := range contendedWrites {
-				c := fmt.Sprintf("process %d, writer %d, write %d", number, w, i)
-				u, err := m.UpdateStatus(ctx, contendedKey, incident.StatusUpdate{
-					Status: []incident.Status{incident.StatusWarning, incident.StatusCritical}[i%2], Comment: c,
-				})
+				var u incident.Result
+				var err error
+				if i%2 == 0 {
+					u, err = m.Fire(ctx, own)
+				} else {
+					u, err = m.Resolve(ctx, incident.Resolution{Slot: own.Slot, TriggerID: own.TriggerID})
+				}
 				if err != nil {
 					r.Failures = append(r.Failures, err.Error())
 				} else if u.Changed {
@@ -129,5 +135,3 @@ func contend(ctx context.Context, m incident.Manager, number int, out *json.Enco
 	}
 	return nil
 }
-
-var contendedKey = incident.Key{OrganizationID: "acme", Identifier: 1}
