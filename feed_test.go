@@ -252,6 +252,30 @@ func TestFeed_late(t *testing.T) {
 	})
 }
 
+// So is the service that follows from it: wherever between two questions a change falls,
+// and however late their answers are, a second later it is seen.
+func TestFeed_lateAndLost(t *testing.T) {
+	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
+		fails := func(context.Context) error { return incident.ErrUnavailable }
+		for i := range 20 {
+			h.late.Store(int64(600 * time.Millisecond))
+			time.Sleep(5*time.Second + time.Duration(i)*31*time.Millisecond)
+			mustGet(t, a)
+			want := []incident.Status{incident.StatusCritical, incident.StatusWarning}[i%2]
+			if _, err := b.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: want}); err != nil {
+				t.Fatal(err)
+			}
+			h.fault.Store(&fails)
+			time.Sleep(time.Second)
+			if got := mustGet(t, a); got.Status != want {
+				t.Errorf("a second after it became %s the incident is %s", want, got.Status)
+			}
+			h.fault.Store(nil)
+			h.late.Store(0)
+		}
+	})
+}
+
 // Nothing is served from the cache before Run or after it, and a second Run goes on
 // where the first one ended.
 func TestFeed_withoutRun(t *testing.T) {
@@ -300,6 +324,33 @@ func TestFeed_overtakesLoads(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got := mustGet(t, a); got.Status != incident.StatusClosed {
 			t.Errorf("an overtaken load filled the cache: the incident is %s", got.Status)
+		}
+	})
+}
+
+// Nor is it joined by a read that comes after this process has seen the other's write.
+func TestFeed_overtakesSharedLoads(t *testing.T) {
+	twoProcesses(t, func(t *testing.T, h *hub, _, b *process) {
+		p := &probe{Store: h, shared: true}
+		a, err := incident.New(&slowFeed{probe: p, hub: h}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = a.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		time.Sleep(100 * time.Millisecond)
+		p.delayOnce("Load")
+		running.Go(func() { mustGet(t, a) })
+		synctest.Wait()
+		mustClose(t, b)
+		if d, err := a.Details(t.Context(), key, "ada"); err != nil || d.Status != incident.StatusClosed {
+			t.Fatal(d, err)
+		}
+		if got := mustGet(t, a); got.Status != incident.StatusClosed {
+			t.Errorf("after it was read as closed, the incident is %s", got.Status)
 		}
 	})
 }
