@@ -15,11 +15,15 @@ import (
 type FeedStore interface {
 	Store
 
-	// Changes returns what was committed since a position, and where to go on: the
-	// position of a moment between call and return. Everything that commits after
-	// that moment must be told by the call that goes on from there, in whatever
-	// order transactions began; what is told again, or has changed again since, does
-	// no harm. The zero position returns a position alone.
+	// Changes returns what was committed since a position, and nothing else, and where
+	// to go on: the position of a moment between call and return. Everything that
+	// commits after that moment must be told by the call that goes on from there, in
+	// whatever order transactions began; what is told again, for a second at most, or
+	// has changed again since, does no harm. The zero position returns a position
+	// alone.
+	//
+	// A position must stay good for any number of calls: an answer can be lost on its
+	// way. Each process follows on its own.
 	//
 	// It is called several times a second, and not within a transaction.
 	Changes(ctx context.Context, since FeedPosition) (FeedChanges, error)

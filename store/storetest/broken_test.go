@@ -33,32 +33,41 @@ func TestRun_RejectsBrokenStores(t *testing.T) {
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			for _, name := range f.cases {
-				run, ok := byName[name]
-				if !ok {
-					t.Errorf("there is no case %s", name)
-					continue
-				}
-				rejected, reason := rejects(t, run, f.plant(memory.New()))
-				if !rejected {
-					t.Errorf("%s accepts the store", name)
-				}
-				t.Logf("%s: %s", name, reason)
-			}
+			wantRejected(t, byName, f.cases, func() incident.Store { return f.plant(memory.New()) })
 		})
+	}
+}
+
+// wantRejected checks that each of the named cases fails on a broken store of its own.
+func wantRejected[S incident.Store, F ~func(testing.TB, S)](t *testing.T, byName map[string]F, names []string, plant func() S) {
+	t.Helper()
+	for _, name := range names {
+		run, ok := byName[name]
+		if !ok {
+			t.Errorf("there is no case %s", name)
+			continue
+		}
+		rejected, reason := rejects(t, run, plant())
+		if !rejected {
+			t.Errorf("%s accepts the store", name)
+		}
+		t.Logf("%s: %s", name, reason)
 	}
 }
 
 // Each case rejects some store, so that none is there for nothing.
 func TestRun_EachCaseRejectsAStore(t *testing.T) {
-	named := map[string]bool{}
+	var named []string
 	for _, f := range faults() {
-		for _, name := range f.cases {
-			named[name] = true
-		}
+		named = append(named, f.cases...)
 	}
-	for name := range casesByName() {
-		if !named[name] {
+	wantEachNamed(t, casesByName(), named)
+}
+
+func wantEachNamed[F any](t *testing.T, byName map[string]F, named []string) {
+	t.Helper()
+	for name := range byName {
+		if !slices.Contains(named, name) {
 			t.Errorf("no broken store is to be rejected by %s", name)
 		}
 	}
@@ -79,7 +88,7 @@ func casesByName() map[string]caseFunc {
 }
 
 // rejects reports whether the case fails on the store, and why.
-func rejects(t *testing.T, run caseFunc, s incident.Store) (rejected bool, reason string) {
+func rejects[S incident.Store](t *testing.T, run func(testing.TB, S), s S) (rejected bool, reason string) {
 	t.Helper()
 	r := &recorder{TB: t}
 	done := make(chan struct{})

@@ -2,10 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,16 +11,7 @@ import (
 // RunFeed runs the cases of [incident.FeedStore], as [Run] does those of the rest.
 func RunFeed(t *testing.T, newStore func(t *testing.T) incident.FeedStore) {
 	t.Helper()
-	for _, c := range []struct {
-		name string
-		run  func(t testing.TB, s incident.FeedStore)
-	}{
-		{"BeginsNow", feedBeginsNow},
-		{"TellsEachChange", feedTellsEachChange},
-		{"TellsLateCommits", feedTellsLateCommits},
-		{"TellsAllUnderConcurrency", feedTellsAllUnderConcurrency},
-		{"ObeysTheContext", feedObeysTheContext},
-	} {
+	for _, c := range feedContract() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.run(t, newStore(t))
@@ -32,57 +19,35 @@ func RunFeed(t *testing.T, newStore func(t *testing.T) incident.FeedStore) {
 	}
 }
 
-// follower is a reader of a feed, with the latest versions that it was told.
-type follower struct {
-	store     incident.FeedStore
-	position  incident.FeedPosition
-	incidents map[incident.Key]int64
-	slots     map[incident.Slot]int64
+type feedCase struct {
+	name string
+	run  feedCaseFunc
 }
 
-func mustFollowFeed(t testing.TB, s incident.FeedStore) *follower {
-	t.Helper()
-	f := &follower{store: s, incidents: map[incident.Key]int64{}, slots: map[incident.Slot]int64{}}
-	f.mustCatchUp(t)
-	return f
-}
+// feedCaseFunc checks one promise on an empty store.
+type feedCaseFunc func(t testing.TB, s incident.FeedStore)
 
-func (f *follower) mustCatchUp(t testing.TB) {
-	t.Helper()
-	changes, err := f.store.Changes(t.Context(), f.position)
-	if err != nil {
-		t.Fatalf("Changes() = %v, want no error", err)
-	}
-	if changes.Position == "" {
-		t.Fatal("Changes() returns no position")
-	}
-	f.position = changes.Position
-	for _, v := range changes.Incidents {
-		f.incidents[v.Key] = max(f.incidents[v.Key], v.Version)
-	}
-	for _, v := range changes.Slots {
-		f.slots[v.Slot] = max(f.slots[v.Slot], v.Version)
-	}
-}
-
-// wantTold checks that the follower knows the version of an incident and of the
-// slots.
-func (f *follower) wantTold(t testing.TB, key incident.Key, slots ...incident.Slot) {
-	t.Helper()
-	if got, want := f.incidents[key], mustLoad(t, f.store, key).Incident.Version; got != want {
-		t.Errorf("the feed has told version %d of %s, want %d", got, key, want)
-	}
-	for _, slot := range slots {
-		if got, want := f.slots[slot], mustLoadSlot(t, f.store, slot).Version; got != want {
-			t.Errorf("the feed has told version %d of slot %v, want %d", got, slot, want)
-		}
+// feedContract lists what a feed promises.
+func feedContract() []feedCase {
+	return []feedCase{
+		{"BeginsNow", feedBeginsNow},
+		{"TellsEachChange", feedTellsEachChange},
+		{"TellsManyAtOnce", feedTellsManyAtOnce},
+		{"TellsNames", feedTellsNames},
+		{"TellsLateCommits", feedTellsLateCommits},
+		{"TellsAllUnderConcurrency", feedTellsAllUnderConcurrency},
+		{"PassesOverWhatIsUndone", feedPassesOverWhatIsUndone},
+		{"GoesOn", feedGoesOn},
+		{"PositionsStayGood", feedPositionsStayGood},
+		{"FollowersAreIndependent", feedFollowersAreIndependent},
+		{"ObeysTheContext", feedObeysTheContext},
 	}
 }
 
 func feedBeginsNow(t testing.TB, s incident.FeedStore) {
 	before := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f := mustFollowFeed(t, s)
-	if len(f.incidents)+len(f.slots) > 0 {
+	if f.knowsSomething() {
 		t.Errorf("a feed that begins tells of %v and %v, want nothing", f.incidents, f.slots)
 	}
 	after := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -93,117 +58,64 @@ func feedBeginsNow(t testing.TB, s incident.FeedStore) {
 	}
 }
 
-// Whatever changes an incident's version is told, and so are slots: in all
-// organizations.
-func feedTellsEachChange(t testing.TB, s incident.FeedStore) {
+// What was told is not told for ever.
+func feedGoesOn(t testing.TB, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
-	for _, org := range []incident.OrganizationID{acme, umbrella} {
-		st := mustCreate(t, s, ruled(org, api, db), firing(critical))
-		f.mustCatchUp(t)
-		f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db))
-		for _, change := range []func(incident.State) incident.Change{
-			func(st incident.State) incident.Change { return retitling(st, "Newer") },
-			func(st incident.State) incident.Change { return reprojecting(st, api, web) },
-			func(st incident.State) incident.Change { return transition(st, incident.StatusClosed) },
-		} {
-			st = mustChange(t, s, change(st))
-			f.mustCatchUp(t)
-			f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db), slotOf(org, web))
-		}
-	}
-}
-
-// A transaction that began before others is told when it commits, although they have
-// been told by then.
-func feedTellsLateCommits(t testing.TB, s incident.FeedStore) {
-	st := mustCreate(t, s, ruled(acme, api))
-	f := mustFollowFeed(t, s)
-	var opened incident.Key
-	mustInTx(t, s, func(tx incident.Store) error {
-		applied, err := tx.Apply(t.Context(), retitling(st, "Late"))
-		if err == nil {
-			applied, err = tx.Apply(t.Context(), creation(ruled(acme, db)))
-			opened = applied.Incident.Key()
-		}
-		if err != nil {
-			return err
-		}
-		for range 3 {
-			// A store may make it wait: then nothing can overtake the transaction.
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			_, err := s.Apply(ctx, creation(draft(umbrella)))
-			if err == nil {
-				var changes incident.FeedChanges
-				if changes, err = s.Changes(ctx, f.position); err == nil {
-					f.position = changes.Position
-				}
-			}
-			cancel()
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, incident.ErrUnavailable) {
-				return err
-			}
-		}
-		return nil
-	})
+	key := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f.mustCatchUp(t)
-	f.wantTold(t, st.Incident.Key())
-	f.wantTold(t, opened, slotOf(acme, db))
-}
-
-// However commits fall between the calls, none is missed.
-func feedTellsAllUnderConcurrency(t testing.TB, s incident.FeedStore) {
-	f := mustFollowFeed(t, s)
-	const writers, rounds = 8, 25
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var all sync.WaitGroup
-		for w := range writers {
-			all.Go(func() {
-				org := incident.OrganizationID(fmt.Sprint("org-", w))
-				for i := range rounds {
-					_ = s.InTx(t.Context(), func(tx incident.Store) error {
-						applied, err := tx.Apply(t.Context(), creation(ruled(org, incident.ProjectID(fmt.Sprint("project-", i)))))
-						if err != nil {
-							t.Errorf("Apply() = %v, want no error", err)
-							return err
-						}
-						if i%2 == 0 {
-							st, err := tx.Load(t.Context(), applied.Incident.Key())
-							if err == nil {
-								_, err = tx.Apply(t.Context(), transition(st, incident.StatusClosed))
-							}
-							if err != nil {
-								t.Errorf("closing = %v, want no error", err)
-							}
-						}
-						time.Sleep(rand.N(3 * time.Millisecond))
-						return nil
-					})
-				}
-			})
+	f.wantTold(t, key, slotOf(acme, api))
+	for told := time.Now(); f.knowsSomething(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(told) > time.Second {
+			t.Fatalf("a second after they were told, the feed still tells of %v and %v", f.incidents, f.slots)
 		}
-		all.Wait()
-	}()
-	for going := true; going; {
-		select {
-		case <-done:
-			going = false
-		default:
-		}
+		f = followFeedFrom(s, f.position)
 		f.mustCatchUp(t)
 	}
-	for w := range writers {
-		org := incident.OrganizationID(fmt.Sprint("org-", w))
-		for i := range rounds {
-			f.wantTold(t, incident.Key{OrganizationID: org, Identifier: int64(i) + 1}, slotOf(org, incident.ProjectID(fmt.Sprint("project-", i))))
+}
+
+// An answer can be lost on its way: then the same is asked again.
+func feedPositionsStayGood(t testing.TB, s incident.FeedStore) {
+	f := mustFollowFeed(t, s)
+	begin := f.position
+	var keys []incident.Key
+	for _, p := range []incident.ProjectID{api, db, web} {
+		keys = append(keys, mustCreate(t, s, ruled(acme, p)).Incident.Key())
+		f.mustCatchUp(t)
+	}
+	for range 2 {
+		again := followFeedFrom(s, begin)
+		again.mustCatchUp(t)
+		for _, key := range keys {
+			again.wantTold(t, key, slotsOf(mustLoad(t, s, key).Incident)...)
 		}
 	}
+}
+
+// Each process follows on its own.
+func feedFollowersAreIndependent(t testing.TB, s incident.FeedStore) {
+	first := mustFollowFeed(t, s)
+	early := mustCreate(t, s, ruled(acme, api)).Incident.Key()
+	second := mustFollowFeed(t, s)
+	for _, p := range []incident.ProjectID{db, web} {
+		key := mustCreate(t, s, ruled(acme, p)).Incident.Key()
+		for _, f := range []*follower{first, second} {
+			f.mustCatchUp(t)
+			f.wantTold(t, key, slotOf(acme, p))
+		}
+	}
+	first.wantTold(t, early, slotOf(acme, api))
 }
 
 func feedObeysTheContext(t testing.TB, s incident.FeedStore) {
-	ctx, cancel := context.WithCancel(t.Context())
+	begun := mustFollowFeed(t, s).position
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.Changes(ctx, "")
-	wantError(t, "Changes() in a cancelled context", err, context.Canceled)
+	expired, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	for _, since := range []incident.FeedPosition{"", begun} {
+		_, err := s.Changes(cancelled, since)
+		wantError(t, "Changes() in a cancelled context", err, context.Canceled)
+		_, err = s.Changes(expired, since)
+		wantError(t, "Changes() in an expired context", err, context.DeadlineExceeded)
+	}
 }

@@ -1,0 +1,115 @@
+package storetest
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// newAbreast returns a store in which transactions of different organizations overtake
+// each other, as in a database: each organization has a memory store of its own. It has
+// the methods that the cases of a feed call.
+func newAbreast() incident.Store {
+	var mu sync.Mutex // guards stores
+	stores := map[incident.OrganizationID]incident.Store{}
+	return routed(func(org incident.OrganizationID) (incident.Store, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if stores[org] == nil {
+			stores[org] = memory.New()
+		}
+		return stores[org], nil
+	})
+}
+
+// route returns the store of an organization.
+type route func(org incident.OrganizationID) (incident.Store, error)
+
+func routed(to route) incident.Store {
+	return &broken{
+		Store: memory.New(),
+		load: func(ctx context.Context, key incident.Key) (incident.State, error) {
+			s, err := to(key.OrganizationID)
+			if err != nil {
+				return incident.State{}, err
+			}
+			return s.Load(ctx, key)
+		},
+		loadSlot: func(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
+			s, err := to(slot.OrganizationID)
+			if err != nil {
+				return incident.SlotState{}, err
+			}
+			return s.LoadSlot(ctx, slot)
+		},
+		apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
+			s, err := to(c.Key.OrganizationID)
+			if err != nil {
+				return incident.Applied{}, err
+			}
+			return s.Apply(ctx, c)
+		},
+		inTx: func(ctx context.Context, fn func(tx incident.Store) error) error { return routedInTx(ctx, to, fn) },
+	}
+}
+
+// routedInTx runs fn in a transaction of each organization that it turns to, which
+// begins then. All or nothing holds for each organization.
+func routedInTx(ctx context.Context, to route, fn func(tx incident.Store) error) error {
+	parts := map[incident.OrganizationID]*part{}
+	defer func() {
+		for _, p := range parts {
+			p.undo()
+		}
+	}()
+	err := fn(routed(func(org incident.OrganizationID) (incident.Store, error) {
+		if parts[org] == nil {
+			s, err := to(org)
+			if err != nil {
+				return nil, err
+			}
+			parts[org] = beginPart(ctx, s)
+		}
+		return parts[org].tx, parts[org].err
+	}))
+	if err == nil {
+		err = ctx.Err()
+	}
+	for _, p := range parts {
+		if err != nil {
+			return err
+		}
+		err = p.commit()
+	}
+	return err
+}
+
+// part is a transaction whose fn has yet to return.
+type part struct {
+	tx   incident.Store
+	err  error // of InTx, when it has ended
+	next func() (incident.Store, bool)
+	undo func() // does nothing after the commit
+}
+
+func beginPart(ctx context.Context, s incident.Store) *part {
+	p := &part{}
+	p.next, p.undo = iter.Pull(func(yield func(incident.Store) bool) {
+		p.err = s.InTx(ctx, func(tx incident.Store) error {
+			if !yield(tx) {
+				return errUndo
+			}
+			return nil
+		})
+	})
+	p.tx, _ = p.next()
+	return p
+}
+
+func (p *part) commit() error {
+	p.next()
+	return p.err
+}

@@ -1,0 +1,126 @@
+package storetest
+
+import (
+	"context"
+
+	"github.com/incidentkit/incident"
+)
+
+// journalFaults are of feeds that note what is written at the wrong moment, or in the
+// wrong order.
+func journalFaults() []feedFault {
+	late := []string{"TellsLateCommits", "TellsAllUnderConcurrency"}
+	return []feedFault{
+		{"PollsByNumber", pollsByNumber, late},
+		{"ForgetsThoseOnTheirWay", forgetsThoseOnTheirWay, late},
+		{"TellsAtTheWrite", tellsAtTheWrite, []string{"TellsLateCommits", "PassesOverWhatIsUndone"}},
+		{"TellsAtTheWriteToo", tellsAtTheWriteToo, []string{"TellsLateCommits", "PassesOverWhatIsUndone"}},
+		{"TellsWhatIsUndone", tellsWhatIsUndone, []string{"PassesOverWhatIsUndone"}},
+		{"TellsWhatIsUndoneWithin", tellsWhatIsUndoneWithin, []string{"PassesOverWhatIsUndone"}},
+		{"UndoneMovesThePosition", undoneMovesThePosition, []string{"PassesOverWhatIsUndone"}},
+		{"NestedNotTold", nestedNotTold, []string{"TellsLateCommits"}},
+		{"LastChangeOnly", lastChangeOnly, []string{"TellsLateCommits", "TellsManyAtOnce"}},
+	}
+}
+
+// numbering makes the journal one of transactions that draw a number at their first
+// write. It goes on after a number.
+func numbering(j *journal, position func(drawn, committed int) int) incident.FeedStore {
+	drawn, committed := 0, 0
+	j.wrote = func(w *written) {
+		if w.number == 0 {
+			drawn++
+			w.number = drawn
+		}
+	}
+	j.ended = func(w *written, ok bool) {
+		if ok {
+			j.commits = append(j.commits, w)
+			committed = max(committed, w.number)
+		}
+	}
+	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+		after, err := commitsBefore(ctx, since)
+		if err != nil {
+			return incident.FeedChanges{}, err
+		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		c := incident.FeedChanges{Position: afterCommits(position(drawn, committed))}
+		for _, w := range j.commits {
+			if since != "" && w.number > after {
+				tell(&c, []*written{w})
+			}
+		}
+		return c, nil
+	})
+}
+
+func pollsByNumber(j *journal) incident.FeedStore {
+	return numbering(j, func(_, committed int) int { return committed })
+}
+
+func forgetsThoseOnTheirWay(j *journal) incident.FeedStore {
+	return numbering(j, func(drawn, _ int) int { return drawn })
+}
+
+func tellsAtTheWrite(j *journal) incident.FeedStore {
+	j.ended = func(*written, bool) {}
+	return tellsAtTheWriteToo(j)
+}
+
+// tellsAtTheWriteToo tells it again at the commit.
+func tellsAtTheWriteToo(j *journal) incident.FeedStore {
+	j.wrote = func(w *written) {
+		now := *w
+		j.commits = append(j.commits, &now)
+	}
+	return j
+}
+
+func tellsWhatIsUndone(j *journal) incident.FeedStore {
+	j.ended = func(w *written, _ bool) { j.commits = append(j.commits, w) }
+	return j
+}
+
+func tellsWhatIsUndoneWithin(j *journal) incident.FeedStore {
+	j.nested = func(*written, written, error) {}
+	return j
+}
+
+// undoneMovesThePosition counts all transactions, and keeps those that were committed.
+func undoneMovesThePosition(j *journal) incident.FeedStore {
+	ended := 0
+	keep := j.ended
+	j.ended = func(w *written, committed bool) {
+		ended++
+		keep(w, committed)
+	}
+	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+		from, err := commitsBefore(ctx, since)
+		if err != nil {
+			return incident.FeedChanges{}, err
+		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		c := incident.FeedChanges{Position: afterCommits(ended)}
+		if since != "" {
+			tell(&c, j.commits[min(from, len(j.commits)):])
+		}
+		return c, nil
+	})
+}
+
+func nestedNotTold(j *journal) incident.FeedStore {
+	j.nested = func(w *written, before written, _ error) { *w = before }
+	return j
+}
+
+// lastChangeOnly tells one change of a transaction.
+func lastChangeOnly(j *journal) incident.FeedStore {
+	j.wrote = func(w *written) {
+		w.incidents = w.incidents[max(0, len(w.incidents)-1):]
+		w.slots = w.slots[max(0, len(w.slots)-1):]
+	}
+	return j
+}

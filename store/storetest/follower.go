@@ -1,0 +1,120 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// follower is a reader of a feed, with the latest versions that it was told.
+type follower struct {
+	store     incident.FeedStore
+	position  incident.FeedPosition
+	incidents map[incident.Key]int64
+	slots     map[incident.Slot]int64
+}
+
+func followFeedFrom(s incident.FeedStore, position incident.FeedPosition) *follower {
+	return &follower{store: s, position: position, incidents: map[incident.Key]int64{}, slots: map[incident.Slot]int64{}}
+}
+
+func mustFollowFeed(t testing.TB, s incident.FeedStore) *follower {
+	t.Helper()
+	f := followFeedFrom(s, "")
+	f.mustCatchUp(t)
+	return f
+}
+
+func (f *follower) mustCatchUp(t testing.TB) {
+	t.Helper()
+	changes, err := f.store.Changes(t.Context(), f.position)
+	if err != nil {
+		t.Fatalf("Changes() = %v, want no error", err)
+	}
+	if changes.Position == "" {
+		t.Fatal("Changes() returns no position")
+	}
+	f.position = changes.Position
+	for _, v := range changes.Incidents {
+		f.incidents[v.Key] = max(f.incidents[v.Key], v.Version)
+	}
+	for _, v := range changes.Slots {
+		f.slots[v.Slot] = max(f.slots[v.Slot], v.Version)
+	}
+}
+
+func (f *follower) knowsSomething() bool { return len(f.incidents)+len(f.slots) > 0 }
+
+// wantTold checks that the follower knows the version of an incident and of the
+// slots.
+func (f *follower) wantTold(t testing.TB, key incident.Key, slots ...incident.Slot) {
+	t.Helper()
+	if got, want := f.incidents[key], mustLoad(t, f.store, key).Incident.Version; got != want {
+		t.Errorf("the feed has told version %d of %s, want %d", got, key, want)
+	}
+	for _, slot := range slots {
+		if got, want := f.slots[slot], mustLoadSlot(t, f.store, slot).Version; got != want {
+			t.Errorf("the feed has told version %d of slot %v, want %d", got, slot, want)
+		}
+	}
+}
+
+// wantCommitted checks that all that the follower was told is there.
+func (f *follower) wantCommitted(t testing.TB) {
+	t.Helper()
+	for key, told := range f.incidents {
+		st, err := f.store.Load(t.Context(), key)
+		if err != nil && !errors.Is(err, incident.ErrNotFound) {
+			t.Fatalf("Load(%s) = %v, want no error", key, err)
+		}
+		if err != nil || st.Incident.Version < told {
+			t.Errorf("the feed has told version %d of %s, which is not there: Load() = version %d, %v",
+				told, key, st.Incident.Version, err)
+		}
+	}
+	for slot, told := range f.slots {
+		if got := mustLoadSlot(t, f.store, slot).Version; got < told {
+			t.Errorf("the feed has told version %d of slot %v, which has version %d", told, slot, got)
+		}
+	}
+}
+
+// beOvertaken has umbrella write and the follower ask, while a transaction goes on that
+// writes to acme. A store may make either wait: then nothing overtakes it. What is told
+// meanwhile is forgotten.
+func (f *follower) beOvertaken(t testing.TB) error {
+	write := func(ctx context.Context) error {
+		_, err := f.store.Apply(ctx, creation(draft(umbrella)))
+		return err
+	}
+	ask := func(ctx context.Context) error {
+		changes, err := f.store.Changes(ctx, f.position)
+		if err != nil {
+			return err
+		}
+		f.position = changes.Position
+		for _, v := range changes.Incidents {
+			if v.Key.OrganizationID == acme {
+				t.Errorf("the feed tells version %d of %s before its commit", v.Version, v.Key)
+			}
+		}
+		for _, v := range changes.Slots {
+			if v.Slot.OrganizationID == acme {
+				t.Errorf("the feed tells version %d of slot %v before its commit", v.Version, v.Slot)
+			}
+		}
+		return nil
+	}
+	for _, call := range []func(ctx context.Context) error{write, ask} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err := call(ctx)
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, incident.ErrUnavailable) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/incidentkit/incident"
+)
+
+// journal is a feed of what is committed through it. A position is how many commits
+// there were.
+type journal struct {
+	incident.Store
+
+	mu      sync.Mutex // guards commits; held from before a commit until it is told
+	commits []*written
+
+	// These are what a broken journal replaces. They are called with mu held.
+	wrote  func(w *written)                            // after each change
+	nested func(w *written, before written, err error) // after a transaction within
+	ended  func(w *written, committed bool)            // after the transaction
+}
+
+// written is what one transaction has written.
+type written struct {
+	incidents []incident.IncidentVersion
+	slots     []incident.SlotVersion
+	number    int // of the transaction, for a journal that numbers them
+}
+
+func newJournal(s incident.Store) *journal {
+	j := &journal{Store: s}
+	j.wrote = func(*written) {}
+	j.nested = func(w *written, before written, err error) {
+		if err != nil {
+			*w = before
+		}
+	}
+	j.ended = func(w *written, committed bool) {
+		if committed {
+			j.commits = append(j.commits, w)
+		}
+	}
+	return j
+}
+
+func (j *journal) Apply(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
+	err = j.InTx(ctx, func(tx incident.Store) error {
+		applied, err = tx.Apply(ctx, c)
+		return err
+	})
+	return applied, err
+}
+
+func (j *journal) InTx(ctx context.Context, fn func(tx incident.Store) error) (err error) {
+	w, committing, committed := &written{}, false, false
+	defer func() {
+		if !committing {
+			j.mu.Lock()
+		}
+		defer j.mu.Unlock()
+		j.ended(w, committed)
+	}()
+	err = j.Store.InTx(ctx, func(tx incident.Store) error {
+		if err := fn(j.recording(tx, w)); err != nil {
+			return err
+		}
+		j.mu.Lock()
+		committing = true
+		return nil
+	})
+	committed = err == nil
+	return err
+}
+
+// recording notes in w what is written to a transaction.
+func (j *journal) recording(tx incident.Store, w *written) incident.Store {
+	return &broken{
+		Store: tx,
+		apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
+			applied, err := tx.Apply(ctx, c)
+			if err == nil && !applied.Replayed {
+				j.mu.Lock()
+				defer j.mu.Unlock()
+				w.add(applied)
+				j.wrote(w)
+			}
+			return applied, err
+		},
+		inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
+			before := *w
+			err := tx.InTx(ctx, func(inner incident.Store) error { return fn(j.recording(inner, w)) })
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.nested(w, before, err)
+			return err
+		},
+	}
+}
+
+func (w *written) add(applied incident.Applied) {
+	if inc := applied.Incident; inc.Version != 0 {
+		w.incidents = append(w.incidents, incident.IncidentVersion{Key: inc.Key(), Version: inc.Version})
+	}
+	w.slots = append(w.slots, applied.Slots...)
+}
+
+// Changes implements [incident.FeedStore].
+func (j *journal) Changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	from, err := commitsBefore(ctx, since)
+	if err != nil {
+		return incident.FeedChanges{}, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	changes := incident.FeedChanges{Position: afterCommits(len(j.commits))}
+	if since != "" {
+		tell(&changes, j.commits[from:])
+	}
+	return changes, nil
+}
+
+func tell(changes *incident.FeedChanges, commits []*written) {
+	for _, w := range commits {
+		changes.Incidents = append(changes.Incidents, w.incidents...)
+		changes.Slots = append(changes.Slots, w.slots...)
+	}
+}
+
+func afterCommits(n int) incident.FeedPosition {
+	return incident.FeedPosition(fmt.Sprintf("after %d", n))
+}
+
+// commitsBefore is 0 for the zero position.
+func commitsBefore(ctx context.Context, since incident.FeedPosition) (n int, err error) {
+	if since != "" {
+		if _, err := fmt.Sscanf(string(since), "after %d", &n); err != nil {
+			return 0, fmt.Errorf("position %q: %w", since, incident.ErrInvalid)
+		}
+	}
+	return n, ctx.Err()
+}

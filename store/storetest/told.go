@@ -1,0 +1,186 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// Whatever changes an incident's version is told, and so are slots: in all
+// organizations.
+func feedTellsEachChange(t testing.TB, s incident.FeedStore) {
+	f := mustFollowFeed(t, s)
+	for _, org := range []incident.OrganizationID{acme, umbrella} {
+		st := mustCreate(t, s, ruled(org, api, db), firing(critical))
+		f.mustCatchUp(t)
+		f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db))
+		for _, change := range []func(incident.State) incident.Change{
+			func(st incident.State) incident.Change { return retitling(st, "Newer") },
+			func(st incident.State) incident.Change { return reprojecting(st, api, web) },
+			func(st incident.State) incident.Change { return transition(st, incident.StatusClosed) },
+			func(st incident.State) incident.Change { return transition(st, incident.StatusOpen) },
+		} {
+			st = mustChange(t, s, change(st))
+			f.mustCatchUp(t)
+			f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db), slotOf(org, web))
+		}
+	}
+}
+
+// However much was committed since, by one or by many, one call tells it.
+func feedTellsManyAtOnce(t testing.TB, s incident.FeedStore) {
+	f := mustFollowFeed(t, s)
+	nth := func(i int) incident.Change { return creation(ruled(acme, nthProject(i))) }
+	mustInTx(t, s, func(tx incident.Store) error {
+		for i := range everything / 2 {
+			if _, err := tx.Apply(t.Context(), nth(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := everything / 2; i < everything; i++ {
+		mustApply(t, s, nth(i))
+	}
+	f.mustCatchUp(t)
+	if len(f.incidents) != everything || len(f.slots) != everything {
+		t.Errorf("the feed tells of %d incidents and %d slots, want %d of each", len(f.incidents), len(f.slots), everything)
+	}
+}
+
+// Names are told byte for byte, and so is the slot of no query.
+func feedTellsNames(t testing.TB, s incident.FeedStore) {
+	f := mustFollowFeed(t, s)
+	var made []incident.Incident
+	for _, name := range names() {
+		inc := ruled(incident.OrganizationID(name), incident.ProjectID(name))
+		inc.AlertRuleID, inc.QueryID = incident.AlertRuleID(name), incident.QueryID(name)
+		made = append(made, mustApply(t, s, creation(inc)).Incident)
+		inc.QueryID = ""
+		made = append(made, mustApply(t, s, creation(inc)).Incident)
+	}
+	f.mustCatchUp(t)
+	for _, inc := range made {
+		f.wantTold(t, inc.Key(), slotsOf(inc)...)
+	}
+}
+
+// A transaction that began before others is told when it commits, and not before,
+// although they have been told by then. What one within it wrote is a part of it.
+func feedTellsLateCommits(t testing.TB, s incident.FeedStore) {
+	st := mustCreate(t, s, ruled(acme, api))
+	f := mustFollowFeed(t, s)
+	var opened incident.Key
+	mustInTx(t, s, func(tx incident.Store) error {
+		_, err := tx.Apply(t.Context(), retitling(st, "Late"))
+		if err != nil {
+			return err
+		}
+		err = tx.InTx(t.Context(), func(inner incident.Store) error {
+			applied, err := inner.Apply(t.Context(), creation(ruled(acme, db)))
+			opened = applied.Incident.Key()
+			return err
+		})
+		for i := 0; i < 3 && err == nil; i++ {
+			err = f.beOvertaken(t)
+		}
+		return err
+	})
+	f.mustCatchUp(t)
+	f.wantTold(t, st.Incident.Key())
+	f.wantTold(t, opened, slotOf(acme, db))
+}
+
+// However commits fall between the calls, none is missed.
+func feedTellsAllUnderConcurrency(t testing.TB, s incident.FeedStore) {
+	f := mustFollowFeed(t, s)
+	const writers, rounds = 8, 25
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		together(writers, func(w int) {
+			for i := range rounds {
+				if err := openInTx(t.Context(), s, ruled(nthOrganization(w), nthProject(i)), i%2 == 0); err != nil {
+					t.Errorf("InTx() = %v, want no error", err)
+				}
+			}
+		})
+	}()
+	for going := true; going; {
+		select {
+		case <-done:
+			going = false
+		default:
+		}
+		f.mustCatchUp(t)
+	}
+	for w := range writers {
+		for i := range rounds {
+			key := incident.Key{OrganizationID: nthOrganization(w), Identifier: int64(i) + 1}
+			f.wantTold(t, key, slotOf(key.OrganizationID, nthProject(i)))
+		}
+	}
+}
+
+func nthOrganization(i int) incident.OrganizationID {
+	return incident.OrganizationID(fmt.Sprint("organization-", i))
+}
+
+func nthProject(i int) incident.ProjectID { return incident.ProjectID(fmt.Sprint("project-", i)) }
+
+// openInTx makes an incident, and may close it, in a transaction that takes a while.
+func openInTx(ctx context.Context, s incident.Store, inc incident.Incident, closing bool) error {
+	return s.InTx(ctx, func(tx incident.Store) error {
+		applied, err := tx.Apply(ctx, creation(inc))
+		if err != nil {
+			return err
+		}
+		if closing {
+			st, err := tx.Load(ctx, applied.Incident.Key())
+			if err == nil {
+				_, err = tx.Apply(ctx, transition(st, incident.StatusClosed))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		time.Sleep(rand.N(3 * time.Millisecond))
+		return nil
+	})
+}
+
+// What was undone is not told, be it a whole transaction or one within, and what commits
+// next is not missed for it.
+func feedPassesOverWhatIsUndone(t testing.TB, s incident.FeedStore) {
+	st := mustCreate(t, s, ruled(acme, api))
+	f := mustFollowFeed(t, s)
+	undone := func(within incident.Store) {
+		t.Helper()
+		err := within.InTx(t.Context(), func(tx incident.Store) error {
+			mustApply(t, tx, retitling(st, "Undone"))
+			mustApply(t, tx, creation(ruled(acme, db, web)))
+			_, err := tx.Apply(t.Context(), retitling(st, "Too late"))
+			return err
+		})
+		wantError(t, "InTx() that changes a version twice", err, incident.ErrVersionConflict)
+	}
+	for range 3 {
+		undone(s)
+		f.mustCatchUp(t)
+		f.wantCommitted(t)
+		mustInTx(t, s, func(tx incident.Store) error {
+			undone(tx)
+			_, err := tx.Apply(t.Context(), retitling(st, "Newer"))
+			return err
+		})
+		f.mustCatchUp(t)
+		f.wantCommitted(t)
+		st = mustLoad(t, s, st.Incident.Key())
+		f.wantTold(t, st.Incident.Key())
+	}
+}
