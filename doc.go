@@ -41,6 +41,18 @@
 // which is at most a second. Without Run, and while the store cannot be asked, nothing
 // comes from the cache.
 //
+// # Notifications
+//
+// A Manager with a [Notifier] queues each activity in the commit that writes it, and
+// [Manager.Run] hands it to the Notifier with the incident and its followers: at least
+// once, in the order of the incident, whatever is killed, and without a fault exactly
+// once, by however many processes. What fails is tried again after ever longer times and
+// parked at last, from where [NotificationManager.Replay] brings it back. A slow or failing
+// incident holds up no other, and an organization no other one.
+//
+// [Manager.Stats] tells how all this goes, and so do records of [Options.Logger]: the feed
+// or the store lost and back, notifications failing, late or parked.
+//
 // # Errors
 //
 // Errors match one of the sentinels, such as [ErrNotFound] and [ErrInvalid],

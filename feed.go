@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -58,30 +57,11 @@ const (
 
 // feed is what a Manager knows of the changes of other processes.
 type feed struct {
-	store   FeedStore // nil if there is nothing to follow
-	running atomic.Bool
+	store FeedStore // nil if there is nothing to follow
 
 	// position is where to go on. It is kept from one Run to the next: what was
 	// written in between is told then.
 	position FeedPosition
-}
-
-func (m *manager) Run(ctx context.Context) error {
-	if ctx == nil {
-		return wrap(invalid("ctx", "is required"), "run")
-	}
-	if m.tx != nil {
-		return wrap(invalid("tx", "does not run; call Run of the Manager itself"), "run")
-	}
-	if !m.feed.running.CompareAndSwap(false, true) {
-		return wrap(fmt.Errorf("%w: it runs already", ErrConflict), "run")
-	}
-	defer m.feed.running.Store(false)
-	if m.feed.store != nil {
-		m.follow(ctx)
-	}
-	<-ctx.Done()
-	return nil
 }
 
 // follow asks for changes until ctx ends. What is cached is served for some time after

@@ -302,9 +302,9 @@ func TestFeed_withoutRun(t *testing.T) {
 	})
 }
 
-// A load that began before another process's write does not fill the cache after it
-// was told.
-func TestFeed_overtakesLoads(t *testing.T) {
+// duringALoad runs a test with a process that loads the incident, which takes it a second,
+// and another one that has closed it since.
+func duringALoad(t *testing.T, test func(t *testing.T, a incident.Manager)) {
 	twoProcesses(t, func(t *testing.T, h *hub, _, b *process) {
 		p := &probe{Store: h, shared: true}
 		a, err := incident.New(&slowFeed{probe: p, hub: h}, nil)
@@ -321,6 +321,14 @@ func TestFeed_overtakesLoads(t *testing.T) {
 		running.Go(func() { mustGet(t, a) })
 		synctest.Wait()
 		mustClose(t, b)
+		test(t, a)
+	})
+}
+
+// A load that began before another process's write does not fill the cache after it
+// was told.
+func TestFeed_overtakesLoads(t *testing.T) {
+	duringALoad(t, func(t *testing.T, a incident.Manager) {
 		time.Sleep(2 * time.Second)
 		if got := mustGet(t, a); got.Status != incident.StatusClosed {
 			t.Errorf("an overtaken load filled the cache: the incident is %s", got.Status)
@@ -330,22 +338,7 @@ func TestFeed_overtakesLoads(t *testing.T) {
 
 // Nor is it joined by a read that comes after this process has seen the other's write.
 func TestFeed_overtakesSharedLoads(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, h *hub, _, b *process) {
-		p := &probe{Store: h, shared: true}
-		a, err := incident.New(&slowFeed{probe: p, hub: h}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { _ = a.Run(ctx) })
-		defer running.Wait()
-		defer cancel()
-		time.Sleep(100 * time.Millisecond)
-		p.delayOnce("Load")
-		running.Go(func() { mustGet(t, a) })
-		synctest.Wait()
-		mustClose(t, b)
+	duringALoad(t, func(t *testing.T, a incident.Manager) {
 		if d, err := a.Details(t.Context(), key, "ada"); err != nil || d.Status != incident.StatusClosed {
 			t.Fatal(d, err)
 		}

@@ -135,6 +135,15 @@ func list(change func(*incident.IncidentFilter)) func(context.Context, incident.
 	}
 }
 
+func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		f := incident.ParkedFilter{OrganizationID: "acme"}
+		change(&f)
+		_, err := m.Parked(ctx, f)
+		return err
+	}
+}
+
 func idInputs() []badInput {
 	var all []badInput
 	add := func(name, field string, call func(context.Context, incident.Manager) error) {
@@ -142,6 +151,7 @@ func idInputs() []badInput {
 	}
 	for kind, id := range badIDs {
 		add("organization "+kind, "organizationId", create(func(n *incident.NewIncident) { n.OrganizationID = incident.OrganizationID(id) }))
+		add("parked organization "+kind, "organizationId", parked(func(f *incident.ParkedFilter) { f.OrganizationID = incident.OrganizationID(id) }))
 		add("list organization "+kind, "organizationId", list(func(f *incident.IncidentFilter) { f.OrganizationID = incident.OrganizationID(id) }))
 		add("slot organization "+kind, "organizationId", fire(func(f *incident.Firing) { f.OrganizationID = incident.OrganizationID(id) }))
 		add("slot rule "+kind, "alertRule", fire(func(f *incident.Firing) { f.AlertRuleID = incident.AlertRuleID(id) }))
@@ -292,6 +302,7 @@ func numberInputs() []badInput {
 	}
 	for _, n := range []int{-1, 101, 1_000_000_000, math.MinInt} {
 		all = append(all,
+			badInput{fmt.Sprintf("parked page of %d", n), "limit", parked(func(f *incident.ParkedFilter) { f.Limit = n })},
 			badInput{fmt.Sprintf("page of %d", n), "limit", list(func(f *incident.IncidentFilter) { f.Limit = n })},
 			badInput{fmt.Sprintf("activities of %d", n), "limit", func(ctx context.Context, m incident.Manager) error {
 				_, err := m.Activities(ctx, key, incident.ActivityFilter{Limit: n})
@@ -367,6 +378,7 @@ func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manage
 			_, err := m.Activities(ctx, key, incident.ActivityFilter{})
 			return err
 		},
+		"Replay": func(ctx context.Context, m incident.Manager) error { _, err := m.Replay(ctx, key); return err },
 		"UpdateStatus": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
 			return err
@@ -400,6 +412,7 @@ func slotCalls() map[string]func(context.Context, incident.Manager) error {
 		"InTx": func(ctx context.Context, m incident.Manager) error {
 			return m.InTx(ctx, func(incident.Manager) error { return nil })
 		},
+		"Parked": parked(func(*incident.ParkedFilter) {}),
 	}
 }
 
@@ -443,7 +456,8 @@ func cursorInputs(t *testing.T, m incident.Manager) []badInput {
 	add("of another start", page.Next, func(f *incident.IncidentFilter) { f.Start = now })
 	add("of another end", page.Next, func(f *incident.IncidentFilter) { f.End = now })
 	for name, cursor := range map[string]string{"garbage": "garbage", "of a list": page.Next} {
-		all = append(all, activityCursor(name, cursor, key, false))
+		all = append(all, activityCursor(name, cursor, key, false),
+			badInput{"parked cursor " + name, "cursor", parked(func(f *incident.ParkedFilter) { f.Cursor = cursor })})
 	}
 	return append(all,
 		activityCursor("of another incident", log.Next, incident.Key{OrganizationID: "acme", Identifier: 2}, false),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +26,7 @@ type Manager interface {
 	SeenManager
 	SubscriptionManager
 	TriggerManager
+	NotificationManager
 
 	// InTx makes several calls one: what fn writes through tx is committed when
 	// fn returns nil, and undone when fn returns an error, which InTx returns as
@@ -37,13 +39,18 @@ type Manager interface {
 	// called on: a store may make that wait for the end of the transaction.
 	InTx(ctx context.Context, fn func(tx Manager) error) error
 
-	// Run does what has to be done in the background, until ctx ends: it follows what
-	// other processes write to a shared store, so that what is cached may be served.
-	// What they have written is seen after 50 ms in the usual case and 1 s at the
-	// latest; while it cannot be followed, reads ask the store. Without Run a Manager
-	// of a shared store reads everything from it.
+	// Run does what has to be done in the background, until ctx ends.
 	//
-	// Run returns nil when ctx ends, and an error at once if it runs already.
+	// It follows what other processes write to a shared store, so that what is cached
+	// may be served. What they have written is seen after 50 ms in the usual case and
+	// 1 s at the latest; while it cannot be followed, reads ask the store. Without Run a
+	// Manager of a shared store reads everything from it.
+	//
+	// And it delivers what is queued to the [Notifier], if there is one. Any number of
+	// processes may do so: they share the work.
+	//
+	// Run returns nil when ctx ends and what is being delivered is done, or
+	// [NotifyOptions.Grace] is over. It returns an error at once if it runs already.
 	Run(ctx context.Context) error
 
 	// Stats returns counters, and how the Manager is. It asks nobody.
@@ -82,6 +89,16 @@ type Options struct {
 	//
 	// Defaults to letting everyone in.
 	Authorizer Authorizer
+
+	// Notifier is called with what happens, by [Manager.Run]. It needs a store that is an
+	// [OutboxStore], as all of this module are. All processes that write to a store need
+	// one, or [NotifyElsewhere]: what a Manager without a Notifier writes is not queued.
+	//
+	// Defaults to none.
+	Notifier Notifier
+
+	// Notify tunes the delivery of notifications.
+	Notify NotifyOptions
 }
 
 // withDefaults returns a completed copy; it never changes the caller's value.
@@ -101,6 +118,10 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.Cache == nil {
 		c.Cache = NewCache(DefaultCacheCapacity)
+	}
+	var err error
+	if c.Notify, err = c.Notify.withDefaults(); err != nil {
+		return c, err
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.IncidentTTL = cmp.Or(c.IncidentTTL, DefaultCacheTTL)
@@ -130,6 +151,13 @@ func New(store Store, opts *Options) (Manager, error) {
 			c.coherence.follows(options.IncidentTTL)
 		}
 	}
+	if options.Notifier != nil {
+		outbox, ok := store.(OutboxStore)
+		if !ok {
+			return nil, wrap(invalid("Notifier", "needs a store that is an OutboxStore"), "new")
+		}
+		c.relay = newRelay(outbox, &c.options)
+	}
 	c.freshReads.shared = &c.coherence.counters.loadsShared
 	return &manager{core: c, store: store}, nil
 }
@@ -152,12 +180,15 @@ type core struct {
 	freshReads freshReads
 	entropy    entropy
 	feed       feed
+	relay      *relay      // nil if there is no Notifier
+	running    atomic.Bool // there is a Run
 }
 
 // transaction is what the calls of one InTx have in common.
 type transaction struct {
 	publication publication
 	failure     error // the first write that failed
+	queued      bool  // it has queued notifications
 	ended       atomic.Bool
 }
 
@@ -208,6 +239,9 @@ func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
 		return tx.failure
 	})
 	p.doubtful = errors.Is(err, ErrUnknownOutcome)
+	if tx.queued && (err == nil || p.doubtful) {
+		m.queued()
+	}
 	if err == nil {
 		return nil
 	}
@@ -216,6 +250,29 @@ func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
 		return fnErr
 	}
 	return wrap(err, "transaction")
+}
+
+func (m *manager) Run(ctx context.Context) error {
+	if ctx == nil {
+		return wrap(invalid("ctx", "is required"), "run")
+	}
+	if m.tx != nil {
+		return wrap(invalid("tx", "does not run; call Run of the Manager itself"), "run")
+	}
+	if !m.running.CompareAndSwap(false, true) {
+		return wrap(fmt.Errorf("%w: it runs already", ErrConflict), "run")
+	}
+	defer m.running.Store(false)
+	var parts sync.WaitGroup
+	if m.feed.store != nil {
+		parts.Go(func() { m.follow(ctx) })
+	}
+	if m.relay != nil && m.options.Notifier != NotifyElsewhere {
+		parts.Go(func() { m.deliver(ctx) })
+	}
+	<-ctx.Done()
+	parts.Wait()
+	return nil
 }
 
 // state reads an incident's state through the cache. It is shared: callers copy

@@ -31,6 +31,22 @@ type Stats struct {
 
 	// Feed is how the changes of other processes are followed.
 	Feed FeedStats
+
+	// Notifications is how they are delivered, of a Manager that has a [Notifier].
+	Notifications NotificationStats
+}
+
+// NotificationStats is what a [Manager] has delivered, and what there is to deliver.
+type NotificationStats struct {
+	// Delivered, Failed and GivenUp count the attempts of this process: those that
+	// succeeded, those that did not, and those of Failed after which the notification was
+	// parked.
+	Delivered, Failed, GivenUp uint64
+
+	// Backlog is what all processes have to deliver. Manager.Run counts it every 15 s: it
+	// is of BacklogAge ago. Both are zero before.
+	Backlog    Backlog
+	BacklogAge time.Duration
 }
 
 // FeedStats is how a [Manager] follows the changes of other processes.
@@ -84,7 +100,7 @@ type counters struct {
 
 func (m *manager) Stats() Stats {
 	n := &m.coherence.counters
-	return Stats{
+	s := Stats{
 		CacheHits:     m.coherence.hits(),
 		CacheMisses:   n.misses.Load(),
 		CacheBypassed: n.bypassed.Load(),
@@ -93,6 +109,10 @@ func (m *manager) Stats() Stats {
 		Conflicts:     n.conflicts.Load(),
 		Feed:          m.feedStats(),
 	}
+	if m.relay != nil {
+		s.Notifications = m.relay.record.stats()
+	}
+	return s
 }
 
 func (m *manager) feedStats() FeedStats {
@@ -102,7 +122,7 @@ func (m *manager) feedStats() FeedStats {
 	}
 	now, served := m.coherence.now(), time.Duration(m.coherence.served.Load())
 	switch {
-	case !m.feed.running.Load():
+	case !m.running.Load():
 		s.State = FeedStopped
 	case now >= served:
 		s.State = FeedLost

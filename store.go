@@ -101,6 +101,10 @@ type Change struct {
 	// Activities are appended in their order and get the next sequences.
 	Activities []Activity
 
+	// Notify queues the activities for delivery: see [OutboxStore]. Stores that are none
+	// ignore it.
+	Notify bool
+
 	// Triggers are inserted, or replace those of the same TriggerID.
 	Triggers []Trigger
 

@@ -239,7 +239,11 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 // apply hands a change to the store. An answer to another call than this one,
 // whose NotificationUUID was taken again, is a conflict.
 func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
+	c.Notify = m.relay != nil && len(c.Activities) > 0
 	applied, err := m.store.Apply(ctx, *c)
+	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
+		m.queued()
+	}
 	if err != nil {
 		return Applied{}, m.failed(err)
 	}
@@ -250,6 +254,18 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 		return Applied{}, fmt.Errorf("%w: the notification UUID is that of another activity; use a new one", ErrConflict)
 	}
 	return applied, nil
+}
+
+// queued tells the relay of this process that something is to be delivered. What a
+// transaction has queued is told after its commit.
+func (m *manager) queued() {
+	switch {
+	case m.relay == nil:
+	case m.tx != nil:
+		m.tx.queued = true
+	default:
+		m.relay.wake()
+	}
 }
 
 // failed notes a failed write in the transaction, which must not be committed

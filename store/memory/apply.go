@@ -100,6 +100,9 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 		s.update(o, r, c.Incident)
 	}
 	applied := incident.Applied{Sequence: s.appendActivities(o, r, c.Activities)}
+	if c.Notify && applied.Sequence > 0 {
+		s.enqueue(o, r.incident.Key(), span{applied.Sequence, int64(len(r.activities))})
+	}
 	if c.Incident != nil {
 		applied.Incident = r.incident.Clone()
 	}

@@ -29,6 +29,7 @@ func New() *Store {
 	return &Store{data: &data{
 		lock:          semaphore.NewWeighted(writer),
 		organizations: map[incident.OrganizationID]*organization{},
+		outbox:        newOutbox(),
 	}}
 }
 
@@ -44,6 +45,7 @@ type data struct {
 	// all of them. It is a semaphore because waiting for it ends with a context.
 	lock          *semaphore.Weighted
 	organizations map[incident.OrganizationID]*organization
+	outbox        outbox
 }
 
 const (

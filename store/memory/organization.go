@@ -35,6 +35,9 @@ type organization struct {
 	// ever closed: how far a list has to look back past a window's start. It is in
 	// microseconds, since a time.Duration ends after 292 years.
 	longest int64
+
+	queues map[queueName]*queue  // nil until something is queued
+	parked *btree.BTreeG[parked] // nil until something is parked
 }
 
 // views is who has seen an incident.

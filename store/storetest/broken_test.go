@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/memory"
@@ -29,7 +30,7 @@ func faults() []fault {
 // The suite rejects each broken store by the cases that are about what is
 // broken.
 func TestRun_RejectsBrokenStores(t *testing.T) {
-	byName := casesByName()
+	byName := casesByName(contract())
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +62,7 @@ func TestRun_EachCaseRejectsAStore(t *testing.T) {
 	for _, f := range faults() {
 		named = append(named, f.cases...)
 	}
-	wantEachNamed(t, casesByName(), named)
+	wantEachNamed(t, casesByName(contract()), named)
 }
 
 func wantEachNamed[F any](t *testing.T, byName map[string]F, named []string) {
@@ -73,9 +74,9 @@ func wantEachNamed[F any](t *testing.T, byName map[string]F, named []string) {
 	}
 }
 
-func casesByName() map[string]caseFunc {
-	byName := map[string]caseFunc{}
-	for _, g := range contract() {
+func casesByName[S incident.Store](groups []group[S]) map[string]func(testing.TB, S) {
+	byName := map[string]func(testing.TB, S){}
+	for _, g := range groups {
 		for _, c := range g.cases {
 			name := g.name + "/" + c.name
 			if byName[name] != nil {
@@ -122,6 +123,9 @@ func (r *recorder) Failed() bool {
 	defer r.mu.Unlock()
 	return r.failed
 }
+
+// Patience is short: what a broken store does not do at once it never does.
+func (r *recorder) Patience() time.Duration { return 150 * time.Millisecond }
 
 func (r *recorder) Helper() {}
 

@@ -1,25 +1,27 @@
 package storetest
 
+import "github.com/incidentkit/incident"
+
 // contract lists what a store promises, by method and promise.
-func contract() []group {
-	return []group{
-		{"Load", []testCase{
+func contract() []group[incident.Store] {
+	return []group[incident.Store]{
+		{"Load", []storeCase{
 			{"ReturnsTheState", loadReturnsTheState},
 			{"ReturnsErrNotFound", refusesUnknown(load)},
 			{"IsOneRead", loadIsOneRead},
 		}},
-		{"LoadSlot", []testCase{
+		{"LoadSlot", []storeCase{
 			{"IsZeroWhenUnclaimed", loadSlotIsZeroWhenUnclaimed},
 			{"ReturnsTheHolder", loadSlotReturnsTheHolder},
 			{"IsOneRead", loadSlotIsOneRead},
 		}},
-		{"LoadDetails", []testCase{
+		{"LoadDetails", []storeCase{
 			{"IsAboutTheUser", loadDetailsIsAboutTheUser},
 			{"OfABareIncident", loadDetailsOfABareIncident},
 			{"ReturnsErrNotFound", refusesUnknown(loadDetails)},
 			{"IsOneRead", loadDetailsIsOneRead},
 		}},
-		{"Incidents", []testCase{
+		{"Incidents", []storeCase{
 			{"FilteredByProjects", filteredBy(projectConditions)},
 			{"FilteredByStatuses", filteredBy(statusConditions)},
 			{"FilteredByAlertRule", filteredBy(ruleConditions)},
@@ -37,7 +39,7 @@ func contract() []group {
 			{"ArePagedWithinConditions", incidentsArePagedWithinConditions},
 			{"ArePagedWhileOthersAreAdded", incidentsArePagedWhileOthersAreAdded},
 		}},
-		{"Apply", []testCase{
+		{"Apply", []storeCase{
 			{"FillsInTheIdentifier", applyFillsInTheIdentifier},
 			{"ReturnsWhatIsStored", applyReturnsWhatIsStored},
 			{"LeavesTheChangeAlone", applyLeavesTheChangeAlone},
@@ -59,7 +61,7 @@ func contract() []group {
 			{"KeepsTheFirstSubscription", applyKeepsTheFirstSubscription},
 			{"OfSubscriptionsOnly", applyOfSubscriptionsOnly},
 		}},
-		{"Replay", []testCase{
+		{"Replay", []storeCase{
 			{"OfAKnownDetectionUUID", applyReplaysKnownDetectionUUID},
 			{"OfACreation", applyReplaysACreation},
 			{"OfAStatusChange", applyReplaysAStatusChange},
@@ -71,7 +73,7 @@ func contract() []group {
 			{"TakesAZeroDetectionUUIDForNone", applyTakesAZeroDetectionUUIDForNone},
 			{"ForgetsUUIDsOfFailures", applyForgetsUUIDsOfFailures},
 		}},
-		{"Slots", []testCase{
+		{"Slots", []storeCase{
 			{"AreHeldByOne", slotsAreHeldByOne},
 			{"AreClaimedTogether", slotsAreClaimedTogether},
 			{"WithoutAQueryAreHeldByOne", slotsWithoutAQueryAreHeldByOne},
@@ -84,18 +86,18 @@ func contract() []group {
 			{"AdmitOneReopening", slotsAdmitOneReopening},
 			{"CountUnderConcurrency", slotsCountUnderConcurrency},
 		}},
-		{"Activities", []testCase{
+		{"Activities", []storeCase{
 			{"AreOrderedBySequence", activitiesAreOrderedBySequence},
 			{"ArePagedBySequence", activitiesArePagedBySequence},
 			{"TellTheVersion", activitiesTellTheVersion},
 			{"ReturnsErrNotFound", refusesUnknown(activities)},
 		}},
-		{"Activity", []testCase{
+		{"Activity", []storeCase{
 			{"IsThatOfTheList", activityIsThatOfTheList},
 			{"ReturnsErrNotFound", refusesUnknown(oneActivity)},
 			{"ReturnsErrNotFoundForTheSequence", activityReturnsErrNotFoundForTheSequence},
 		}},
-		{"ReviseActivity", []testCase{
+		{"ReviseActivity", []storeCase{
 			{"StoresTheRevision", reviseStoresTheRevision},
 			{"LeavesTheRest", reviseLeavesTheRest},
 			{"ChecksTheRevision", reviseChecksTheRevision},
@@ -103,63 +105,63 @@ func contract() []group {
 			{"ReturnsErrNotFound", refusesUnknown(reviseActivity)},
 			{"ReturnsErrNotFoundForTheSequence", reviseReturnsErrNotFoundForTheSequence},
 		}},
-		{"MarkSeen", []testCase{
+		{"MarkSeen", []storeCase{
 			{"NeverGoesBack", markSeenNeverGoesBack},
 			{"NeverGoesBackUnderConcurrency", markSeenNeverGoesBackUnderConcurrency},
 			{"IsAboutOneIncident", markSeenIsAboutOneIncident},
 			{"ReturnsErrNotFound", refusesUnknown(markSeen)},
 		}},
-		{"SeenBy", []testCase{
+		{"SeenBy", []storeCase{
 			{"IsOrderedByTimeThenUser", seenByIsOrderedByTimeThenUser},
 			{"ReturnsErrNotFound", refusesUnknown(seenBy)},
 		}},
-		{"Subscribe", []testCase{
+		{"Subscribe", []storeCase{
 			{"KeepsTheFirstDate", subscribeKeepsTheFirstDate},
 			{"HasOneFirst", subscribeHasOneFirst},
 			{"MeetsUnsubscribe", subscribeAndUnsubscribeMeet},
 			{"ReturnsErrNotFound", refusesUnknown(subscribe)},
 		}},
-		{"Unsubscribe", []testCase{
+		{"Unsubscribe", []storeCase{
 			{"EndsIt", unsubscribeEndsIt},
 			{"ReturnsErrNotFound", refusesUnknown(unsubscribe)},
 		}},
-		{"Subscribers", []testCase{
+		{"Subscribers", []storeCase{
 			{"AreOrderedByUser", subscribersAreOrderedByUser},
 			{"AreThoseOfTheIncident", subscribersAreThoseOfTheIncident},
 			{"ReturnsErrNotFound", refusesUnknown(subscribers)},
 		}},
-		{"RoundTrip", []testCase{
+		{"RoundTrip", []storeCase{
 			{"KeepsEveryField", roundTripKeepsEveryField},
 			{"KeepsEveryFieldOfAChange", roundTripKeepsEveryFieldOfAChange},
 			{"KeepsActivities", roundTripKeepsActivities},
 			{"KeepsTimes", roundTripKeepsTimes},
 			{"KeepsTheLongest", roundTripKeepsTheLongest},
 		}},
-		{"Names", []testCase{
+		{"Names", []storeCase{
 			{"OfOrganizationsAreBytes", namesOfOrganizationsAreBytes},
 			{"OfUsersAreBytes", namesOfUsersAreBytes},
 			{"WithinAnIncidentAreBytes", namesWithinAnIncidentAreBytes},
 			{"OfRulesAndQueriesAreBytes", namesOfRulesAndQueriesAreBytes},
 		}},
-		{"Isolation", []testCase{
+		{"Isolation", []storeCase{
 			{"OfReads", isolationOfReads},
 			{"OfWrites", isolationOfWrites},
 			{"OfEqualHistories", isolationOfEqualHistories},
 			{"OfHolders", isolationOfHolders},
 		}},
-		{"Memory", []testCase{
+		{"Memory", []storeCase{
 			{"OfReadsIsTheCallers", memoryOfReadsIsTheCallers},
 			{"OfResultsIsTheCallers", memoryOfResultsIsTheCallers},
 			{"OfArgumentsIsTheCallers", memoryOfArgumentsIsTheCallers},
 			{"OfQueriesIsLeftAlone", memoryOfQueriesIsLeftAlone},
 		}},
-		{"Context", []testCase{
+		{"Context", []storeCase{
 			{"CancelledBefore", contextCancelledBefore},
 			{"ExpiredBefore", contextExpiredBefore},
 			{"CancelledWithinTx", contextCancelledWithinTx},
 			{"BeforeOtherErrors", contextBeforeOtherErrors},
 		}},
-		{"InTx", []testCase{
+		{"InTx", []storeCase{
 			{"Commits", inTxCommits},
 			{"UndoesOnError", inTxUndoesOnError},
 			{"UndoesOnPanic", inTxUndoesOnPanic},
@@ -173,7 +175,7 @@ func contract() []group {
 			{"AppearsAtOnce", inTxAppearsAtOnce},
 			{"LosesNoUpdate", inTxLosesNoUpdate},
 		}},
-		{"Store", []testCase{
+		{"Store", []storeCase{
 			{"IsSafeForConcurrentUse", storeIsSafeForConcurrentUse},
 			{"SharedIsConstant", sharedIsConstant},
 		}},

@@ -18,28 +18,28 @@ func answerFaults() []feedFault {
 		{"BeginsWithEverything", beginsWithEverything, []string{"BeginsNow"}},
 		{"BeginsAtTheBeginning", beginsAtTheBeginning, []string{"BeginsNow"}},
 		{"BeginsAtTheSecondCall", beginsAtTheSecondCall, []string{"BeginsNow", "TellsEachChange"}},
-		{"NoPosition", answering(noPosition), []string{"BeginsNow"}},
+		{"NoPosition", answeringChanges(noPosition), []string{"BeginsNow"}},
 		{"PositionStays", positionStays, []string{"GoesOn"}},
 		{"PositionOfALaterMoment", positionOfALaterMoment, []string{"TellsAllUnderConcurrency"}},
 		{"PositionsAreUsedUp", positionsAreUsedUp, []string{"PositionsStayGood"}},
 		{"ForgetsWhatItHasTold", forgetsWhatItHasTold, []string{"PositionsStayGood", "FollowersAreIndependent"}},
 		{"KnowsOneFollower", knowsOneFollower, []string{"PositionsStayGood", "FollowersAreIndependent"}},
 		{"KnowsTheLastFollower", knowsTheLastFollower, []string{"FollowersAreIndependent"}},
-		{"CreationsNotTold", answering(creationsNotTold), []string{
+		{"CreationsNotTold", answeringChanges(creationsNotTold), []string{
 			"BeginsNow", "TellsEachChange", "TellsManyAtOnce", "TellsLateCommits", "TellsAllUnderConcurrency",
 		}},
-		{"SlotsNotTold", answering(slotsNotTold), []string{
+		{"SlotsNotTold", answeringChanges(slotsNotTold), []string{
 			"TellsEachChange", "TellsManyAtOnce", "TellsLateCommits", "TellsAllUnderConcurrency",
 		}},
-		{"ReleasesNotTold", answering(releasesNotTold), []string{"TellsEachChange", "TellsAllUnderConcurrency"}},
-		{"VersionBefore", answering(versionBefore), []string{
+		{"ReleasesNotTold", answeringChanges(releasesNotTold), []string{"TellsEachChange", "TellsAllUnderConcurrency"}},
+		{"VersionBefore", answeringChanges(versionBefore), []string{
 			"BeginsNow", "TellsEachChange", "TellsLateCommits", "TellsAllUnderConcurrency",
 		}},
-		{"OneOrganization", answering(oneOrganization), []string{"TellsEachChange", "TellsNames", "TellsAllUnderConcurrency"}},
-		{"FirstTenOnly", answering(firstTenOnly), []string{"TellsManyAtOnce"}},
+		{"OneOrganization", answeringChanges(oneOrganization), []string{"TellsEachChange", "TellsNames", "TellsAllUnderConcurrency"}},
+		{"FirstTenOnly", answeringChanges(firstTenOnly), []string{"TellsManyAtOnce"}},
 		{"PagesOfTen", pagesOfTen, []string{"TellsManyAtOnce"}},
-		{"NamesAreJoined", answering(namesAreJoined), []string{"TellsNames"}},
-		{"NoQueryIsNoSlot", answering(noQueryIsNoSlot), []string{"TellsNames"}},
+		{"NamesAreJoined", answeringChanges(namesAreJoined), []string{"TellsNames"}},
+		{"NoQueryIsNoSlot", answeringChanges(noQueryIsNoSlot), []string{"TellsNames"}},
 		{"IgnoresTheContext", ignoresTheContext, []string{"ObeysTheContext"}},
 		{"IgnoresTheContextLater", ignoresTheContextLater, []string{"ObeysTheContext"}},
 		{"LosesTheContextError", losesTheContextError, []string{"ObeysTheContext"}},
@@ -56,7 +56,7 @@ func (b *brokenFeed) Changes(ctx context.Context, since incident.FeedPosition) (
 	return b.changes(ctx, since)
 }
 
-func answering(alter func(c *incident.FeedChanges)) func(j *journal) incident.FeedStore {
+func answeringChanges(alter func(c *incident.FeedChanges)) func(j *journal) incident.FeedStore {
 	return func(j *journal) incident.FeedStore {
 		return &brokenFeed{j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 			c, err := j.Changes(ctx, since)
@@ -68,8 +68,8 @@ func answering(alter func(c *incident.FeedChanges)) func(j *journal) incident.Fe
 	}
 }
 
-// asking replaces how a feed answers, one call at a time.
-func asking(j *journal, changes func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error)) incident.FeedStore {
+// askingChanges replaces how a feed answers, one call at a time.
+func askingChanges(j *journal, changes func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error)) incident.FeedStore {
 	var mu sync.Mutex // guards what changes remembers
 	return &brokenFeed{j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		mu.Lock()
@@ -79,13 +79,13 @@ func asking(j *journal, changes func(ctx context.Context, since incident.FeedPos
 }
 
 func beginsWithEverything(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		return j.Changes(ctx, cmp.Or(since, afterCommits(0)))
 	})
 }
 
 func beginsAtTheBeginning(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		if since == "" {
 			return incident.FeedChanges{Position: afterCommits(0)}, ctx.Err()
 		}
@@ -95,7 +95,7 @@ func beginsAtTheBeginning(j *journal) incident.FeedStore {
 
 func beginsAtTheSecondCall(j *journal) incident.FeedStore {
 	const begin incident.FeedPosition = "begin"
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		switch since {
 		case "":
 			return incident.FeedChanges{Position: begin}, ctx.Err()
@@ -109,7 +109,7 @@ func beginsAtTheSecondCall(j *journal) incident.FeedStore {
 func noPosition(c *incident.FeedChanges) { c.Position = "" }
 
 func positionStays(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		c, err := j.Changes(ctx, since)
 		c.Position = cmp.Or(since, c.Position)
 		return c, err
@@ -118,7 +118,7 @@ func positionStays(j *journal) incident.FeedStore {
 
 // positionOfALaterMoment reads the changes, and then the position.
 func positionOfALaterMoment(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		c, err := j.Changes(ctx, since)
 		if err != nil {
 			return c, err
@@ -134,7 +134,7 @@ func positionOfALaterMoment(j *journal) incident.FeedStore {
 func positionsAreUsedUp(j *journal) incident.FeedStore {
 	const call = " by call "
 	calls, used := 0, map[incident.FeedPosition]bool{}
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		position, _, _ := strings.Cut(string(since), call)
 		if used[since] {
 			position = ""
@@ -152,7 +152,7 @@ func positionsAreUsedUp(j *journal) incident.FeedStore {
 // forgetsWhatItHasTold keeps a change until somebody was told.
 func forgetsWhatItHasTold(j *journal) incident.FeedStore {
 	told := 0
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
 		if err != nil || since == "" {
 			return j.Changes(ctx, since)
@@ -168,7 +168,7 @@ func forgetsWhatItHasTold(j *journal) incident.FeedStore {
 // knowsOneFollower remembers how far it has come.
 func knowsOneFollower(j *journal) incident.FeedStore {
 	var position incident.FeedPosition
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		if since != "" {
 			since = position
 		}
@@ -183,7 +183,7 @@ func knowsOneFollower(j *journal) incident.FeedStore {
 // knowsTheLastFollower keeps what was committed since the last one began.
 func knowsTheLastFollower(j *journal) incident.FeedStore {
 	kept := 0
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
 		if err == nil && since != "" {
 			return j.Changes(ctx, afterCommits(max(from, kept)))
@@ -225,7 +225,7 @@ func firstTenOnly(c *incident.FeedChanges) {
 
 // pagesOfTen leaves the rest to the next call.
 func pagesOfTen(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
 		if err != nil || since == "" {
 			return j.Changes(ctx, since)
@@ -256,14 +256,14 @@ func noQueryIsNoSlot(c *incident.FeedChanges) {
 }
 
 func ignoresTheContext(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		return j.Changes(context.WithoutCancel(ctx), since)
 	})
 }
 
 // ignoresTheContextLater looks at it only where it begins.
 func ignoresTheContextLater(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		if since != "" {
 			ctx = context.WithoutCancel(ctx)
 		}
@@ -272,7 +272,7 @@ func ignoresTheContextLater(j *journal) incident.FeedStore {
 }
 
 func losesTheContextError(j *journal) incident.FeedStore {
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		c, err := j.Changes(ctx, since)
 		if err != nil {
 			err = incident.ErrUnavailable

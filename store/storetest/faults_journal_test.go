@@ -39,7 +39,7 @@ func numbering(j *journal, position func(drawn, committed int) int) incident.Fee
 			committed = max(committed, w.number)
 		}
 	}
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		after, err := commitsBefore(ctx, since)
 		if err != nil {
 			return incident.FeedChanges{}, err
@@ -96,7 +96,7 @@ func undoneMovesThePosition(j *journal) incident.FeedStore {
 		ended++
 		keep(w, committed)
 	}
-	return asking(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
 		if err != nil {
 			return incident.FeedChanges{}, err

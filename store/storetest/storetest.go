@@ -23,7 +23,12 @@ import (
 // that is not failing: no case of theirs may end in [incident.ErrUnavailable].
 func Run(t *testing.T, newStore func(t *testing.T) incident.Store) {
 	t.Helper()
-	for _, g := range contract() {
+	runAll(t, contract(), newStore)
+}
+
+func runAll[S incident.Store](t *testing.T, groups []group[S], newStore func(t *testing.T) S) {
+	t.Helper()
+	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.cases {
 				t.Run(c.name, func(t *testing.T) {
@@ -36,15 +41,20 @@ func Run(t *testing.T, newStore func(t *testing.T) incident.Store) {
 }
 
 // group is the cases about one method or promise.
-type group struct {
+type group[S incident.Store] struct {
 	name  string
-	cases []testCase
+	cases []testCase[S]
 }
 
-type testCase struct {
+// testCase checks one promise on an empty store.
+type testCase[S incident.Store] struct {
 	name string
-	run  caseFunc
+	run  func(t testing.TB, s S)
 }
 
-// caseFunc checks one promise on an empty store.
-type caseFunc func(t testing.TB, s incident.Store)
+type (
+	storeCase  = testCase[incident.Store]
+	outboxCase = testCase[incident.OutboxStore]
+
+	caseFunc = func(t testing.TB, s incident.Store)
+)

@@ -1,0 +1,256 @@
+package incident
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// leaseMargin is how long after the time limit of an attempt nobody else makes one:
+	// time for the notifier to return, and for the claim to be settled.
+	leaseMargin = 5 * time.Second
+
+	// outboxTimeout bounds a call of the store.
+	outboxTimeout = 5 * time.Second
+
+	// outboxPause is how long the store is left alone after it failed.
+	outboxPause = 250 * time.Millisecond
+
+	// gathering is how long places are gathered, while more is due than there are, before
+	// the next claim is made for all of them.
+	gathering = 2 * time.Millisecond
+)
+
+// relay delivers what is queued. It claims what is due, has the notifier called for each
+// claim side by side, and settles the claims: it sends, and then marks. A place is taken
+// from the claim until it is settled, so that a crash repeats no more than there are places.
+type relay struct {
+	outbox  OutboxStore
+	options *Options
+	woken   chan struct{} // holds a token when something was queued
+	record  relayRecord
+}
+
+func newRelay(outbox OutboxStore, options *Options) *relay {
+	return &relay{outbox: outbox, options: options, woken: make(chan struct{}, 1)}
+}
+
+// wake has the relay look for what is due.
+func (r *relay) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default: // it will
+	}
+}
+
+// relaying is a relay at work, for as long as one Run lasts. Its fields are for the
+// goroutine of dispatch, but for those that are channels.
+type relaying struct {
+	*relay
+	manager *manager
+
+	// sending is the context of what is being sent, which outlasts that of Run.
+	sending context.Context
+	sends   sync.WaitGroup
+
+	held  map[OrganizationID]int // places that are taken
+	taken int                    // in all
+
+	settling chan Settlement // sent, and not marked yet
+	settled  chan released
+
+	after   OrganizationID // where the next claim goes on
+	more    bool           // there may be something due
+	limited bool           // an organization may have something due, and no place for it
+	wakeUp  *time.Timer    // for what others have queued, and for what is to be tried again
+	wakesAt time.Time
+	againAt time.Time // when the first of what is to be tried again is due, zero for none
+}
+
+// released is a place that is free again.
+type released struct {
+	organization OrganizationID
+
+	// again is when its queue is due again, and 0 if that is not known.
+	again time.Duration
+}
+
+// deliver delivers what is queued until ctx ends.
+func (m *manager) deliver(ctx context.Context) {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	places := m.options.Notify.Concurrency
+	r := &relaying{
+		relay: m.relay, manager: m, sending: sending,
+		held:     map[OrganizationID]int{},
+		settling: make(chan Settlement, places),
+		settled:  make(chan released, places),
+		more:     true,
+		wakeUp:   time.NewTimer(0),
+	}
+	defer r.wakeUp.Stop()
+	var all sync.WaitGroup
+	settles, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	all.Go(func() { r.settle(settles) })
+	all.Go(func() { r.watchBacklog(ctx) })
+	r.dispatch(ctx)
+	r.finish(stop, giveUp)
+	close(r.settling)
+	all.Wait()
+}
+
+// dispatch claims what is due and sends it, until ctx ends.
+func (r *relaying) dispatch(ctx context.Context) {
+	places := r.options.Notify.Concurrency
+	var gathered <-chan time.Time
+	for ctx.Err() == nil {
+		free := places - r.taken
+		if r.more && free >= max(places/4, 1) {
+			gathered = nil
+			r.claim(ctx, free)
+			continue
+		}
+		if r.more && free > 0 && gathered == nil {
+			gathered = time.After(gathering)
+		}
+		select {
+		case <-ctx.Done():
+		case s := <-r.settled:
+			r.release(s)
+		case <-r.woken:
+			r.more = true
+		case <-r.wakeUp.C:
+			r.more = true
+			r.poll()
+		case <-gathered:
+			gathered = nil
+			if free = places - r.taken; r.more && free > 0 {
+				r.claim(ctx, free)
+			}
+		}
+	}
+}
+
+// poll has the relay look for what is due after the interval, or when something is to be
+// tried again.
+func (r *relaying) poll() {
+	interval := r.options.Notify.PollInterval * time.Duration(90+rand.IntN(20)) / 100
+	if until := time.Until(r.againAt); until > 0 {
+		interval = min(interval, until)
+	} else {
+		r.againAt = time.Time{}
+	}
+	r.wakeAfter(interval)
+}
+
+// wakeAfter has the relay look for what is due after a time.
+func (r *relaying) wakeAfter(d time.Duration) {
+	r.wakesAt = time.Now().Add(d)
+	r.wakeUp.Reset(d)
+}
+
+// release frees a place.
+func (r *relaying) release(s released) {
+	r.taken--
+	if r.held[s.organization]--; r.held[s.organization] == 0 {
+		delete(r.held, s.organization)
+	}
+	switch {
+	case r.limited, s.again == dueNow:
+		r.more = true
+	case s.again > 0:
+		r.againIn(s.again)
+	}
+}
+
+// againIn has the relay look for what is to be tried again after a time.
+func (r *relaying) againIn(d time.Duration) {
+	at := time.Now().Add(d)
+	if r.againAt.IsZero() || at.Before(r.againAt) {
+		r.againAt = at
+	}
+	if at.Before(r.wakesAt) {
+		r.wakeAfter(d)
+	}
+}
+
+// dueNow is the delay of what is due at once.
+const dueNow = time.Nanosecond
+
+// claim claims what is due for the free places, and sends it.
+func (r *relaying) claim(ctx context.Context, free int) {
+	// Half of the places at a time, so that one half is claimed while the other is settled.
+	half := (r.options.Notify.Concurrency + 1) / 2
+	q := ClaimQuery{Limit: min(free, half), After: r.after, Lease: r.options.Notify.Timeout + leaseMargin}
+	q.PerOrganization, q.Except = r.allowance()
+	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
+	defer cancel()
+	claims, err := r.outbox.Claim(calling, q)
+	r.record.store(ctx, r.options.Logger, err)
+	if err != nil {
+		r.more = false
+		r.wakeAfter(min(outboxPause, r.options.Notify.PollInterval))
+		return
+	}
+	// A full answer may have left something, and so may one that did not begin with the
+	// first organization.
+	r.more = len(claims) == q.Limit || q.After != ""
+	r.limited = q.Except != ""
+	r.after = ""
+	by := map[OrganizationID]int{}
+	for _, c := range claims {
+		org := c.Key.OrganizationID
+		r.held[org]++
+		by[org]++
+		if by[org] == q.PerOrganization {
+			r.more, r.limited = true, true
+		}
+		if len(claims) == q.Limit {
+			r.after = max(r.after, org)
+		}
+	}
+	r.taken += len(claims)
+	for _, c := range claims {
+		r.sends.Go(func() {
+			s := r.send(ctx, &c)
+			r.settling <- s
+		})
+	}
+}
+
+// allowance says how many places an organization may take at the most, beside those
+// that it has, and which one may take none: together three quarters of all.
+func (r *relaying) allowance() (each int, except OrganizationID) {
+	places := r.options.Notify.Concurrency
+	limit := places - places/4
+	most := 0
+	for org, n := range r.held {
+		if n >= limit && except == "" {
+			except = org
+		} else {
+			most = max(most, n)
+		}
+	}
+	return max(limit-most, 1), except
+}
+
+// finish waits for what is being sent, until the grace is over, and for its claims to be
+// settled.
+func (r *relaying) finish(stop, giveUp func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.sends.Wait()
+	}()
+	grace := time.AfterFunc(r.options.Notify.Grace, stop)
+	defer grace.Stop()
+	<-done // at the latest a moment after its context has ended
+	late := time.AfterFunc(outboxTimeout, giveUp)
+	defer late.Stop()
+	for ; r.taken > 0; r.taken-- {
+		<-r.settled
+	}
+}

@@ -1,0 +1,346 @@
+package incident_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// postbox is a Notifier that keeps what it gets, and fails where the test says so.
+type postbox struct {
+	mu   sync.Mutex // guards what is below
+	got  []incident.Notification
+	fail func(ctx context.Context, n incident.Notification) error // nil for never
+}
+
+func (p *postbox) Notify(ctx context.Context, n incident.Notification) error {
+	p.mu.Lock()
+	fail := p.fail
+	p.mu.Unlock()
+	if fail != nil {
+		if err := fail(ctx, n); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.got = append(p.got, n)
+	return nil
+}
+
+// fails makes the postbox fail, or no more.
+func (p *postbox) fails(fail func(ctx context.Context, n incident.Notification) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = fail
+}
+
+// all returns what has come.
+func (p *postbox) all() []incident.Notification {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.got)
+}
+
+// take returns what has come since the last time, as "acme#1/3".
+func (p *postbox) take() (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.got {
+		all = append(all, fmt.Sprintf("%s/%d", n.Incident.Key(), n.Activity.Sequence))
+	}
+	p.got = nil
+	return all
+}
+
+// office is a Manager with a postbox, on a store of memory.
+type office struct {
+	incident.Manager
+	postbox
+	store *memory.Store
+	log   bytes.Buffer
+	stop  func()
+}
+
+// inOffice runs a test with a Manager that delivers, by a clock of its own.
+func inOffice(t *testing.T, opts incident.Options, test func(t *testing.T, o *office)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o := &office{store: memory.New()}
+		opts.Notifier = o
+		opts.Logger = slog.New(slog.NewTextHandler(&o.log, nil))
+		var err error
+		if o.Manager, err = incident.New(o.store, &opts); err != nil {
+			t.Fatal(err)
+		}
+		o.start(t)
+		defer o.stop()
+		test(t, o)
+	})
+}
+
+func (o *office) start(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- o.Run(ctx) }()
+	o.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run() = %v", err)
+		}
+	})
+}
+
+func (o *office) mustCreate(t *testing.T, org incident.OrganizationID) incident.Key {
+	t.Helper()
+	inc, err := o.Create(t.Context(), incident.NewIncident{OrganizationID: org, Title: "Down"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inc.Key()
+}
+
+func (o *office) mustComment(t *testing.T, key incident.Key, mentions ...incident.UserID) {
+	t.Helper()
+	if _, err := o.Comment(t.Context(), key, incident.NewComment{UserID: "ada", Comment: "Hm", Mentions: mentions}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (o *office) want(t *testing.T, want ...string) {
+	t.Helper()
+	if got := o.take(); !slices.Equal(got, want) {
+		t.Errorf("%v came, want %v", got, want)
+	}
+}
+
+// What is written is delivered at once, in order, with its incident and to those who
+// follow.
+func TestRelay_delivers(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		created, err := o.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down", UserID: "ada"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := created.Key()
+		o.mustComment(t, key, "bob", "eve")
+		if _, err := o.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed, UserID: "bob"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		got := o.all()
+		for i, want := range []struct {
+			kind       incident.ActivityType
+			recipients []incident.UserID
+		}{
+			{incident.ActivityTypeDetected, nil},
+			{incident.ActivityTypeCreated, nil},
+			{incident.ActivityTypeComment, []incident.UserID{"bob", "eve"}},
+			{incident.ActivityTypeStatusChange, []incident.UserID{"ada", "eve"}},
+		} {
+			if i >= len(got) {
+				t.Fatalf("only %d notifications came", len(got))
+			}
+			n := got[i]
+			if n.Activity.Type != want.kind || !slices.Equal(n.Recipients, want.recipients) || n.Recipients == nil {
+				t.Errorf("notification %d is of %s to %v, want of %s to %v", i+1, n.Activity.Type, n.Recipients, want.kind, want.recipients)
+			}
+			stored, err := o.store.Activity(t.Context(), key, int64(i)+1)
+			if err != nil || n.Activity != stored || n.Attempt != 1 || n.Incident.Version < 1 || n.Incident.Title != "Down" {
+				t.Errorf("notification %d is %+v, want activity %+v, %v", i+1, n, stored, err)
+			}
+		}
+		if last := got[len(got)-1]; len(got) != 4 || last.Incident.Status != incident.StatusClosed {
+			t.Errorf("%d notifications came, of the last one the incident is %s", len(got), last.Incident.Status)
+		}
+	})
+}
+
+// Who has lost access is told nothing, and follows no more.
+func TestRelay_asksTheAuthorizer(t *testing.T) {
+	allowed := []incident.UserID{"ada", "bob", "eve"}
+	down := errors.New("the directory is down")
+	var mu sync.Mutex // guards allowed and fails
+	var fails error
+	authorizer := incident.AuthorizerFunc(func(_ context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.DeleteFunc(users, func(u incident.UserID) bool { return !slices.Contains(allowed, u) }), fails
+	})
+	inOffice(t, incident.Options{Authorizer: authorizer}, func(t *testing.T, o *office) {
+		key := o.mustCreate(t, "acme")
+		o.mustComment(t, key, "bob", "eve")
+		synctest.Wait()
+		o.take()
+		o.stop()
+		o.mustComment(t, key)
+		allowed, fails = []incident.UserID{"ada", "eve"}, down
+		o.start(t)
+		synctest.Wait()
+		o.want(t)
+		mu.Lock()
+		fails = nil
+		mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if got := o.all(); len(got) != 1 || !slices.Equal(got[0].Recipients, []incident.UserID{"eve"}) || got[0].Attempt != 2 {
+			t.Errorf("%+v came", got)
+		}
+		subs, err := o.Subscribers(t.Context(), key)
+		if err != nil || len(subs) != 2 || subs[0].UserID != "ada" || subs[1].UserID != "eve" {
+			t.Errorf("the subscribers are %+v, %v", subs, err)
+		}
+	})
+}
+
+// A notification that fails is tried again after ever longer times, and holds up those of
+// its incident and no others.
+func TestRelay_triesAgain(t *testing.T) {
+	var tried []time.Duration
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		start := time.Now()
+		o.fails(func(_ context.Context, n incident.Notification) error {
+			if n.Incident.OrganizationID != "acme" || n.Activity.Sequence != 2 {
+				return nil
+			}
+			tried = append(tried, time.Since(start))
+			if len(tried) != n.Attempt {
+				t.Errorf("attempt %d is called %d", len(tried), n.Attempt)
+			}
+			if len(tried) < 5 {
+				return errors.New("busy")
+			}
+			return nil
+		})
+		first := o.mustCreate(t, "acme")
+		o.mustComment(t, first)
+		o.mustCreate(t, "umbrella")
+		synctest.Wait()
+		if got := o.take(); len(got) != 3 || !slices.Contains(got, "umbrella#1/2") {
+			t.Errorf("at once came %v, want those of the other incident and the first one", got)
+		}
+		time.Sleep(time.Minute)
+		o.want(t, "acme#1/2", "acme#1/3")
+		for i, want := range []time.Duration{0, 1, 3, 7, 15} {
+			if d := tried[i] - want*time.Second; d < -want*time.Second/3 || d > want*time.Second/3+time.Second/2 {
+				t.Errorf("attempt %d was made after %v, want about %d s", i+1, tried[i], want)
+			}
+		}
+		if got := o.Stats().Notifications; got.Delivered != 5 || got.Failed != 4 || got.GivenUp != 0 {
+			t.Errorf("the counters are %+v", got)
+		}
+		if n := strings.Count(o.log.String(), "were not delivered"); n < 1 || n > 3 {
+			t.Errorf("failures are logged %d times: %s", n, &o.log)
+		}
+	})
+}
+
+// The receiver's word on when to come again counts.
+func TestRelay_retryAfter(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		o.fails(func(_ context.Context, n incident.Notification) error {
+			if n.Attempt == 1 {
+				return fmt.Errorf("posting: %w", &incident.RetryAfterError{After: time.Minute, Err: errors.New("too many")})
+			}
+			return nil
+		})
+		o.mustCreate(t, "acme")
+		time.Sleep(59 * time.Second)
+		o.want(t)
+		time.Sleep(3 * time.Second)
+		o.want(t, "acme#1/1")
+	})
+}
+
+// What fails for good is parked, so that what follows goes on, and can be replayed.
+func TestRelay_parks(t *testing.T) {
+	for name, c := range map[string]struct {
+		err      error
+		attempts int
+	}{
+		"after all attempts": {errors.New("busy\x00 with\xff"), 3},
+		"at once":            {fmt.Errorf("status 400: %w", incident.ErrUndeliverable), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inOffice(t, incident.Options{Notify: incident.NotifyOptions{MaxAttempts: 3}}, func(t *testing.T, o *office) {
+				o.fails(func(_ context.Context, n incident.Notification) error {
+					if n.Activity.Sequence == 1 {
+						return c.err
+					}
+					return nil
+				})
+				key := o.mustCreate(t, "acme")
+				time.Sleep(time.Minute)
+				o.want(t, "acme#1/2")
+				page, err := o.Parked(t.Context(), incident.ParkedFilter{OrganizationID: "acme"})
+				if err != nil || len(page.Notifications) != 1 {
+					t.Fatalf("Parked = %+v, %v", page, err)
+				}
+				p := page.Notifications[0]
+				a, err := o.store.Activity(t.Context(), key, 1)
+				if err != nil || p.Incident != key || p.Sequence != 1 || p.NotificationUUID != a.NotificationUUID ||
+					p.Attempts != c.attempts || strings.ToValidUTF8(p.Error, "") != p.Error || strings.Contains(p.Error, "\x00") || p.Error == "" {
+					t.Errorf("parked is %+v, %v", p, err)
+				}
+				if strings.Count(o.log.String(), "is given up") != 1 || o.Stats().Notifications.GivenUp != 1 {
+					t.Errorf("that it is given up is not told once: %s", &o.log)
+				}
+				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
+					t.Errorf("Replay = %d, %v", n, err)
+				}
+				time.Sleep(time.Minute)
+				o.fails(nil)
+				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
+					t.Errorf("Replay of what was parked again = %d, %v", n, err)
+				}
+				synctest.Wait()
+				if got := o.all(); len(got) != 1 || !got[0].Replayed || got[0].Attempt != 1 {
+					t.Errorf("replayed came %+v", got)
+				}
+				o.want(t, "acme#1/1")
+				if n, err := o.Replay(t.Context(), key); n != 0 || err != nil {
+					t.Errorf("Replay of nothing = %d, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// The parked notifications of an organization come in pages, and nobody else's.
+func TestRelay_parkedPages(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { return incident.ErrUndeliverable })
+		for range 3 {
+			o.mustCreate(t, "acme")
+			o.mustCreate(t, "umbrella")
+		}
+		time.Sleep(time.Second)
+		var got []string
+		f := incident.ParkedFilter{OrganizationID: "acme", Limit: 2}
+		for {
+			page, err := o.Parked(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range page.Notifications {
+				got = append(got, fmt.Sprintf("%s/%d", p.Incident, p.Sequence))
+			}
+			if f.Cursor = page.Next; f.Cursor == "" {
+				break
+			}
+		}
+		if want := []string{"acme#1/1", "acme#1/2", "acme#2/1", "acme#2/2", "acme#3/1", "acme#3/2"}; !slices.Equal(got, want) {
+			t.Errorf("parked are %v, want %v", got, want)
+		}
+	})
+}

@@ -1,0 +1,376 @@
+package incident_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// typedNil is an error whose pointer is nil, and which has no text then.
+type typedNil struct{ text string }
+
+func (e *typedNil) Error() string { return e.text }
+
+// Whatever the host's code does is a failure and no more.
+func TestRelay_survivesTheNotifier(t *testing.T) {
+	for name, misbehave := range map[string]func(ctx context.Context) error{
+		"panics":               func(context.Context) error { panic("oh") },
+		"panics with nothing":  func(context.Context) error { panic(nil) },
+		"ends its goroutine":   func(context.Context) error { runtime.Goexit(); return nil },
+		"returns a typed nil":  func(context.Context) error { var e *typedNil; return e },
+		"waits for its time":   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"goes on after it":     func(context.Context) error { time.Sleep(time.Minute); return nil },
+		"fails with long text": func(context.Context) error { return errors.New(strings.Repeat("é", 10_000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 1}}, func(t *testing.T, o *office) {
+				o.fails(func(ctx context.Context, n incident.Notification) error {
+					if n.Incident.OrganizationID == "acme" && n.Attempt == 1 {
+						return misbehave(ctx)
+					}
+					return nil
+				})
+				o.mustCreate(t, "acme")
+				o.mustCreate(t, "umbrella")
+				time.Sleep(30 * time.Second)
+				if got := o.take(); len(got) != 4 {
+					t.Errorf("%v came, want all four", got)
+				}
+				if got := o.Stats().Notifications.Failed; got != 2 {
+					t.Errorf("%d attempts have failed, want 2", got)
+				}
+				time.Sleep(time.Minute)
+				o.take()
+			})
+		})
+	}
+}
+
+// An organization whose notifications all take their time leaves room for others.
+func TestRelay_leavesRoom(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
+		most, slow := 0, 0
+		o.fails(func(_ context.Context, n incident.Notification) error {
+			if n.Incident.OrganizationID != "m" {
+				return nil
+			}
+			o.mu.Lock()
+			slow++
+			most = max(most, slow)
+			o.mu.Unlock()
+			time.Sleep(9 * time.Second)
+			o.mu.Lock()
+			slow--
+			o.mu.Unlock()
+			return nil
+		})
+		for range 100 {
+			o.mustCreate(t, "m")
+		}
+		time.Sleep(time.Second)
+		for range 20 {
+			start := time.Now()
+			o.mustCreate(t, "a")
+			o.mustCreate(t, "z")
+			time.Sleep(10 * time.Millisecond)
+			o.mu.Lock()
+			others := 0
+			for _, n := range o.got {
+				if n.Incident.OrganizationID != "m" {
+					others++
+				}
+			}
+			o.got = nil
+			o.mu.Unlock()
+			if others != 4 {
+				t.Errorf("of four notifications of others %d came within %v", others, time.Since(start))
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if most != 6 {
+			t.Errorf("one organization takes %d of 8 places, want 6", most)
+		}
+	})
+}
+
+// What an organization has to wait for a place for goes on when it has one.
+func TestRelay_usesAllPlaces(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
+		for range 60 {
+			o.mustCreate(t, "acme")
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if got := len(o.take()); got != 120 {
+			t.Errorf("in 2.5 s 6 at a time, which take 100 ms each, are %d, want all 120", got)
+		}
+	})
+}
+
+// An attempt that ends with its process counts, so that what kills one is parked too.
+func TestRelay_attemptsOfTheDead(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{MaxAttempts: 2}}, func(t *testing.T, o *office) {
+		o.stop()
+		o.mustCreate(t, "acme")
+		for range 2 {
+			claims, err := o.store.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Second})
+			if err != nil || len(claims) != 1 {
+				t.Fatal(claims, err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		o.start(t)
+		synctest.Wait()
+		o.want(t, "acme#1/2")
+		page, err := o.Parked(t.Context(), incident.ParkedFilter{OrganizationID: "acme"})
+		if err != nil || len(page.Notifications) != 1 || !strings.Contains(page.Notifications[0].Error, "none of 2 attempts") {
+			t.Errorf("parked is %+v, %v", page, err)
+		}
+	})
+}
+
+// Run ends when what it has begun is done, and begins nothing more.
+func TestRelay_stopsGracefully(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 2}}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(5 * time.Second); return nil })
+		for range 5 {
+			o.mustCreate(t, "acme")
+		}
+		synctest.Wait()
+		start := time.Now()
+		o.stop()
+		if got, took := len(o.take()), time.Since(start); got != 2 || took != 5*time.Second {
+			t.Errorf("Run ended after %v, when %d were delivered; want 5 s and 2", took, got)
+		}
+		o.start(t)
+		time.Sleep(time.Minute)
+		if got := len(o.take()); got != 8 {
+			t.Errorf("the next Run has delivered %d, want the other 8", got)
+		}
+	})
+}
+
+// When its grace is over, what Run has begun is interrupted and given back.
+func TestRelay_graceIsOver(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Grace: time.Second}}, func(t *testing.T, o *office) {
+		o.fails(func(ctx context.Context, _ incident.Notification) error { <-ctx.Done(); return ctx.Err() })
+		o.mustCreate(t, "acme")
+		synctest.Wait()
+		start := time.Now()
+		o.stop()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("Run ended after %v, want 1 s", took)
+		}
+		o.fails(nil)
+		o.start(t)
+		synctest.Wait()
+		if got := o.all(); len(got) != 2 || got[0].Attempt != 1 {
+			t.Errorf("the next Run has delivered %+v, want two at the first attempt", got)
+		}
+	})
+}
+
+// What another Manager queues is found, also if it delivers nothing itself.
+func TestRelay_elsewhere(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		other, err := incident.New(o.store, &incident.Options{Notifier: incident.NotifyElsewhere})
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent, err := incident.New(o.store, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []incident.Manager{silent, other} {
+			if _, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		if err := other.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		o.want(t, "acme#2/1", "acme#2/2")
+	})
+}
+
+// A transaction's notifications are delivered after its commit, and those of one that was
+// undone never.
+func TestRelay_transactions(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		synctest.Wait() // until it has looked for what is due
+		undone := errors.New("undone")
+		for _, result := range []error{undone, nil} {
+			err := o.InTx(t.Context(), func(tx incident.Manager) error {
+				_, err := tx.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+				if err != nil {
+					return err
+				}
+				time.Sleep(100 * time.Millisecond)
+				o.want(t)
+				return result
+			})
+			if !errors.Is(err, result) {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		o.want(t, "acme#1/1", "acme#1/2")
+	})
+}
+
+// faultyOutbox fails as often as the test says.
+type faultyOutbox struct {
+	*memory.Store
+	mu     sync.Mutex // guards what is below
+	claims int        // that fail
+	settle int        // that fail
+	lost   int        // settlements that are made, and whose answer is lost
+	busy   int        // settlements that somebody is in the way of
+}
+
+// fails counts one of n down.
+func (f *faultyOutbox) fails(n *int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if *n == 0 {
+		return false
+	}
+	*n--
+	return true
+}
+
+func (f *faultyOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
+	if f.fails(&f.claims) {
+		return nil, incident.ErrUnavailable
+	}
+	return f.Store.Claim(ctx, q)
+}
+
+func (f *faultyOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]int, error) {
+	switch {
+	case f.fails(&f.settle):
+		return nil, incident.ErrUnavailable
+	case f.fails(&f.busy):
+		busy, err := f.Store.Settle(ctx, all[1:])
+		return append(busy, 0), err
+	}
+	busy, err := f.Store.Settle(ctx, all)
+	if f.fails(&f.lost) {
+		return nil, incident.ErrUnavailable
+	}
+	return busy, err
+}
+
+// While the store fails, nothing is lost, and what was sent is not sent again.
+func TestRelay_storeFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var box postbox
+		var log bytes.Buffer
+		f := &faultyOutbox{Store: memory.New(), claims: 5, settle: 5, lost: 5, busy: 5}
+		m, err := incident.New(f, &incident.Options{Notifier: &box, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &office{Manager: m}
+		o.start(t)
+		for range 10 {
+			o.mustCreate(t, "acme")
+		}
+		time.Sleep(10 * time.Second)
+		o.stop()
+		if got := box.take(); len(got) != 20 {
+			t.Errorf("%d notifications came, want each of 20 once: %v", len(got), got)
+		}
+		if strings.Count(log.String(), "wait for the store") < 1 || strings.Count(log.String(), "is back") < 1 {
+			t.Errorf("the log does not tell that the store fails, and that it is back: %s", &log)
+		}
+	})
+}
+
+// The backlog is counted, and an old one is told.
+func TestRelay_backlog(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { return errors.New("busy") })
+		o.mustCreate(t, "acme")
+		o.mustCreate(t, "umbrella")
+		time.Sleep(3 * time.Minute)
+		got := o.Stats().Notifications
+		if got.Backlog.Pending != 4 || got.Backlog.Oldest < 2*time.Minute || got.BacklogAge > 16*time.Second {
+			t.Errorf("the backlog is %+v", got)
+		}
+		if n := strings.Count(o.log.String(), "are late"); n < 1 || n > 3 {
+			t.Errorf("that they are late is told %d times in three minutes: %s", n, &o.log)
+		}
+	})
+}
+
+// slowOutbox takes a second for each claim.
+type slowOutbox struct{ *memory.Store }
+
+func (s slowOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
+	defer time.Sleep(time.Second)
+	return s.Store.Claim(ctx, q)
+}
+
+// What was claimed when Run had to stop is given back.
+func TestRelay_stopsWhileItClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var box postbox
+		store := memory.New()
+		m, err := incident.New(slowOutbox{store}, &incident.Options{Notifier: &box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &office{Manager: m}
+		o.mustCreate(t, "acme")
+		o.start(t)
+		synctest.Wait()
+		o.stop()
+		if got := box.take(); len(got) != 0 {
+			t.Errorf("%v came after Run had to stop", got)
+		}
+		claims, err := store.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Second})
+		if err != nil || len(claims) != 1 || claims[0].Attempt != 1 {
+			t.Errorf("after it the next claim is %+v, %v, want the first attempt at once", claims, err)
+		}
+	})
+}
+
+func TestNew_notifications(t *testing.T) {
+	type bare struct{ incident.Store }
+	for name, c := range map[string]struct {
+		store incident.Store
+		opts  incident.Options
+	}{
+		"Notifier":            {bare{memory.New()}, incident.Options{Notifier: incident.NotifyElsewhere}},
+		"Notify.Concurrency":  {memory.New(), incident.Options{Notify: incident.NotifyOptions{Concurrency: -1}}},
+		"Notify.Timeout":      {memory.New(), incident.Options{Notify: incident.NotifyOptions{Timeout: -1}}},
+		"Notify.MaxAttempts":  {memory.New(), incident.Options{Notify: incident.NotifyOptions{MaxAttempts: -1}}},
+		"Notify.PollInterval": {memory.New(), incident.Options{Notify: incident.NotifyOptions{PollInterval: -1}}},
+		"Notify.Grace":        {memory.New(), incident.Options{Notify: incident.NotifyOptions{Grace: -1}}},
+	} {
+		_, err := incident.New(c.store, &c.opts)
+		if field, ok := errors.AsType[*incident.FieldError](err); !ok || field.Field != name {
+			t.Errorf("New with a bad %s = %v", name, err)
+		}
+	}
+	m, err := incident.New(bare{memory.New()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Replay(t.Context(), key); !errors.Is(err, incident.ErrInvalid) {
+		t.Errorf("Replay on a store without an outbox = %v", err)
+	}
+}

@@ -1,0 +1,172 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/incidentkit/incident"
+)
+
+var _ incident.OutboxStore = (*Store)(nil)
+
+// enqueue queues the activities of a change for delivery.
+func (s *Store) enqueue(o *organization, key incident.Key, added span) {
+	if q := o.queues[queueName{identifier: key.Identifier}]; q != nil {
+		n := added.last - added.first + 1
+		q.extend(added)
+		s.outbox.pending += n
+		if s.inTx() {
+			s.undo(func() {
+				q.retract(added)
+				s.outbox.pending -= n
+			})
+		}
+		return
+	}
+	q := newQueue(key, added)
+	s.outbox.open(o, q)
+	if s.inTx() {
+		s.undo(func() { s.outbox.shut(o, q) })
+	}
+}
+
+// Claim implements [incident.OutboxStore].
+func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Claim, error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return nil, err
+	}
+	defer s.release(writer)
+	if s.inTx() {
+		return nil, errClaimInTx
+	}
+	b := &s.outbox
+	now := b.now()
+	b.wake(now)
+	found := b.due(c)
+	claims := make([]incident.Claim, 0, len(found))
+	for _, q := range found {
+		b.fence++
+		q.fence = b.fence
+		q.attempts++
+		b.delay(q, after(now, c.Lease), now)
+		claims = append(claims, s.claimOf(q))
+	}
+	return claims, nil
+}
+
+// due returns what a claim gets.
+func (b *outbox) due(c incident.ClaimQuery) []*queue {
+	var found []*queue
+	it := b.ready.Iter()
+	next := &queue{due: math.MaxInt64, spans: []span{{}}}
+	behind := func(org incident.OrganizationID) bool {
+		next.key.OrganizationID = org
+		return it.Seek(next)
+	}
+	for ok := behind(c.After); ok && len(found) < c.Limit; {
+		org := it.Item().key.OrganizationID
+		if org == c.Except {
+			ok = behind(org)
+			continue
+		}
+		most := min(c.PerOrganization, c.Limit-len(found))
+		for ; ok && most > 0 && it.Item().key.OrganizationID == org; most-- {
+			found = append(found, it.Item())
+			ok = it.Next()
+		}
+		if ok && it.Item().key.OrganizationID == org {
+			ok = behind(org)
+		}
+	}
+	return found
+}
+
+// claimOf returns all that the delivery of the head takes.
+func (s *Store) claimOf(q *queue) incident.Claim {
+	_, r := s.record(q.key)
+	c := incident.Claim{
+		Ticket: incident.Ticket{
+			Key: q.key, Sequence: q.head(), Replayed: q.replayed, Fence: q.fence, More: q.more(),
+		},
+		Activity:    r.activity(q.head()),
+		Incident:    r.incident.Clone(),
+		Subscribers: make([]incident.UserID, len(r.subscribers)),
+		Attempt:     q.attempts,
+	}
+	for i, u := range r.subscribers {
+		c.Subscribers[i] = u.user
+	}
+	return c
+}
+
+// Settle implements [incident.OutboxStore]. No queue is ever busy.
+func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []int, err error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return nil, err
+	}
+	defer s.release(writer)
+	if s.inTx() {
+		return nil, errClaimInTx
+	}
+	for i := range all {
+		o := s.organizations[all[i].Key.OrganizationID]
+		if q := o.claimed(&all[i].Ticket); q != nil {
+			s.settle(o, q, &all[i])
+		}
+	}
+	return nil, nil
+}
+
+// claimed returns the queue of a ticket that is valid, and else nil. The receiver may
+// be nil.
+func (o *organization) claimed(t *incident.Ticket) *queue {
+	if o == nil {
+		return nil
+	}
+	name := queueName{identifier: t.Key.Identifier}
+	if t.Replayed {
+		name.replayed = t.Sequence
+	}
+	q := o.queues[name]
+	if q == nil || q.fence == 0 || q.fence != t.Fence || q.head() != t.Sequence {
+		return nil
+	}
+	return q
+}
+
+// settle ends the claim of a queue.
+func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
+	b := &s.outbox
+	now := b.now()
+	switch end.Outcome {
+	case incident.OutcomeDelivered:
+		b.next(o, q, now)
+	case incident.OutcomeRetry:
+		q.fence = 0
+		b.delay(q, after(now, end.After), now)
+	case incident.OutcomeRelease:
+		q.fence = 0
+		q.attempts--
+		b.delay(q, now, now)
+	case incident.OutcomePark:
+		s.park(o, q, end.Error)
+		b.next(o, q, now)
+	}
+}
+
+// Backlog implements [incident.OutboxStore].
+func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
+	if err := s.acquire(ctx, reader); err != nil {
+		return incident.Backlog{}, err
+	}
+	defer s.release(reader)
+	b := &s.outbox
+	backlog := incident.Backlog{Pending: b.pending, Parked: b.parked}
+	if b.oldest != nil {
+		backlog.Oldest = b.now() - b.oldest.since
+	}
+	return backlog, nil
+}
+
+var errClaimInTx = fmt.Errorf("memory: %w: claims are no part of a transaction", incident.ErrInvalid)

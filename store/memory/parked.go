@@ -1,0 +1,118 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// parked is a notification that was given up.
+type parked struct {
+	identifier, sequence int64
+	attempts             int
+	failure              string
+	date                 int64 // microseconds
+}
+
+func (p parked) less(other parked) bool {
+	if p.identifier != other.identifier {
+		return p.identifier < other.identifier
+	}
+	return p.sequence < other.sequence
+}
+
+// park keeps the head of a queue, which is about to leave it.
+func (s *Store) park(o *organization, q *queue, failure string) {
+	s.keepParked(o, parked{
+		identifier: q.key.Identifier,
+		sequence:   q.head(),
+		attempts:   q.attempts,
+		failure:    failure,
+		date:       time.Now().UnixMicro(),
+	})
+}
+
+func (s *Store) keepParked(o *organization, p parked) {
+	if o.parked == nil {
+		o.parked = newTree(parked.less)
+	}
+	o.parked.Set(p)
+	s.outbox.parked++
+}
+
+func (s *Store) dropParked(o *organization, p parked) {
+	o.parked.Delete(p)
+	s.outbox.parked--
+}
+
+// parkedBehind calls fn with what is parked behind a place, until it returns false. The
+// receiver may be nil.
+func (o *organization) parkedBehind(identifier, sequence int64, fn func(parked) bool) {
+	if o == nil || o.parked == nil {
+		return
+	}
+	place := parked{identifier: identifier, sequence: sequence}
+	o.parked.Ascend(place, func(p parked) bool { return !place.less(p) || fn(p) })
+}
+
+// Parked implements [incident.OutboxStore].
+func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
+	if err := s.acquire(ctx, reader); err != nil {
+		return nil, err
+	}
+	defer s.release(reader)
+	o := s.organizations[q.OrganizationID]
+	var page []incident.ParkedNotification
+	o.parkedBehind(q.AfterIdentifier, q.AfterSequence, func(p parked) bool {
+		page = append(page, incident.ParkedNotification{
+			Incident:         incident.Key{OrganizationID: q.OrganizationID, Identifier: p.identifier},
+			Sequence:         p.sequence,
+			NotificationUUID: o.get(p.identifier).activities[p.sequence-1].notification,
+			Attempts:         p.attempts,
+			Error:            p.failure,
+			DateParked:       timeOf(p.date),
+		})
+		return len(page) < q.Limit
+	})
+	return page, nil
+}
+
+// Replay implements [incident.OutboxStore].
+func (s *Store) Replay(ctx context.Context, key incident.Key) (int, error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return 0, err
+	}
+	defer s.release(writer)
+	o, r := s.record(key)
+	if r == nil {
+		return 0, fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	var all []parked
+	o.parkedBehind(key.Identifier, 0, func(p parked) bool {
+		if p.identifier != key.Identifier {
+			return false
+		}
+		all = append(all, p)
+		return true
+	})
+	for _, p := range all {
+		s.replay(o, key, p)
+	}
+	return len(all), nil
+}
+
+// replay makes a parked notification a queue of its own.
+func (s *Store) replay(o *organization, key incident.Key, p parked) {
+	q := newQueue(key, span{p.sequence, p.sequence})
+	q.replayed = true
+	s.dropParked(o, p)
+	s.outbox.open(o, q)
+	if s.inTx() {
+		s.undo(func() {
+			s.outbox.shut(o, q)
+			s.keepParked(o, p)
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/incidentkit/incident"
+)
+
+// RunOutbox runs the cases of [incident.OutboxStore], as [Run] does those of the rest.
+// They wait for leases of some milliseconds, and give what must happen half a minute: a
+// slow store passes. Other claims of the same data would disturb them.
+func RunOutbox(t *testing.T, newStore func(t *testing.T) incident.OutboxStore) {
+	t.Helper()
+	runAll(t, outboxContract(), newStore)
+}
+
+// outboxContract lists what an outbox promises.
+func outboxContract() []group[incident.OutboxStore] {
+	return []group[incident.OutboxStore]{
+		{"Queue", []outboxCase{
+			{"HoldsWhatNotifies", queueHoldsWhatNotifies},
+			{"LeavesOutWhatDoesNot", queueLeavesOutWhatDoesNot},
+			{"HoldsNothingOfFailures", queueHoldsNothingOfFailures},
+			{"HoldsNothingOfReplays", queueHoldsNothingOfReplays},
+			{"HoldsNothingThatWasUndone", queueHoldsNothingThatWasUndone},
+			{"HoldsWhatIsCommitted", queueHoldsWhatIsCommitted},
+			{"HoldsWhatIsCommittedLate", queueHoldsWhatIsCommittedLate},
+			{"KeepsWhatIsAppendedMeanwhile", queueKeepsWhatIsAppendedMeanwhile},
+			{"IsNotHurriedByMore", queueIsNotHurriedByMore},
+		}},
+		{"Claim", []outboxCase{
+			{"IsWhole", claimIsWhole},
+			{"IsOfThePresent", claimIsOfThePresent},
+			{"IsOneRead", claimIsOneRead},
+			{"TellsOfMore", claimTellsOfMore},
+			{"IsOfOneAtATime", claimIsOfOneAtATime},
+			{"ExcludesOthers", claimExcludesOthers},
+			{"EndsWithItsLease", claimEndsWithItsLease},
+			{"HasItsOwnFence", claimHasItsOwnFence},
+			{"IsLimited", claimIsLimited},
+			{"IsLimitedPerOrganization", claimIsLimitedPerOrganization},
+			{"GoesOnBehindAnOrganization", claimGoesOnBehindAnOrganization},
+			{"LeavesAnOrganizationOut", claimLeavesAnOrganizationOut},
+			{"BeginsWithTheLongestDue", claimBeginsWithTheLongestDue},
+			{"GoesToOneOfMany", claimGoesToOneOfMany},
+			{"IsTheCallersMemory", claimIsTheCallersMemory},
+		}},
+		{"Settle", []outboxCase{
+			{"DeliveredGoesOn", settleDeliveredGoesOn},
+			{"RetryWaits", settleRetryWaits},
+			{"ReleaseTakesTheAttemptBack", settleReleaseTakesTheAttemptBack},
+			{"ParkGoesOn", settleParkGoesOn},
+			{"AfterOthersHaveClaimed", settleAfterOthersHaveClaimed},
+			{"AfterTheLease", settleAfterTheLease},
+			{"Again", settleAgain},
+			{"WhatIsUnknown", settleWhatIsUnknown},
+			{"EndsEach", settleEndsEach},
+			{"LeavesItsArgumentsAlone", settleLeavesItsArgumentsAlone},
+		}},
+		{"Parked", []outboxCase{
+			{"AreWhole", parkedAreWhole},
+			{"ArePaged", parkedArePaged},
+		}},
+		{"Replay", []outboxCase{
+			{"QueuesEachAgain", replayQueuesEachAgain},
+			{"ParksAgain", replayParksAgain},
+			{"IsAQueueOfItsOwn", replayIsAQueueOfItsOwn},
+			{"IgnoresClaimsFromBefore", replayIgnoresClaimsFromBefore},
+			{"OfNothing", replayOfNothing},
+			{"ReturnsErrNotFound", replayReturnsErrNotFound},
+		}},
+		{"Backlog", []outboxCase{
+			{"CountsAll", backlogCountsAll},
+			{"TellsTheOldest", backlogTellsTheOldest},
+		}},
+		{"Isolation", []outboxCase{
+			{"OfClaims", outboxIsolatesClaims},
+			{"OfParked", outboxIsolatesParked},
+		}},
+		{"Context", []outboxCase{
+			{"CancelledBefore", outboxContextCancelledBefore},
+			{"CancelledWithinTx", outboxContextCancelledWithinTx},
+		}},
+		{"InTx", []outboxCase{
+			{"ReplaysAndCommits", outboxTxReplaysAndCommits},
+			{"UndoesAReplay", outboxTxUndoesAReplay},
+		}},
+		{"Outbox", []outboxCase{
+			{"LosesAndRepeatsNothing", outboxLosesAndRepeatsNothing},
+			{"OutlivesItsUsers", outboxOutlivesItsUsers},
+		}},
+	}
+}

@@ -1,0 +1,242 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// Whatever is appended while others claim and settle comes once, in the order of its
+// incident, one at a time, and with a count of its attempts that is right.
+func outboxLosesAndRepeatsNothing(t testing.TB, s incident.OutboxStore) {
+	const deliverers, each = 4, 15
+	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)}
+	l := newLedger(keys, each)
+	var all sync.WaitGroup
+	for _, key := range keys {
+		all.Go(func() { l.report(appendTo(t.Context(), s, key, each)) })
+	}
+	for range deliverers {
+		all.Go(func() { l.report(l.deliver(t.Context(), s, patienceOf(t))) })
+	}
+	all.Wait()
+	for _, err := range l.errors {
+		t.Error(err)
+	}
+	if len(l.errors) > 0 {
+		return
+	}
+	wantNoClaim(t, s, "after all was delivered or parked")
+	wantBacklog(t, s, "after all was delivered or parked", 0, int64(l.parked))
+	for _, key := range keys {
+		for sequence := int64(3); sequence < 3+each; sequence++ {
+			if l.done[place{key, sequence}] != 1 {
+				t.Errorf("%s was delivered or parked %d times, want once", place{key, sequence}, l.done[place{key, sequence}])
+			}
+		}
+	}
+}
+
+// appendTo appends comments to tell of, every other one in a transaction that takes its
+// time.
+func appendTo(ctx context.Context, s incident.Store, key incident.Key, n int) error {
+	for i := range n {
+		write := func(s incident.Store) error {
+			_, err := s.Apply(ctx, told(comment(key, "text")))
+			return err
+		}
+		var err error
+		if i%2 == 0 {
+			err = write(s)
+		} else {
+			err = s.InTx(ctx, func(tx incident.Store) error {
+				err := write(tx)
+				time.Sleep(rand.N(2 * time.Millisecond))
+				return err
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("telling of something = %w, want no error", err)
+		}
+		time.Sleep(rand.N(2 * time.Millisecond))
+	}
+	return nil
+}
+
+// ledger is what deliverers know of each other.
+type ledger struct {
+	mu       sync.Mutex // guards what is below
+	errors   []error
+	next     map[incident.Key]int64 // the head of each queue
+	claimed  map[incident.Key]bool
+	attempts map[incident.Key]int // of the head
+	done     map[place]int
+	ends     int
+	open     int // what is neither delivered nor parked
+	parked   int
+}
+
+func newLedger(keys []incident.Key, each int) *ledger {
+	l := &ledger{
+		next: map[incident.Key]int64{}, claimed: map[incident.Key]bool{}, attempts: map[incident.Key]int{},
+		done: map[place]int{}, open: len(keys) * each,
+	}
+	for _, key := range keys {
+		l.next[key] = 3
+	}
+	return l
+}
+
+func (l *ledger) report(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.errors = append(l.errors, err)
+	}
+}
+
+// over reports whether everything is done, or something has failed.
+func (l *ledger) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open <= 0 || len(l.errors) > 0
+}
+
+// begin notes a claim, and reports what is wrong with it.
+func (l *ledger) begin(c incident.Claim) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.attempts[c.Key]++
+	switch {
+	case l.claimed[c.Key]:
+		return fmt.Errorf("%s is claimed while its queue is", place{c.Key, c.Sequence})
+	case c.Sequence != l.next[c.Key]:
+		return fmt.Errorf("%s is claimed, but %d is next", place{c.Key, c.Sequence}, l.next[c.Key])
+	case c.Attempt != l.attempts[c.Key]:
+		return fmt.Errorf("the attempt of %s is %d, want %d", place{c.Key, c.Sequence}, c.Attempt, l.attempts[c.Key])
+	}
+	l.claimed[c.Key] = true
+	return nil
+}
+
+// end decides how a claim ends. Nobody else can have claimed the queue before that is
+// settled.
+func (l *ledger) end(c incident.Claim) incident.Settlement {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claimed[c.Key] = false
+	l.ends++
+	switch l.ends % 8 {
+	case 0:
+		return retry(c, rand.N(2*time.Millisecond))
+	case 1:
+		l.attempts[c.Key]--
+		return release(c)
+	}
+	l.next[c.Key]++
+	l.attempts[c.Key] = 0
+	l.done[place{c.Key, c.Sequence}]++
+	l.open--
+	if l.ends%8 == 2 {
+		l.parked++
+		return park(c, "no receiver")
+	}
+	return deliver(c)
+}
+
+// deliver claims and settles until all is done.
+func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience time.Duration) error {
+	for start := time.Now(); !l.over(); {
+		if time.Since(start) > patience {
+			return fmt.Errorf("nothing is due any more, but %d are neither delivered nor parked", l.open)
+		}
+		claims, err := try(ctx, s, incident.ClaimQuery{Limit: 1 + rand.N(3), PerOrganization: 2, Lease: longLease})
+		if err != nil {
+			return err
+		}
+		for _, c := range claims {
+			if err := l.begin(c); err != nil {
+				return err
+			}
+		}
+		time.Sleep(rand.N(time.Millisecond))
+		var ends []incident.Settlement
+		for _, c := range claims {
+			ends = append(ends, l.end(c))
+		}
+		if err := settle(ctx, s, patience, ends...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Deliverers that die, or come back too late, hold nothing up for longer than a lease:
+// everything is delivered at least once, and nothing before what comes before it.
+func outboxOutlivesItsUsers(t testing.TB, s incident.OutboxStore) {
+	const deliverers, each = 4, 6
+	keys := []incident.Key{mustQueue(t, s, acme, each), mustQueue(t, s, acme, each), mustQueue(t, s, umbrella, each)}
+	var mu sync.Mutex // guards what is below
+	claimed, sent := 0, map[incident.Key]int64{}
+	for _, key := range keys {
+		sent[key] = 2
+	}
+	check := func(c incident.Claim) (dies bool, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Sequence > sent[c.Key]+1 {
+			return false, fmt.Errorf("%s is claimed before %d was delivered", place{c.Key, c.Sequence}, sent[c.Key]+1)
+		}
+		claimed++
+		return claimed%3 == 1, nil
+	}
+	mark := func(c incident.Claim) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent[c.Key] = max(sent[c.Key], c.Sequence)
+	}
+	// round is one claim, and reports whether there was anything to be delivered.
+	round := func() (going bool, err error) {
+		b, err := s.Backlog(t.Context())
+		if err != nil || b.Pending == 0 {
+			return false, err
+		}
+		claims, err := try(t.Context(), s, incident.ClaimQuery{Limit: 2, PerOrganization: 2, Lease: 10 * time.Millisecond})
+		if err != nil {
+			return false, err
+		}
+		for _, c := range claims {
+			if dies, err := check(c); err != nil {
+				return false, err
+			} else if dies {
+				continue
+			}
+			time.Sleep(rand.N(15 * time.Millisecond))
+			mark(c)
+			if err := settle(t.Context(), s, patienceOf(t), deliver(c)); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	start := time.Now()
+	together(deliverers, func(int) {
+		for going := true; going && time.Since(start) < patienceOf(t); {
+			var err error
+			if going, err = round(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, key := range keys {
+		if want := int64(2 + each); sent[key] != want {
+			t.Errorf("%s was delivered up to %d, want %d", key, sent[key], want)
+		}
+	}
+	wantBacklog(t, s, "after all was delivered", 0, 0)
+}

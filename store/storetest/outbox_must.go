@@ -1,0 +1,282 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+const (
+	// longLease is a lease, or a delay, that does not end while a case runs.
+	longLease = time.Hour
+
+	// shortLease is one whose end a case waits for.
+	shortLease = 40 * time.Millisecond
+
+	// rounding is by how much two clocks may differ in what they measure.
+	rounding = 5 * time.Millisecond
+)
+
+// patienceOf is how long a case waits for what must happen.
+func patienceOf(t testing.TB) time.Duration {
+	if impatient, ok := t.(interface{ Patience() time.Duration }); ok {
+		return impatient.Patience()
+	}
+	return 3 * patience
+}
+
+// told is the same change, and one to tell of.
+func told(c incident.Change) incident.Change {
+	c.Notify = true
+	return c
+}
+
+// mustQueue makes an incident whose queue has n comments, from sequence 3 on. It was
+// created in silence.
+func mustQueue(t testing.TB, s incident.Store, org incident.OrganizationID, n int) incident.Key {
+	t.Helper()
+	key := mustCreate(t, s, draft(org)).Incident.Key()
+	mustTell(t, s, key, n)
+	return key
+}
+
+// mustTell appends n comments to tell of.
+func mustTell(t testing.TB, s incident.Store, key incident.Key, n int) {
+	t.Helper()
+	for range n {
+		mustApply(t, s, told(comment(key, fmt.Sprint("text of ", key))))
+	}
+}
+
+// anything claims whatever is due.
+func anything() incident.ClaimQuery {
+	return incident.ClaimQuery{Limit: everything, PerOrganization: everything, Lease: longLease}
+}
+
+// try claims once, and checks what holds for any answer. It may be called from any
+// goroutine. The claims are in order of their keys.
+func try(ctx context.Context, s incident.OutboxStore, q incident.ClaimQuery) ([]incident.Claim, error) {
+	claims, err := s.Claim(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("Claim(%+v) = %w, want no error", q, err)
+	}
+	if len(claims) > q.Limit {
+		return nil, fmt.Errorf("Claim(%+v) returns %d claims", q, len(claims))
+	}
+	heads := map[queueName]bool{}
+	for _, c := range claims {
+		if q := queueOf(c.Ticket); heads[q] {
+			return nil, fmt.Errorf("Claim() returns two claims of the queue %v", q)
+		}
+		heads[queueOf(c.Ticket)] = true
+	}
+	slices.SortFunc(claims, func(a, b incident.Claim) int {
+		return cmp.Or(
+			cmp.Compare(a.Key.OrganizationID, b.Key.OrganizationID),
+			cmp.Compare(a.Key.Identifier, b.Key.Identifier),
+			cmp.Compare(a.Sequence, b.Sequence),
+		)
+	})
+	return claims, nil
+}
+
+// queueName names a queue: that of an incident, or of a notification which was parked.
+type queueName struct {
+	incident.Key
+	replayed int64 // its sequence
+}
+
+func queueOf(t incident.Ticket) queueName {
+	if t.Replayed {
+		return queueName{t.Key, t.Sequence}
+	}
+	return queueName{Key: t.Key}
+}
+
+// mustClaim claims until it gets something: a store may pass over what is due for a
+// moment.
+func mustClaim(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery) []incident.Claim {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+		claims, err := try(t.Context(), s, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(claims) > 0 {
+			return claims
+		}
+		if time.Since(start) > patienceOf(t) {
+			t.Fatalf("Claim(%+v) returns nothing, although something is due", q)
+		}
+	}
+}
+
+// mustClaimOne claims the only queue that is due.
+func mustClaimOne(t testing.TB, s incident.OutboxStore, key incident.Key, sequence int64) incident.Claim {
+	t.Helper()
+	c := mustClaim(t, s, anything())
+	wantPlaces(t, "the claims", c, place{key, sequence})
+	return c[0]
+}
+
+// place is an activity.
+type place struct {
+	key      incident.Key
+	sequence int64
+}
+
+func (p place) String() string { return fmt.Sprint(p.key, "/", p.sequence) }
+
+func placesOf(claims []incident.Claim) []string {
+	var all []string
+	for _, c := range claims {
+		all = append(all, place{c.Key, c.Sequence}.String())
+	}
+	return all
+}
+
+// wantPlaces ends the case if the claims are others: what follows would say nothing.
+func wantPlaces(t testing.TB, what string, claims []incident.Claim, want ...place) {
+	t.Helper()
+	var names []string
+	for _, p := range want {
+		names = append(names, p.String())
+	}
+	if got := placesOf(claims); !slices.Equal(got, names) {
+		t.Fatalf("%s are %v, want %v", what, got, names)
+	}
+}
+
+func wantNoClaim(t testing.TB, s incident.OutboxStore, when string) {
+	t.Helper()
+	claims, err := try(t.Context(), s, anything())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(claims) > 0 {
+		t.Fatalf("%s, %v can be claimed, want nothing", when, placesOf(claims))
+	}
+}
+
+func deliver(c incident.Claim) incident.Settlement {
+	return incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered}
+}
+
+func retry(c incident.Claim, after time.Duration) incident.Settlement {
+	return incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRetry, After: after}
+}
+
+func release(c incident.Claim) incident.Settlement {
+	return incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRelease}
+}
+
+func park(c incident.Claim, text string) incident.Settlement {
+	return incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomePark, Error: text}
+}
+
+// settle ends claims, those that are busy too. It may be called from any goroutine.
+func settle(ctx context.Context, s incident.OutboxStore, patience time.Duration, all ...incident.Settlement) error {
+	for start := time.Now(); len(all) > 0; {
+		busy, err := s.Settle(ctx, all)
+		if err != nil {
+			return fmt.Errorf("Settle() = %w, want no error", err)
+		}
+		var rest []incident.Settlement
+		for _, i := range busy {
+			if i < 0 || i >= len(all) {
+				return fmt.Errorf("Settle() of %d claims returns place %d", len(all), i)
+			}
+			rest = append(rest, all[i])
+		}
+		if all = rest; len(all) > 0 && time.Since(start) > patience {
+			return errors.New("claims cannot be settled, although nobody else is at work")
+		}
+	}
+	return nil
+}
+
+func mustSettle(t testing.TB, s incident.OutboxStore, all ...incident.Settlement) {
+	t.Helper()
+	if err := settle(t.Context(), s, patienceOf(t), all...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustDrain delivers everything, and checks that it is these sequences in their order.
+func mustDrain(t testing.TB, s incident.OutboxStore, want map[incident.Key][]int64) {
+	t.Helper()
+	got, n, total := map[incident.Key][]int64{}, 0, 0
+	for _, sequences := range want {
+		total += len(sequences)
+	}
+	for n < total {
+		for _, c := range mustClaim(t, s, anything()) {
+			got[c.Key] = append(got[c.Key], c.Sequence)
+			n++
+			mustSettle(t, s, deliver(c))
+		}
+	}
+	wantNoClaim(t, s, "after all was delivered")
+	for key, sequences := range want {
+		wantEqual(t, fmt.Sprintf("what was delivered of %s", key), got[key], sequences)
+	}
+}
+
+func mustParked(t testing.TB, s incident.OutboxStore, q incident.ParkedQuery) []incident.ParkedNotification {
+	t.Helper()
+	parked, err := s.Parked(t.Context(), q)
+	if err != nil {
+		t.Fatalf("Parked(%+v) = %v, want no error", q, err)
+	}
+	return parked
+}
+
+// wantParked checks what is parked in an organization.
+func wantParked(t testing.TB, s incident.OutboxStore, org incident.OrganizationID, want ...place) {
+	t.Helper()
+	var got []place
+	for _, p := range mustParked(t, s, incident.ParkedQuery{OrganizationID: org, Limit: everything}) {
+		got = append(got, place{p.Incident, p.Sequence})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("parked in %q are %v, want %v", org, got, want)
+	}
+}
+
+// mustPark parks the next n of an incident, which alone is due.
+func mustPark(t testing.TB, s incident.OutboxStore, n int) {
+	t.Helper()
+	for range n {
+		mustSettle(t, s, park(mustClaim(t, s, anything())[0], "no receiver"))
+	}
+}
+
+func mustReplayParked(t testing.TB, s incident.OutboxStore, key incident.Key, want int) {
+	t.Helper()
+	n, err := s.Replay(t.Context(), key)
+	if err != nil || n != want {
+		t.Fatalf("Replay(%s) = %d, %v, want %d and no error", key, n, err, want)
+	}
+}
+
+func mustBacklog(t testing.TB, s incident.OutboxStore) incident.Backlog {
+	t.Helper()
+	b, err := s.Backlog(t.Context())
+	if err != nil {
+		t.Fatalf("Backlog() = %v, want no error", err)
+	}
+	return b
+}
+
+func wantBacklog(t testing.TB, s incident.OutboxStore, when string, pending, parked int64) {
+	t.Helper()
+	if b := mustBacklog(t, s); b.Pending != pending || b.Parked != parked {
+		t.Errorf("%s the backlog is %+v, want %d pending and %d parked", when, b, pending, parked)
+	}
+}

@@ -1,0 +1,212 @@
+package storetest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// A claim gets as many as it asks for, of the first organizations; the others remain.
+func claimIsLimited(t testing.TB, s incident.OutboxStore) {
+	for range 3 {
+		mustQueue(t, s, acme, 2)
+	}
+	for range 2 {
+		mustQueue(t, s, umbrella, 2)
+	}
+	q := anything()
+	q.Limit = 2
+	claimed := map[queueName]bool{}
+	for _, want := range [][]incident.OrganizationID{{acme, acme}, {acme, umbrella}, {umbrella}} {
+		claims := mustClaim(t, s, q)
+		var got []incident.OrganizationID
+		for _, c := range claims {
+			got = append(got, c.Key.OrganizationID)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("a claim of at most 2 goes to %q, want %q", got, want)
+		}
+		for _, c := range claims {
+			if claimed[queueOf(c.Ticket)] {
+				t.Errorf("%s is claimed twice", c.Key)
+			}
+			claimed[queueOf(c.Ticket)] = true
+		}
+	}
+	wantNoClaim(t, s, "after all were claimed")
+}
+
+// No organization gets more than its part of a claim, although others take less.
+func claimIsLimitedPerOrganization(t testing.TB, s incident.OutboxStore) {
+	for range 5 {
+		mustQueue(t, s, acme, 1)
+		mustQueue(t, s, umbrella, 1)
+	}
+	mustQueue(t, s, "initech", 1)
+	for _, step := range []struct {
+		limit, each             int
+		acme, initech, umbrella int
+	}{
+		{everything, 2, 2, 1, 2},
+		{3, 2, 2, 0, 1},
+		{everything, everything, 1, 0, 2},
+	} {
+		q := incident.ClaimQuery{Limit: step.limit, PerOrganization: step.each, Lease: longLease}
+		got := map[incident.OrganizationID]int{}
+		for _, c := range mustClaim(t, s, q) {
+			got[c.Key.OrganizationID]++
+		}
+		if got[acme] != step.acme || got["initech"] != step.initech || got[umbrella] != step.umbrella {
+			t.Fatalf("Claim(%+v) gets %v, want %+v", q, got, step)
+		}
+	}
+	wantNoClaim(t, s, "after all were claimed")
+}
+
+// wantOrganizations checks which ones a claim goes to, and gives it back.
+func wantOrganizations(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery, want ...incident.OrganizationID) {
+	t.Helper()
+	q.PerOrganization, q.Lease = 1, longLease
+	var claims []incident.Claim
+	if len(want) > 0 {
+		claims = mustClaim(t, s, q)
+	} else {
+		var err error
+		if claims, err = try(t.Context(), s, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []incident.OrganizationID
+	for _, c := range claims {
+		got = append(got, c.Key.OrganizationID)
+		mustSettle(t, s, release(c))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("Claim(%+v) goes to %q, want %q", q, got, want)
+	}
+}
+
+// A claim goes to the organizations behind the one that it names, which need not have
+// anything, in the order of their bytes, and does not begin anew at the end.
+func claimGoesOnBehindAnOrganization(t testing.TB, s incident.OutboxStore) {
+	orgs := []incident.OrganizationID{"B", "a", "a-b", "ab", "b", "é"}
+	for _, org := range []incident.OrganizationID{"ab", "é", "B", "a-b", "b", "a"} {
+		mustQueue(t, s, org, 1)
+		mustQueue(t, s, org, 1)
+	}
+	for i := range orgs {
+		q := incident.ClaimQuery{Limit: 2}
+		if i > 0 {
+			q.After = orgs[i-1]
+		}
+		wantOrganizations(t, s, q, orgs[i:min(i+2, len(orgs))]...)
+		q.Limit = everything
+		wantOrganizations(t, s, q, orgs[i:]...)
+	}
+	for after, want := range map[incident.OrganizationID][]incident.OrganizationID{
+		"A": orgs, "C": orgs[1:], "a0": orgs[3:], "aa": orgs[3:], "ac": orgs[4:], "c": orgs[5:], "é": nil, "ü": nil,
+	} {
+		wantOrganizations(t, s, incident.ClaimQuery{Limit: everything, After: after}, want...)
+	}
+}
+
+func claimLeavesAnOrganizationOut(t testing.TB, s incident.OutboxStore) {
+	orgs := []incident.OrganizationID{"a", "b", "c"}
+	for range 2 {
+		for _, org := range orgs {
+			mustQueue(t, s, org, 1)
+		}
+	}
+	for _, step := range []struct {
+		except, after incident.OrganizationID
+		limit         int
+		want          []incident.OrganizationID
+	}{
+		{"a", "", everything, orgs[1:]},
+		{"b", "", everything, []incident.OrganizationID{"a", "c"}},
+		{"c", "", everything, orgs[:2]},
+		{"d", "", everything, orgs},
+		{"a", "", 1, orgs[1:2]},
+		{"b", "a", everything, orgs[2:]},
+		{"a", "b", everything, orgs[2:]},
+		{"c", "b", everything, nil},
+	} {
+		q := incident.ClaimQuery{Limit: step.limit, After: step.after, Except: step.except}
+		wantOrganizations(t, s, q, step.want...)
+	}
+}
+
+// Of an organization the queue comes first that has been due for the longest: not the
+// oldest incident, and not the one with the oldest activity, since a queue that goes on
+// or was delayed is due anew.
+func claimBeginsWithTheLongestDue(t testing.TB, s incident.OutboxStore) {
+	a, b, c := mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)
+	apart := func() { time.Sleep(rounding) }
+	for _, key := range []incident.Key{c, a, b} {
+		mustTell(t, s, key, 3)
+		apart()
+	}
+	one := incident.ClaimQuery{Limit: everything, PerOrganization: 1, Lease: longLease}
+	next := func(key incident.Key, sequence int64) incident.Claim {
+		t.Helper()
+		claims := mustClaim(t, s, one)
+		wantPlaces(t, "the longest due", claims, place{key, sequence})
+		return claims[0]
+	}
+	first, second, third := next(c, 3), next(a, 3), next(b, 3)
+	mustSettle(t, s, deliver(second))
+	apart()
+	mustSettle(t, s, retry(third, time.Millisecond))
+	apart()
+	mustSettle(t, s, park(first, "no receiver"))
+	apart()
+
+	first = next(a, 4)
+	mustSettle(t, s, deliver(first)) // due, but behind the others
+	apart()
+	mustQueue(t, s, acme, 1)
+	two := incident.ClaimQuery{Limit: 2, PerOrganization: everything, Lease: longLease}
+	wantPlaces(t, "the two that are due longest", mustClaim(t, s, two), place{b, 3}, place{c, 4})
+	next(a, 5)
+}
+
+// Of many who claim at the same time each queue goes to one.
+func claimGoesToOneOfMany(t testing.TB, s incident.OutboxStore) {
+	const claimers, each = 8, 20
+	want := map[queueName]bool{}
+	for range each {
+		want[queueName{Key: mustQueue(t, s, acme, 1)}] = true
+		want[queueName{Key: mustQueue(t, s, umbrella, 1)}] = true
+	}
+	var mu sync.Mutex // guards claimed
+	claimed := map[queueName]bool{}
+	missing := func(claims []incident.Claim) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range claims {
+			if claimed[queueOf(c.Ticket)] {
+				t.Errorf("%s is claimed by two", c.Key)
+			}
+			claimed[queueOf(c.Ticket)] = true
+		}
+		return len(claimed) < len(want)
+	}
+	start := time.Now()
+	together(claimers, func(i int) {
+		q := incident.ClaimQuery{Limit: 1 + i%3, PerOrganization: 2, Lease: longLease}
+		for going := true; going && time.Since(start) < patienceOf(t); {
+			claims, err := try(t.Context(), s, q)
+			if err != nil {
+				t.Error(err)
+			}
+			going = missing(claims) && err == nil
+		}
+	})
+	if !maps.Equal(claimed, want) {
+		t.Errorf("%d queues were claimed, want %d", len(claimed), len(want))
+	}
+}
