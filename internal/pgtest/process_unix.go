@@ -61,8 +61,9 @@ func killAll(postmaster int) {
 	if postmaster <= 1 {
 		return
 	}
+	_ = syscall.Kill(postmaster, syscall.SIGSTOP) // it may have ended already; otherwise it has no more children now
 	children := childrenOf(postmaster)
-	_ = syscall.Kill(postmaster, syscall.SIGKILL) // it may have ended already
+	_ = syscall.Kill(postmaster, syscall.SIGKILL)
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}

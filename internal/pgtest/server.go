@@ -31,8 +31,9 @@ type Server struct {
 	programs string
 	dir      string // empty for the server of EnvURL
 	port     int
-	process  *exec.Cmd // nil while it does not run
-	lifeline *os.File  // the server is stopped when this is closed, by whatever means
+	process  *exec.Cmd     // nil while it does not run
+	lifeline *os.File      // the server is stopped when this is closed, by whatever means
+	ended    chan struct{} // closed when process has
 }
 
 // Start starts a server, or connects to the one of EnvURL. The server ends with
@@ -41,6 +42,11 @@ func Start(settings ...string) (*Server, error) {
 	if given := os.Getenv(EnvURL); given != "" {
 		return &Server{url: given}, ping(given)
 	}
+	return StartOwn(settings...)
+}
+
+// StartOwn starts a server that may be killed and started again.
+func StartOwn(settings ...string) (*Server, error) {
 	programs, err := programs()
 	if err != nil {
 		return nil, err
@@ -105,7 +111,9 @@ func (s *Server) Restart() error {
 		return errors.New("pgtest: the server of " + EnvURL + " is not started here")
 	}
 	var err error
-	for range 5 { // a port that was free a moment ago may be taken now
+	// A port that was free a moment ago may be taken now, and processes of a server that
+	// was killed may live for some moments longer, in which no other may use its data.
+	for range 10 {
 		if s.port == 0 {
 			if s.port, err = freePort(); err != nil {
 				return err
@@ -115,10 +123,10 @@ func (s *Server) Restart() error {
 			return nil
 		}
 		s.Kill()
-		if s.url != "" {
-			return err // others know the port
+		if s.url == "" {
+			s.port = 0 // nobody knows it yet
 		}
-		s.port = 0
+		time.Sleep(200 * time.Millisecond)
 	}
 	return err
 }
@@ -165,9 +173,14 @@ func (s *Server) run() error {
 		lifeline.Close()
 		return fmt.Errorf("pgtest: start the server: %w", err)
 	}
-	s.process, s.lifeline = cmd, lifeline
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // its status is that of the server
+	}()
+	s.process, s.lifeline, s.ended = cmd, lifeline, ended
 	target := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
-	if err := awaitServer(target); err != nil {
+	if err := awaitServer(target, ended); err != nil {
 		log, _ := os.ReadFile(s.log()) // it says why, if it is there
 		return fmt.Errorf("pgtest: the server does not start: %w: %s", err, tail(log))
 	}
@@ -175,10 +188,17 @@ func (s *Server) run() error {
 	return nil
 }
 
-func awaitServer(target string) (err error) {
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+// awaitServer waits until the server accepts connections, or its process has ended. A nil
+// ended never does.
+func awaitServer(target string, ended <-chan struct{}) (err error) {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
 		if err = ping(target); err == nil {
 			return nil
+		}
+		select {
+		case <-ended:
+			return err
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return err
@@ -236,7 +256,7 @@ func (s *Server) Kill() {
 // release lets the keeper end, and waits for it.
 func (s *Server) release() {
 	s.lifeline.Close()
-	_ = s.process.Wait() // its status is that of the server
+	<-s.ended
 	s.process, s.lifeline = nil, nil
 }
 

@@ -67,6 +67,9 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 		addAppending(st, w)
 	}
 	addActivities(st, w, by)
+	if w.Notify && len(w.Activities) > 0 {
+		addQueue(st, w)
+	}
 	switch len(w.Link) {
 	case 0:
 	case 1:

@@ -82,7 +82,10 @@ type Store struct {
 	tx *transaction // nil outside a transaction
 }
 
-var _ incident.FeedStore = (*Store)(nil)
+var (
+	_ incident.FeedStore   = (*Store)(nil)
+	_ incident.OutboxStore = (*Store)(nil)
+)
 
 // database is what a store shares with those of its transactions.
 type database struct {

@@ -25,9 +25,10 @@ type task struct {
 	URL    string
 	Number int
 
-	// LooksOn has the process read only, Contends write to one incident only. Otherwise
-	// it does what all do together.
+	// LooksOn has the process read only, Contends write to one incident only, and Relays
+	// deliver notifications. Otherwise it does what all do together.
 	LooksOn, Contends bool
+	Relays            *relayTask
 
 	// ClockSteps sets the clock of the Manager an hour forward, back, and an hour too far
 	// back, each second.
@@ -59,6 +60,9 @@ func (t task) run() error {
 	s, err := postgres.New(pool, nil)
 	if err != nil {
 		return err
+	}
+	if t.Relays != nil {
+		return t.Relays.run(ctx, s, t.Number)
 	}
 	opts := &incident.Options{}
 	if t.ClockSteps {
@@ -99,7 +103,7 @@ type contention struct {
 
 // contendingWriters and contendedWrites are how many goroutines of a process write to one
 // incident, and how often.
-const contendingWriters, contendedWrites = 4, 50
+const contendingWriters, contendedWrites = 4, 25
 
 // contend fires and resolves from several goroutines, each without a rest a trigger of its
 // own in the same incident, so that each write changes it.

@@ -29,13 +29,19 @@ type child struct {
 
 func startChild(t *testing.T, task task) *child {
 	t.Helper()
+	return startChildWith(t, task)
+}
+
+// startChildWith starts a process that has more files than the usual three.
+func startChildWith(t *testing.T, task task, files ...*os.File) *child {
+	t.Helper()
 	text, err := json.Marshal(task)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &child{cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), envProcess+"="+string(text))
-	c.cmd.Stderr = os.Stderr
+	c.cmd.Stderr, c.cmd.ExtraFiles = os.Stderr, files
 	stdin, err1 := c.cmd.StdinPipe()
 	stdout, err2 := c.cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, c.cmd.Start()); err != nil {
@@ -44,6 +50,9 @@ func startChild(t *testing.T, task task) *child {
 	c.stdin, c.stdout = stdin, stdout
 	return c
 }
+
+// lives reports whether the process has not ended.
+func (c *child) lives() bool { return c.cmd.Process.Signal(syscall.Signal(0)) == nil }
 
 // wait waits until the process has ended, after all that it has to tell was read.
 func (c *child) wait(t *testing.T) {
@@ -127,8 +136,7 @@ const enough = 100
 // tables in it.
 func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
 	t.Helper()
-	t.Setenv(pgtest.EnvURL, "")
-	server, err := pgtest.Start()
+	server, err := pgtest.StartOwn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +188,7 @@ func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) managerte
 // linearizable, they open one incident for what they all fire, and what they read from
 // their caches is never older than a second, nor than what they have read or written.
 func TestProcesses(t *testing.T) {
+	t.Parallel()
 	report := processes(t)
 	if report.Delay > 50*time.Millisecond {
 		t.Errorf("in the median a write is seen after %v by other processes, want 50 ms", report.Delay)
@@ -189,6 +198,7 @@ func TestProcesses(t *testing.T) {
 // So they do when a process stands still, when its connections fall silent or are
 // killed, and when the server crashes.
 func TestProcesses_faults(t *testing.T) {
+	t.Parallel()
 	processes(t, standStill, fallSilent, killBackends, crashServer)
 }
 
@@ -237,6 +247,7 @@ func crashServer(t *testing.T, m *machine) {
 // Writers of four processes at one incident all get their turn: each write is made, and
 // once.
 func TestProcesses_contention(t *testing.T) {
+	t.Parallel()
 	server, pool := startServer(t)
 	s := mustNew(t, pool, nil)
 	m := mustManager(t, s)

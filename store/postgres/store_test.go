@@ -83,7 +83,7 @@ func newStore(t *testing.T) (s *postgres.Store, url string) {
 const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
-DELETE FROM incident_seen; DELETE FROM incident_subscription;`
+DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
 
 // schema is one of the schemas that tests take turns in, since making one takes
 // longer than most tests.
@@ -186,8 +186,8 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 			return parts
 		})
 	}
-	if partitioned != 8 {
-		t.Fatalf("%d tables are partitioned, want 8", partitioned)
+	if partitioned != 9 {
+		t.Fatalf("%d tables are partitioned, want 9", partitioned)
 	}
 	pool.MustExec(commands + "RESET search_path")
 }

@@ -121,6 +121,16 @@ func TestStore_roundTrips(t *testing.T) {
 	checkTrips(t, p, m, nil)
 }
 
+// So it does where what it writes is queued for delivery.
+func TestStore_roundTripsQueued(t *testing.T) {
+	p, s := behindProxy(t, nil)
+	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkTrips(t, p, m, nil)
+}
+
 // Where the host says that nobody else writes, what is cached is not loaded.
 func TestStore_roundTripsCached(t *testing.T) {
 	p, s := behindProxy(t, &postgres.Options{SingleProcess: true})

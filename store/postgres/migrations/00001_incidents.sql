@@ -138,6 +138,29 @@ CREATE TABLE incident_subscription (
     PRIMARY KEY (organization_id, identifier, user_id)
 );
 
+-- What is to be delivered: a row is the queue of one incident, from the activity next to
+-- the activity last. A notification that was given up is a row of its own, which is never
+-- due until it is replayed. Rows come and go, so that their pages have room for new
+-- versions, and are cleaned often.
+CREATE TABLE incident_outbox (
+    organization_id text COLLATE "C" NOT NULL,
+    identifier      bigint           NOT NULL,
+    replayed        bigint           NOT NULL, -- the sequence of one that was given up, and otherwise 0
+    next            bigint           NOT NULL,
+    last            bigint           NOT NULL,
+    due             timestamptz      NOT NULL, -- 'infinity' for one that is given up
+    since           timestamptz      NOT NULL, -- when next came to its place
+    fence           bigint           NOT NULL DEFAULT 0, -- counts the claims
+    attempts        integer          NOT NULL DEFAULT 0,
+    error           text             NOT NULL DEFAULT '',
+    PRIMARY KEY (organization_id, identifier, replayed)
+    -- There is no check of next <= last. An update that meets a concurrent one checks the
+    -- row of before once, in which last has not grown yet.
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX incident_outbox_due ON incident_outbox (organization_id, due) WHERE due < 'infinity';
+CREATE INDEX incident_outbox_parked ON incident_outbox (organization_id, identifier, replayed) WHERE due = 'infinity';
+
 -- A prepared statement is planned once for all arguments. These let the planner
 -- count on the largest organization, project and rule, for which a list must be
 -- read in the order of its index; on the average one it would sort the whole list.
@@ -148,6 +171,7 @@ ALTER TABLE incident_project ALTER COLUMN project_id SET (n_distinct = 1);
 
 -- +goose Down
 
+DROP TABLE incident_outbox;
 DROP TABLE incident_subscription;
 DROP TABLE incident_seen;
 DROP TABLE incident_slot;

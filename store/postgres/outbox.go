@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+)
+
+// addQueue queues the activities that a change appends. That of an incident which has a
+// queue already is locked until the commit: who claims and settles passes over it.
+func addQueue(st *statement, w writing) {
+	st.add(`, queued AS (
+	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since)
+	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now()
+	FROM target`, len(w.Activities)-1)
+	if w.Key.Identifier != 0 {
+		st.add(`
+	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
+	SET last = EXCLUDED.last`)
+	}
+	st.add(`
+)`)
+}
+
+const backlogSQL = `
+SELECT coalesce(sum(last - next + 1) FILTER (WHERE due < 'infinity'), 0)::bigint,
+	count(*) FILTER (WHERE due = 'infinity'),
+	coalesce(extract(epoch FROM now() - min(since) FILTER (WHERE due < 'infinity')) * 1000000, 0)::bigint
+FROM @incident_outbox
+WHERE $1 = $1::text`
+
+// Backlog implements [incident.OutboxStore]. It reads the whole outbox, in which there is
+// nothing but what is to be delivered and what was given up.
+func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
+	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows *sqlx.Rows) (b incident.Backlog, err error) {
+		var oldest int64
+		err = each(rows, func() {}, integer(&b.Pending), integer(&b.Parked), integer(&oldest))
+		b.Oldest = time.Duration(oldest) * time.Microsecond
+		return b, err
+	})
+}
+
+const parkedSQL = `
+SELECT o.identifier, o.replayed, o.attempts, o.error, o.since, a.notification_uuid
+FROM @incident_outbox o
+JOIN @incident_activity a ON a.organization_id = $1 AND a.identifier = o.identifier AND a.sequence = o.replayed
+WHERE o.organization_id = $1 AND o.due = 'infinity' AND (o.identifier, o.replayed) > (?::bigint, ?::bigint)
+ORDER BY o.identifier, o.replayed
+LIMIT ?`
+
+// Parked implements [incident.OutboxStore].
+func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
+	st := s.statement(string(q.OrganizationID)).add(parkedSQL, q.AfterIdentifier, q.AfterSequence, int64(q.Limit))
+	return query(ctx, s, "parked", st, func(rows *sqlx.Rows) (all []incident.ParkedNotification, err error) {
+		p := incident.ParkedNotification{Incident: incident.Key{OrganizationID: q.OrganizationID}}
+		err = each(rows, func() { all = append(all, p) },
+			integer(&p.Incident.Identifier), integer(&p.Sequence), integer(&p.Attempts), text(&p.Error),
+			instant(&p.DateParked), identity(&p.NotificationUUID))
+		return all, err
+	})
+}
+
+const replaySQL = `
+WITH replayed AS (
+	UPDATE @incident_outbox
+	SET due = now(), since = now(), attempts = 0
+	WHERE organization_id = $1 AND identifier = ? AND due = 'infinity'
+	RETURNING identifier
+)
+SELECT identifier, (SELECT count(*) FROM replayed)
+FROM @incident
+WHERE organization_id = $1 AND identifier = ?`
+
+// Replay implements [incident.OutboxStore]. Where a reply was lost it may count less than
+// it has replayed.
+func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error) {
+	err = s.write(ctx, "replay", func(ctx context.Context, c *call) error {
+		st := s.statement(counted{string(key.OrganizationID), c}).add(replaySQL, key.Identifier, key.Identifier)
+		found := int64(0)
+		n, err = askWrite(ctx, s, c, st, func(rows *sqlx.Rows) (n int, err error) {
+			err = each(rows, func() {}, integer(&found), integer(&n))
+			return n, err
+		})
+		if err == nil && found == 0 {
+			err = incident.ErrNotFound
+		}
+		return err
+	})
+	return n, err
+}
