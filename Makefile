@@ -40,12 +40,12 @@ load: ## Fill the database DSN with INCIDENTS (default 1000000) for trials of yo
 	cd bench && $(GO) run . -load $${INCIDENTS:-1000000} -dsn "$${DSN:?name a database, as in DSN=postgres://user@host/db}"
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
-	@for pkg in . ./examples/internal/statuspage ./examples/httpapi; do \
+	@for pkg in . ./examples/internal/statuspage ./examples/httpapi ./examples/webhook/webhook; do \
 		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz'); do \
 			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$${FUZZTIME:-30s} $$pkg || exit 1; \
 		done; \
 	done
 
-soak: ## Run the random tests twenty times as long, and let a process stand still for 30 s.
+soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000

@@ -1,0 +1,107 @@
+// Webhook shows notifications on their way: it imports the incident history of an
+// Atlassian Statuspage into a [incident.Manager], which posts each activity to a receiver
+// that this program runs too, and prints what arrived there.
+//
+//	go run ./examples/webhook
+//	go run ./examples/webhook -fail 10 examples/statuspage/testdata/sample.json
+//
+// Package webhook, in the folder of that name, is what a host copies.
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/incidentkit/incident/examples/internal/statuspage"
+)
+
+const usage = `Usage: webhook [-fail N] [FILE]
+
+Imports the incidents of a status page, delivers all that happened to a receiver
+of webhooks on this machine, and prints what it received.
+
+FILE is what a page of Atlassian Statuspage serves at /api/v2/incidents.json.
+Without FILE a small sample is imported.
+
+  -fail N  the receiver fails one request of N, 2 or more: by turns before it has
+           acted on it, and after that, as if its answer were lost (default: none)
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
+// a wrong use.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a, err := parseArgs(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "webhook: %v; -help shows the usage\n", err)
+		return 2
+	}
+	past, err := readHistory(a.file)
+	if err == nil {
+		err = deliverHistory(ctx, past, a.fail, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
+	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "webhook: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// arguments are those of the command line.
+type arguments struct {
+	fail int    // 0 for none
+	file string // empty for the sample
+}
+
+func parseArgs(args []string) (a arguments, err error) {
+	flags := flag.NewFlagSet("webhook", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run prints the error, or the usage
+	flags.IntVar(&a.fail, "fail", 0, "")
+	if err := flags.Parse(args); err != nil {
+		return a, err
+	}
+	if flags.NArg() > 1 {
+		return a, fmt.Errorf("one file at most, not %d", flags.NArg())
+	}
+	if a.fail < 0 || a.fail == 1 {
+		return a, errors.New("-fail must be at least 2, or 0 for none")
+	}
+	a.file = flags.Arg(0)
+	return a, nil
+}
+
+//go:embed sample.json
+var sample []byte
+
+func readHistory(file string) (*statuspage.History, error) {
+	if file == "" {
+		return statuspage.Read("sample.json", bytes.NewReader(sample))
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return statuspage.Read(file, f)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// tally counts what a receiver gets. It is safe for use by many goroutines.
+type tally struct {
+	mu   sync.Mutex // guards what is below
+	n    counts
+	last map[incident.Key]int64 // the latest activity of each incident
+}
+
+// counts are the numbers of a [tally].
+type counts struct {
+	notifications int // acted on
+	incidents     int // that they were of
+	repetitions   int // received again, and not acted on
+	outOfOrder    int // acted on after a later one of the same incident
+}
+
+func newTally() *tally { return &tally{last: map[incident.Key]int64{}} }
+
+// add acts on a notification.
+func (t *tally) add(_ context.Context, n incident.Notification) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := n.Incident.Key()
+	t.n.notifications++
+	if n.Activity.Sequence <= t.last[key] {
+		t.n.outOfOrder++
+	}
+	t.last[key] = max(t.last[key], n.Activity.Sequence)
+	t.n.incidents = len(t.last)
+	return nil
+}
+
+func (t *tally) repeat() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n.repetitions++
+}
+
+func (t *tally) counts() counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
+}
+
+// report is what the program prints of a delivery.
+type report struct {
+	sent   int
+	took   time.Duration
+	got    counts
+	stats  incident.NotificationStats
+	parked []incident.ParkedNotification
+}
+
+func (r report) write(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "\nActivities\t%d\n", r.sent)
+	fmt.Fprintf(table, "Attempts\t%d, %d of them failed\n", r.stats.Delivered+r.stats.Failed, r.stats.Failed)
+	fmt.Fprintf(table, "Notifications\t%d received, of %d incidents\n", r.got.notifications, r.got.incidents)
+	fmt.Fprintf(table, "Repetitions\t%d, not acted on\n", r.got.repetitions)
+	fmt.Fprintf(table, "Out of order\t%d\n", r.got.outOfOrder)
+	fmt.Fprintf(table, "Parked\t%d\n", len(r.parked))
+	fmt.Fprintf(table, "Time\t%v\n", r.took.Round(time.Millisecond))
+	for _, p := range r.parked {
+		fmt.Fprintf(table, "\n%v, activity %d, after %d attempts: %.200q\n", p.Incident, p.Sequence, p.Attempts, p.Error)
+	}
+	return table.Flush()
+}

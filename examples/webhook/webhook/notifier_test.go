@@ -1,0 +1,286 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// serve returns a Notifier whose receiver is h.
+func serve(t *testing.T, h http.HandlerFunc, o *Options) *Notifier {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return mustNotifier(t, server.URL+"/hook/path-secret?token=query-secret", o)
+}
+
+func mustNotifier(t *testing.T, url string, o *Options) *Notifier {
+	t.Helper()
+	n, err := NewNotifier(url, []Secret{mustSecret(t, wellKnown)}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	return n
+}
+
+// kind is what the library makes of an error.
+func kind(err error) string {
+	later, ok := errors.AsType[*incident.RetryAfterError](err)
+	switch {
+	case err == nil:
+		return "delivered"
+	case errors.Is(err, incident.ErrUndeliverable) && ok:
+		return "both"
+	case errors.Is(err, incident.ErrUndeliverable):
+		return "given up"
+	case ok:
+		return "again after " + later.After.String()
+	}
+	return "again"
+}
+
+func TestNotifier_Outcome(t *testing.T) {
+	for _, c := range []struct {
+		status     int
+		retryAfter string
+		want       string
+	}{
+		{200, "", "delivered"},
+		{201, "5", "delivered"},
+		{202, "", "delivered"},
+		{204, "", "delivered"},
+		{299, "", "delivered"},
+		{300, "", "given up"},
+		{301, "", "given up"},
+		{304, "", "given up"},
+		{308, "5", "given up"},
+		{400, "", "given up"},
+		{401, "", "given up"},
+		{403, "", "given up"},
+		{404, "5", "given up"},
+		{408, "", "again"},
+		{408, "5", "again"},
+		{409, "", "given up"},
+		{410, "", "given up"},
+		{413, "5", "given up"},
+		{422, "", "given up"},
+		{425, "", "again"},
+		{429, "", "again"},
+		{429, "5", "again after 5s"},
+		{500, "", "again"},
+		{500, "5", "again"},
+		{501, "", "again"},
+		{502, "", "again"},
+		{503, "", "again"},
+		{503, "0", "again after 0s"},
+		{503, "120", "again after 2m0s"},
+		{503, "3600", "again after 1h0m0s"},
+		{503, "3601", "again after 1h0m0s"},
+		{503, "99999999999999999999", "again after 1h0m0s"},
+		{503, "9223372036854775807", "again after 1h0m0s"},
+		{503, "-5", "again"},
+		{503, "1.5", "again"},
+		{503, "soon", "again"},
+		{503, "Sat, 14 Mar 2026 02:31:30 GMT", "again after 30s"},
+		{503, "Saturday, 14-Mar-26 02:32:00 GMT", "again after 1m0s"},
+		{503, "Sat Mar 14 02:33:00 2026", "again after 2m0s"},
+		{503, "Sat, 14 Mar 2026 02:30:59 GMT", "again after 0s"},
+		{503, "Thu, 01 Jan 1970 00:00:00 GMT", "again after 0s"},
+		{429, "Fri, 31 Dec 9999 23:59:59 GMT", "again after 1h0m0s"},
+		{504, "", "again"},
+		{599, "", "again"},
+		{999, "", "again"},
+	} {
+		n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			if c.retryAfter != "" {
+				w.Header().Set("Retry-After", c.retryAfter)
+			}
+			w.WriteHeader(c.status)
+		}, &Options{Now: clock})
+		if err := n.Notify(t.Context(), note()); kind(err) != c.want {
+			t.Errorf("%d with Retry-After %q: %s (%v), want %s", c.status, c.retryAfter, kind(err), err, c.want)
+		}
+	}
+}
+
+// What is sent is the notification, signed, and each attempt has the same id.
+func TestNotifier_Request(t *testing.T) {
+	type request struct {
+		*http.Request
+		body []byte
+	}
+	var got []request
+	n := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, request{r, body})
+	}, &Options{Now: clock})
+	for range 2 {
+		if err := n.Notify(t.Context(), note()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range got {
+		want := map[string]string{
+			"Content-Type":      "application/json",
+			"User-Agent":        DefaultUserAgent,
+			"Content-Length":    fmt.Sprint(len(r.body)),
+			"Accept-Encoding":   "gzip",
+			"Idempotency-Key":   "11111111-1111-1111-1111-111111111111",
+			"Webhook-Id":        "11111111-1111-1111-1111-111111111111",
+			"Webhook-Timestamp": "1773455460",
+			"Webhook-Signature": formatSignatures([]Secret{mustSecret(t, wellKnown)}, "11111111-1111-1111-1111-111111111111", "1773455460", r.body),
+		}
+		header := map[string]string{}
+		for name, values := range r.Header {
+			header[name] = strings.Join(values, "|")
+		}
+		if !reflect.DeepEqual(header, want) || r.Method != "POST" || r.RequestURI != "/hook/path-secret?token=query-secret" {
+			t.Errorf("%s %s came with %v, want %v", r.Method, r.RequestURI, header, want)
+		}
+		var back incident.Notification
+		if err := json.Unmarshal(r.body, &back); err != nil || !reflect.DeepEqual(back, note()) {
+			t.Errorf("the body is read back as %+v, %v\nwant %+v", back, err, note())
+		}
+	}
+	if len(got) != 2 || got[0].RemoteAddr != got[1].RemoteAddr {
+		t.Errorf("%d requests came, the second not on the connection of the first", len(got))
+	}
+}
+
+// An answer that redirects is not followed, not even where http.Client would fail.
+func TestNotifier_Redirect(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s was followed", r.Method, r.URL)
+	}))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, location := range []string{elsewhere.URL, "/other", "", "http://[", "file:///etc/passwd"} {
+			n := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/other" {
+					t.Errorf("%d to %s was followed", status, location)
+				}
+				if location != "" {
+					w.Header().Set("Location", location)
+				}
+				w.WriteHeader(status)
+			}, nil)
+			if err := n.Notify(t.Context(), note()); kind(err) != "given up" {
+				t.Errorf("%d to %q: %v", status, location, err)
+			}
+		}
+	}
+}
+
+// A connection that the receiver closed while it was idle is no failure.
+func TestNotifier_StaleConnection(t *testing.T) {
+	requests := 0
+	n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests == 2 {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Close() // the answer never comes
+		}
+	}, nil)
+	for range 2 {
+		if err := n.Notify(t.Context(), note()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if requests != 3 {
+		t.Errorf("%d requests came, want the second one twice", requests)
+	}
+}
+
+func TestNewNotifier_Refuses(t *testing.T) {
+	good := []Secret{NewSecret()}
+	for _, c := range []struct {
+		url     string
+		secrets []Secret
+		o       *Options
+		want    string
+	}{
+		{"https://example.com", good, nil, ""},
+		{"https://example.com:8443/hook?a=b", good, nil, ""},
+		{"http://localhost:8080/", good, nil, ""},
+		{"http://127.0.0.1/", good, nil, ""},
+		{"http://[::1]:8080/", good, nil, ""},
+		{"http://example.com/", good, &Options{AllowHTTP: true}, ""},
+		{"http://example.com/s3cret", good, nil, "webhook: the URL must begin with https://, or AllowHTTP be set"},
+		{"http://localhost.example.com/s3cret", good, nil, "webhook: the URL must begin with https://, or AllowHTTP be set"},
+		{"http://10.0.0.1/s3cret", good, nil, "webhook: the URL must begin with https://, or AllowHTTP be set"},
+		{"", good, nil, "webhook: the URL must begin with https://"},
+		{"example.com/s3cret", good, nil, "webhook: the URL must begin with https://"},
+		{"ftp://example.com/s3cret", good, nil, "webhook: the URL must begin with https://"},
+		{"https:///s3cret", good, nil, "webhook: the URL must have a host"},
+		{"https://:443/s3cret", good, nil, "webhook: the URL must have a host"},
+		{"https:s3cret", good, nil, "webhook: the URL must have a host"},
+		{"https://user:s3cret@example.com/", good, nil, "webhook: the URL must have no user and password; the signature is what tells the sender"},
+		{"https://example.com/#s3cret", good, nil, "webhook: the URL must have no fragment, which is never sent"},
+		{"https://example.com/%zzs3cret", good, nil, "webhook: the URL cannot be understood"},
+		{"https://example.com/", nil, nil, "webhook: want 1 to 16 secrets, not 0"},
+		{"https://example.com/", make([]Secret, 17), nil, "webhook: want 1 to 16 secrets, not 17"},
+		{"https://example.com/", append(good, Secret{}), nil, "webhook: secret 2 is empty; use NewSecret or ParseSecret"},
+		{"https://example.com/", good, &Options{Timeout: -1}, "webhook: Timeout must not be negative"},
+	} {
+		n, err := NewNotifier(c.url, c.secrets, c.o)
+		if err == nil && c.want != "" || err != nil && err.Error() != c.want || (n == nil) != (err != nil) {
+			t.Errorf("NewNotifier(%s) = %v, want %q", c.url, err, c.want)
+		}
+	}
+}
+
+// What the caller does to its secrets and options later is nothing to the Notifier.
+func TestNewNotifier_Copies(t *testing.T) {
+	secrets, o := []Secret{mustSecret(t, wellKnown)}, &Options{}
+	n, err := NewNotifier("https://example.com", secrets, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(*o, Options{}) {
+		t.Errorf("the options are %+v now", o)
+	}
+	secrets[0] = Secret{}
+	if got := n.secrets[0].Text(); got != wellKnown {
+		t.Errorf("the Notifier signs with %q", got)
+	}
+}
+
+// roundTripper is a transport of the host.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A host's own transport and name are used, and its connections are left to it.
+func TestNotifier_Transport(t *testing.T) {
+	var agent string
+	n := mustNotifier(t, "https://example.com/", &Options{
+		UserAgent: "acme/2",
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			agent = r.UserAgent()
+			if deadline, ok := r.Context().Deadline(); !ok || time.Until(deadline) > DefaultTimeout {
+				t.Errorf("the request ends at %v", deadline)
+			}
+			return &http.Response{StatusCode: 204, Body: http.NoBody}, nil
+		}),
+	})
+	if err := n.Notify(context.Background(), note()); err != nil || agent != "acme/2" {
+		t.Errorf("Notify() = %v, and the agent is %q", err, agent)
+	}
+}

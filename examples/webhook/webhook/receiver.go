@@ -1,0 +1,235 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// The defaults of [ReceiverOptions].
+const (
+	DefaultTolerance   = 5 * time.Minute
+	DefaultMaxBodySize = 1 << 20
+)
+
+// ReceiverOptions tunes a [Receiver]. The zero value, and nil, are ready to use.
+type ReceiverOptions struct {
+	// Ledger remembers what was handled.
+	//
+	// Defaults to a [MemoryLedger].
+	Ledger Ledger
+
+	// Tolerance is how far the timestamp of a delivery may be from the receiver's clock,
+	// before or after it. What is recorded on the way can be sent again for that long, and
+	// then the Ledger has to know it.
+	//
+	// Defaults to [DefaultTolerance].
+	Tolerance time.Duration
+
+	// MaxBodySize is the most that is read of a delivery, in bytes.
+	//
+	// Defaults to [DefaultMaxBodySize], which is the longest comment and ten thousand
+	// recipients.
+	MaxBodySize int64
+
+	// Logger receives the errors of the handler. A sender is not told them.
+	//
+	// Defaults to [slog.Default].
+	Logger *slog.Logger
+
+	// Now is the clock.
+	//
+	// Defaults to [time.Now].
+	Now func() time.Time
+}
+
+// withDefaults returns a completed copy.
+func (o *ReceiverOptions) withDefaults() (ReceiverOptions, error) {
+	var c ReceiverOptions
+	if o != nil {
+		c = *o
+	}
+	if c.Tolerance < 0 || c.MaxBodySize < 0 {
+		return c, errors.New("webhook: Tolerance and MaxBodySize must not be negative")
+	}
+	c.Tolerance = cmp.Or(c.Tolerance, DefaultTolerance)
+	c.MaxBodySize = cmp.Or(c.MaxBodySize, DefaultMaxBodySize)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Ledger == nil {
+		c.Ledger = NewMemoryLedger(0)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}
+
+// Receiver is the other end of a [Notifier]: an [http.Handler] that takes notifications. It
+// bounds what a sender can make it hold, and leaves the time that a sender may take to the
+// [http.Server]: set its ReadTimeout.
+type Receiver struct {
+	secrets []Secret
+	handle  func(context.Context, incident.Notification) error
+	options ReceiverOptions
+}
+
+var _ http.Handler = (*Receiver)(nil)
+
+// NewReceiver returns a Receiver of what is signed with any of secrets: while the secret
+// is exchanged, that is the old one and the new one.
+//
+// It calls handle for each notification until it has succeeded once, as the Ledger knows,
+// and by many goroutines at the same time. The context ends when the sender has gone. The
+// errors of handle are those of an [incident.Notifier]: one is answered with 500, so that
+// the notification comes again; a [*incident.RetryAfterError] says when; and one that
+// matches [incident.ErrUndeliverable] has the sender give it up. A panic is an error too.
+func NewReceiver(secrets []Secret, handle func(context.Context, incident.Notification) error, o *ReceiverOptions) (*Receiver, error) {
+	c, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	secrets, err = checkSecrets(secrets)
+	if err != nil {
+		return nil, err
+	}
+	return &Receiver{secrets: secrets, handle: handle, options: c}, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	n, err := r.receive(w, request)
+	if err != nil {
+		http.Error(w, err.Error(), err.status)
+		return
+	}
+	ctx := request.Context()
+	id := ID{n.Activity.Incident.OrganizationID, n.Activity.NotificationUUID}
+	_, failure := r.options.Ledger.Once(ctx, id, func(ctx context.Context) error { return r.call(ctx, n) })
+	if failure == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	r.options.Logger.ErrorContext(ctx, "webhook: a notification was not handled",
+		"incident", n.Activity.Incident.String(), "activity", n.Activity.Sequence, "notification", n.Activity.NotificationUUID, "error", failure)
+	fail(w, failure)
+}
+
+// refusal is a delivery that is not taken. Its text is for the sender.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// receive returns the notification of a request, if it is one of those who have a secret.
+func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) (incident.Notification, *refusal) {
+	var none incident.Notification
+	if request.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return none, &refusal{http.StatusMethodNotAllowed, "only POST is allowed"}
+	}
+	s, err := r.readSeal(request.Header)
+	if err != nil {
+		return none, &refusal{http.StatusBadRequest, err.Error()}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, r.options.MaxBodySize))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return none, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", r.options.MaxBodySize)}
+	}
+	if err != nil {
+		return none, &refusal{http.StatusRequestTimeout, "the body did not arrive"}
+	}
+	if !signed(r.secrets, s.signatures, s.id, s.timestamp, body) {
+		return none, &refusal{http.StatusForbidden, "no signature is valid"}
+	}
+	return decode(s.id, body)
+}
+
+// seal is what the headers say of a body.
+type seal struct {
+	id, timestamp string // as they were sent, which is what is signed
+	signatures    [][]byte
+}
+
+func (r *Receiver) readSeal(h http.Header) (s seal, err error) {
+	var signatures string
+	for _, want := range []struct {
+		name string
+		into *string
+	}{
+		{HeaderID, &s.id},
+		{HeaderTimestamp, &s.timestamp},
+		{HeaderSignature, &signatures},
+	} {
+		values := h[want.name]
+		if len(values) != 1 {
+			return s, fmt.Errorf("want the header %s, once", want.name)
+		}
+		*want.into = values[0]
+	}
+	sent, err := parseTimestamp(s.timestamp)
+	if err != nil {
+		return s, err
+	}
+	if age := r.options.Now().Sub(sent); age > r.options.Tolerance || age < -r.options.Tolerance {
+		return s, errors.New("the timestamp is too far from the receiver's clock")
+	}
+	s.signatures, err = parseSignatures(signatures)
+	return s, err
+}
+
+// decode reads a body that a sender has signed. Fields that are not known are for later
+// receivers.
+func decode(id string, body []byte) (n incident.Notification, r *refusal) {
+	err := json.Unmarshal(body, &n)
+	switch {
+	case err != nil:
+		return n, &refusal{http.StatusBadRequest, "the body is not a notification"}
+	case n.Activity.NotificationUUID == uuid.Nil || n.Activity.NotificationUUID.String() != id:
+		return n, &refusal{http.StatusBadRequest, "the body is of another notification than " + HeaderID + " says"}
+	case n.Activity.Incident != n.Incident.Key() || n.Incident.Identifier == 0:
+		return n, &refusal{http.StatusBadRequest, "the activity is of another incident"}
+	}
+	return n, nil
+}
+
+// call makes an error of a panic: net/http would close the connection, and a [Ledger]
+// would have to expect it.
+func (r *Receiver) call(ctx context.Context, n incident.Notification) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the handler panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return r.handle(ctx, n)
+}
+
+// fail answers for a handler that has failed, in the words of HTTP that a [Notifier] turns
+// back into the same kind of error.
+func fail(w http.ResponseWriter, err error) {
+	later, ok := errors.AsType[*incident.RetryAfterError](err)
+	switch {
+	case errors.Is(err, incident.ErrUndeliverable):
+		http.Error(w, "the notification cannot be handled", http.StatusUnprocessableEntity)
+	case ok:
+		after := min(max(later.After, 0), MaxRetryAfter).Seconds()
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after))))
+		http.Error(w, "the notification can be handled later", http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "the notification was not handled", http.StatusInternalServerError)
+	}
+}
