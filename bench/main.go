@@ -18,7 +18,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
 	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres or scale; the first two if it is empty")
+	only := flag.String("only", "", "memory, postgres, notifications or scale; all but scale if it is empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	load := flag.Int("load", 0, "fill the database of -dsn with so many incidents, and measure nothing")
 	dsn := flag.String("dsn", "", "the database of -load, in which the tables are made")
@@ -47,10 +47,10 @@ type bench struct {
 
 func run(ctx context.Context, rounds int, length time.Duration, only, match string) error {
 	b := &bench{rounds: rounds, length: length, match: match}
-	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale}
+	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications}
 	chosen := []string{only}
 	if only == "" {
-		chosen = []string{"postgres", "memory"}
+		chosen = []string{"postgres", "notifications", "memory"}
 	}
 	for _, name := range chosen {
 		measure, ok := parts[name]

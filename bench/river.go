@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// The peer of the notifications is River, a queue of jobs on PostgreSQL. A job has
+// the arguments that one of River's own benchmark has, and its worker does nothing.
+
+type riverArgs struct {
+	Num int `json:"num"`
+}
+
+func (riverArgs) Kind() string { return "notification" }
+
+// riverWorker calls a function at the beginning of each job.
+type riverWorker struct {
+	river.WorkerDefaults[riverArgs]
+	begun func() // is changed only while the client is stopped
+}
+
+func (w *riverWorker) Work(context.Context, *river.Job[riverArgs]) error {
+	w.begun()
+	return nil
+}
+
+// riverWorkers are those of the fast settings.
+const riverWorkers = 2000
+
+// riverQueue is a client of River with a schema and a pool of its own. It is
+// stopped, unless one of its methods runs it. They are for one goroutine.
+type riverQueue struct {
+	pool   *pgxpool.Pool
+	schema string
+	client *river.Client[pgx.Tx]
+	worker *riverWorker
+}
+
+// newRiver makes River's tables in a new schema, and a client with River's defaults
+// or, if fast is true, with the settings by which it works the most jobs a second.
+func newRiver(ctx context.Context, s *server, fast bool) (*riverQueue, error) {
+	config, err := pgxpool.ParseConfig(s.URL())
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = conns
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s.schemas++
+	q := &riverQueue{pool: pool, schema: fmt.Sprintf("river_%d_%d", os.Getpid(), s.schemas), worker: &riverWorker{}}
+	if err := errors.Join(q.migrate(ctx), q.configure(fast)); err != nil {
+		q.close()
+		return nil, err
+	}
+	return q, nil
+}
+
+// silent keeps River from writing to the standard output.
+var silent = slog.New(slog.DiscardHandler)
+
+func (q *riverQueue) migrate(ctx context.Context) error {
+	if _, err := q.pool.Exec(ctx, "CREATE SCHEMA "+q.schema); err != nil {
+		return err
+	}
+	m, err := rivermigrate.New(riverpgxv5.New(q.pool), &rivermigrate.Config{Schema: q.schema, Logger: silent})
+	if err != nil {
+		return err
+	}
+	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}
+
+// configure makes the client. The fast settings are those of River's own benchmark,
+// but for the cooldown, which is the least that River takes and there twice that.
+// Completions are written in batches, for which there is no setting.
+func (q *riverQueue) configure(fast bool) (err error) {
+	config := &river.Config{Schema: q.schema, Logger: silent, Workers: river.NewWorkers()}
+	workers := 100 // River has no default, and names this in its examples
+	if fast {
+		config.FetchCooldown = river.FetchCooldownMin
+		config.FetchPollInterval = 20 * time.Millisecond
+		workers = riverWorkers
+	}
+	config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}
+	river.AddWorker(config.Workers, q.worker)
+	q.client, err = river.NewClient(riverpgxv5.New(q.pool), config)
+	return err
+}
+
+// jittered is about d.
+func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+
+func (q *riverQueue) close() { q.pool.Close() }
+
+// run runs the client while do does. The client calls begun at the beginning of each
+// job, by several goroutines at once. All that it has started has ended when run
+// returns.
+func (q *riverQueue) run(ctx context.Context, begun func(), do func() error) error {
+	q.worker.begun = begun
+	if err := q.client.Start(ctx); err != nil {
+		return err
+	}
+	return errors.Join(do(), q.client.Stop(context.WithoutCancel(ctx)))
+}
+
+// riverBatch is how many jobs are inserted at once.
+const riverBatch = 5000
+
+// insert inserts jobs, which are pending until the client runs, and then does what
+// autovacuum would do in time: River works them faster with statistics.
+func (q *riverQueue) insert(ctx context.Context, n int) error {
+	for first := 0; first < n; first += riverBatch {
+		jobs := make([]river.InsertManyParams, min(riverBatch, n-first))
+		for i := range jobs {
+			jobs[i].Args = riverArgs{Num: first + i}
+		}
+		if _, err := q.client.InsertManyFast(ctx, jobs); err != nil {
+			return err
+		}
+	}
+	_, err := q.pool.Exec(ctx, q.inSchema("ANALYZE @.river_job"))
+	return err
+}
+
+// empty forgets all jobs, so that those of one round are no burden on the next.
+func (q *riverQueue) empty(ctx context.Context) error {
+	_, err := q.pool.Exec(ctx, q.inSchema("TRUNCATE @.river_job"))
+	return err
+}
+
+func (q *riverQueue) inSchema(text string) string { return inSchema(text, q.schema) }
+
+// drain works the n jobs that are pending, and returns how many a second: from the
+// start of the client until the last one is completed in the database. River tells
+// of each right after the commit, which costs it less than queries would.
+func (q *riverQueue) drain(ctx context.Context, n int) (perSecond float64, err error) {
+	completed, cancel := q.client.SubscribeConfig(&river.SubscribeConfig{
+		Kinds:    []river.EventKind{river.EventKindJobCompleted},
+		ChanSize: n, // an event for which there is no room is lost
+	})
+	defer cancel()
+	var worked atomic.Int64
+	var took time.Duration
+	start := time.Now()
+	err = q.run(ctx, func() { worked.Add(1) }, func() error {
+		for range n {
+			select {
+			case <-completed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		took = time.Since(start)
+		return ctx.Err() // a client that is cancelled closes the channel
+	})
+	if err != nil {
+		return 0, err
+	}
+	return float64(n) / took.Seconds(), q.check(ctx, n, worked.Load())
+}
+
+const riverUndoneSQL = `
+SELECT count(*)
+FROM @.river_job
+WHERE state <> 'completed' OR attempt <> 1`
+
+// check returns an error unless all jobs were worked, once.
+func (q *riverQueue) check(ctx context.Context, n int, worked int64) error {
+	var undone int64
+	if err := q.pool.QueryRow(ctx, q.inSchema(riverUndoneSQL)).Scan(&undone); err != nil {
+		return err
+	}
+	if worked != int64(n) || undone > 0 {
+		return fmt.Errorf("%d jobs were worked %d times, and %d are not completed at the first attempt", n, worked, undone)
+	}
+	return nil
+}
+
+// latencies inserts n jobs one by one, with a gap of about this length between the
+// beginning of one and the next, and returns how long after Insert had committed it
+// each began. It is 0 where the job began before Insert returned.
+//
+// A client notifies of insertions once in a cooldown at most, and does not make up
+// for it afterwards. With a gap shorter than the cooldown, 100 ms by default, many
+// jobs wait until River polls.
+func (q *riverQueue) latencies(ctx context.Context, n int, gap time.Duration) ([]time.Duration, error) {
+	var all []time.Duration
+	begun := make(chan time.Time, 1)
+	err := q.run(ctx, func() { begun <- time.Now() }, func() error {
+		for i := range n + 1 {
+			if _, err := q.client.Insert(ctx, riverArgs{Num: i}, nil); err != nil {
+				return err
+			}
+			inserted := time.Now()
+			select {
+			case at := <-begun:
+				all = append(all, max(0, at.Sub(inserted)))
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			time.Sleep(jittered(gap))
+		}
+		all = all[1:] // the first one finds a client that has just started
+		return nil
+	})
+	return all, err
+}
