@@ -126,7 +126,8 @@ type NotifyOptions struct {
 	Backoff func(n int) time.Duration
 
 	// PollInterval is how often the store is asked for what other processes have queued
-	// and do not deliver. What a process writes itself it delivers at once.
+	// and do not deliver, and for what was written in a transaction that the host has
+	// committed itself. What a process writes otherwise it delivers at once.
 	//
 	// Defaults to [DefaultNotifyPollInterval].
 	PollInterval time.Duration

@@ -51,7 +51,7 @@ func (r *relayRecord) store(ctx context.Context, logger *slog.Logger, err error)
 }
 
 // failure logs that an attempt failed, and how many others have of late.
-func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim, again time.Duration, err error) {
+func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim, again time.Duration, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failures++
@@ -59,7 +59,7 @@ func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim
 		return
 	}
 	logger.WarnContext(ctx, "incident: notifications were not delivered, and will be tried again", "failures", r.failures,
-		"incident", c.Key.String(), "activity", c.Sequence, "attempt", c.Attempt, "after", again, "error", errorText(err))
+		"incident", c.Key.String(), "activity", c.Sequence, "attempt", c.Attempt, "after", again, "error", text)
 	r.failures, r.logged = 0, time.Now()
 }
 

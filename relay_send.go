@@ -37,19 +37,47 @@ func (r *relaying) send(ctx context.Context, c *Claim) Settlement {
 		return s
 	}
 	r.record.failed.Add(1)
-	if c.Attempt >= r.options.Notify.MaxAttempts || errors.Is(err, ErrUndeliverable) {
+	f := failureOf(err)
+	if c.Attempt >= r.options.Notify.MaxAttempts || f.isFinal {
 		r.record.parked.Add(1)
-		s.Outcome, s.Error = OutcomePark, errorText(err)
+		s.Outcome, s.Error = OutcomePark, f.text
 		r.options.Logger.ErrorContext(ctx, "incident: a notification is given up; it is parked until it is replayed",
 			"incident", c.Key.String(), "activity", c.Sequence, "notification", c.Activity.NotificationUUID, "attempts", c.Attempt, "error", s.Error)
 		return s
 	}
-	s.Outcome, s.After = OutcomeRetry, max(r.options.Notify.Backoff(c.Attempt), dueNow)
-	if later, ok := errors.AsType[*RetryAfterError](err); ok {
-		s.After = max(s.After, later.After)
-	}
-	r.record.failure(ctx, r.options.Logger, c, s.After, err)
+	s.Outcome, s.After = OutcomeRetry, max(r.backoff(c.Attempt), f.after, dueNow)
+	r.record.failure(ctx, r.options.Logger, c, s.After, f.text)
 	return s
+}
+
+// backoff asks the host how long to wait, and does without an answer.
+func (r *relaying) backoff(attempt int) (d time.Duration) {
+	defer func() {
+		if recover() != nil {
+			d = backoff(attempt)
+		}
+	}()
+	return r.options.Notify.Backoff(attempt)
+}
+
+// failure is what the error of a notifier means.
+type failure struct {
+	text    string // what is kept of it
+	isFinal bool
+	after   time.Duration // until the next attempt, at the least
+}
+
+// failureOf looks into an error, which may be anything: also one that panics when it is
+// asked.
+func failureOf(err error) (f failure) {
+	f.text = fmt.Sprintf("an error of type %T that cannot be read", err)
+	defer func() { _ = recover() }()
+	f.text = errorText(err.Error())
+	f.isFinal = errors.Is(err, ErrUndeliverable)
+	if later, ok := errors.AsType[*RetryAfterError](err); ok && later != nil {
+		f.after = later.After
+	}
+	return f
 }
 
 // attempt calls the notifier. It runs in a goroutine of its own, because it may not return
@@ -111,19 +139,14 @@ func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil
 }
 
-// errorText is what is kept of the error of a notifier, which may be anything.
-func errorText(err error) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("an error of type %T that has no text", err)
-		}
-	}()
+// errorText is what is kept of a text, which may be anything.
+func errorText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' {
 			return '?'
 		}
 		return r
-	}, err.Error())
+	}, text)
 	for len(text) > MaxParkedError {
 		_, size := utf8.DecodeLastRuneInString(text[:MaxParkedError+1])
 		text = text[:MaxParkedError+1-size]

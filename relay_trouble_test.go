@@ -24,16 +24,21 @@ func (e *typedNil) Error() string { return e.text }
 // Whatever the host's code does is a failure and no more.
 func TestRelay_survivesTheNotifier(t *testing.T) {
 	for name, misbehave := range map[string]func(ctx context.Context) error{
-		"panics":               func(context.Context) error { panic("oh") },
-		"panics with nothing":  func(context.Context) error { panic(nil) },
-		"ends its goroutine":   func(context.Context) error { runtime.Goexit(); return nil },
-		"returns a typed nil":  func(context.Context) error { var e *typedNil; return e },
-		"waits for its time":   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-		"goes on after it":     func(context.Context) error { time.Sleep(time.Minute); return nil },
-		"fails with long text": func(context.Context) error { return errors.New(strings.Repeat("é", 10_000)) },
+		"panics":                func(context.Context) error { panic("oh") },
+		"panics with nothing":   func(context.Context) error { panic(nil) },
+		"ends its goroutine":    func(context.Context) error { runtime.Goexit(); return nil },
+		"returns a typed nil":   func(context.Context) error { var e *typedNil; return e },
+		"returns no RetryAfter": func(context.Context) error { var e *incident.RetryAfterError; return e },
+		"waits for its time":    func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"goes on after it":      func(context.Context) error { time.Sleep(time.Minute); return nil },
+		"fails with long text":  func(context.Context) error { return errors.New(strings.Repeat("é", 10_000)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 1}}, func(t *testing.T, o *office) {
+			opts := incident.NotifyOptions{Concurrency: 1}
+			if name == "returns a typed nil" {
+				opts.Backoff = func(int) time.Duration { panic("oh") }
+			}
+			inOffice(t, incident.Options{Notify: opts}, func(t *testing.T, o *office) {
 				o.fails(func(ctx context.Context, n incident.Notification) error {
 					if n.Incident.OrganizationID == "acme" && n.Attempt == 1 {
 						return misbehave(ctx)

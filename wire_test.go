@@ -49,6 +49,23 @@ func TestWire(t *testing.T) {
 				`"comment":"","notificationUuid":"11111111-1111-1111-1111-111111111111","dateCreated":"2026-03-14T02:31:00Z",` +
 				`"dateEdited":null,"dateDeleted":null,"revision":0}`,
 		},
+		"notification": {
+			incident.Notification{
+				Activity: incident.Activity{Incident: open.Key(), Sequence: 3, Type: incident.ActivityTypeComment, NotificationUUID: id, DateAdded: now},
+				Incident: over, Recipients: []incident.UserID{"ada"}, Attempt: 2,
+			},
+			`{"activity":{"incident":{"organizationId":"acme","identifier":"42"},"id":"3","type":3,"user":"","comment":"",` +
+				`"notificationUuid":"11111111-1111-1111-1111-111111111111","dateCreated":"2026-03-14T02:31:00Z","dateEdited":null,` +
+				`"dateDeleted":null,"revision":0},"incident":{"organizationId":"acme","identifier":"42","title":"Down","type":0,"status":2,` +
+				`"statusMethod":1,"alertRule":"","query":"","detectionUuid":"11111111-1111-1111-1111-111111111111","projects":[],` +
+				`"dateStarted":"2026-03-14T02:31:00Z","dateDetected":"2026-03-14T02:31:00Z","dateCreated":"2026-03-14T02:31:00Z",` +
+				`"dateClosed":"2026-03-14T03:31:00Z","version":4},"recipients":["ada"],"attempt":2,"replayed":false}`,
+		},
+		"parked notification": {
+			incident.ParkedNotification{Incident: open.Key(), Sequence: 3, NotificationUUID: id, Attempts: 20, Error: "busy", DateParked: now},
+			`{"incident":{"organizationId":"acme","identifier":"42"},"activity":"3","notificationUuid":"11111111-1111-1111-1111-111111111111",` +
+				`"attempts":20,"error":"busy","dateParked":"2026-03-14T02:31:00Z"}`,
+		},
 		"trigger": {
 			incident.Trigger{
 				Incident: open.Key(), TriggerID: "5%", Status: incident.TriggerStatusResolved,
