@@ -59,7 +59,7 @@ func newMachine(s setup) (*machine, error) {
 	m.w.guarded, m.w.careful = s.guarded, s.processes > 1
 	m.faults.disarm()
 	for range max(1, s.processes) {
-		caller, err := incident.New(&hookedStore{Store: s.store, hook: m.faults, local: s.local}, m.options(s))
+		caller, err := incident.New(withHook(s.store, m.faults, s.local), m.options(s))
 		if err != nil {
 			return nil, err
 		}
@@ -84,6 +84,9 @@ func (m *machine) options(s setup) *incident.Options {
 		Now:    func() time.Time { return m.w.now.Add(999).In(zone) },
 		Cache:  s.cache,
 		Logger: slog.New(slog.DiscardHandler),
+	}
+	if _, ok := s.store.(incident.OutboxStore); ok {
+		o.Notifier = incident.NotifyElsewhere
 	}
 	if s.guarded {
 		o.Authorizer = incident.AuthorizerFunc(authorized)
@@ -214,7 +217,11 @@ func (m *machine) finish() error {
 	if err := m.lookThrough(m.plain, m.w); err != nil {
 		return fmt.Errorf("without a cache: %w", err)
 	}
-	return Audit(context.Background(), m.manager, m.store, orgs...)
+	err := Audit(context.Background(), m.manager, m.store, orgs...)
+	if outbox, ok := m.store.(incident.OutboxStore); ok && err == nil {
+		err = auditOutbox(context.Background(), m.plain, outbox, orgs...)
+	}
+	return err
 }
 
 func (m *machine) lookThrough(manager incident.Manager, w *world) error {

@@ -1,0 +1,93 @@
+package managertest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// hookedOutbox is a hooked store that keeps what is to be delivered. What is done to the
+// outbox itself has no hook.
+type hookedOutbox struct {
+	*hookedStore
+	outbox incident.OutboxStore
+}
+
+var _ incident.OutboxStore = (*hookedOutbox)(nil)
+
+// withHook puts a hook around the calls of a store.
+func withHook(s incident.Store, h hook, local bool) incident.Store {
+	hooked := &hookedStore{Store: s, hook: h, local: local}
+	if outbox, ok := s.(incident.OutboxStore); ok {
+		return &hookedOutbox{hooked, outbox}
+	}
+	return hooked
+}
+
+func (s *hookedOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
+	return s.outbox.Claim(ctx, q)
+}
+
+func (s *hookedOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]int, error) {
+	return s.outbox.Settle(ctx, all)
+}
+
+func (s *hookedOutbox) Backlog(ctx context.Context) (incident.Backlog, error) {
+	return s.outbox.Backlog(ctx)
+}
+
+func (s *hookedOutbox) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
+	return s.outbox.Parked(ctx, q)
+}
+
+func (s *hookedOutbox) Replay(ctx context.Context, key incident.Key) (int, error) {
+	return s.outbox.Replay(ctx, key)
+}
+
+// auditOutbox takes all that is queued, and checks that it is each activity of all
+// incidents, once and in order.
+func auditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {
+	came := map[incident.Key]int64{}
+	for {
+		claims, err := s.Claim(ctx, incident.ClaimQuery{Limit: 100, PerOrganization: 100, Lease: time.Hour})
+		if err != nil {
+			return err
+		}
+		if len(claims) == 0 {
+			break
+		}
+		settlements := make([]incident.Settlement, len(claims))
+		for i, c := range claims {
+			came[c.Key]++
+			if c.Sequence != came[c.Key] || c.Activity.Sequence != c.Sequence || c.Incident.Key() != c.Key {
+				return fmt.Errorf("queued as notification %d of %s is %s", came[c.Key], c.Key, describe(c))
+			}
+			settlements[i] = incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered}
+		}
+		if busy, err := s.Settle(ctx, settlements); err != nil || len(busy) > 0 {
+			return fmt.Errorf("settling: %v are busy, %w", busy, err)
+		}
+	}
+	for _, org := range orgs {
+		all, err := allIncidents(ctx, m, incident.IncidentFilter{OrganizationID: org, Limit: incident.MaxPageSize})
+		if err != nil {
+			return err
+		}
+		for _, inc := range all {
+			log, err := allActivities(ctx, m, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
+			if err != nil {
+				return err
+			}
+			if n := came[inc.Key()]; n != int64(len(log)) {
+				return fmt.Errorf("of %d activities of %s %d were queued", len(log), inc.Key(), n)
+			}
+			delete(came, inc.Key())
+		}
+	}
+	if len(came) > 0 {
+		return fmt.Errorf("queued are notifications of incidents that do not exist: %v", came)
+	}
+	return nil
+}
