@@ -63,6 +63,7 @@ type relaying struct {
 
 	after   OrganizationID // where the next claim goes on
 	more    bool           // there may be something due
+	freed   int            // places since the last claim, if that is all that is new
 	limited bool           // an organization may have something due, and no place for it
 	wakeUp  *time.Timer    // for what others have queued, and for what is to be tried again
 	wakesAt time.Time
@@ -104,16 +105,14 @@ func (m *manager) deliver(ctx context.Context) {
 
 // dispatch claims what is due and sends it, until ctx ends.
 func (r *relaying) dispatch(ctx context.Context) {
-	places := r.options.Notify.Concurrency
 	var gathered <-chan time.Time
 	for ctx.Err() == nil {
-		free := places - r.taken
-		if r.more && free >= max(places/4, 1) {
+		if r.claims() {
 			gathered = nil
-			r.claim(ctx, free)
+			r.claim(ctx)
 			continue
 		}
-		if r.more && free > 0 && gathered == nil {
+		if gathered == nil && r.more && r.vacant() > 0 {
 			gathered = time.After(gathering)
 		}
 		select {
@@ -121,17 +120,27 @@ func (r *relaying) dispatch(ctx context.Context) {
 		case s := <-r.settled:
 			r.release(s)
 		case <-r.woken:
-			r.more = true
+			r.more, r.freed = true, 0
 		case <-r.wakeUp.C:
-			r.more = true
+			r.more, r.freed = true, 0
 			r.poll()
 		case <-gathered:
 			gathered = nil
-			if free = places - r.taken; r.more && free > 0 {
-				r.claim(ctx, free)
+			if r.more && r.vacant() > 0 {
+				r.claim(ctx)
 			}
 		}
 	}
+}
+
+func (r *relaying) vacant() int { return r.options.Notify.Concurrency - r.taken }
+
+// claims reports whether it is time for a claim: there may be something due, and a quarter
+// of the places is free for it. What is due because places were freed waits for a quarter
+// of them, unless no other is taken.
+func (r *relaying) claims() bool {
+	quarter := max(r.options.Notify.Concurrency/4, 1)
+	return r.more && r.vacant() >= quarter && (r.freed == 0 || r.freed >= quarter || r.taken == 0)
 }
 
 // poll has the relay look for what is due after the interval, or when something is to be
@@ -160,6 +169,9 @@ func (r *relaying) release(s released) {
 	}
 	switch {
 	case r.limited, s.again == dueNow:
+		if !r.more || r.freed > 0 {
+			r.freed++
+		}
 		r.more = true
 	case s.again > 0:
 		r.againIn(s.again)
@@ -181,10 +193,10 @@ func (r *relaying) againIn(d time.Duration) {
 const dueNow = time.Nanosecond
 
 // claim claims what is due for the free places, and sends it.
-func (r *relaying) claim(ctx context.Context, free int) {
+func (r *relaying) claim(ctx context.Context) {
 	// Half of the places at a time, so that one half is claimed while the other is settled.
 	half := (r.options.Notify.Concurrency + 1) / 2
-	q := ClaimQuery{Limit: min(free, half), After: r.after, Lease: r.options.Notify.Timeout + leaseMargin}
+	q := ClaimQuery{Limit: min(r.vacant(), half), After: r.after, Lease: r.options.Notify.Timeout + leaseMargin}
 	q.PerOrganization, q.Except = r.allowance()
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
@@ -197,7 +209,7 @@ func (r *relaying) claim(ctx context.Context, free int) {
 	}
 	// A full answer may have left something, and so may one that did not begin with the
 	// first organization.
-	r.more = len(claims) == q.Limit || q.After != ""
+	r.more, r.freed = len(claims) == q.Limit || q.After != "", 0
 	r.limited = q.Except != ""
 	r.after = ""
 	by := map[OrganizationID]int{}
@@ -206,7 +218,7 @@ func (r *relaying) claim(ctx context.Context, free int) {
 		r.held[org]++
 		by[org]++
 		if by[org] == q.PerOrganization {
-			r.more, r.limited = true, true
+			r.limited = true
 		}
 		if len(claims) == q.Limit {
 			r.after = max(r.after, org)

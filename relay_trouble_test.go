@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,12 +322,44 @@ func TestRelay_backlog(t *testing.T) {
 	})
 }
 
-// slowOutbox takes a second for each claim.
-type slowOutbox struct{ *memory.Store }
+// slowOutbox takes its time for each call, and counts the claims.
+type slowOutbox struct {
+	*memory.Store
+	takes  time.Duration
+	claims *atomic.Int64
+}
 
 func (s slowOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
-	defer time.Sleep(time.Second)
+	defer time.Sleep(s.takes)
+	s.claims.Add(1)
 	return s.Store.Claim(ctx, q)
+}
+
+func (s slowOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]int, error) {
+	defer time.Sleep(s.takes)
+	return s.Store.Settle(ctx, all)
+}
+
+// Where one organization has more than its places, a claim is made for several of them.
+func TestRelay_claimsSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var box postbox
+		var claims atomic.Int64
+		m, err := incident.New(slowOutbox{memory.New(), time.Millisecond, &claims}, &incident.Options{Notifier: &box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &office{Manager: m}
+		for range 500 {
+			o.mustCreate(t, "acme")
+		}
+		o.start(t)
+		time.Sleep(time.Second)
+		o.stop()
+		if got, n := len(box.take()), claims.Load(); got != 1000 || n > 400 {
+			t.Errorf("%d of 1000 notifications came within a second, by %d claims", got, n)
+		}
+	})
 }
 
 // What was claimed when Run had to stop is given back.
@@ -334,7 +367,7 @@ func TestRelay_stopsWhileItClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var box postbox
 		store := memory.New()
-		m, err := incident.New(slowOutbox{store}, &incident.Options{Notifier: &box})
+		m, err := incident.New(slowOutbox{store, time.Second, new(atomic.Int64)}, &incident.Options{Notifier: &box})
 		if err != nil {
 			t.Fatal(err)
 		}
