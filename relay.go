@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -21,6 +20,11 @@ const (
 	// gathering is how long places are gathered, while more is due than there are, before
 	// the next claim is made for all of them.
 	gathering = 2 * time.Millisecond
+
+	// firstLook is when the relay looks again for what was queued, if it was not to be had
+	// because another process was delivering for the same incident. Until it is found,
+	// each time after that is twice as long.
+	firstLook = 20 * time.Millisecond
 )
 
 // relay delivers what is queued. It claims what is due, has the notifier called for each
@@ -65,9 +69,10 @@ type relaying struct {
 	more    bool           // there may be something due
 	freed   int            // places since the last claim, if that is all that is new
 	limited bool           // an organization may have something due, and no place for it
-	wakeUp  *time.Timer    // for what others have queued, and for what is to be tried again
-	wakesAt time.Time
-	againAt time.Time // when the first of what is to be tried again is due, zero for none
+	behind  bool           // something was queued, perhaps behind what has a place
+	told    bool           // something was queued since the last claim
+	look    time.Duration  // until the next look for that; 0 for none
+	alarm   alarm          // for what others have queued, and for what is to be tried again
 }
 
 // released is a place that is free again.
@@ -89,9 +94,9 @@ func (m *manager) deliver(ctx context.Context) {
 		settling: make(chan Settlement, places),
 		settled:  make(chan released, places),
 		more:     true,
-		wakeUp:   time.NewTimer(0),
+		alarm:    newAlarm(m.options.Notify.PollInterval),
 	}
-	defer r.wakeUp.Stop()
+	defer r.alarm.timer.Stop()
 	var all sync.WaitGroup
 	settles, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
@@ -120,10 +125,11 @@ func (r *relaying) dispatch(ctx context.Context) {
 		case s := <-r.settled:
 			r.release(s)
 		case <-r.woken:
+			r.more, r.freed, r.told = true, 0, true
+			r.behind = r.taken > 0
+		case <-r.alarm.timer.C:
 			r.more, r.freed = true, 0
-		case <-r.wakeUp.C:
-			r.more, r.freed = true, 0
-			r.poll()
+			r.alarm.setNext()
 		case <-gathered:
 			gathered = nil
 			if r.more && r.vacant() > 0 {
@@ -143,50 +149,22 @@ func (r *relaying) claims() bool {
 	return r.more && r.vacant() >= quarter && (r.freed == 0 || r.freed >= quarter || r.taken == 0)
 }
 
-// poll has the relay look for what is due after the interval, or when something is to be
-// tried again.
-func (r *relaying) poll() {
-	interval := r.options.Notify.PollInterval * time.Duration(90+rand.IntN(20)) / 100
-	if until := time.Until(r.againAt); until > 0 {
-		interval = min(interval, until)
-	} else {
-		r.againAt = time.Time{}
-	}
-	r.wakeAfter(interval)
-}
-
-// wakeAfter has the relay look for what is due after a time.
-func (r *relaying) wakeAfter(d time.Duration) {
-	r.wakesAt = time.Now().Add(d)
-	r.wakeUp.Reset(d)
-}
-
 // release frees a place.
 func (r *relaying) release(s released) {
 	r.taken--
 	if r.held[s.organization]--; r.held[s.organization] == 0 {
 		delete(r.held, s.organization)
 	}
-	switch {
-	case r.limited, s.again == dueNow:
+	if r.limited || r.behind || s.again == dueNow {
 		if !r.more || r.freed > 0 {
 			r.freed++
 		}
 		r.more = true
-	case s.again > 0:
-		r.againIn(s.again)
 	}
-}
-
-// againIn has the relay look for what is to be tried again after a time.
-func (r *relaying) againIn(d time.Duration) {
-	at := time.Now().Add(d)
-	if r.againAt.IsZero() || at.Before(r.againAt) {
-		r.againAt = at
+	if s.again > dueNow {
+		r.alarm.setIn(s.again)
 	}
-	if at.Before(r.wakesAt) {
-		r.wakeAfter(d)
-	}
+	r.behind = r.behind && r.taken > 0
 }
 
 // dueNow is the delay of what is due at once.
@@ -204,13 +182,14 @@ func (r *relaying) claim(ctx context.Context) {
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
 		r.more = false
-		r.wakeAfter(min(outboxPause, r.options.Notify.PollInterval))
+		r.alarm.setIn(outboxPause)
 		return
 	}
 	// A full answer may have left something, and so may one that did not begin with the
 	// first organization.
 	r.more, r.freed = len(claims) == q.Limit || q.After != "", 0
 	r.limited = q.Except != ""
+	r.lookAgain(len(claims) > 0)
 	r.after = ""
 	by := map[OrganizationID]int{}
 	for _, c := range claims {
@@ -230,6 +209,25 @@ func (r *relaying) claim(ctx context.Context) {
 			s := r.send(ctx, &c)
 			r.settling <- s
 		})
+	}
+}
+
+// lookAgain sets the alarm to look again for what was queued and not found.
+func (r *relaying) lookAgain(found bool) {
+	switch {
+	case found || r.behind: // which brings the next claim itself
+		r.look = 0
+	case r.told:
+		r.look = firstLook
+	default:
+		r.look *= 2
+	}
+	r.told = false
+	if r.look >= r.options.Notify.PollInterval {
+		r.look = 0
+	}
+	if r.look > 0 {
+		r.alarm.setIn(r.look)
 	}
 }
 

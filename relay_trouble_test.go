@@ -109,6 +109,34 @@ func TestRelay_leavesRoom(t *testing.T) {
 	})
 }
 
+// What is queued while the incident's last activity is being sent follows at once, and soon
+// if it is another process that sends it.
+func TestRelay_queuedMeanwhile(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
+		key := o.mustCreate(t, "acme")
+		time.Sleep(150 * time.Millisecond)
+		o.mustComment(t, key)
+		time.Sleep(151 * time.Millisecond)
+		o.want(t, "acme#1/1", "acme#1/2", "acme#1/3")
+
+		other := &office{store: o.store}
+		var err error
+		if other.Manager, err = incident.New(o.store, &incident.Options{Notifier: other}); err != nil {
+			t.Fatal(err)
+		}
+		other.start(t)
+		defer other.stop()
+		synctest.Wait() // until it has looked for what is due
+		o.mustComment(t, key)
+		time.Sleep(50 * time.Millisecond)
+		other.mustComment(t, key)
+		time.Sleep(200 * time.Millisecond)
+		o.want(t, "acme#1/4")
+		other.want(t, "acme#1/5")
+	})
+}
+
 // What an organization has to wait for a place for goes on when it has one.
 func TestRelay_usesAllPlaces(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
