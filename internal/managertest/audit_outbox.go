@@ -46,9 +46,9 @@ func (s *hookedOutbox) Replay(ctx context.Context, key incident.Key) (int, error
 	return s.outbox.Replay(ctx, key)
 }
 
-// auditOutbox takes all that is queued, and checks that it is each activity of all
-// incidents, once and in order.
-func auditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {
+// AuditOutbox takes all that is queued, and checks that it is each activity of the
+// organizations' incidents, once and in order.
+func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {
 	came := map[incident.Key]int64{}
 	for {
 		claims, err := s.Claim(ctx, incident.ClaimQuery{Limit: 100, PerOrganization: 100, Lease: time.Hour})

@@ -219,7 +219,7 @@ func (m *machine) finish() error {
 	}
 	err := Audit(context.Background(), m.manager, m.store, orgs...)
 	if outbox, ok := m.store.(incident.OutboxStore); ok && err == nil {
-		err = auditOutbox(context.Background(), m.plain, outbox, orgs...)
+		err = AuditOutbox(context.Background(), m.plain, outbox, orgs...)
 	}
 	return err
 }

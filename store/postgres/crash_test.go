@@ -91,7 +91,7 @@ func checkOutage(t *testing.T, err error) {
 }
 
 // check compares what writers were told with what there is.
-func (j *journal) check(t *testing.T, m incident.Manager, s incident.Store) {
+func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore) {
 	t.Helper()
 	ctx := context.Background()
 	found, texts := map[uuid.UUID]int64{}, map[string]int{}
@@ -133,6 +133,9 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.Store) {
 	if err := managertest.Audit(ctx, m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	if err := managertest.AuditOutbox(ctx, m, s, "acme"); err != nil {
+		t.Error(err)
+	}
 	unknown := 0
 	for _, identifier := range j.created {
 		if identifier == 0 {
@@ -154,7 +157,7 @@ func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, a
 	admin, pool := mustOpen(t, server.URL(), 1), mustOpen(t, server.URL(), 16)
 	mustMigrate(t, pool, nil)
 	s := mustNew(t, pool, nil)
-	m, err := incident.New(s, nil)
+	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		t.Fatal(err)
 	}

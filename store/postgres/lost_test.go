@@ -16,6 +16,7 @@ import (
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/managertest"
 	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // write is a call that writes. It is made on the incident that mustBegin makes.
@@ -96,7 +97,7 @@ func clock() time.Time { return time.Date(2026, time.March, 1, 3, 4, 5, 678_901_
 
 func mustManager(t *testing.T, s incident.Store) incident.Manager {
 	t.Helper()
-	m, err := incident.New(s, &incident.Options{Now: clock})
+	m, err := incident.New(s, &incident.Options{Now: clock, Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +165,7 @@ func traces(t *testing.T, w write) (before, after string) {
 type lossy struct {
 	proxy         *pgtest.Proxy
 	pool          *sqlx.DB // past the proxy
+	store         *postgres.Store
 	through, past incident.Manager
 }
 
@@ -172,12 +174,21 @@ func newLossy(t *testing.T) *lossy {
 	url := pgtest.NewDatabase(t)
 	l := &lossy{pool: mustOpen(t, url, 4), proxy: pgtest.NewProxy(t, url)}
 	mustMigrate(t, l.pool, nil)
-	l.past = mustManager(t, mustNew(t, l.pool, nil))
+	l.store = mustNew(t, l.pool, nil)
+	l.past = mustManager(t, l.store)
 	l.through = mustManager(t, mustNew(t, mustOpen(t, l.proxy.URL(), 2), nil))
 	return l
 }
 
 func (l *lossy) empty() { l.pool.MustExec(deleteAllSQL) }
+
+// checkOutbox checks that what is there is also to be delivered, whatever was lost.
+func (l *lossy) checkOutbox(t *testing.T) {
+	t.Helper()
+	if err := managertest.AuditOutbox(context.Background(), l.past, l.store, "acme"); err != nil {
+		t.Error(err)
+	}
+}
 
 // lose makes a write of which count round trips are lost, from the n-th on. It
 // returns how many were, and the write's error.
@@ -229,6 +240,7 @@ func TestStore_lostReply(t *testing.T) {
 						lost, err = l.lose(t, w, f, cut, n, 1)
 						t.Logf("fault %d, cut %d, round trip %d: %v", f, cut, n, err)
 						checkTrace(t, trace(t, l.past), before, after, err)
+						l.checkOutbox(t)
 						if errors.Is(err, incident.ErrUnknownOutcome) && w.name != "InTx" {
 							t.Errorf("round trip %d lost: %v, want the outcome", n, err)
 						}
@@ -252,6 +264,7 @@ func TestStore_lostReplies(t *testing.T) {
 					l.empty()
 					_, err := l.lose(t, w, pgtest.LoseReply, cut, n, 1000)
 					checkTrace(t, trace(t, l.past), before, after, err)
+					l.checkOutbox(t)
 					unknown = unknown || errors.Is(err, incident.ErrUnknownOutcome)
 				}
 				if !unknown && w.name != "InTx" {
@@ -265,7 +278,6 @@ func TestStore_lostReplies(t *testing.T) {
 // Creations that share a commit are each written once, whichever reply is lost.
 func TestStore_lostReplyTogether(t *testing.T) {
 	l := newLossy(t)
-	s := mustNew(t, l.pool, nil)
 	for n := 1; n <= 24; n++ {
 		cut := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2]
 		l.empty()
@@ -277,7 +289,7 @@ func TestStore_lostReplyTogether(t *testing.T) {
 		}
 		all.Wait()
 		l.proxy.Heal()
-		j.check(t, l.past, s)
+		j.check(t, l.past, l.store)
 	}
 }
 
@@ -328,6 +340,9 @@ func TestStore_createTogether(t *testing.T) {
 		t.Errorf("%d incidents, %v; %d creations succeeded", n, err, created.Load())
 	}
 	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+	if err := managertest.AuditOutbox(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}
 }
