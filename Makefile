@@ -12,7 +12,7 @@ help: ## Show this list.
 
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
-	$(GO) test $(RACE) -count=1 -timeout=5m ./...
+	$(GO) test $(RACE) -count=1 -timeout=8m ./...
 
 lint: ## Check the format, the code, and what the root package depends on.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \

@@ -184,7 +184,7 @@ func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayT
 func TestRelay_shared(t *testing.T) {
 	t.Parallel()
 	const incidents = 50
-	length := 5 * time.Second
+	length := 3 * time.Second
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
 		length = 10 * time.Minute
 	}

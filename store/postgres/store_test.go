@@ -18,7 +18,7 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// TestMain makes TestModel's sequences 160, unless the command line says
+// TestMain makes TestModel's sequences 128, unless the command line says
 // otherwise: each call is many of the database.
 func TestMain(m *testing.M) {
 	if is, err := asProcess(); is {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", "32"); err != nil {
 		panic(err)
 	}
 	pgtest.Main(m)
