@@ -79,5 +79,5 @@ func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule f
 	if err := checkID("project", project, false); err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, &target{key: key}, func(before *State) (decision, error) { return rule(before, project) })
+	return m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) { return rule(before, project) })
 }

@@ -202,7 +202,7 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := m.write(ctx, &target{key: key}, func(before *State) (decision, error) {
+	r, err := m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) {
 		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
 			return decision{}, ErrVersionConflict
 		}

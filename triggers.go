@@ -3,6 +3,7 @@ package incident
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -276,7 +277,13 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 		d = new(draft)
 	}
 	where := target{slot: f.Slot, rejoins: true}
-	return m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d), nil })
+	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d), nil })
+	if errors.Is(err, errImpatient) {
+		// What outlasts this call is a copy: the usual firing allocates nothing for it.
+		f, elsewhere, d := *f, where, new(draft)
+		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return firing(before, &f, at, now, d), nil })
+	}
+	return r, err
 }
 
 func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
@@ -299,5 +306,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
+	return m.writeInTurn(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
 }

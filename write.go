@@ -142,31 +142,55 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 			return Result{}, err
 		}
 		names.name(c.Activities)
-		var r Result
-		if conflicts < patience || m.tx != nil {
-			r, err = m.commit(ctx, &c, d.after)
-		} else {
-			r, err = m.writeAlone(ctx, where, decide)
-		}
+		r, err := m.commit(ctx, &c, d.after)
 		if err == nil || !m.again(err, where.rejoins) {
 			return r, err
 		}
-		if conflicts++; conflicts == maxConflicts {
-			return r, fmt.Errorf("%w: other writers were faster %d times; repeat the call when there are fewer: %w", ErrUnavailable, conflicts, err)
-		}
+		conflicts++
 		m.coherence.counters.conflicts.Add(1)
+		switch {
+		case conflicts == maxConflicts:
+			return r, outrun(err, conflicts)
+		case conflicts == patience && m.tx == nil:
+			return r, errImpatient
+		}
 		anew = true
 	}
+}
+
+// errImpatient is that of a write which has lost often enough to go on as writeAlone.
+var errImpatient = errors.New("other writers were faster")
+
+// writeInTurn is write, and writeAlone where others are always faster.
+func (m *manager) writeInTurn(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
+	r, err := m.write(ctx, where, decide)
+	if errors.Is(err, errImpatient) {
+		return m.writeAlone(ctx, where, decide)
+	}
+	return r, err
 }
 
 // writeAlone is write in a transaction of its own: what it loads stands until it has
 // written.
 func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*State) (decision, error)) (r Result, err error) {
-	err = m.InTx(ctx, func(tx Manager) error {
-		r, err = tx.(*manager).write(ctx, where, decide)
-		return err
-	})
-	return r, err
+	for conflicts := patience; ; conflicts++ {
+		err = m.InTx(ctx, func(tx Manager) error {
+			r, err = tx.(*manager).write(ctx, where, decide)
+			return err
+		})
+		switch {
+		case err == nil || !m.again(err, where.rejoins):
+			return r, err
+		case conflicts == maxConflicts:
+			return r, outrun(err, conflicts)
+		}
+		m.coherence.counters.conflicts.Add(1)
+	}
+}
+
+// outrun is the error of a write that others were always faster than.
+func outrun(err error, conflicts int) error {
+	return fmt.Errorf("%w: other writers were faster %d times; repeat the call when there are fewer: %w", ErrUnavailable, conflicts, err)
 }
 
 // takesTurns reports whether writers of an incident wait for each other. A
