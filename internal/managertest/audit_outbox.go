@@ -50,13 +50,23 @@ func (s *hookedOutbox) Replay(ctx context.Context, key incident.Key) (int, error
 // organizations' incidents, once and in order.
 func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {
 	came := map[incident.Key]int64{}
+	deadline := time.Now().Add(5 * time.Second)
 	for {
 		claims, err := s.Claim(ctx, incident.ClaimQuery{Limit: 100, PerOrganization: 100, Lease: time.Hour})
 		if err != nil {
 			return err
 		}
 		if len(claims) == 0 {
-			break
+			// A claim passes over what a transaction holds that the server has not ended yet.
+			b, err := s.Backlog(ctx)
+			if err != nil {
+				return err
+			}
+			if b.Pending == 0 || time.Now().After(deadline) {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+			continue
 		}
 		settlements := make([]incident.Settlement, len(claims))
 		for i, c := range claims {
