@@ -147,9 +147,5 @@ func errorText(text string) string {
 		}
 		return r
 	}, text)
-	for len(text) > MaxParkedError {
-		_, size := utf8.DecodeLastRuneInString(text[:MaxParkedError+1])
-		text = text[:MaxParkedError+1-size]
-	}
-	return text
+	return strings.ToValidUTF8(text[:min(len(text), MaxParkedError)], "") // without a character that is cut
 }
