@@ -14,7 +14,7 @@ const (
 	// outboxTimeout bounds a call of the store.
 	outboxTimeout = 5 * time.Second
 
-	// outboxPause is how long the store is left alone after it failed.
+	// outboxPause is how long the store is left alone after a claim has failed.
 	outboxPause = 250 * time.Millisecond
 
 	// gathering is how long places are gathered, while more is due than there are, before

@@ -131,9 +131,11 @@ func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, user := range without(c.Subscribers, allowed) {
-		if err := r.outbox.Unsubscribe(ctx, c.Key, user); err != nil {
-			return nil, fmt.Errorf("unsubscribe one without access: %w", err)
+	if len(allowed) < len(c.Subscribers) {
+		for _, user := range without(c.Subscribers, allowed) {
+			if err := r.outbox.Unsubscribe(ctx, c.Key, user); err != nil {
+				return nil, fmt.Errorf("unsubscribe one without access: %w", err)
+			}
 		}
 	}
 	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil

@@ -2,33 +2,41 @@ package incident
 
 import (
 	"context"
+	"slices"
 	"time"
+)
+
+const (
+	// settlePause is how long the store is left alone after it has failed to settle.
+	settlePause = 50 * time.Millisecond
+
+	// busyPause is how long those are left alone who are at work on all that remains.
+	busyPause = 10 * time.Millisecond
 )
 
 // settle ends the claims of what was sent, all that are there at a time, and frees their
 // places. It goes on until the channel is closed, and gives up when ctx ends: what is not
 // settled then is sent again when its lease is over.
 func (r *relaying) settle(ctx context.Context) {
-	var waiting []Settlement
-	for open := true; open || len(waiting) > 0; {
-		if len(waiting) == 0 {
-			s, ok := <-r.settling
-			if open = ok; !ok {
-				return
+	for s := range r.settling {
+		for waiting := []Settlement{s}; len(waiting) > 0; {
+			waiting = r.settleAll(ctx, r.gather(waiting))
+		}
+	}
+}
+
+// gather adds what else was sent by now.
+func (r *relaying) gather(waiting []Settlement) []Settlement {
+	for {
+		select {
+		case s, open := <-r.settling:
+			if !open {
+				return waiting
 			}
 			waiting = append(waiting, s)
+		default:
+			return waiting
 		}
-		for gathering := open; gathering; {
-			select {
-			case s, ok := <-r.settling:
-				if open, gathering = ok, ok; ok {
-					waiting = append(waiting, s)
-				}
-			default:
-				gathering = false
-			}
-		}
-		waiting = r.settleAll(ctx, waiting)
 	}
 }
 
@@ -43,22 +51,20 @@ func (r *relaying) settleAll(ctx context.Context, all []Settlement) (rest []Sett
 	busy, err := r.outbox.Settle(calling, all)
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
-		pause(ctx, outboxPause/5)
+		pause(ctx, settlePause)
 		return all
 	}
-	for _, i := range busy {
-		rest = append(rest, all[i])
-		all[i].Outcome = 0
-	}
-	var done []Settlement
-	for _, s := range all {
-		if s.Outcome != 0 {
+	done := all[:0:0]
+	for i, s := range all {
+		if slices.Contains(busy, i) {
+			rest = append(rest, s)
+		} else {
 			done = append(done, s)
 		}
 	}
 	r.free(done)
 	if len(done) == 0 {
-		pause(ctx, 10*time.Millisecond) // all of them are in the hands of others
+		pause(ctx, busyPause)
 	}
 	return rest
 }
@@ -69,7 +75,7 @@ func (r *relaying) free(all []Settlement) {
 		f := released{organization: s.Key.OrganizationID}
 		switch {
 		case s.Outcome == OutcomeRetry:
-			f.again = max(s.After, dueNow)
+			f.again = s.After
 		case s.More, s.Outcome == OutcomeRelease:
 			f.again = dueNow
 		}

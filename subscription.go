@@ -89,7 +89,11 @@ func (m *manager) authorized(ctx context.Context, org OrganizationID, projects [
 	if err != nil {
 		return nil, fmt.Errorf("authorizer: %w", err)
 	}
-	return slices.DeleteFunc(slices.Clone(users), func(u UserID) bool { return !slices.Contains(allowed, u) }), nil
+	may := make(map[UserID]bool, len(allowed))
+	for _, u := range allowed {
+		may[u] = true
+	}
+	return slices.DeleteFunc(slices.Clone(users), func(u UserID) bool { return !may[u] }), nil
 }
 
 // admitted returns the subscriptions of those whom the host lets see the

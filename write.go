@@ -172,17 +172,20 @@ func (m *manager) writeInTurn(ctx context.Context, where *target, decide func(*S
 
 // writeAlone is write in a transaction of its own: what it loads stands until it has
 // written.
-func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*State) (decision, error)) (r Result, err error) {
+func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
 	for conflicts := patience; ; conflicts++ {
-		err = m.InTx(ctx, func(tx Manager) error {
+		var r Result
+		err := m.InTx(ctx, func(tx Manager) (err error) {
 			r, err = tx.(*manager).write(ctx, where, decide)
 			return err
 		})
 		switch {
-		case err == nil || !m.again(err, where.rejoins):
-			return r, err
+		case err == nil:
+			return r, nil
+		case !m.again(err, where.rejoins):
+			return Result{}, err
 		case conflicts == maxConflicts:
-			return r, outrun(err, conflicts)
+			return Result{}, outrun(err, conflicts)
 		}
 		m.coherence.counters.conflicts.Add(1)
 	}

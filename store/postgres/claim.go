@@ -84,31 +84,30 @@ func (s *Store) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Cl
 	if err != nil {
 		return nil, err
 	}
-	return s.withActivities(ctx, claims)
+	return s.withActivities(ctx, claims), nil
 }
 
 var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "claims and settles nothing; ask the store itself"}
 
 func readClaim(rows *sqlx.Rows) (c incident.Claim, err error) {
 	var replayed, last int64
-	var sequence int64
 	dest := append([]any{
-		text(&c.Key.OrganizationID), integer(&replayed), integer(&sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),
+		text(&c.Key.OrganizationID), integer(&replayed), integer(&c.Sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),
 		list(&c.Subscribers),
 	}, scanActivity(&c.Activity)...)
 	if err := rows.Scan(append(dest, scanIncident(&c.Incident)...)...); err != nil {
 		return c, err
 	}
 	c.Key.Identifier = c.Incident.Identifier
-	c.Sequence, c.Replayed, c.More = sequence, replayed != 0, last > sequence
+	c.Replayed, c.More = replayed != 0, last > c.Sequence
 	c.Activity.Incident = c.Key
 	return c, nil
 }
 
 // withActivities gives those claims back of which the statement did not see the activity.
 // It was committed after the statement began, which then waited for nobody but found the
-// queue as it was a moment later.
-func (s *Store) withActivities(ctx context.Context, claims []incident.Claim) (whole []incident.Claim, err error) {
+// queue as it was a moment later. What cannot be given back is due when its lease is over.
+func (s *Store) withActivities(ctx context.Context, claims []incident.Claim) (whole []incident.Claim) {
 	var unseen []incident.Settlement
 	whole = claims[:0]
 	for _, c := range claims {
@@ -119,7 +118,7 @@ func (s *Store) withActivities(ctx context.Context, claims []incident.Claim) (wh
 		}
 	}
 	if len(unseen) > 0 {
-		_, err = s.Settle(ctx, unseen)
+		_, _ = s.Settle(ctx, unseen) // the others were claimed, whatever becomes of it
 	}
-	return whole, err
+	return whole
 }

@@ -1,0 +1,206 @@
+package incident_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// An organization whose notifications all take their time leaves room for others.
+func TestRelay_leavesRoom(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
+		most, slow := 0, 0
+		o.fails(func(_ context.Context, n incident.Notification) error {
+			if n.Incident.OrganizationID != "m" {
+				return nil
+			}
+			o.mu.Lock()
+			slow++
+			most = max(most, slow)
+			o.mu.Unlock()
+			time.Sleep(9 * time.Second)
+			o.mu.Lock()
+			slow--
+			o.mu.Unlock()
+			return nil
+		})
+		for range 100 {
+			o.mustCreate(t, "m")
+		}
+		time.Sleep(time.Second)
+		for range 20 {
+			start := time.Now()
+			o.mustCreate(t, "a")
+			o.mustCreate(t, "z")
+			time.Sleep(10 * time.Millisecond)
+			o.mu.Lock()
+			others := 0
+			for _, n := range o.got {
+				if n.Incident.OrganizationID != "m" {
+					others++
+				}
+			}
+			o.got = nil
+			o.mu.Unlock()
+			if others != 4 {
+				t.Errorf("of four notifications of others %d came within %v", others, time.Since(start))
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if most != 6 {
+			t.Errorf("one organization takes %d of 8 places, want 6", most)
+		}
+	})
+}
+
+// What is queued while the incident's last activity is being sent follows at once, and soon
+// if it is another process that sends it.
+func TestRelay_queuedMeanwhile(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
+		key := o.mustCreate(t, "acme")
+		time.Sleep(150 * time.Millisecond)
+		o.mustComment(t, key)
+		time.Sleep(151 * time.Millisecond)
+		o.want(t, "acme#1/1", "acme#1/2", "acme#1/3")
+
+		other := &office{store: o.store}
+		var err error
+		if other.Manager, err = incident.New(o.store, &incident.Options{Notifier: other}); err != nil {
+			t.Fatal(err)
+		}
+		other.start(t)
+		defer other.stop()
+		synctest.Wait() // until it has looked for what is due
+		o.mustComment(t, key)
+		time.Sleep(50 * time.Millisecond)
+		other.mustComment(t, key)
+		time.Sleep(200 * time.Millisecond)
+		o.want(t, "acme#1/4")
+		other.want(t, "acme#1/5")
+	})
+}
+
+// What an organization has to wait for a place for goes on when it has one.
+func TestRelay_usesAllPlaces(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
+		for range 60 {
+			o.mustCreate(t, "acme")
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if got := len(o.take()); got != 120 {
+			t.Errorf("in 2.5 s 6 at a time, which take 100 ms each, are %d, want all 120", got)
+		}
+	})
+}
+
+// Run ends when what it has begun is done, and begins nothing more.
+func TestRelay_stopsGracefully(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 2}}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(5 * time.Second); return nil })
+		for range 5 {
+			o.mustCreate(t, "acme")
+		}
+		synctest.Wait()
+		start := time.Now()
+		o.stop()
+		if got, took := len(o.take()), time.Since(start); got != 2 || took != 5*time.Second {
+			t.Errorf("Run ended after %v, when %d were delivered; want 5 s and 2", took, got)
+		}
+		o.start(t)
+		time.Sleep(time.Minute)
+		if got := len(o.take()); got != 8 {
+			t.Errorf("the next Run has delivered %d, want the other 8", got)
+		}
+	})
+}
+
+// When its grace is over, what Run has begun is interrupted and given back.
+func TestRelay_graceIsOver(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Grace: time.Second}}, func(t *testing.T, o *office) {
+		o.fails(func(ctx context.Context, _ incident.Notification) error { <-ctx.Done(); return ctx.Err() })
+		o.mustCreate(t, "acme")
+		synctest.Wait()
+		start := time.Now()
+		o.stop()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("Run ended after %v, want 1 s", took)
+		}
+		o.fails(nil)
+		o.start(t)
+		synctest.Wait()
+		if got := o.all(); len(got) != 2 || got[0].Attempt != 1 {
+			t.Errorf("the next Run has delivered %+v, want two at the first attempt", got)
+		}
+	})
+}
+
+// slowOutbox takes its time for each call, and counts the claims.
+type slowOutbox struct {
+	*memory.Store
+	takes  time.Duration
+	claims *atomic.Int64
+}
+
+func (s slowOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
+	defer time.Sleep(s.takes)
+	s.claims.Add(1)
+	return s.Store.Claim(ctx, q)
+}
+
+func (s slowOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]int, error) {
+	defer time.Sleep(s.takes)
+	return s.Store.Settle(ctx, all)
+}
+
+// Where one organization has more than its places, a claim is made for several of them.
+func TestRelay_claimsSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var box postbox
+		var claims atomic.Int64
+		m, err := incident.New(slowOutbox{memory.New(), time.Millisecond, &claims}, &incident.Options{Notifier: &box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &office{Manager: m}
+		for range 500 {
+			o.mustCreate(t, "acme")
+		}
+		o.start(t)
+		time.Sleep(time.Second)
+		o.stop()
+		if got, n := len(box.take()), claims.Load(); got != 1000 || n > 400 {
+			t.Errorf("%d of 1000 notifications came within a second, by %d claims", got, n)
+		}
+	})
+}
+
+// What was claimed when Run had to stop is given back.
+func TestRelay_stopsWhileItClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var box postbox
+		store := memory.New()
+		m, err := incident.New(slowOutbox{store, time.Second, new(atomic.Int64)}, &incident.Options{Notifier: &box})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &office{Manager: m}
+		o.mustCreate(t, "acme")
+		o.start(t)
+		synctest.Wait()
+		o.stop()
+		if got := box.take(); len(got) != 0 {
+			t.Errorf("%v came after Run had to stop", got)
+		}
+		claims, err := store.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Second})
+		if err != nil || len(claims) != 1 || claims[0].Attempt != 1 {
+			t.Errorf("after it the next claim is %+v, %v, want the first attempt at once", claims, err)
+		}
+	})
+}
