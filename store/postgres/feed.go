@@ -17,14 +17,19 @@ import (
 const positionSQL = `
 SELECT pg_current_snapshot()::text WHERE $1 = $1::text`
 
-// The bounds of the ranges let the server see that they are narrow.
+// noTransaction is above the number of every transaction. As the upper bound of a range it
+// lets the planner expect few rows. It is a constant because a database that spreads its
+// tables over several servers would evaluate a function on each of them, and their
+// transaction numbers differ.
+const noTransaction = `'18446744073709551615'::xid8`
+
 const changesSQL = `
 SELECT pg_current_snapshot()::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint
 WHERE $1 = $1::text
 UNION ALL
 SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
 FROM @incident
-WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < pg_snapshot_xmax(pg_current_snapshot())
+WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
 UNION ALL
 SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
 FROM @incident
@@ -32,7 +37,7 @@ WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
 UNION ALL
 SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
 FROM @incident_slot
-WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < pg_snapshot_xmax(pg_current_snapshot())
+WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
 UNION ALL
 SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
 FROM @incident_slot

@@ -218,7 +218,7 @@ const slotsSQL = `, slots AS (
 	FROM target t, wanted w
 	ON CONFLICT (organization_id, alert_rule_id, project_id, query_id) DO UPDATE
 	SET version = s.version + 1,
-		changed = DEFAULT,
+		changed = EXCLUDED.changed,
 		holder = EXCLUDED.holder,
 		holders = CASE
 			WHEN EXCLUDED.holder IN (0, s.holder) THEN EXCLUDED.holders

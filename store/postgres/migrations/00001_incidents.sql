@@ -2,7 +2,8 @@
 
 -- All names of the host are compared byte for byte, which is what COLLATE "C"
 -- does. Every key begins with the organization, so that the tables can be
--- partitioned or distributed by it. There are no foreign keys: no statement of
+-- partitioned by it; distribution over several servers is in the package's
+-- documentation. There are no foreign keys: no statement of
 -- the library writes for an incident that it has not found in the same
 -- statement, and none ever deletes an incident.
 
@@ -53,6 +54,11 @@ CREATE INDEX incident_changed ON incident (changed);
 CREATE INDEX incident_list ON incident (organization_id, status, date_started, identifier);
 CREATE INDEX incident_rule ON incident (organization_id, alert_rule_id, status, date_started, identifier)
     WHERE alert_rule_id <> '';
+
+-- The list of the incidents that affect no project, as incident_project has those of
+-- each project.
+CREATE INDEX incident_unaffecting ON incident (organization_id, date_started, identifier)
+    WHERE projects = '{}';
 
 CREATE UNIQUE INDEX incident_detection ON incident (organization_id, detection_uuid)
     WHERE detection_uuid IS NOT NULL;
