@@ -15,9 +15,11 @@ import (
 // It must be safe for use by many goroutines. A cache that fails answers a Get
 // with false; one that panics is logged and bypassed.
 //
-// Every key begins with the organization, and no two things have the same key. A
-// Manager knows its own entries only: in a cache that outlives it, or that others use,
-// its keys are of no use to anybody else.
+// Every key begins with the organization, and no two things have the same key. The
+// entries of a Manager are its own: several may share a Cache, and none reads what
+// another one, also one before it, has put there. A Manager can replace all of its keys
+// at a time, as when the server of its store was restored from a backup; what is under the
+// old ones is not asked for again, and goes when it is the oldest or its ttl is over.
 type Cache interface {
 	// Get returns the entry under key, and false if there is none.
 	Get(ctx context.Context, key string) (CacheEntry, bool)

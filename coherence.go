@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -41,8 +40,9 @@ const (
 type coherence struct {
 	cache  Cache
 	own    *memoryCache // the cache, if it is one of this package: it does not panic
-	suffix string       // of the keys of a cache that may outlive the Manager
 	logger *slog.Logger
+
+	generation atomic.Pointer[generation] // of the entries that may be served
 
 	// off means that no entry is served or stored.
 	off atomic.Bool
@@ -73,10 +73,8 @@ type stripe struct {
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
 	c := &coherence{cache: cache, logger: logger, born: time.Now(), seed: maphash.MakeSeed()}
-	if c.own, _ = cache.(*memoryCache); c.own == nil {
-		// What another Manager has left there may have been overwritten since.
-		c.suffix = "@" + uuid.NewString()
-	}
+	c.own, _ = cache.(*memoryCache)
+	c.beginGeneration()
 	c.off.Store(shared || cache == NoCache)
 	return c
 }
@@ -105,16 +103,17 @@ func (c *coherence) observe(ctx context.Context, key string, version int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch = c.published.Add(1)
-	c.keepOut(ctx, key, version)
-	c.flight.Forget(key)
+	g := c.generation.Load()
+	c.keepOut(ctx, g, key, version)
+	c.flight.Forget(key + g.suffix)
 }
 
 // keepOut replaces an entry of an older version by one that is not served. It is called
 // with the lock of the key's stripe held.
-func (c *coherence) keepOut(ctx context.Context, key string, version int64) {
-	if e, ok := c.lookup(ctx, key); ok && e.Version < version {
+func (c *coherence) keepOut(ctx context.Context, g *generation, key string, version int64) {
+	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version < version {
 		c.counters.staleDrops.Add(1)
-		c.store(ctx, key, CacheEntry{Version: version}, c.observedTTL)
+		c.store(ctx, g, key, CacheEntry{Version: version}, c.observedTTL)
 	}
 }
 
@@ -136,6 +135,7 @@ func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 		c.counters.misses.Add(1)
 		return v, false
 	}
+	key = append(key, c.generation.Load().suffix...)
 	var e CacheEntry
 	if c.own != nil {
 		e, ok = c.own.get(key)
@@ -176,7 +176,8 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		return v, true, err
 	}
 	mine := false // set by the goroutine that fetches, and read after its answer
-	ch := c.flight.DoChan(key, func() (_ any, err error) {
+	g := c.generation.Load()
+	ch := c.flight.DoChan(key+g.suffix, func() (_ any, err error) {
 		mine = true
 		// A panic here would end the process: nobody could recover it.
 		defer func() {
@@ -189,7 +190,7 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		epoch := c.stripe(key).now()
 		v, err := fetch(ctx)
 		if err == nil {
-			c.fill(ctx, key, epoch, entry(v), ttl)
+			c.fill(ctx, g, key, epoch, entry(v), ttl)
 		}
 		return v, err
 	})
@@ -218,24 +219,26 @@ func (s *stripe) now() uint64 {
 	return s.epoch
 }
 
-// fill stores what was loaded, unless a write was published since epoch. Then it still
-// keeps older versions out: what was loaded is returned, and an older entry may lie in
-// the cache, where it is not served at the moment.
-func (c *coherence) fill(ctx context.Context, key string, epoch uint64, e CacheEntry, ttl time.Duration) {
+// fill stores what was loaded in a generation, unless that has ended or a write was
+// published since epoch. In the latter case it still keeps older versions out: what was
+// loaded is returned, and an older entry may lie in the cache, where it is not served at
+// the moment.
+func (c *coherence) fill(ctx context.Context, g *generation, key string, epoch uint64, e CacheEntry, ttl time.Duration) {
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.epoch == epoch {
-		c.store(ctx, key, e, ttl)
+	if s.epoch == epoch && g == c.generation.Load() {
+		c.store(ctx, g, key, e, ttl)
 		return
 	}
 	c.counters.staleDrops.Add(1)
 	if c.followed {
-		c.keepOut(ctx, key, e.Version)
+		c.keepOut(ctx, g, key, e.Version)
 	}
 }
 
-// lookup asks the cache, and bypasses it if it panics.
+// lookup asks the cache for a key that ends with the suffix of a generation, and
+// bypasses the cache if it panics.
 func (c *coherence) lookup(ctx context.Context, key string) (e CacheEntry, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -243,25 +246,26 @@ func (c *coherence) lookup(ctx context.Context, key string) (e CacheEntry, ok bo
 			ok = false
 		}
 	}()
-	return c.cache.Get(ctx, key+c.suffix)
+	return c.cache.Get(ctx, key)
 }
 
-// store puts an entry. A cache that panics may have kept an older one and is
-// not asked again.
-func (c *coherence) store(ctx context.Context, key string, e CacheEntry, ttl time.Duration) {
+// store puts an entry of a generation. A cache that panics may have kept an older one
+// and is not asked again.
+func (c *coherence) store(ctx context.Context, g *generation, key string, e CacheEntry, ttl time.Duration) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.off.Store(true)
 			c.logger.ErrorContext(ctx, "incident: the cache panicked on a write; it is not used any more", "panic", p)
 		}
 	}()
-	c.cache.Put(ctx, key+c.suffix, e, ttl)
+	c.cache.Put(ctx, key+g.suffix, e, ttl)
 }
 
 // publication is one write on its way, or one transaction: what it marked, and
 // what it puts into the cache after its commit. It is for one goroutine.
 type publication struct {
 	c       *coherence
+	g       *generation
 	began   uint64 // the number of the last publication before
 	marked  []string
 	entries []publishedEntry
@@ -279,7 +283,7 @@ type publishedEntry struct {
 
 // begin starts a publication, before its write is applied.
 func (c *coherence) begin() publication {
-	return publication{c: c, began: c.published.Load(), doubtful: true}
+	return publication{c: c, g: c.generation.Load(), began: c.published.Load(), doubtful: true}
 }
 
 // markChange marks what a change may be about, but for what a local store is asked.
@@ -341,11 +345,14 @@ func (p *publication) end(ctx context.Context) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	number := p.c.published.Add(1)
+	if p.g != p.c.generation.Load() {
+		p.distrust()
+	}
 	if p.doubtful {
 		for _, key := range p.marked {
 			// Which version the cache holds is no matter: there may be a later one.
 			p.replace(key, number, func(bool) {
-				p.c.store(ctx, key, CacheEntry{Version: math.MaxInt64}, doubtTTL)
+				p.c.store(ctx, p.g, key, CacheEntry{Version: math.MaxInt64}, doubtTTL)
 			})
 		}
 	} else {
@@ -355,7 +362,7 @@ func (p *publication) end(ctx context.Context) {
 					p.c.counters.staleDrops.Add(1)
 					e.entry.value = nil // which still keeps older versions out
 				}
-				p.c.store(ctx, e.key, e.entry, e.ttl)
+				p.c.store(ctx, p.g, e.key, e.entry, e.ttl)
 			})
 		}
 	}
@@ -378,5 +385,5 @@ func (p *publication) replace(key string, number uint64, put func(overtaken bool
 	}
 	s.epoch = number
 	put(overtaken)
-	p.c.flight.Forget(key)
+	p.c.flight.Forget(key + p.g.suffix)
 }
