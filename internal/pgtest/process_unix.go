@@ -4,15 +4,20 @@ package pgtest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
+
+// stopSignals are what ends a process that has not chosen otherwise.
+var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+
+func canStart() error { return nil }
 
 // unprivileged is whom the server runs as, since it refuses to run as root.
 func unprivileged() (uid, gid int, err error) {
@@ -28,10 +33,12 @@ func unprivileged() (uid, gid int, err error) {
 	return 0, 0, errors.New("pgtest: PostgreSQL does not run as root, and there is neither a user postgres nor nobody; run the tests as another user")
 }
 
-// asUnprivileged lets cmd run as another user than root, in a process group of
-// its own, which Ctrl-C does not reach.
+// apart starts cmd in a session of its own, which Ctrl-C does not reach.
+func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// asUnprivileged starts cmd apart, and as another user than root.
 func asUnprivileged(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	apart(cmd)
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -55,55 +62,70 @@ func giveAway(dir string) error {
 	return os.Chown(dir, uid, gid)
 }
 
-// killAll kills a server and its children. They end by themselves when it does,
-// but may take a moment, in which they hold its shared memory.
-func killAll(postmaster int) {
-	if postmaster <= 1 {
-		return
-	}
-	_ = syscall.Kill(postmaster, syscall.SIGSTOP) // it may have ended already; otherwise it has no more children now
-	children := childrenOf(postmaster)
-	_ = syscall.Kill(postmaster, syscall.SIGKILL)
-	for _, pid := range children {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	deadline := time.Now().Add(startTimeout)
-	for _, pid := range append(children, postmaster) {
-		for syscall.Kill(pid, 0) == nil && !isZombie(pid) && time.Now().Before(deadline) {
-			time.Sleep(5 * time.Millisecond)
+// signalQuit tells a server to stop at once, also one that was suspended, and reports
+// whether it was there.
+func signalQuit(postmaster int) bool {
+	err := syscall.Kill(postmaster, syscall.SIGQUIT)
+	_ = syscall.Kill(postmaster, syscall.SIGCONT) // it may have ended meanwhile
+	return err == nil
+}
+
+// killIn kills every process whose working directory is in a folder, and waits until
+// there is none. A process may start another before it dies, so that one look is not
+// enough.
+func killIn(dir string) {
+	memory := sharedMemoryOf(dir)
+	defer memory.remove()
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		running := processesIn(dir)
+		if len(running) == 0 {
+			return
+		}
+		for _, pid := range running {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 		}
 	}
 }
 
-// childrenOf reads /proc. Where there is none, the children are left to end by
-// themselves.
-func childrenOf(parent int) (pids []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // a well formed pattern
-	for _, path := range stats {
-		if pid, state, ppid := readStat(path); ppid == parent && pid > 1 && state != 'Z' {
+// processesIn returns the processes whose working directory is in a folder. A zombie
+// has none.
+func processesIn(dir string) (pids []int) {
+	if _, err := os.Readlink("/proc/self/cwd"); err != nil {
+		return processesNaming(dir)
+	}
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is well formed
+	for _, link := range links {
+		cwd, err := os.Readlink(link)
+		cwd = strings.TrimSuffix(cwd, " (deleted)")
+		if err != nil || cwd != dir && !strings.HasPrefix(cwd, dir+"/") {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(link, "/")[2]); err == nil && pid > 1 {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-func isZombie(pid int) bool {
-	_, state, _ := readStat(fmt.Sprintf("/proc/%d/stat", pid))
-	return state == 'Z'
-}
-
-// readStat reads the start of a process's status: "42 (a name) S 1 …".
-func readStat(path string) (pid int, state byte, parent int) {
-	content, err := os.ReadFile(path)
+// processesNaming serves systems without /proc. A postmaster names its folder in its
+// arguments, the processes of a server do so in their titles, where cluster_name is.
+func processesNaming(dir string) (pids []int) {
+	output, err := exec.Command("ps", "-axww", "-o", "pid=,command=").Output()
 	if err != nil {
-		return 0, 0, 0
+		return nil
 	}
-	for i := len(content) - 1; i >= 0; i-- {
-		if content[i] == ')' {
-			_, _ = fmt.Sscanf(string(content), "%d", &pid)
-			_, _ = fmt.Sscanf(string(content[i+1:]), " %c %d", &state, &parent)
-			return pid, state, parent
+	for line := range strings.Lines(string(output)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || !strings.Contains(line, filepath.Base(dir)) {
+			continue
+		}
+		program := strings.TrimSuffix(filepath.Base(fields[1]), ":")
+		if pid, err := strconv.Atoi(fields[0]); err == nil && pid > 1 && (program == "postgres" || program == "initdb") {
+			pids = append(pids, pid)
 		}
 	}
-	return 0, 0, 0
+	return pids
 }

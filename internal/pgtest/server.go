@@ -29,15 +29,18 @@ const startTimeout = 30 * time.Second
 type Server struct {
 	url      string
 	programs string
-	dir      string // empty for the server of EnvURL
+	home     *home // nil for the server of EnvURL
 	port     int
 	process  *exec.Cmd     // nil while it does not run
-	lifeline *os.File      // the server is stopped when this is closed, by whatever means
 	ended    chan struct{} // closed when process has
 }
 
-// Start starts a server, or connects to the one of EnvURL. The server ends with
-// the process, even one that is killed. Settings are lines of its configuration.
+// The data directory is this folder of the home. The server writes the other file.
+const dataFolder, pidFile = "data", "postmaster.pid"
+
+// Start starts a server, or connects to the one of EnvURL. Whatever is done to the
+// server and to this process, none of its processes outlives this one by more than some
+// seconds, nor does its folder. Settings are lines of its configuration.
 func Start(settings ...string) (*Server, error) {
 	if given := os.Getenv(EnvURL); given != "" {
 		return &Server{url: given}, ping(given)
@@ -51,12 +54,15 @@ func StartOwn(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "pgtest")
+	home, err := newHome()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{programs: programs, dir: dir}
-	if err := errors.Join(s.init(settings), s.Restart()); err != nil {
+	s := &Server{programs: programs, home: home}
+	if err = s.init(settings); err == nil {
+		err = s.Restart()
+	}
+	if err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -67,10 +73,10 @@ func StartOwn(settings ...string) (*Server, error) {
 func (s *Server) URL() string { return s.url }
 
 // CanRestart reports whether the server may be killed and started again.
-func (s *Server) CanRestart() bool { return s.dir != "" }
+func (s *Server) CanRestart() bool { return s.home != nil }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-func (s *Server) log() string  { return filepath.Join(s.dir, "log") }
+func (s *Server) data() string { return filepath.Join(s.home.dir, dataFolder) }
+func (s *Server) log() string  { return filepath.Join(s.home.dir, "log") }
 
 // defaults keep what a crash must not lose, and show mistakes about time zones.
 const defaults = `
@@ -83,14 +89,11 @@ log_min_messages = warning
 
 // init makes the cluster. initdb refuses to run as root.
 func (s *Server) init(settings []string) error {
-	if err := giveAway(s.dir); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, "initdb"), "--pgdata="+s.data(),
 		"--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-	cmd.Dir = s.dir
+	cmd.Dir = s.home.dir
 	if err := asUnprivileged(cmd); err != nil {
 		return err
 	}
@@ -101,18 +104,20 @@ func (s *Server) init(settings []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(defaults + "unix_socket_directories = '" + s.dir + "'\n" + strings.Join(settings, "\n"))
+	_, err = fmt.Fprintf(f, "%sunix_socket_directories = '%s'\ncluster_name = '%s'\n%s\n",
+		defaults, s.home.dir, filepath.Base(s.home.dir), strings.Join(settings, "\n"))
 	return errors.Join(err, f.Close())
 }
 
-// Restart starts the server on its data, at the port that it had before.
+// Restart starts the server on its data, at the port that it had before. What still
+// runs of it is killed: a test that kills the postmaster alone leaves the backends.
 func (s *Server) Restart() error {
 	if !s.CanRestart() {
 		return errors.New("pgtest: the server of " + EnvURL + " is not started here")
 	}
+	s.Kill()
 	var err error
-	// A port that was free a moment ago may be taken now, and processes of a server that
-	// was killed may live for some moments longer, in which no other may use its data.
+	// A port that was free a moment ago may be taken now.
 	for range 10 {
 		if s.port == 0 {
 			if s.port, err = freePort(); err != nil {
@@ -144,41 +149,27 @@ func freePort() (port int, err error) {
 	return 0, fmt.Errorf("pgtest: no free port: %w", err)
 }
 
-// The shell stops the server when its standard input ends: with the test process,
-// however that ends. It waits for the server in the background and reports the end
-// of it by its own.
-const keeper = `
-"$1" -D "$2" -p "$3" >>"$4" 2>&1 </dev/null &
-server=$!
-echo $server
-(cat >/dev/null; kill -INT $server 2>/dev/null) <&3 &
-wait $server
-`
-
 // run starts the server and waits until it accepts connections.
 func (s *Server) run() error {
-	stdin, lifeline, err := os.Pipe()
+	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("/bin/sh", "-c", "exec 3<&0\n"+keeper, "sh",
-		filepath.Join(s.programs, "postgres"), s.data(), strconv.Itoa(s.port), s.log())
-	cmd.Dir, cmd.Stdin = s.dir, stdin
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.home.dir, log, log
 	if err := asUnprivileged(cmd); err != nil {
 		return err
 	}
-	err = cmd.Start()
-	stdin.Close()
-	if err != nil {
-		lifeline.Close()
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("pgtest: start the server: %w", err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // its status is that of the server
+		_ = cmd.Wait() // the log says why it has ended
 	}()
-	s.process, s.lifeline, s.ended = cmd, lifeline, ended
+	s.process, s.ended = cmd, ended
 	target := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 	if err := awaitServer(target, ended); err != nil {
 		log, _ := os.ReadFile(s.log()) // it says why, if it is there
@@ -226,9 +217,9 @@ func withoutPassword(target string) string {
 	return u.Redacted()
 }
 
-// postmaster is the process of the server, or 0 if there is none.
-func (s *Server) postmaster() int {
-	content, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+// postmaster returns the process that the data directory names, or 0.
+func postmaster(data string) int {
+	content, err := os.ReadFile(filepath.Join(data, pidFile))
 	if err != nil {
 		return 0
 	}
@@ -245,33 +236,22 @@ func (s *Server) Kill() {
 	if s.process == nil {
 		return
 	}
-	if pid := s.postmaster(); pid > 1 {
-		killAll(pid)
-	}
-	s.release()
-	// The next server must not take the dead one for alive.
-	_ = os.Remove(filepath.Join(s.data(), "postmaster.pid"))
-}
-
-// release lets the keeper end, and waits for it.
-func (s *Server) release() {
-	s.lifeline.Close()
+	killIn(s.home.dir)
 	<-s.ended
-	s.process, s.lifeline = nil, nil
+	s.process = nil
+	// The next server must not take the dead one for alive.
+	_ = os.Remove(filepath.Join(s.data(), pidFile))
 }
 
-// Stop stops the server and removes its folder. A server of EnvURL goes on.
+// Stop stops the server, ends what is left of it and removes its folder. A server of
+// EnvURL goes on.
 func (s *Server) Stop() {
-	if s.process != nil {
-		timer := time.AfterFunc(startTimeout, func() {
-			if pid := s.postmaster(); pid > 1 {
-				killAll(pid)
-			}
-		})
-		s.release()
-		timer.Stop()
+	if s.home == nil {
+		return
 	}
-	if s.dir != "" {
-		_ = os.RemoveAll(s.dir) // a temporary folder
+	s.home.close()
+	if s.process != nil {
+		<-s.ended
+		s.process = nil
 	}
 }

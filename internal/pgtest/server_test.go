@@ -2,12 +2,8 @@ package pgtest_test
 
 import (
 	"database/sql"
-	"io"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/incidentkit/incident/internal/pgtest"
 )
@@ -19,9 +15,9 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// child starts a server, prints its URL and waits to be killed.
+// child starts a server of its own, prints its URL and waits to be killed.
 func child() {
-	s, err := pgtest.Start()
+	s, err := pgtest.StartOwn()
 	if err != nil {
 		os.Stdout.WriteString(err.Error())
 		os.Exit(1)
@@ -71,41 +67,6 @@ func TestServer_Kill(t *testing.T) {
 	if err := db.QueryRow("SELECT n FROM kept").Scan(&n); err != nil || n != 42 {
 		t.Errorf("after a crash the row is %d, %v", n, err)
 	}
-}
-
-// A server does not outlive the process that started it.
-func TestServer_endsWithItsProcess(t *testing.T) {
-	t.Setenv(pgtest.EnvURL, "")
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "PGTEST_CHILD=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 1000)
-	n, err := out.Read(buf)
-	url := strings.TrimSpace(string(buf[:n]))
-	if err != nil || !strings.HasPrefix(url, "postgres://") {
-		t.Fatalf("the child says %q, %v", url, err)
-	}
-	db := open(t, url)
-	if err := db.Ping(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, out)
-	_ = cmd.Wait() // killed
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if db.Ping() != nil {
-			return
-		}
-	}
-	t.Error("the server goes on after its process was killed")
 }
 
 // Databases are apart from each other.

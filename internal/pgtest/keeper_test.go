@@ -1,0 +1,267 @@
+//go:build unix
+
+package pgtest_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident/internal/pgtest"
+)
+
+// gone is how long the processes and the folder of a server may outlive it.
+const gone = 10 * time.Second
+
+// remains are what must not outlive a server.
+type remains struct {
+	data   string   // the data directory
+	pids   []int    // of the postmaster, which is the first, and of all that it has started
+	memory []string // files of shared memory, on Linux
+}
+
+// occupy makes the server work: a backend computes, another sleeps in a transaction,
+// others wait for them.
+func occupy(t *testing.T, url string) remains {
+	t.Helper()
+	db := open(t, url)
+	db.SetMaxOpenConns(10)
+	ctx, cancel := context.WithCancel(t.Context())
+	busy := make(chan struct{})
+	t.Cleanup(func() {
+		cancel()
+		for range 2 {
+			<-busy
+		}
+	})
+	for _, text := range []string{
+		"SELECT count(*) FROM generate_series(1, 100000000000)", // which does not see that its postmaster has ended
+		"SELECT pg_sleep(600)",
+	} {
+		go func() {
+			_, _ = db.ExecContext(ctx, text) // the server ends before it does
+			busy <- struct{}{}
+		}()
+	}
+	r := remains{}
+	if err := db.QueryRow("SHOW data_directory").Scan(&r.data); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(r.data, "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	postmaster, err := strconv.Atoi(first)
+	if err != nil || postmaster <= 1 {
+		t.Fatalf("the postmaster is %q", first)
+	}
+	r.pids = []int{postmaster}
+	for deadline := time.Now().Add(gone); len(r.pids) < 3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the statements do not begin")
+		}
+		r.pids = append(r.pids[:1], pidsOf(t, db, "state = 'active' AND pid <> pg_backend_pid()")...)
+	}
+	r.pids = append(r.pids[:1], pidsOf(t, db, "true")...)
+	r.memory = memoryOf(postmaster)
+	return r
+}
+
+// memoryOf returns the files in which a process shares memory, where /proc tells.
+func memoryOf(pid int) (files []string) {
+	maps, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/maps")
+	for line := range strings.Lines(string(maps)) {
+		if i := strings.Index(line, "/dev/shm/"); i >= 0 {
+			files = append(files, strings.TrimSpace(line[i:]))
+		}
+	}
+	return slices.Compact(files)
+}
+
+func pidsOf(t *testing.T, db *sql.DB, condition string) (pids []int) {
+	t.Helper()
+	rows, err := db.Query("SELECT pid FROM pg_stat_activity WHERE " + condition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		pid := 0
+		if err := rows.Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// alive reports whether a process runs. A zombie does not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || !strings.Contains(string(status), ") Z ")
+}
+
+// checkGone fails unless nothing of a server is left after a while, and ends what is.
+func (r remains) checkGone(t *testing.T, wait time.Duration) {
+	t.Helper()
+	home := filepath.Dir(r.data)
+	var left []int
+	var files []string
+	for deadline := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
+		left = slices.DeleteFunc(slices.Clone(r.pids), func(pid int) bool { return !alive(pid) })
+		files = slices.DeleteFunc(append(slices.Clone(r.memory), home), func(path string) bool {
+			_, err := os.Stat(path)
+			return os.IsNotExist(err)
+		})
+		if len(left) == 0 && len(files) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+	}
+	t.Errorf("of the processes %d there are still %d, and %q", r.pids, left, files)
+	for _, pid := range left {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
+	}
+	for _, path := range files {
+		_ = os.RemoveAll(path) // the test has failed
+	}
+}
+
+func kill(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Error(err)
+	}
+}
+
+// harms are what a test may do to its server without the package.
+var harms = []struct {
+	name string
+	do   func(t *testing.T, r remains)
+}{
+	{"none", func(*testing.T, remains) {}},
+	{"postmaster killed", func(t *testing.T, r remains) { kill(t, r.pids[0], syscall.SIGKILL) }},
+	{"postmaster suspended", func(t *testing.T, r remains) { kill(t, r.pids[0], syscall.SIGSTOP) }},
+	{"backends suspended", func(t *testing.T, r remains) {
+		for _, pid := range r.pids[1:] {
+			kill(t, pid, syscall.SIGSTOP)
+		}
+	}},
+	{"postmaster killed, backends suspended", func(t *testing.T, r remains) {
+		for _, pid := range r.pids[1:] {
+			kill(t, pid, syscall.SIGSTOP)
+		}
+		kill(t, r.pids[0], syscall.SIGKILL)
+	}},
+}
+
+// Nothing of a server is left when Stop has returned, whatever was done to it.
+func TestServer_Stop(t *testing.T) {
+	for _, harm := range harms {
+		t.Run(harm.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := pgtest.StartOwn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := occupy(t, s.URL())
+			harm.do(t, r)
+			s.Stop()
+			r.checkGone(t, 0)
+		})
+	}
+}
+
+// Nothing of a server outlives the process that started it, though that is killed.
+func TestServer_endsWithItsProcess(t *testing.T) {
+	for _, harm := range harms {
+		t.Run(harm.name, func(t *testing.T) {
+			t.Parallel()
+			cmd, url := startChild(t)
+			r := occupy(t, url)
+			harm.do(t, r)
+			kill(t, cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait() // killed
+			r.checkGone(t, gone)
+		})
+	}
+}
+
+// startChild starts a process that has a server.
+func startChild(t *testing.T) (cmd *exec.Cmd, url string) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "PGTEST_CHILD=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test failed
+	url, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(url, "postgres://") {
+		t.Fatalf("the child says %q, %v", url, err)
+	}
+	return cmd, strings.TrimSpace(url)
+}
+
+// A process that is killed while it makes its cluster leaves no folder.
+func TestServer_endsWithItsProcessWhileStarting(t *testing.T) {
+	temp := t.TempDir()
+	if err := os.Chmod(temp, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	for dir := temp; dir != os.TempDir() && len(dir) > 1; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "PGTEST_CHILD=1", "TMPDIR="+temp)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	content := func() []string {
+		found, err := filepath.Glob(filepath.Join(temp, "*", "data"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for deadline := time.Now().Add(gone); len(content()) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no cluster is begun")
+		}
+	}
+	kill(t, cmd.Process.Pid, syscall.SIGKILL)
+	_ = cmd.Wait() // killed
+	for deadline := time.Now().Add(gone); ; time.Sleep(20 * time.Millisecond) {
+		left, err := os.ReadDir(temp)
+		if err == nil && len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left are %v, %v", left, err)
+		}
+	}
+}
