@@ -5,8 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-
-	"github.com/lib/pq"
+	"reflect"
 
 	"github.com/incidentkit/incident"
 )
@@ -30,23 +29,94 @@ const (
 	diskFull              = "53100"
 	tooManyConnections    = "53300"
 	unknownDatabase       = "3D000"
+	featureNotSupported   = "0A000"
+	unknownStatement      = "26000"
+	duplicateStatement    = "42P05"
+	protocolViolation     = "08P01"
 )
 
 // slotHolders is the constraint that admits one holder to a slot.
 const slotHolders = "incident_slot_holders"
 
+// serverError is an error that the server reported, whichever driver read it.
+type serverError struct {
+	state      string // the SQLSTATE
+	severity   string // in English, or in the language of the server's messages
+	constraint string
+	message    string
+}
+
+// asServerError finds the server's error in err. Both *pq.Error and *pgconn.PgError
+// have the method; the rest is in exported fields.
+func asServerError(err error) (e serverError, ok bool) {
+	var reported interface{ SQLState() string }
+	if !errors.As(err, &reported) || len(reported.SQLState()) != 5 {
+		return e, false
+	}
+	v := pointee(reflect.ValueOf(reported))
+	field := func(names ...string) string {
+		if v.Kind() != reflect.Struct {
+			return ""
+		}
+		for _, name := range names {
+			if f := v.FieldByName(name); f.IsValid() && f.Kind() == reflect.String && f.Len() > 0 {
+				return f.String()
+			}
+		}
+		return ""
+	}
+	return serverError{
+		state:      reported.SQLState(),
+		severity:   field("SeverityUnlocalized", "Severity"),
+		constraint: field("Constraint", "ConstraintName"),
+		message:    field("Message"),
+	}, true
+}
+
+// kindOfError returns the driver of a server's error.
+func kindOfError(err error) driverKind {
+	var reported interface{ SQLState() string }
+	if !errors.As(err, &reported) {
+		return unknownDriver
+	}
+	return kindOf(pointee(reflect.ValueOf(reported)).Type().PkgPath())
+}
+
+// refused reports whether the error is of a statement, which then has written
+// nothing. An error that ends the connection is none: it may come after a commit.
+func (e serverError) refused() bool {
+	switch e.severity {
+	case "ERROR":
+		return true
+	case "FATAL", "PANIC":
+		return false
+	}
+	// The severity is in another language.
+	switch e.state[:2] {
+	case "08", "28", "58", "F0", "XX":
+		return false
+	case "57":
+		return e.state == queryCanceled
+	case "53":
+		return e.state != tooManyConnections
+	case "25":
+		return e.state != "25P03" && e.state != "25P04" // timeouts, which end the connection
+	}
+	return true
+}
+
 // isDisturbed reports whether a statement failed because others wrote at the same
 // time, and would not if it ran again.
 func isDisturbed(err error) bool {
-	var e *pq.Error
-	if !errors.As(err, &e) {
+	e, ok := asServerError(err)
+	if !ok {
 		return errors.Is(err, errAgain)
 	}
-	switch e.Code {
+	switch e.state {
 	case uniqueViolation, serializationFailure, deadlockDetected:
 		return true
 	case checkViolation:
-		return e.Constraint == slotHolders
+		return e.constraint == slotHolders
 	}
 	return false
 }
@@ -64,7 +134,7 @@ func (d *database) translate(ctx context.Context, op string, err error) error {
 			return fmt.Errorf("postgres: %s: %w", op, err)
 		}
 	}
-	// lib/pq reports the end of a context as whatever it led to.
+	// The drivers report the end of a context as whatever it led to.
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("postgres: %s: %w", op, ended)
 	}
@@ -80,11 +150,11 @@ func (d *database) classify(err error) (remedy string, category error) {
 	if isDisturbed(err) || errors.Is(err, errAgain) {
 		return "other writers were in the way; repeat the call, or the transaction that it is in", incident.ErrUnavailable
 	}
-	var e *pq.Error
-	if !errors.As(err, &e) {
+	e, ok := asServerError(err)
+	if !ok {
 		return "the connection failed; check that the server runs and can be reached", incident.ErrUnavailable
 	}
-	switch e.Code {
+	switch e.state {
 	case undefinedTable, undefinedColumn, invalidSchemaName:
 		return fmt.Sprintf("the tables in schema %q are missing or old; run postgres.Migrate", d.options.Schema), incident.ErrUnavailable
 	case insufficientPrivilege:
@@ -108,8 +178,8 @@ func (d *database) classify(err error) (remedy string, category error) {
 	return classifyByClass(e)
 }
 
-func classifyByClass(e *pq.Error) (remedy string, category error) {
-	switch e.Code[:2] {
+func classifyByClass(e serverError) (remedy string, category error) {
+	switch e.state[:2] {
 	case "22", "23":
 		return "the database cannot keep a value", incident.ErrInvalid
 	case "28":

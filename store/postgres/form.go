@@ -39,10 +39,13 @@ func (d *database) part(text string) *part {
 	if d.forms.parts == nil {
 		d.forms.parts = map[string]*part{}
 	}
-	p = &part{number: uint64(len(d.forms.parts)), pieces: strings.Split(strings.ReplaceAll(text, "@", d.prefix()), "?")}
+	p = &part{number: uint64(len(d.forms.parts)), pieces: strings.Split(d.complete(text), "?")}
 	d.forms.parts[text] = p
 	return p
 }
+
+// complete puts the schema before the names of tables.
+func (d *database) complete(text string) string { return strings.ReplaceAll(text, "@", d.prefix()) }
 
 // form returns that of the statement's shape.
 func (s *statement) form() *form {
@@ -103,7 +106,7 @@ func (s *Store) send(ctx context.Context, f *form, args []any) (*sqlx.Rows, erro
 		// Preparing needs a connection of the pool, which may have no other one.
 		s.tx.prepareLater(f)
 		return s.tx.QueryxContext(ctx, f.text, args...)
-	case s.options.Unprepared:
+	case !s.wire.prepares.Load():
 		return s.pool.QueryxContext(ctx, f.text, args...)
 	case stmt == nil:
 		var err error

@@ -3,13 +3,11 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"hash/fnv"
 	"io/fs"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -70,7 +68,7 @@ func migrate(ctx context.Context, pool *sqlx.DB, opts *Options, run func(*goose.
 		return s.translate(ctx, "migrate", err)
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, pool.DB, inSchema{Migrations(), s.options.Schema},
-		goose.WithTableName(s.prefix()+versionTable),
+		goose.WithTableName(s.options.Schema+"."+versionTable),
 		goose.WithSessionLocker(locker),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger()),
@@ -96,9 +94,8 @@ func (s *Store) makeSchema(ctx context.Context) error {
 	if err := f.check(s.options.Schema); err != nil || exists {
 		return err
 	}
-	_, err = s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+s.options.Schema)
-	var made *pq.Error
-	if errors.As(err, &made) && made.Code == uniqueViolation {
+	_, err = s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoteName(s.options.Schema))
+	if made, ok := asServerError(err); ok && made.state == uniqueViolation {
 		return nil // by another process, at the same moment
 	}
 	return err
@@ -124,7 +121,7 @@ func (m inSchema) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := "SET LOCAL search_path TO " + m.schema + ";\n"
+	set := "SET LOCAL search_path TO " + quoteName(m.schema) + ";\n"
 	sections := strings.NewReplacer("-- +goose Up\n", "-- +goose Up\n"+set, "-- +goose Down\n", "-- +goose Down\n"+set)
 	return migration{strings.NewReader(sections.Replace(string(content))), info}, nil
 }

@@ -1,5 +1,6 @@
 // Package postgres is an [incident.Store] in a PostgreSQL database, 15 or later,
-// over sqlx and lib/pq.
+// over sqlx. Its drivers are lib/pq and pgx: github.com/jackc/pgx/v5/stdlib, in each
+// of its query modes. A wrapper of either, such as github.com/XSAM/otelsql, will do.
 //
 // A host with a pool of its own lends it to [New]; [Open] makes one. [Migrate]
 // makes the tables, and must have run before the first call:
@@ -50,9 +51,17 @@ type Options struct {
 	// following anybody: see [incident.Manager.Run].
 	SingleProcess bool
 
-	// Unprepared keeps no prepared statements on the connections, for poolers
-	// that give each transaction another one. A call takes two round trips then,
-	// or one if the DSN has binary_parameters=yes.
+	// Unprepared declares that a pooler gives each transaction another server
+	// connection, as PgBouncer does with pool_mode=transaction. Then a statement must
+	// be parsed and executed in one round trip: in two, the second may execute another
+	// statement with these arguments. lib/pq takes one with binary_parameters=yes in
+	// its DSN, which [Open] adds, and pgx with default_query_exec_mode=exec,
+	// cache_describe or simple_protocol. The first call fails if the pool does
+	// otherwise.
+	//
+	// Defaults to what the first call finds out. A pooler that does not pass the
+	// server's own process number on to the driver is recognized, as PgBouncer is;
+	// before any other, or with a wrapper that hides the driver's connections, set it.
 	Unprepared bool
 }
 
@@ -68,6 +77,11 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, &incident.FieldError{
 			Field:   "Schema",
 			Problem: "must be 1 to 63 lower case letters, digits and underscores, and not begin with a digit",
+		}
+	}
+	if strings.HasPrefix(c.Schema, "pg_") {
+		return c, &incident.FieldError{
+			Field: "Schema", Problem: "must not begin with pg_, which PostgreSQL keeps for itself",
 		}
 	}
 	return c, nil
@@ -96,17 +110,22 @@ type database struct {
 	creations creations
 	feedCalls chan struct{} // holds a token for each call of Changes on its way
 	schema    schemaCheck
+	wire      wire
 }
 
-// New returns a store in the database of pool, whose driver must be lib/pq. The
-// pool stays the host's: New changes no setting of it and never closes it.
-// Nothing is sent before the first call.
+// New returns a store in the database of pool, whose driver must be lib/pq or pgx,
+// or a wrapper of either. It refuses any other driver. The pool stays the host's:
+// New changes no setting of it and never closes it. Nothing is sent before the first
+// call, which fails if the pool, the server or the tables do not fit.
 func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if pool == nil {
 		return nil, fmt.Errorf("postgres: new: %w", &incident.FieldError{Field: "pool", Problem: "is required"})
 	}
 	options, err := opts.withDefaults()
 	if err != nil {
+		return nil, fmt.Errorf("postgres: new: %w", err)
+	}
+	if err := checkDriver(pool.Driver()); err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
 	return &Store{database: &database{pool: pool, options: options, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
@@ -168,4 +187,7 @@ func (s *Store) Pool() *sqlx.DB { return s.pool }
 func (s *Store) Schema() string { return s.options.Schema }
 
 // prefix is what stands before the name of a table.
-func (d *database) prefix() string { return d.options.Schema + "." }
+func (d *database) prefix() string { return quoteName(d.options.Schema) + "." }
+
+// quoteName returns a name as SQL has it. Quoted, a name may also be a word of SQL.
+func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -20,36 +20,47 @@ const minServerVersion = 150000
 // asked for with the first statement.
 type schemaCheck struct{ passed atomic.Bool }
 
+// schemaVersionSQL has no parameters, so that every driver can send it in one round
+// trip.
 const schemaVersionSQL = `
-SELECT version, current_setting('server_version_num')::integer, current_setting('server_encoding')
-FROM @incident_schema
-WHERE $1 = $1::text`
+SELECT version, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
+FROM @incident_schema`
 
 type databaseFacts struct {
 	schema, server int
 	encoding       string
+	backend        int64 // the process that answers
 }
 
-// checkSchema refuses a database that the library does not know.
+func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f databaseFacts, err error) {
+	err = q.QueryRowxContext(ctx, d.complete(schemaVersionSQL)).Scan(&f.schema, &f.server, &f.encoding, &f.backend)
+	return f, err
+}
+
+// checkSchema refuses a database that the library does not know, and a pool that
+// statements must not be sent through. A call in a transaction that is the first of
+// all does not see the pool, which it leaves to the next one.
 func (s *Store) checkSchema(ctx context.Context) error {
-	if s.schema.passed.Load() {
+	if s.wire.decided.Load() || s.tx != nil && s.schema.passed.Load() {
 		return nil
 	}
-	st := s.statement("").add(schemaVersionSQL)
-	text := st.form().text
-	facts, err := within(ctx, func() (f databaseFacts, err error) {
-		var q sqlx.QueryerContext = s.pool
-		if s.tx != nil {
-			q = s.tx.Tx
+	x, err := within(ctx, func() (x examination, err error) {
+		if s.tx == nil {
+			return s.examine(ctx)
 		}
-		err = q.QueryRowxContext(ctx, text, st.args...).Scan(&f.schema, &f.server, &f.encoding)
-		return f, err
+		x.databaseFacts, err = s.readFacts(ctx, s.tx)
+		return x, err
 	}, nil)
 	if err != nil {
 		return err
 	}
-	if err := facts.check(s.options.Schema); err != nil {
+	if err := x.check(s.options.Schema); err != nil {
 		return err
+	}
+	if s.tx == nil {
+		if err := s.decide(x); err != nil {
+			return err
+		}
 	}
 	s.schema.passed.Store(true)
 	return nil

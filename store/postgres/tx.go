@@ -129,7 +129,7 @@ func (t *transaction) rollBack() {
 // prepareAll prepares what the transaction could not, so that the next one finds
 // it prepared.
 func (s *Store) prepareAll(ctx context.Context, unprepared []*form) {
-	if s.options.Unprepared {
+	if !s.wire.prepares.Load() {
 		return
 	}
 	for _, f := range unprepared {

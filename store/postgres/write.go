@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
 )
@@ -145,8 +144,8 @@ func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read
 // It has written nothing then. An error that ends the connection is none: it may
 // come after a commit.
 func isRefusal(err error) bool {
-	var refusal *pq.Error
-	return errors.As(err, &refusal) && refusal.Severity == "ERROR"
+	e, ok := asServerError(err)
+	return ok && e.refused()
 }
 
 // isAnswer reports whether err is known to be of a statement that wrote nothing.
