@@ -14,7 +14,7 @@ test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
 	$(GO) test $(RACE) -count=1 -timeout=8m ./...
 
-lint: ## Check the format, the code, and what the root package depends on.
+lint: ## Check the format, the code, and which modules a host inherits.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \
 		{ echo "not formatted; run '$(GOFUMPT) -w .':"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -23,6 +23,7 @@ lint: ## Check the format, the code, and what the root package depends on.
 	$(GO) mod tidy -diff
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
 		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
+	@GO='$(GO)' .ci/host-modules
 
 bench: ## Measure against the floor and against size; fails above a bar.
 	$(GO) test -run='^$$' -bench=. -benchmem -timeout=30m .

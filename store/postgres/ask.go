@@ -82,6 +82,9 @@ func ask[T any](ctx context.Context, s *Store, st *statement, read func(*sqlx.Ro
 		}
 		return v, err
 	}, nil)
+	if state := sqlState(err); state == undefinedTable || state == undefinedColumn {
+		s.recheck() // a migration may have run meanwhile
+	}
 	if s.tx != nil {
 		s.tx.failure = cmp.Or(s.tx.failure, err)
 	}

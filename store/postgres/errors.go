@@ -33,6 +33,9 @@ const (
 	unknownStatement      = "26000"
 	duplicateStatement    = "42P05"
 	protocolViolation     = "08P01"
+	duplicateSchema       = "42P06"
+	duplicateTable        = "42P07"
+	duplicateObject       = "42710"
 )
 
 // slotHolders is the constraint that admits one holder to a slot.
@@ -71,6 +74,12 @@ func asServerError(err error) (e serverError, ok bool) {
 		constraint: field("Constraint", "ConstraintName"),
 		message:    field("Message"),
 	}, true
+}
+
+// sqlState returns the SQLSTATE of an error that the server reported, and otherwise "".
+func sqlState(err error) string {
+	e, _ := asServerError(err)
+	return e.state
 }
 
 // kindOfError returns the driver of a server's error.
@@ -156,7 +165,7 @@ func (d *database) classify(err error) (remedy string, category error) {
 	}
 	switch e.state {
 	case undefinedTable, undefinedColumn, invalidSchemaName:
-		return fmt.Sprintf("the tables in schema %q are missing or old; run postgres.Migrate", d.options.Schema), incident.ErrUnavailable
+		return fmt.Sprintf("the tables in schema %q are missing, older than the library, or newer; run postgres.Migrate, or update the library", d.options.Schema), incident.ErrUnavailable
 	case insufficientPrivilege:
 		return "the role of the connection lacks a right; grant it USAGE on the schema " +
 			"and SELECT, INSERT, UPDATE, DELETE on its tables", incident.ErrUnavailable

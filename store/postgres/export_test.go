@@ -1,5 +1,12 @@
 package postgres
 
+import (
+	"context"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+)
+
 // Statements returns the texts that the store has sent.
 func (s *Store) Statements() (texts []string) {
 	s.forms.mu.RLock()
@@ -8,4 +15,69 @@ func (s *Store) Statements() (texts []string) {
 		texts = append(texts, f.text)
 	}
 	return texts
+}
+
+// Migration is a migration of the library, or one that follows it.
+type Migration struct {
+	Up, Down string
+	Objects  []string // of the version that it makes
+}
+
+// Embedded returns the library's migrations.
+func Embedded() (all []Migration) {
+	for _, m := range migrations {
+		all = append(all, Migration{m.up, m.down, slices.Clone(m.objects)})
+	}
+	return all
+}
+
+// MigrateBy is [Migrate] of a library that has these migrations.
+func MigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migration) error {
+	m, err := newMigrator(pool, opts, internal(known))
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, "migrate", m.nextUp)
+}
+
+// UnmigrateBy is [Unmigrate] of a library that has these migrations.
+func UnmigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migration) error {
+	m, err := newMigrator(pool, opts, internal(known))
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, "unmigrate", m.nextDown)
+}
+
+func internal(known []Migration) (all []migration) {
+	for _, m := range known {
+		all = append(all, migration{m.Up, m.Down, m.Objects})
+	}
+	return all
+}
+
+// SetLibraryVersion makes the store one of a library whose newest migration makes version.
+func (s *Store) SetLibraryVersion(version int) { s.schema.library = version }
+
+// SchemaVersion is the version of the library's newest migration.
+const SchemaVersion = schemaVersion
+
+// Objects returns what a schema has of the names of the library's tables and indexes.
+func Objects(ctx context.Context, pool *sqlx.DB, schema string) ([]string, error) {
+	return ObjectsNamed(ctx, pool, schema, (&migrator{known: migrations}).names())
+}
+
+// ObjectsNamed returns what a schema has of some names.
+func ObjectsNamed(ctx context.Context, pool *sqlx.DB, schema string, names []string) ([]string, error) {
+	var known []migration
+	for _, name := range names {
+		known = append(known, migration{objects: []string{"table " + name}})
+	}
+	m, err := newMigrator(pool, &Options{Schema: schema}, nil)
+	if err != nil {
+		return nil, err
+	}
+	m.known = known
+	f, err := m.find(ctx, pool)
+	return f.objects, err
 }

@@ -2,138 +2,210 @@ package postgres
 
 import (
 	"context"
-	"embed"
+	"database/sql/driver"
+	"fmt"
 	"hash/fnv"
-	"io/fs"
-	"strings"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
+
+	"github.com/incidentkit/incident"
 )
 
-//go:embed migrations/*.sql
-var embedded embed.FS
-
-// Migrations are the numbered SQL files that [Migrate] runs, in the form of
-// pressly/goose, for hosts that run them with a tool of their own. They name no
-// schema: they work in the first one of the connection's search_path.
-func Migrations() fs.FS {
-	files, err := fs.Sub(embedded, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded
-	}
-	return files
-}
-
-// versionTable is where goose keeps which migrations have run.
-const versionTable = "incident_migration"
-
-// Migrate makes the tables, or brings those of an earlier version up to date, and
-// makes the schema where it does not exist. Each migration runs in a transaction
-// of its own. Processes that do it at the same time wait for each other, up to
-// five minutes, on a session lock: pool must not lead through a pooler that gives
-// each transaction another connection.
+// Migrate makes the tables, or brings those of an earlier version up to date. It makes
+// the schema if there is none. It does nothing if the tables are of this version, or of a
+// later one that still serves this library, so that every process can call it when it
+// starts.
+//
+// Each version is made in a transaction of its own, under an advisory lock that ends
+// with the transaction: processes that migrate at the same time take turns, also through
+// a pooler in transaction mode. Waiting ends with ctx, or with the role's lock_timeout or
+// statement_timeout.
+//
+// What is there decides, whichever tool made it: see [Migrations]. Migrate changes
+// nothing and returns [incident.ErrUnavailable] if it finds part of the tables, or
+// others that have their names. The error says what it found.
 func Migrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
-	return migrate(ctx, pool, opts, func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
+	m, err := newMigrator(pool, opts, migrations)
+	if err != nil {
 		return err
-	})
+	}
+	return m.run(ctx, "migrate", m.nextUp)
 }
 
-// Unmigrate drops the tables with all that is in them. It leaves the schema.
+// Unmigrate drops the tables with all data in them. It leaves the schema. It refuses
+// tables that [Migrate] refuses, and those of a later version than this library's.
 func Unmigrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
-	return migrate(ctx, pool, opts, func(p *goose.Provider) error {
-		_, err := p.DownTo(ctx, 0)
+	m, err := newMigrator(pool, opts, migrations)
+	if err != nil {
 		return err
-	})
+	}
+	return m.run(ctx, "unmigrate", m.nextDown)
 }
 
-// Migrate is the function [Migrate] for the store's own pool and schema.
+// Migrate calls the function [Migrate] with the store's own pool and options.
 func (s *Store) Migrate(ctx context.Context) error { return Migrate(ctx, s.pool, &s.options) }
 
-func migrate(ctx context.Context, pool *sqlx.DB, opts *Options, run func(*goose.Provider) error) error {
+// migrator changes the version of a database by the migrations that it knows.
+type migrator struct {
+	*Store
+	known []migration
+}
+
+func newMigrator(pool *sqlx.DB, opts *Options, known []migration) (*migrator, error) {
 	s, err := New(pool, opts)
 	if err != nil {
+		return nil, err
+	}
+	return &migrator{Store: s, known: known}, nil
+}
+
+// step is a script, and the version that it makes.
+type step struct {
+	script  string
+	version int
+}
+
+// nextUp returns the step to take from what was found, or nil if there is none.
+func (m *migrator) nextUp(f found) (*step, error) {
+	if f.schema >= len(m.known) {
+		return nil, nil
+	}
+	return &step{m.known[f.schema].up, f.schema + 1}, nil
+}
+
+// nextDown returns the step that undoes the version found, or nil if there is none.
+func (m *migrator) nextDown(f found) (*step, error) {
+	switch {
+	case f.schema > len(m.known):
+		return nil, fmt.Errorf("%w: the tables in schema %q are of version %d and this library knows %d; unmigrate with the library that made them",
+			incident.ErrUnavailable, m.options.Schema, f.schema, len(m.known))
+	case f.schema == 0:
+		return nil, nil
+	}
+	return &step{m.known[f.schema-1].down, f.schema - 1}, nil
+}
+
+// maxDisturbances bounds how often run repeats steps that failed because of others, such
+// as writers that lock the tables in another order, or a tool that makes the same tables.
+const maxDisturbances = 10
+
+// run takes steps until next returns none. Without the lock it only finds out that there
+// is nothing to do.
+func (m *migrator) run(ctx context.Context, op string, next func(found) (*step, error)) error {
+	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, m.runSteps(ctx, next) }, nil)
+	return m.translateMigration(ctx, op, err)
+}
+
+func (m *migrator) runSteps(ctx context.Context, next func(found) (*step, error)) error {
+	f, err := m.find(ctx, m.pool)
+	if err != nil {
 		return err
 	}
-	if err := s.makeSchema(ctx); err != nil {
-		return s.translate(ctx, "migrate", err)
+	if m.judge(f) == nil {
+		if s, err := next(f); s == nil {
+			return err
+		}
 	}
+	for disturbances := 0; ; {
+		more, err := m.takeStep(ctx, next)
+		switch {
+		case disturbsMigration(err) && disturbances < maxDisturbances:
+			disturbances++
+		case err != nil || !more:
+			return err
+		}
+	}
+}
+
+// takeStep takes one step in a transaction, and reports whether there was one. It undoes
+// the step if it did not make its version whole.
+func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)) (more bool, err error) {
+	conn, err := m.pool.Connx(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	// The level first: in others the lock's own snapshot, from before the wait, would hide
+	// what the process that had the lock has made.
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, m.lockID())); err != nil {
+		return false, err
+	}
+	f, err := m.find(ctx, tx)
+	if err == nil {
+		err = m.judge(f)
+	}
+	if err != nil {
+		return false, err
+	}
+	s, err := next(f)
+	if s == nil || err != nil {
+		return false, err
+	}
+	if f.readOnly {
+		_ = tx.Rollback()
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the setting may be the connection's own
+		return false, errReadOnly
+	}
+	if _, err := tx.ExecContext(ctx, m.prologue(f)+s.script); err != nil {
+		return false, err
+	}
+	f, err = m.find(ctx, tx)
+	if err == nil {
+		err = m.judge(f)
+	}
+	if err == nil && f.schema != s.version {
+		err = fmt.Errorf("%w: the migration to version %d made version %d", incident.ErrUnavailable, s.version, f.schema)
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
+}
+
+const migrationLockSQL = `
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SELECT pg_advisory_xact_lock(%d)`
+
+// lockID is the same for all processes that migrate the schema.
+func (m *migrator) lockID() int64 {
 	id := fnv.New64a()
-	id.Write([]byte(s.prefix() + versionTable))
-	locker, err := lock.NewPostgresSessionLocker(
-		lock.WithLockID(int64(id.Sum64())), lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
-	if err != nil {
-		return s.translate(ctx, "migrate", err)
-	}
-	p, err := goose.NewProvider(goose.DialectPostgres, pool.DB, inSchema{Migrations(), s.options.Schema},
-		goose.WithTableName(s.options.Schema+"."+versionTable),
-		goose.WithSessionLocker(locker),
-		goose.WithDisableGlobalRegistry(true),
-		goose.WithLogger(goose.NopLogger()),
-	)
-	if err != nil {
-		return s.translate(ctx, "migrate", err)
-	}
-	return s.translate(ctx, "migrate", run(p))
+	id.Write([]byte("incident_schema " + m.options.Schema))
+	return int64(id.Sum64())
 }
 
-const schemaExistsSQL = `
-SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
-	current_setting('server_version_num')::integer, current_setting('server_encoding')`
-
-// makeSchema refuses a server that the migrations cannot work with, and makes the
-// schema where there is none.
-func (s *Store) makeSchema(ctx context.Context) error {
-	exists, f := false, databaseFacts{schema: schemaVersion}
-	err := s.pool.QueryRowContext(ctx, schemaExistsSQL, s.options.Schema).Scan(&exists, &f.server, &f.encoding)
-	if err != nil {
-		return err
+// prologue makes the schema if there is none, and sends a script there.
+func (m *migrator) prologue(f found) string {
+	name := quoteName(m.options.Schema)
+	set := "SET LOCAL search_path TO " + name + ";\n"
+	if f.exists {
+		return set
 	}
-	if err := f.check(s.options.Schema); err != nil || exists {
-		return err
-	}
-	_, err = s.pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoteName(s.options.Schema))
-	if made, ok := asServerError(err); ok && made.state == uniqueViolation {
-		return nil // by another process, at the same moment
-	}
-	return err
+	return "CREATE SCHEMA IF NOT EXISTS " + name + ";\n" + set
 }
 
-// inSchema is migrations that work in one schema, whatever the search_path of the
-// connection is: each section of a file sets it for its own transaction.
-type inSchema struct {
-	fs.FS
-	schema string
+var errReadOnly = fmt.Errorf("%w: the connection is read-only by default (default_transaction_read_only); "+
+	"connect to the primary server, with a role that may write", incident.ErrUnavailable)
+
+// disturbsMigration reports whether a step failed because of others, who may have made
+// the same objects in the same moment.
+func disturbsMigration(err error) bool {
+	switch sqlState(err) {
+	case duplicateSchema, duplicateTable, duplicateObject:
+		return true
+	}
+	return isDisturbed(err)
 }
 
-// Open implements [fs.FS].
-func (m inSchema) Open(name string) (fs.File, error) {
-	if !strings.HasSuffix(name, ".sql") {
-		return m.FS.Open(name)
+func (m *migrator) translateMigration(ctx context.Context, op string, err error) error {
+	if sqlState(err) == insufficientPrivilege && ctx.Err() == nil {
+		err = fmt.Errorf("%w: the role of the connection lacks a right; grant it CREATE on schema %q, or on the database "+
+			"if the schema does not exist, and let it own the tables that it changes: %w",
+			incident.ErrUnavailable, m.options.Schema, err)
 	}
-	info, err := fs.Stat(m.FS, name)
-	if err != nil {
-		return nil, err
-	}
-	content, err := fs.ReadFile(m.FS, name)
-	if err != nil {
-		return nil, err
-	}
-	set := "SET LOCAL search_path TO " + quoteName(m.schema) + ";\n"
-	sections := strings.NewReplacer("-- +goose Up\n", "-- +goose Up\n"+set, "-- +goose Down\n", "-- +goose Down\n"+set)
-	return migration{strings.NewReader(sections.Replace(string(content))), info}, nil
+	return m.translate(ctx, op, err)
 }
-
-// migration is an open file.
-type migration struct {
-	*strings.Reader
-	info fs.FileInfo
-}
-
-// Stat implements [fs.File].
-func (m migration) Stat() (fs.FileInfo, error) { return m.info, nil }
-
-// Close implements [fs.File].
-func (m migration) Close() error { return nil }

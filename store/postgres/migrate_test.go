@@ -2,7 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
-	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -43,13 +43,13 @@ func TestMigrate(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	mustMigrate(t, pool, nil)
 	want := describe(t, pool, "public")
-	for _, table := range []string{"incident ", "incident_activity ", "incident_migration "} {
+	for _, table := range []string{"incident ", "incident_activity "} {
 		if !strings.Contains(want, "\n"+table) {
 			t.Errorf("there is no table %s", table)
 		}
 	}
 	for line := range strings.Lines(want) {
-		if strings.Contains(line, "timestamp without") && !strings.Contains(line, "incident_migration") {
+		if strings.Contains(line, "timestamp without") {
 			t.Errorf("a time without zone: %s", line)
 		}
 	}
@@ -57,8 +57,11 @@ func TestMigrate(t *testing.T) {
 	if err := postgres.Unmigrate(t.Context(), pool, nil); err != nil {
 		t.Fatal(err)
 	}
-	if rest := describe(t, pool, "public"); strings.Contains(rest, "identifier") {
+	if rest := describe(t, pool, "public"); rest != "" {
 		t.Errorf("after going down there is\n%s", rest)
+	}
+	if err := postgres.Unmigrate(t.Context(), pool, nil); err != nil {
+		t.Errorf("Unmigrate() without tables = %v", err)
 	}
 	mustMigrate(t, pool, nil)
 	if got := describe(t, pool, "public"); got != want {
@@ -83,48 +86,31 @@ func TestMigrate_schemas(t *testing.T) {
 	}
 }
 
-// Processes that start at the same time wait for each other.
+// Processes that start at the same time take turns, on any isolation level.
 func TestMigrate_atOnce(t *testing.T) {
-	url := pgtest.NewDatabase(t)
-	var all sync.WaitGroup
-	for range 8 {
-		pool := mustOpen(t, url, 2)
-		all.Go(func() {
-			if err := postgres.Migrate(t.Context(), pool, &postgres.Options{Schema: "made"}); err != nil {
-				t.Error(err)
+	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			u := pgtest.NewDatabase(t) + "&default_transaction_isolation=" + url.QueryEscape(isolation)
+			opts := &postgres.Options{Schema: "made"}
+			both := append(postgres.Embedded(), additive())
+			var all sync.WaitGroup
+			for range 8 {
+				pool := mustOpen(t, u, 2)
+				all.Go(func() {
+					if err := postgres.MigrateBy(t.Context(), pool, opts, both); err != nil {
+						t.Error(err)
+					}
+				})
 			}
+			all.Wait()
+			pool := mustOpen(t, u, 1)
+			var version int
+			if err := pool.Get(&version, "SELECT version FROM made.incident_schema"); err != nil || version != len(both) {
+				t.Errorf("version %d was made, %v; want %d", version, err, len(both))
+			}
+			mustBegin(t, mustManager(t, mustNew(t, pool, opts)))
 		})
 	}
-	all.Wait()
-	pool := mustOpen(t, url, 1)
-	var runs int
-	if err := pool.Get(&runs, "SELECT count(*) FROM made.incident_migration WHERE version_id > 0"); err != nil || runs != 1 {
-		t.Errorf("%d migrations have run, %v; want 1", runs, err)
-	}
-	mustBegin(t, mustManager(t, mustNew(t, pool, &postgres.Options{Schema: "made"})))
-}
-
-// A host's own tool may run the files, in the schema of its search_path.
-func TestMigrations(t *testing.T) {
-	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
-	names, err := fs.Glob(postgres.Migrations(), "*.sql")
-	if err != nil || len(names) == 0 {
-		t.Fatal(names, err)
-	}
-	pool.MustExec("CREATE SCHEMA own; SET search_path TO own")
-	for _, name := range names {
-		content, err := fs.ReadFile(postgres.Migrations(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		up, _, _ := strings.Cut(string(content), "-- +goose Down")
-		pool.MustExec(up)
-	}
-	var version int
-	if err := pool.Get(&version, "SELECT version FROM own.incident_schema"); err != nil || version != len(names) {
-		t.Errorf("the schema says version %d, %v; there are %d migrations", version, err, len(names))
-	}
-	mustBegin(t, mustManager(t, mustNew(t, pool, &postgres.Options{Schema: "own"})))
 }
 
 // A host's transaction and the calls that join it are one.

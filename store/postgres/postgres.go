@@ -128,7 +128,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if err := checkDriver(pool.Driver()); err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
-	return &Store{database: &database{pool: pool, options: options, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
+	return &Store{database: &database{pool: pool, options: options, schema: schemaCheck{library: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
 }
 
 // Open connects to the database that dsn names, in one of the forms of lib/pq,

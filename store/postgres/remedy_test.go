@@ -106,14 +106,14 @@ func TestStore_remedies(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u, 2)
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "run postgres.Migrate")
-	wantRemedy(t, first(t, pool, &postgres.Options{Schema: "nowhere"}), incident.ErrUnavailable, `"nowhere" are missing or old; run postgres.Migrate`)
+	wantRemedy(t, first(t, pool, &postgres.Options{Schema: "nowhere"}), incident.ErrUnavailable, `"nowhere" are missing, older than the library, or newer; run postgres.Migrate`)
 
 	mustMigrate(t, pool, nil)
-	pool.MustExec("UPDATE incident_schema SET version = 999")
+	pool.MustExec("UPDATE incident_schema SET version = 999, serves = 2")
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "update the library")
 	pool.MustExec("UPDATE incident_schema SET version = 0")
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "run postgres.Migrate")
-	pool.MustExec("UPDATE incident_schema SET version = 1")
+	pool.MustExec("UPDATE incident_schema SET version = 1, serves = 1")
 
 	pool.MustExec("CREATE ROLE powerless LOGIN")
 	t.Cleanup(func() { pool.MustExec("DROP OWNED BY powerless; DROP ROLE powerless") })
@@ -125,7 +125,7 @@ func TestStore_remedies(t *testing.T) {
 	powerless := mustOpen(t, weak.String(), 2)
 	wantRemedy(t, first(t, powerless, nil), incident.ErrUnavailable, "grant it USAGE on the schema")
 	err = postgres.Migrate(t.Context(), powerless, &postgres.Options{Schema: "more"})
-	wantRemedy(t, err, incident.ErrUnavailable, "lacks a right")
+	wantRemedy(t, err, incident.ErrUnavailable, `grant it CREATE on schema "more", or on the database`)
 
 	reader := mustOpen(t, u+"&default_transaction_read_only=on", 2)
 	m := mustManager(t, mustNew(t, reader, nil))

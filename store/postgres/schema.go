@@ -16,24 +16,29 @@ const schemaVersion = 1
 // minServerVersion is in the form of server_version_num.
 const minServerVersion = 150000
 
-// schemaCheck remembers that the database was found to be as it must be. It is
-// asked for with the first statement.
-type schemaCheck struct{ passed atomic.Bool }
+// schemaCheck remembers that the database can be used. The first statement looks, and
+// the first one after a statement that missed a table or a column.
+type schemaCheck struct {
+	library int // the schema version that the statements are written for
+	passed  atomic.Bool
+}
 
 // schemaVersionSQL has no parameters, so that every driver can send it in one round
 // trip.
 const schemaVersionSQL = `
-SELECT version, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
+SELECT version, serves, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
 FROM @incident_schema`
 
 type databaseFacts struct {
-	schema, server int
-	encoding       string
-	backend        int64 // the process that answers
+	schema   int // the version of the tables
+	serves   int // the oldest version whose library can use them
+	server   int
+	encoding string
+	backend  int64 // the process that answers
 }
 
 func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f databaseFacts, err error) {
-	err = q.QueryRowxContext(ctx, d.complete(schemaVersionSQL)).Scan(&f.schema, &f.server, &f.encoding, &f.backend)
+	err = q.QueryRowxContext(ctx, d.complete(schemaVersionSQL)).Scan(&f.schema, &f.serves, &f.server, &f.encoding, &f.backend)
 	return f, err
 }
 
@@ -54,7 +59,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.check(s.options.Schema); err != nil {
+	if err := x.check(s.options.Schema, s.schema.library); err != nil {
 		return err
 	}
 	if s.tx == nil {
@@ -66,18 +71,39 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	return nil
 }
 
-func (f databaseFacts) check(schema string) error {
+// recheck makes the next statement look at the database again.
+func (d *database) recheck() {
+	d.schema.passed.Store(false)
+	d.wire.decided.Store(false)
+}
+
+func (f databaseFacts) check(schema string, library int) error {
+	if err := f.checkServer(); err != nil {
+		return err
+	}
+	return f.checkVersion(schema, library)
+}
+
+func (f databaseFacts) checkServer() error {
 	switch {
 	case f.server < minServerVersion:
 		return fmt.Errorf("%w: the server is PostgreSQL %d; use 15 or later", incident.ErrUnavailable, f.server/10000)
 	case f.encoding != "UTF8":
 		return fmt.Errorf("%w: the database's encoding is %s; create one with ENCODING 'UTF8'", incident.ErrUnavailable, f.encoding)
-	case f.schema < schemaVersion:
-		return fmt.Errorf("%w: the tables in schema %q are of version %d and must be of %d; run postgres.Migrate",
-			incident.ErrUnavailable, schema, f.schema, schemaVersion)
-	case f.schema > schemaVersion:
-		return fmt.Errorf("%w: the tables in schema %q are of version %d and this library knows %d; update the library",
-			incident.ErrUnavailable, schema, f.schema, schemaVersion)
+	}
+	return nil
+}
+
+// checkVersion refuses tables that are older than the library, and later ones that no
+// longer serve it.
+func (f databaseFacts) checkVersion(schema string, library int) error {
+	switch {
+	case f.schema < library:
+		return fmt.Errorf("%w: the tables in schema %q are of version %d and this library needs %d; run postgres.Migrate with this library",
+			incident.ErrUnavailable, schema, f.schema, library)
+	case f.serves > library:
+		return fmt.Errorf("%w: the tables in schema %q are of version %d, which serves libraries of version %d and later, "+
+			"and this library is of %d; update the library", incident.ErrUnavailable, schema, f.schema, f.serves, library)
 	}
 	return nil
 }

@@ -2,10 +2,8 @@ package postgres_test
 
 import (
 	"flag"
-	"io/fs"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -161,35 +159,25 @@ func TestStore_partitioned(t *testing.T) {
 // organization, as a host could.
 func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 	t.Helper()
-	names, err := fs.Glob(postgres.Migrations(), "*.sql")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("migrations %v, %v", names, err)
-	}
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((\n    organization_id.*?)\n\)( WITH \([^)]*\))?;`)
 	commands := "CREATE SCHEMA " + opts.Schema + "; SET search_path TO " + opts.Schema + ";"
 	partitioned := 0
-	for _, name := range names {
-		content, err := fs.ReadFile(postgres.Migrations(), name)
-		if err != nil {
-			t.Fatal(err)
+	commands += table.ReplaceAllStringFunc(allUp(t), func(create string) string {
+		partitioned++
+		m := table.FindStringSubmatch(create)
+		parts := "CREATE TABLE " + m[1] + " (" + m[2] + "\n) PARTITION BY HASH (organization_id);\n"
+		for i := range 16 {
+			n := strconv.Itoa(i)
+			parts += "CREATE TABLE " + m[1] + "_" + n + " PARTITION OF " + m[1] +
+				" FOR VALUES WITH (MODULUS 16, REMAINDER " + n + ");\n"
 		}
-		up, _, _ := strings.Cut(string(content), "-- +goose Down")
-		commands += table.ReplaceAllStringFunc(up, func(create string) string {
-			partitioned++
-			m := table.FindStringSubmatch(create)
-			parts := "CREATE TABLE " + m[1] + " (" + m[2] + "\n) PARTITION BY HASH (organization_id);\n"
-			for i := range 16 {
-				n := strconv.Itoa(i)
-				parts += "CREATE TABLE " + m[1] + "_" + n + " PARTITION OF " + m[1] +
-					" FOR VALUES WITH (MODULUS 16, REMAINDER " + n + ");\n"
-			}
-			return parts
-		})
-	}
+		return parts
+	})
 	if partitioned != 9 {
 		t.Fatalf("%d tables are partitioned, want 9", partitioned)
 	}
 	pool.MustExec(commands + "RESET search_path")
+	mustMigrate(t, pool, opts) // finds them
 }
 
 func TestModel(t *testing.T) { managertest.Model(t, emptyStores(t, kind{conns: 16})) }

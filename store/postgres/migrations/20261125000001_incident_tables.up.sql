@@ -1,20 +1,22 @@
--- +goose Up
+-- Makes schema version 1.
+--
+-- COLLATE "C" compares the host's names byte by byte. Every key begins with the
+-- organization, so that the tables can be partitioned by it; the package
+-- documentation describes distribution over several servers. There are no foreign
+-- keys: each statement of the library finds the incident that it writes for, and none
+-- deletes an incident.
 
--- All names of the host are compared byte for byte, which is what COLLATE "C"
--- does. Every key begins with the organization, so that the tables can be
--- partitioned by it; distribution over several servers is in the package's
--- documentation. There are no foreign keys: no statement of
--- the library writes for an incident that it has not found in the same
--- statement, and none ever deletes an incident.
-
--- The version of this schema. A library refuses one that it does not know.
+-- Has one row. A library of schema version n uses the tables if serves <= n <= version.
 CREATE TABLE incident_schema (
-    version integer NOT NULL
+    version   integer NOT NULL,
+    serves    integer NOT NULL, -- the oldest version whose library can use these tables
+    singleton boolean NOT NULL DEFAULT true CHECK (singleton),
+    PRIMARY KEY (singleton)
 );
-INSERT INTO incident_schema (version) VALUES (1);
 
--- Counts the incidents of an organization: the next one has the identifier
--- incidents + 1. A row is updated by every creation and stays on its page.
+-- Counts the incidents of an organization. The next incident gets the identifier
+-- incidents + 1. Each creation updates a row; the fillfactor keeps the new row
+-- version on the same page.
 CREATE TABLE incident_organization (
     organization_id text COLLATE "C" NOT NULL,
     incidents       bigint           NOT NULL CHECK (incidents >= 1),
@@ -25,7 +27,7 @@ CREATE TABLE incident (
     organization_id text COLLATE "C" NOT NULL,
     identifier      bigint           NOT NULL CHECK (identifier >= 1),
     version         bigint           NOT NULL CHECK (version >= 1),
-    activities      bigint           NOT NULL, -- the sequence of the last one
+    activities      bigint           NOT NULL, -- the sequence of the last activity
     call_id         bigint           NOT NULL, -- the call that wrote this version
     changed         xid8             NOT NULL DEFAULT pg_current_xact_id(), -- the transaction of this version
     type            smallint         NOT NULL,
@@ -46,30 +48,29 @@ CREATE TABLE incident (
     CHECK (date_closed >= date_started)
 ) WITH (fillfactor = 90);
 
--- What other processes have written since they were last asked. A transaction is told
--- by its own number, since it can be seen later than one with a higher number.
+-- Finds the incidents that other processes changed. Transactions become visible in
+-- another order than their numbers have, so that the feed names each by its number.
 CREATE INDEX incident_changed ON incident (changed);
 
--- Lists of incidents, the newest started first.
+-- Lists of incidents, latest start first.
 CREATE INDEX incident_list ON incident (organization_id, status, date_started, identifier);
 CREATE INDEX incident_rule ON incident (organization_id, alert_rule_id, status, date_started, identifier)
     WHERE alert_rule_id <> '';
 
--- The list of the incidents that affect no project, as incident_project has those of
--- each project.
+-- Lists the incidents that affect no project.
 CREATE INDEX incident_unaffecting ON incident (organization_id, date_started, identifier)
     WHERE projects = '{}';
 
 CREATE UNIQUE INDEX incident_detection ON incident (organization_id, detection_uuid)
     WHERE detection_uuid IS NOT NULL;
 
--- The longest duration says how far before a window an incident can have begun
--- that was closed within it.
+-- The longest duration bounds how long before a window an incident closed within
+-- the window can have started.
 CREATE INDEX incident_duration ON incident (organization_id, (date_closed - date_started))
     WHERE date_closed IS NOT NULL;
 
--- The list of a project's incidents. What an incident affects is also in
--- incident.projects, which is where it is read from.
+-- Lists the incidents of a project. It repeats incident.projects, from which the
+-- projects of an incident are read.
 CREATE TABLE incident_project (
     organization_id text COLLATE "C" NOT NULL,
     project_id      text COLLATE "C" NOT NULL,
@@ -109,16 +110,16 @@ CREATE TABLE incident_trigger (
     PRIMARY KEY (organization_id, identifier, trigger_id)
 );
 
--- What the active incident of an alert rule occupies. A row stays when its slot
--- is free, so that everyone who claims it meets there: a second holder violates
--- the check, which undoes the whole statement.
+-- A slot is held by the active incident of an alert rule. The row of a free slot
+-- stays, so that all claims meet in it: a second holder violates the check, which
+-- undoes the whole statement.
 CREATE TABLE incident_slot (
     organization_id text COLLATE "C" NOT NULL,
     alert_rule_id   text COLLATE "C" NOT NULL,
     project_id      text COLLATE "C" NOT NULL,
     query_id        text COLLATE "C" NOT NULL,
     version         bigint           NOT NULL,
-    holder          bigint           NOT NULL, -- an identifier, 0 for nobody
+    holder          bigint           NOT NULL, -- an identifier, or 0 if the slot is free
     holders         smallint         NOT NULL,
     changed         xid8             NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (organization_id, alert_rule_id, project_id, query_id),
@@ -144,46 +145,36 @@ CREATE TABLE incident_subscription (
     PRIMARY KEY (organization_id, identifier, user_id)
 );
 
--- What is to be delivered: a row is the queue of one incident, from the activity next to
--- the activity last. A notification that was given up is a row of its own, which is never
--- due until it is replayed. Rows come and go, so that their pages have room for new
--- versions, and are cleaned often.
+-- A row is the delivery queue of one incident, from the activity next to the activity
+-- last. A parked notification is a row of its own, which is not due until it is
+-- replayed. Rows are short-lived: pages have room for new row versions, and autovacuum
+-- cleans often.
 CREATE TABLE incident_outbox (
     organization_id text COLLATE "C" NOT NULL,
     identifier      bigint           NOT NULL,
-    replayed        bigint           NOT NULL, -- the sequence of one that was given up, and otherwise 0
+    replayed        bigint           NOT NULL, -- the sequence of a parked notification, otherwise 0
     next            bigint           NOT NULL,
     last            bigint           NOT NULL,
-    due             timestamptz      NOT NULL, -- 'infinity' for one that is given up
-    since           timestamptz      NOT NULL, -- when next came to its place
+    due             timestamptz      NOT NULL, -- 'infinity' for a parked notification
+    since           timestamptz      NOT NULL, -- when next reached the head of the queue
     fence           bigint           NOT NULL DEFAULT 0, -- counts the claims
     attempts        integer          NOT NULL DEFAULT 0,
     error           text             NOT NULL DEFAULT '',
     PRIMARY KEY (organization_id, identifier, replayed)
-    -- There is no check of next <= last. An update that meets a concurrent one checks the
-    -- row of before once, in which last has not grown yet.
+    -- There is no check of next <= last: an update that waits for a concurrent update
+    -- checks the old row first, in which last has not grown yet.
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX incident_outbox_due ON incident_outbox (organization_id, due) WHERE due < 'infinity';
 CREATE INDEX incident_outbox_parked ON incident_outbox (organization_id, identifier, replayed) WHERE due = 'infinity';
 
--- A prepared statement is planned once for all arguments. These let the planner
--- count on the largest organization, project and rule, for which a list must be
--- read in the order of its index; on the average one it would sort the whole list.
+-- A prepared statement is planned once for all arguments. These settings make the
+-- planner expect the largest organization, project and rule, where a list must be read
+-- in index order. For an average organization it would sort the whole list.
 ALTER TABLE incident ALTER COLUMN organization_id SET (n_distinct = 1);
 ALTER TABLE incident ALTER COLUMN alert_rule_id SET (n_distinct = 1);
 ALTER TABLE incident_project ALTER COLUMN organization_id SET (n_distinct = 1);
 ALTER TABLE incident_project ALTER COLUMN project_id SET (n_distinct = 1);
 
--- +goose Down
-
-DROP TABLE incident_outbox;
-DROP TABLE incident_subscription;
-DROP TABLE incident_seen;
-DROP TABLE incident_slot;
-DROP TABLE incident_trigger;
-DROP TABLE incident_activity;
-DROP TABLE incident_project;
-DROP TABLE incident;
-DROP TABLE incident_organization;
-DROP TABLE incident_schema;
+-- The last statement, so that tables without this row are known to be incomplete.
+INSERT INTO incident_schema (version, serves) VALUES (1, 1);

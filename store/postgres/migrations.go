@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"archive/zip"
+	"bytes"
+	"embed"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// A migration is a pair of files in the folder migrations, NUMBER_name.up.sql and
+// NUMBER_name.down.sql. The n-th pair makes schema version n out of version n-1, and
+// undoes it. Libraries of several versions share a database while hosts are updated one
+// by one, so that a migration decides who can use the database afterwards. Rules:
+//
+//   - Migrate runs before the first process of the new library starts. A library refuses
+//     a database that is older than itself.
+//   - A migration that leaves every statement of version m and later correct is additive:
+//     it sets incident_schema.serves to m at most. New columns have a default or are
+//     nullable, and new tables and indexes restrict nothing that version m writes. What
+//     version m writes without knowing the new columns must be right for the new library.
+//   - Otherwise it is breaking, and sets serves to its own version. A library looks at
+//     incident_schema at its first statement, and again after a statement has failed on
+//     a missing table or column: a breaking migration should therefore rename or drop
+//     something that the earlier statements name, so that processes that still run fail
+//     instead of writing what the new library misreads.
+//   - Removing something takes two releases: an additive migration with which the library
+//     stops using it, and a breaking one a release later. A release serves the one before.
+//   - The last statement of an up file is
+//     UPDATE incident_schema SET version = CASE version WHEN n-1 THEN n END, serves = m;
+//     and of a down file the reverse. On any other version NULL violates NOT NULL, which
+//     undoes the file.
+//   - Files are plain SQL without psql commands, transaction control, CONCURRENTLY, DO
+//     blocks or schema names, because hosts run them with tools of their own.
+//   - The number is the date followed by the version in six digits: a host that numbers
+//     its own migrations from 1, or by date and time, does not have it.
+//   - The file NUMBER_name.txt lists the tables, columns, indexes and constraints of
+//     version n, by which Migrate recognizes it. TestMigrate_objects -update writes it.
+//   - schemaVersion is n. A released file never changes.
+//
+// TestMigrate_ahead runs the suites one additive migration ahead of the library.
+type migration struct {
+	up, down string
+	objects  []string
+}
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+//go:embed migrations/*.txt
+var objectFiles embed.FS
+
+// migrations are those of the library, of which the n-th makes version n+1.
+var migrations = readMigrations()
+
+// Migrations returns the SQL files that [Migrate] runs, for hosts that run them with a
+// tool of their own: pairs of NUMBER_name.up.sql and NUMBER_name.down.sql, which
+// golang-migrate reads as they are (iofs), Atlas with format=golang-migrate, and psql
+// one by one. [os.CopyFS] writes them to a folder. For goose see [GooseMigrations].
+//
+// Run each file in one transaction (golang-migrate and Atlas do; psql needs
+// --single-transaction and --set ON_ERROR_STOP=1), in the first schema of the
+// connection's search_path, which must exist. Numbers have 14 digits and begin with a
+// date, as in 20261125000001. Give the tool a version table of its own for these
+// files, such as x-migrations-table=incident_migrations with golang-migrate: a version
+// table shared with the host's own numbers would skip the lower ones.
+//
+// [Migrate] and [Store] look at the tables and at nothing that a tool has noted, so
+// that tables made with these files are found, by whatever tool.
+func Migrations() fs.FS {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	return files
+}
+
+// GooseMigrations returns the files of [Migrations] in the form of pressly/goose: one
+// file NUMBER_name.sql for each version, with the sections Up and Down. Give goose a
+// version table of its own for them, such as goose.WithTableName("incident_goose").
+func GooseMigrations() fs.FS {
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	for _, name := range migrationNames() {
+		up, down := mustRead(name+".up.sql"), mustRead(name+".down.sql")
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name + ".sql", Method: zip.Store})
+		if err == nil {
+			_, err = f.Write([]byte("-- +goose Up\n" + up + "\n-- +goose Down\n" + down))
+		}
+		if err != nil {
+			panic(err) // a buffer takes everything
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	files, err := zip.NewReader(bytes.NewReader(archive.Bytes()), int64(archive.Len()))
+	if err != nil {
+		panic(err) // it was written above
+	}
+	return files
+}
+
+// migrationNames returns what the files of each migration begin with, in order.
+func migrationNames() (names []string) {
+	files, err := fs.Glob(migrationFiles, "migrations/*.up.sql")
+	if err != nil {
+		panic(err) // the pattern is well formed
+	}
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(path.Base(file), ".up.sql"))
+	}
+	return names
+}
+
+func mustRead(name string) string {
+	files := migrationFiles
+	if path.Ext(name) == ".txt" {
+		files = objectFiles
+	}
+	content, err := files.ReadFile("migrations/" + name)
+	if err != nil {
+		panic(err) // a test reads all
+	}
+	return string(content)
+}
+
+func readMigrations() (all []migration) {
+	for _, name := range migrationNames() {
+		all = append(all, migration{
+			up:      mustRead(name + ".up.sql"),
+			down:    mustRead(name + ".down.sql"),
+			objects: strings.Split(strings.TrimSpace(mustRead(name+".txt")), "\n"),
+		})
+	}
+	return all
+}
