@@ -111,6 +111,38 @@ func ExampleIncidentFilter() {
 	// acme#1 Checkout error rate above 5%
 }
 
+// List what a user may see: the incidents of the user's projects, and those that affect
+// no project. A user without projects sees the latter only.
+func ExampleProjectAccess() {
+	ctx := context.Background()
+	incidents := newManager()
+	for title, projects := range map[string][]incident.ProjectID{
+		"Checkout fails": {"checkout"},
+		"Search is slow": {"search"},
+		"Office is dark": nil,
+	} {
+		_, err := incidents.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: title, Projects: projects})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	projectsOf := map[incident.UserID][]incident.ProjectID{"ada": {"checkout"}}
+	for _, user := range []incident.UserID{"ada", "eve"} {
+		page, err := incidents.List(ctx, incident.IncidentFilter{
+			OrganizationID: "acme",
+			Access:         &incident.ProjectAccess{Projects: projectsOf[user]},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(user, "sees", len(page.Incidents))
+	}
+	// Output:
+	// ada sees 2
+	// eve sees 1
+}
+
 // Comment on an incident, and read its history.
 func ExampleActivity() {
 	ctx := context.Background()

@@ -158,6 +158,10 @@ func idInputs() []badInput {
 		add("slot project "+kind, "project", fire(func(f *incident.Firing) { f.ProjectID = incident.ProjectID(id) }))
 		add("trigger "+kind, "trigger", fire(func(f *incident.Firing) { f.TriggerID = incident.TriggerID(id) }))
 		add("project "+kind, "projects", create(func(n *incident.NewIncident) { n.Projects = append(n.Projects, incident.ProjectID(id)) }))
+		add("listed project "+kind, "projects", list(func(f *incident.IncidentFilter) { f.Projects = []incident.ProjectID{incident.ProjectID(id)} }))
+		add("project of access "+kind, "access", list(func(f *incident.IncidentFilter) {
+			f.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{"checkout", incident.ProjectID(id)}}
+		}))
 		add("author "+kind, "userId", comment(func(n *incident.NewComment) { n.UserID = incident.UserID(id) }))
 		add("mention "+kind, "mentions", comment(func(n *incident.NewComment) { n.Mentions = []incident.UserID{"grace", incident.UserID(id)} }))
 		add("active rule "+kind, "alertRule", func(ctx context.Context, m incident.Manager) error {
@@ -324,6 +328,9 @@ func numberInputs() []badInput {
 		badInput{"negative version", "version", update(func(u *incident.StatusUpdate) { u.ExpectVersion = -1 })},
 		badInput{"rule without a project", "projects", create(func(n *incident.NewIncident) { n.AlertRuleID, n.Projects = "rule", nil })},
 		badInput{"101 projects", "projects", create(func(n *incident.NewIncident) { n.Projects = many[incident.ProjectID](101) })},
+		badInput{"1,001 projects of access", "access", list(func(f *incident.IncidentFilter) {
+			f.Access = &incident.ProjectAccess{Projects: many[incident.ProjectID](1001)}
+		})},
 		badInput{"101 projects listed", "projects", list(func(f *incident.IncidentFilter) { f.Projects = many[incident.ProjectID](101) })},
 		badInput{"a million mentions", "mentions", comment(func(n *incident.NewComment) { n.Mentions = many[incident.UserID](1_000_000) })},
 		badInput{"edit of what is no comment", "sequence", func(ctx context.Context, m incident.Manager) error {
@@ -450,6 +457,10 @@ func cursorInputs(t *testing.T, m incident.Manager) []badInput {
 	add("of activities", log.Next, same)
 	add("of another organization", page.Next, func(f *incident.IncidentFilter) { f.OrganizationID = "globex" })
 	add("of another project", page.Next, func(f *incident.IncidentFilter) { f.Projects = []incident.ProjectID{"search"} })
+	add("of less access", page.Next, func(f *incident.IncidentFilter) { f.Access = new(incident.ProjectAccess) })
+	add("of another access", page.Next, func(f *incident.IncidentFilter) {
+		f.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{"search"}}
+	})
 	add("of another status", page.Next, func(f *incident.IncidentFilter) { f.Statuses = incident.ActiveStatuses() })
 	add("of another rule", page.Next, func(f *incident.IncidentFilter) { f.AlertRuleID = "rule" })
 	add("of another title", page.Next, func(f *incident.IncidentFilter) { f.Title = "down" })

@@ -14,12 +14,24 @@ const (
 )
 
 // IncidentFilter selects the incidents of one organization. Conditions that
-// are empty do not restrict; all that are given must hold.
+// are empty do not restrict, except [IncidentFilter.Access]; all that are given must
+// hold.
 type IncidentFilter struct {
 	OrganizationID OrganizationID // required
 
-	Projects    []ProjectID // any of them, at most 100
-	Statuses    []Status    // any of them; see [ActiveStatuses]
+	// Access restricts the list to the incidents that a user may see, within which
+	// the other conditions select. Nil does not restrict. A host whose users have
+	// access by project sets it in every list that it makes for a user:
+	//
+	//	Access: &incident.ProjectAccess{Projects: projectsOf(user)}
+	Access *ProjectAccess
+
+	// Projects selects incidents that affect any of the projects, at most 100.
+	// Empty does not restrict: the list then has the incidents of all projects, and
+	// those that affect none. The projects that a user may see belong in Access.
+	Projects []ProjectID
+
+	Statuses    []Status // any of them; see [ActiveStatuses]
 	AlertRuleID AlertRuleID
 
 	// Title is a text that the incident's title contains, regardless of case.
@@ -39,6 +51,18 @@ type IncidentFilter struct {
 	Limit int
 }
 
+// ProjectAccess is what a user may see of an organization's incidents, by the rule of
+// [Authorizer]: the incidents that affect any of the projects, and the incidents that
+// affect no project. The zero value has access to the latter only.
+type ProjectAccess struct {
+	// Projects are those that the user has access to, at most [MaxAccessProjects],
+	// in any order.
+	Projects []ProjectID
+}
+
+// MaxAccessProjects is the most projects that a [ProjectAccess] can name.
+const MaxAccessProjects = 1000
+
 // IncidentPage is a part of a list, the newest started first. Incidents that
 // started at the same time are ordered by identifier, the highest first. The list
 // is never nil.
@@ -57,6 +81,11 @@ type IncidentQuery struct {
 	Projects       []ProjectID
 	Statuses       []Status
 	AlertRuleID    AlertRuleID
+
+	// Access restricts the result to incidents that affect any of its projects, or
+	// none at all. Its projects are sorted and without repetitions. Nil does not
+	// restrict.
+	Access *ProjectAccess
 
 	// Title is folded by [FoldTitle]. A title matches if it contains Title when
 	// it is folded too. No character in it is a wildcard.
@@ -142,6 +171,13 @@ func (f IncidentFilter) query() (q IncidentQuery, err error) {
 	if q.Projects, err = checkIDs("projects", f.Projects, MaxProjects); err != nil {
 		return q, err
 	}
+	if f.Access != nil {
+		projects, err := checkIDs("access", f.Access.Projects, MaxAccessProjects)
+		if err != nil {
+			return q, err
+		}
+		q.Access = &ProjectAccess{Projects: projects}
+	}
 	for _, s := range f.Statuses {
 		if !s.known() {
 			return q, invalid("status", "has the unknown value %d", int(s))
@@ -173,6 +209,11 @@ func (f IncidentFilter) query() (q IncidentQuery, err error) {
 func (q *IncidentQuery) scope() *cursorScope {
 	s := newCursorScope("incidents", q.OrganizationID)
 	addAll(s, q.Projects)
+	if q.Access == nil {
+		s.addNumber(-1) // differs from the number of any projects
+	} else {
+		addAll(s, q.Access.Projects)
+	}
 	s.addNumber(int64(len(q.Statuses)))
 	for _, st := range q.Statuses {
 		s.addNumber(int64(st))

@@ -216,6 +216,12 @@ var lists = []struct {
 	{"several projects", incident.IncidentFilter{Projects: []incident.ProjectID{
 		"project-00", "project-01", "project-02", "project-03", "project-04", "project-05", "project-06",
 	}}},
+	{"what a user may see", incident.IncidentFilter{Access: &incident.ProjectAccess{Projects: []incident.ProjectID{
+		"project-00", "project-01", "project-02", "project-03", "project-04", "project-05", "project-06",
+	}}}},
+	{"a project of what a user may see", incident.IncidentFilter{
+		Access: &incident.ProjectAccess{Projects: []incident.ProjectID{"project-00", "project-01"}}, Projects: []incident.ProjectID{"all"},
+	}},
 	{"closed", incident.IncidentFilter{Statuses: []incident.Status{incident.StatusClosed}}},
 	{"a rule", incident.IncidentFilter{AlertRuleID: "busy"}},
 	{"a title", incident.IncidentFilter{Title: "Latency"}},

@@ -42,6 +42,15 @@ func (m membership) admits(projects []incident.ProjectID) bool {
 	return len(projects) == 0 || slices.ContainsFunc(projects, m.has)
 }
 
+// filter returns what the member's lists are restricted to: nil, which is nothing, for
+// access to all projects.
+func (m membership) filter() *incident.ProjectAccess {
+	if m.all {
+		return nil
+	}
+	return &incident.ProjectAccess{Projects: m.projects}
+}
+
 var _ incident.Authorizer = (*directory)(nil)
 
 // Authorized implements [incident.Authorizer].

@@ -32,6 +32,7 @@ func (a *api) listIncidents(c *call) error {
 		AlertRuleID:    incident.AlertRuleID(q.Get("alertRule")),
 		Title:          q.Get("title"),
 		Cursor:         q.Get("cursor"),
+		Access:         c.access.filter(),
 	}
 	var err error
 	if f.Projects, err = c.projects(q["project"]); err != nil {
@@ -51,9 +52,6 @@ func (a *api) listIncidents(c *call) error {
 	if f.Limit, err = perPage(q); err != nil {
 		return err
 	}
-	if c.seesNothing() {
-		return c.sendPage(incidentList{}, link{"previous", ""}, link{"next", ""})
-	}
 	page, err := a.incidents.List(c.ctx, f)
 	if err != nil {
 		return err
@@ -61,16 +59,9 @@ func (a *api) listIncidents(c *call) error {
 	return c.sendPage(incidentList(page.Incidents), link{"previous", page.Previous}, link{"next", page.Next})
 }
 
-// seesNothing reports that the user has no project. A filter without a project
-// would not restrict the list at all.
-func (c *call) seesNothing() bool { return !c.access.all && len(c.access.projects) == 0 }
-
-// projects returns what a list is restricted to: the projects that were asked for
-// or, where none was, those of the user.
+// projects returns the projects that were asked for. It returns [incident.ErrForbidden]
+// for a project that is not the user's.
 func (c *call) projects(asked []string) ([]incident.ProjectID, error) {
-	if len(asked) == 0 {
-		return c.access.projects, nil
-	}
 	projects := make([]incident.ProjectID, len(asked))
 	for i, p := range asked {
 		if projects[i] = incident.ProjectID(p); !c.access.has(projects[i]) {

@@ -114,8 +114,14 @@ func list(f incident.IncidentFilter) call {
 			statuses, statusesBack := lend(f.Statuses)
 			lent := f
 			lent.Projects, lent.Statuses = projects, statuses
+			accessBack := func() error { return nil }
+			if f.Access != nil {
+				var access []incident.ProjectID
+				access, accessBack = lend(f.Access.Projects)
+				lent.Access = &incident.ProjectAccess{Projects: access}
+			}
 			all, err := allIncidents(ctx, m, lent)
-			return answer(all, cmp.Or(projectsBack(), statusesBack(), err))
+			return answer(all, cmp.Or(projectsBack(), statusesBack(), accessBack(), err))
 		},
 		expect: func(w *world) (any, error) { return w.list(f) },
 	}

@@ -147,6 +147,9 @@ func (s source) filter() incident.IncidentFilter {
 		End:            s.date("end"),
 		Limit:          s.limit(),
 	}
+	if s.oneIn(2, "within access") {
+		f.Access = &incident.ProjectAccess{Projects: some(s, "access", projects, 0, 2)}
+	}
 	if !f.Start.IsZero() && !f.End.IsZero() && f.End.Before(f.Start) {
 		f.Start, f.End = f.End, f.Start
 	}

@@ -187,6 +187,10 @@ func invalidPage(s source) call {
 		func() { f.Limit, a.Limit = -1, -1 },
 		func() { f.Cursor, a.Cursor = pick(s, "bad", badCursors), pick(s, "bad", badCursors) },
 		func() { f.Projects = []incident.ProjectID{incident.ProjectID(pick(s, "bad", badIDs))}; a.Limit = -1 },
+		func() {
+			f.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{incident.ProjectID(pick(s, "bad", badIDs))}}
+			a.Limit = -1
+		},
 		func() { f.Statuses, a.Limit = badStatuses, -1 },
 	})()
 	if s.oneIn(2, "activities") {
@@ -209,6 +213,9 @@ func foreignCursor(s source) call {
 		func() { other.Title += "a" },
 		func() { other.AlertRuleID += "a" },
 		func() { other.Projects = append([]incident.ProjectID{"another"}, f.Projects...) },
+		func() { f.Access, other.Access = nil, &incident.ProjectAccess{} },
+		func() { f.Access, other.Access = &incident.ProjectAccess{}, nil },
+		func() { other.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{"another"}} },
 		func() { f.Statuses, other.Statuses = nil, []incident.Status{incident.StatusClosed} },
 		func() { other.Start = start.AddDate(-1, 0, 0) },
 	})()

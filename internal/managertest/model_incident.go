@@ -245,9 +245,15 @@ func matches(inc incident.Incident, f incident.IncidentFilter) bool {
 	for _, p := range f.Projects {
 		affects = affects || slices.Contains(inc.Projects, p)
 	}
+	visible := f.Access == nil || len(inc.Projects) == 0
+	if !visible {
+		for _, p := range f.Access.Projects {
+			visible = visible || slices.Contains(inc.Projects, p)
+		}
+	}
 	isOver := !f.Start.IsZero() && inc.DateClosed != nil && inc.DateClosed.Before(cut(f.Start))
 	isAhead := !f.End.IsZero() && inc.DateStarted.After(cut(f.End))
-	return affects && !isOver && !isAhead &&
+	return affects && visible && !isOver && !isAhead &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, inc.Status)) &&
 		(f.AlertRuleID == "" || f.AlertRuleID == inc.AlertRuleID) &&
 		strings.Contains(strings.ToLower(inc.Title), strings.ToLower(f.Title))

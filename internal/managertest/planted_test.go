@@ -41,6 +41,7 @@ func TestModel_CatchesStore(t *testing.T) {
 		"details in shared memory":             func(s incident.Store) incident.Store { return &sharingStore{Store: s} },
 		"activities by date":                   func(s incident.Store) incident.Store { return &datedStore{s} },
 		"a list without what started together": func(s incident.Store) incident.Store { return &tiedStore{s} },
+		"a list that is open without access":   func(s incident.Store) incident.Store { return &openStore{s} },
 		"times finer than microseconds":        func(s incident.Store) incident.Store { return &fineStore{s} },
 		"transactions that are not undone":     func(s incident.Store) incident.Store { return &noRollback{s} },
 		"errors after writing":                 func(s incident.Store) incident.Store { return &lateErrors{Store: s} },

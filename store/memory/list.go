@@ -125,6 +125,15 @@ func (o *organization) shortest(q incident.IncidentQuery) []*places {
 		}
 		consider(lists)
 	}
+	if q.Access != nil {
+		lists := []*places{&o.unaffecting}
+		for _, p := range q.Access.Projects {
+			if l := o.byProject[p]; l != nil {
+				lists = append(lists, l)
+			}
+		}
+		consider(lists)
+	}
 	switch isActive := incident.Status.Active; {
 	case len(q.Statuses) == 0:
 	case !slices.ContainsFunc(q.Statuses, isActive):
@@ -141,10 +150,18 @@ func matches(inc *incident.Incident, q incident.IncidentQuery) bool {
 		!q.End.IsZero() && inc.DateStarted.After(q.End),
 		q.AlertRuleID != "" && inc.AlertRuleID != q.AlertRuleID,
 		len(q.Statuses) > 0 && !slices.Contains(q.Statuses, inc.Status),
-		len(q.Projects) > 0 && !slices.ContainsFunc(q.Projects, func(p incident.ProjectID) bool {
-			return slices.Contains(inc.Projects, p)
-		}):
+		len(q.Projects) > 0 && !affectsAny(inc, q.Projects),
+		q.Access != nil && len(inc.Projects) > 0 && !affectsAny(inc, q.Access.Projects):
 		return false
 	}
 	return q.Title == "" || strings.Contains(incident.FoldTitle(inc.Title), q.Title)
+}
+
+// affectsAny reports whether the incident affects any of the projects, which are
+// sorted.
+func affectsAny(inc *incident.Incident, projects []incident.ProjectID) bool {
+	return slices.ContainsFunc(inc.Projects, func(p incident.ProjectID) bool {
+		_, found := slices.BinarySearch(projects, p)
+		return found
+	})
 }

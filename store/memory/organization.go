@@ -26,6 +26,7 @@ type organization struct {
 
 	// The lists order incidents as a page does.
 	all, active, closed places
+	unaffecting         places // the incidents that affect no project
 	byProject           map[incident.ProjectID]*places
 	rules               map[incident.AlertRuleID]*rule
 	latestRule          *rule // that a writer asked for
@@ -98,6 +99,9 @@ func (o *organization) appendLists(lists []*places, inc *incident.Incident) []*p
 	}
 	if inc.AlertRuleID != "" {
 		lists = append(lists, &o.rule(inc.AlertRuleID).incidents)
+	}
+	if len(inc.Projects) == 0 {
+		lists = append(lists, &o.unaffecting)
 	}
 	for _, p := range inc.Projects {
 		lists = append(lists, o.projectList(p))

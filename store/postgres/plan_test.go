@@ -34,9 +34,30 @@ func filters() map[string]incident.IncidentFilter {
 			Start: start, Title: "high", AlertRuleID: "busy", Projects: []incident.ProjectID{"all"},
 			Statuses: []incident.Status{incident.StatusClosed, incident.StatusCritical},
 		},
+		"access":              {Access: access("project-02", "project-04")},
+		"access to little":    {Access: access()},
+		"access to many":      {Access: access(many(incident.MaxAccessProjects)...)},
+		"access of a project": {Access: access("project-02"), Projects: []incident.ProjectID{"all"}},
+		"access to a rule":    {Access: access("project-02"), AlertRuleID: "busy"},
+		"access to closed":    {Access: access("project-02"), Statuses: []incident.Status{incident.StatusClosed}},
+		"access to active":    {Access: access("project-02"), Statuses: incident.ActiveStatuses(), Title: "LATENCY"},
+		"access in a window":  {Access: access("project-02"), Start: start, End: start.AddDate(0, 2, 0)},
+		"many projects":       {Projects: many(incident.MaxProjects)},
 		"active of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: incident.ActiveStatuses()},
 		"closed of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: []incident.Status{incident.StatusClosed}},
 	}
+}
+
+func access(projects ...incident.ProjectID) *incident.ProjectAccess {
+	return &incident.ProjectAccess{Projects: projects}
+}
+
+// many are projects, of which few exist.
+func many(n int) (projects []incident.ProjectID) {
+	for i := range n {
+		projects = append(projects, incident.ProjectID(fmt.Sprintf("project-%02d", i)))
+	}
+	return projects
 }
 
 // No statement reads a whole table, and no list reads all that matches in order to
@@ -59,6 +80,12 @@ func TestStore_plans(t *testing.T) {
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for range incident.DefaultPageSize + 1 {
+		n := incident.NewIncident{OrganizationID: incident.OrganizationID(pgload.Org(0)), Title: "The network is down"}
+		if _, err := m.Create(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
 	}
 	callEverything(t, m)
 	callOutbox(t, s)

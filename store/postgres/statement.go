@@ -69,8 +69,20 @@ func (s *statement) add(text string, args ...any) *statement {
 	return s
 }
 
+// reference is the number of a parameter, for several parts to refer to.
+type reference int
+
+// parameter adds a parameter that no part has yet.
+func (s *statement) parameter(arg any) reference {
+	s.args = append(s.args, arg)
+	return reference(len(s.args))
+}
+
 func (s *statement) addArg(arg any) {
 	switch v := arg.(type) {
+	case reference:
+		s.shape = binary.AppendUvarint(s.shape, uint64(parameterToken+int(v)))
+		return
 	case nil:
 		s.addLiteral("NULL")
 		return

@@ -166,6 +166,7 @@ func memoryOfQueriesIsLeftAlone(t testing.TB, s incident.Store) {
 		return incident.IncidentQuery{
 			OrganizationID: acme,
 			Projects:       []incident.ProjectID{api, db, web},
+			Access:         &incident.ProjectAccess{Projects: []incident.ProjectID{api, db, web}},
 			Statuses:       []incident.Status{incident.StatusOpen, incident.StatusClosed, incident.StatusCritical},
 			After:          &incident.Position{DateStarted: at(time.Hour), Identifier: 9},
 			Limit:          1,

@@ -23,6 +23,9 @@ func contract() []group[incident.Store] {
 		}},
 		{"Incidents", []storeCase{
 			{"FilteredByProjects", filteredBy(projectConditions)},
+			{"FilteredByAccess", filteredBy(accessConditions)},
+			{"OfProjectsWithinAccess", incidentsOfProjectsWithinAccess},
+			{"WithinAccessFollowProjects", incidentsWithinAccessFollowProjects},
 			{"FilteredByStatuses", filteredBy(statusConditions)},
 			{"FilteredByAlertRule", filteredBy(ruleConditions)},
 			{"FilteredByLiteralTitle", filteredBy(titleConditions)},

@@ -17,6 +17,12 @@ func listFaults() []fault {
 		{"WindowByStartOnly", windowByStartOnly, []string{"Incidents/FilteredByWindow", "Incidents/MeetAllConditions"}},
 		{"WindowExcludesItsEnds", windowExcludesItsEnds, []string{"Incidents/FilteredByWindow"}},
 		{"AllProjectsWanted", allProjectsWanted, []string{"Incidents/FilteredByProjects"}},
+		{"AccessIgnored", accessIgnored, []string{"Incidents/FilteredByAccess", "Incidents/MeetAllConditions"}},
+		{"EmptyAccessIsOpen", emptyAccessIsOpen, []string{"Incidents/FilteredByAccess", "Incidents/WithinAccessFollowProjects"}},
+		{"AccessNeedsAProject", accessNeedsAProject, []string{"Incidents/FilteredByAccess", "Incidents/WithinAccessFollowProjects"}},
+		{"ProjectsInsteadOfAccess", projectsInsteadOfAccess, []string{"Incidents/OfProjectsWithinAccess"}},
+		{"AccessInsteadOfProjects", accessInsteadOfProjects, []string{"Incidents/OfProjectsWithinAccess"}},
+		{"AccessToTheProjectsAskedFor", accessToTheProjectsAskedFor, []string{"Incidents/OfProjectsWithinAccess"}},
 		{"OnceAProject", onceAProject, []string{"Incidents/FilteredByProjects", "Incidents/AreLimited"}},
 		{"OnlyTheProjectAskedFor", onlyTheProjectAskedFor, []string{"Incidents/AreWhole"}},
 		{"StatusesIgnored", statusesIgnored, []string{"Incidents/FilteredByStatuses", "Incidents/MeetAllConditions"}},
@@ -84,6 +90,56 @@ func windowExcludesItsEnds(s incident.Store) incident.Store {
 func allProjectsWanted(s incident.Store) incident.Store {
 	return relisted(s, func(*incident.IncidentQuery) {}, func(inc incident.Incident, q incident.IncidentQuery) bool {
 		return len(without(q.Projects, inc.Projects)) == 0
+	})
+}
+
+// accessible is how access is checked.
+func accessible(inc incident.Incident, access *incident.ProjectAccess) bool {
+	return access == nil || len(inc.Projects) == 0 || len(without(inc.Projects, access.Projects)) < len(inc.Projects)
+}
+
+func anyAccess(q *incident.IncidentQuery) { q.Access = nil }
+
+func accessIgnored(s incident.Store) incident.Store {
+	return relisted(s, anyAccess, func(incident.Incident, incident.IncidentQuery) bool { return true })
+}
+
+// emptyAccessIsOpen takes a list without entries for no list, as with Projects.
+func emptyAccessIsOpen(s incident.Store) incident.Store {
+	return relisted(s, anyAccess, func(inc incident.Incident, q incident.IncidentQuery) bool {
+		return q.Access == nil || len(q.Access.Projects) == 0 || accessible(inc, q.Access)
+	})
+}
+
+func accessNeedsAProject(s incident.Store) incident.Store {
+	return relisted(s, anyAccess, func(inc incident.Incident, q incident.IncidentQuery) bool {
+		return q.Access == nil || len(inc.Projects) > 0 && accessible(inc, q.Access)
+	})
+}
+
+func projectsInsteadOfAccess(s incident.Store) incident.Store {
+	return relisted(s, anyAccess, func(inc incident.Incident, q incident.IncidentQuery) bool {
+		return len(q.Projects) > 0 || accessible(inc, q.Access)
+	})
+}
+
+func accessInsteadOfProjects(s incident.Store) incident.Store {
+	widen := func(q *incident.IncidentQuery) {
+		if q.Access != nil {
+			q.Projects = nil
+		}
+	}
+	return relisted(s, widen, func(incident.Incident, incident.IncidentQuery) bool { return true })
+}
+
+// accessToTheProjectsAskedFor wants one project to be in both lists.
+func accessToTheProjectsAskedFor(s incident.Store) incident.Store {
+	return relisted(s, func(*incident.IncidentQuery) {}, func(inc incident.Incident, q incident.IncidentQuery) bool {
+		if q.Access == nil || len(q.Projects) == 0 {
+			return true
+		}
+		both := without(q.Projects, without(q.Projects, q.Access.Projects))
+		return len(without(inc.Projects, both)) < len(inc.Projects)
 	})
 }
 

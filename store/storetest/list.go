@@ -61,6 +61,11 @@ func byProjects(want []int64, projects ...incident.ProjectID) condition {
 	return condition{fmt.Sprint("projects ", projects), func(q *incident.IncidentQuery) { q.Projects = projects }, want}
 }
 
+func byAccess(want []int64, projects ...incident.ProjectID) condition {
+	access := &incident.ProjectAccess{Projects: projects}
+	return condition{fmt.Sprint("access to ", projects), func(q *incident.IncidentQuery) { q.Access = access }, want}
+}
+
 func byStatuses(want []int64, statuses ...incident.Status) condition {
 	return condition{fmt.Sprint("statuses ", statuses), func(q *incident.IncidentQuery) { q.Statuses = statuses }, want}
 }
@@ -86,6 +91,17 @@ func projectConditions() []condition {
 		byProjects([]int64{1, 2, 3, 6, 7, 8}, api, db, web),
 		byProjects([]int64{5}, "API"),
 		byProjects(nil, "ap"),
+	}
+}
+
+func accessConditions() []condition {
+	return []condition{
+		byAccess([]int64{1, 2, 4, 8}, api),
+		byAccess([]int64{4}),
+		byAccess([]int64{1, 3, 4, 6, 7, 8}, db, web),
+		byAccess([]int64{4, 5}, "API"),
+		byAccess([]int64{4}, "ap"),
+		byAccess(upTo(len(exhibits)), "API", api, db, web),
 	}
 }
 
@@ -189,7 +205,7 @@ func filteredBy(conditions func() []condition) caseFunc {
 // does not restrict.
 func incidentsMeetAllConditions(t testing.TB, s incident.Store) {
 	mustExhibit(t, s)
-	all := [][]condition{projectConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions()}
+	all := [][]condition{projectConditions(), accessConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions()}
 	var combine func(chosen []condition, rest [][]condition)
 	combine = func(chosen []condition, rest [][]condition) {
 		if len(rest) == 0 {
@@ -202,6 +218,36 @@ func incidentsMeetAllConditions(t testing.TB, s incident.Store) {
 		}
 	}
 	combine(nil, all)
+}
+
+// Of the incidents that affect any of the projects asked for, those are returned that
+// affect a project of the access, which may be another one.
+func incidentsOfProjectsWithinAccess(t testing.TB, s incident.Store) {
+	mustExhibit(t, s)
+	for _, p := range projectConditions() {
+		for _, a := range accessConditions() {
+			wantListed(t, s, p, a)
+		}
+	}
+}
+
+// An incident enters the list of those that affect no project with its last project,
+// and leaves it with its first.
+func incidentsWithinAccessFollowProjects(t testing.TB, s incident.Store) {
+	st := mustCreate(t, s, draft(acme))
+	q := incident.IncidentQuery{OrganizationID: acme, Access: &incident.ProjectAccess{}, Limit: everything}
+	wantEqual(t, "the incidents without a project", mustIncidents(t, s, q), []incident.Incident{st.Incident})
+	for _, projects := range [][]incident.ProjectID{{db}, nil, {api, db}, nil} {
+		after := st
+		after.Incident.Projects = projects
+		after.Incident.DateStarted = after.Incident.DateStarted.Add(time.Minute)
+		st = mustChange(t, s, update(st, after))
+		var want []incident.Incident
+		if len(projects) == 0 {
+			want = append(want, st.Incident)
+		}
+		wantEqual(t, fmt.Sprintf("the incidents without a project, after one has %v", projects), mustIncidents(t, s, q), want)
+	}
 }
 
 // Incidents are returned whole, as Load returns them: with all their projects

@@ -60,12 +60,20 @@ func mustFollow(t testing.TB, s incident.Store, q incident.IncidentQuery) []inci
 func incidentsArePagedFromBothEnds(t testing.TB, s incident.Store) {
 	shelf := mustShelf(t, s)
 	some := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) == 0 })
+	rest := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) > 0 })
 	for _, limit := range []int{1, 2, 3, 4, 7, 24, 101} {
 		for _, reverse := range []bool{false, true} {
 			q := incident.IncidentQuery{OrganizationID: acme, Reverse: reverse, Limit: limit}
 			wantPages(t, s, q, shelf)
 			q.Projects = []incident.ProjectID{api, db}
 			wantPages(t, s, q, some)
+			q.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{db, web}}
+			wantPages(t, s, q, some)
+			q.Projects = nil
+			wantPages(t, s, q, shelf)
+			q.Access = &incident.ProjectAccess{}
+			wantPages(t, s, q, rest)
+			q.Projects, q.Access = []incident.ProjectID{api, db}, nil
 			q.Statuses = []incident.Status{incident.StatusOpen}
 			q.Title = "checkout"
 			wantPages(t, s, q, some)
@@ -167,7 +175,7 @@ func incidentsArePagedWhileOthersAreAdded(t testing.TB, s incident.Store) {
 // not meet it too: an incident may have changed since it ended a page.
 func incidentsArePagedWithinConditions(t testing.TB, s incident.Store) {
 	mustExhibit(t, s)
-	conditions := slices.Concat(projectConditions(), statusConditions(), ruleConditions(), windowConditions())
+	conditions := slices.Concat(projectConditions(), accessConditions(), statusConditions(), ruleConditions(), windowConditions())
 	for _, c := range append(conditions, titleConditions()[:3]...) {
 		for _, started := range []int{-1, 0, 5, 10, 20, 30, 31} {
 			for _, id := range []int64{0, 4, 99} {

@@ -87,6 +87,8 @@ func listQueries(org incident.OrganizationID) []incident.IncidentQuery {
 		{Projects: []incident.ProjectID{api}},
 		{Projects: []incident.ProjectID{db}},
 		{Projects: []incident.ProjectID{web}},
+		{Access: &incident.ProjectAccess{}},
+		{Access: &incident.ProjectAccess{Projects: []incident.ProjectID{db}}},
 		{AlertRuleID: latency},
 		{Title: "checkout"},
 		{Start: at(time.Hour).Add(time.Microsecond)},
