@@ -54,11 +54,19 @@ type coherence struct {
 	served      atomic.Int64
 	observedTTL time.Duration
 
+	// following means that the feed is followed; attention is what it knows of readers,
+	// and woken ends its sleep. Readers write to attention only when it changes.
+	following atomic.Bool
+	attention atomic.Int32
+	woken     chan struct{}
+
 	flight    singleflight.Group
 	published atomic.Uint64 // numbers the publications
 	seed      maphash.Seed
 	stripes   [1024]stripe
 	counters  counters
+
+	bypassLogged atomic.Bool
 }
 
 // stripe stands for the keys of one hash. Keys that share one cost each other a
@@ -81,16 +89,24 @@ func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
 
 // follows makes the cache one that is served while the writes of other processes are
 // known. It stays off until there is a position to follow them from.
-func (c *coherence) follows(ttl time.Duration) { c.followed, c.observedTTL = true, ttl }
+func (c *coherence) follows(ttl time.Duration) {
+	c.followed, c.observedTTL, c.woken = true, ttl, make(chan struct{}, 1)
+}
 
 // now is the time since the coherence began, by a clock that nobody sets.
 func (c *coherence) now() time.Duration { return time.Since(c.born) }
 
 func (c *coherence) serveUntil(t time.Duration) { c.served.Store(int64(t)) }
 
-// serves reports whether entries may be served.
+// serves reports whether entries may be served to somebody who reads.
 func (c *coherence) serves() bool {
-	return !c.off.Load() && (!c.followed || c.now() < time.Duration(c.served.Load()))
+	if !c.followed || c.off.Load() {
+		return !c.off.Load()
+	}
+	if c.attention.Load() != wanted {
+		c.want()
+	}
+	return c.now() < time.Duration(c.served.Load())
 }
 
 // observe keeps versions out of the cache that are older than one which this process
@@ -153,9 +169,13 @@ func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 	return v, ok
 }
 
-// bypass counts a look-up that is not made, and says so once.
+// bypass counts a look-up that is not made, and says once if nobody follows.
 func (c *coherence) bypass(ctx context.Context) {
-	if c.cache != NoCache && c.counters.bypassed.Add(1) == 1 {
+	if c.cache == NoCache {
+		return
+	}
+	c.counters.bypassed.Add(1)
+	if !c.following.Load() && !c.bypassLogged.Swap(true) {
 		c.logger.InfoContext(ctx, "incident: the cache is bypassed until Run follows what other processes write to the store")
 	}
 }

@@ -2,31 +2,42 @@ package incident
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 )
 
-// FeedStore is what a shared [Store] is in addition if it can tell what other
-// processes have written. A [Manager] of it serves from its cache while
-// [Manager.Run] follows them; one of a shared store without a feed serves nothing
-// from its cache. RunFeed of package storetest is the proof of a new feed.
+// FeedStore is a shared [Store] that can tell what other processes have written. A
+// [Manager] of it serves from its cache while [Manager.Run] follows them; a Manager of a
+// shared store without a feed reads everything from the store. RunFeed of package
+// storetest is the proof of a new feed.
 type FeedStore interface {
 	Store
 
-	// Changes returns what was committed since a position, and nothing else, and where
-	// to go on: the position of a moment between call and return. Everything that
-	// commits after that moment must be told by the call that goes on from there, in
-	// whatever order transactions began; what is told again, for a second at most, or
-	// has changed again since, does no harm. The zero position returns a position
-	// alone.
+	// Changes returns what was committed since a position, and nothing else, and the
+	// position to pass to the next call: that of a moment between call and return.
+	// Everything that commits after that moment must be told by the next call, in
+	// whatever order transactions began. Telling a change again does no harm for up to a
+	// second, nor does telling a version that has changed again since. The zero position
+	// returns a position alone.
 	//
-	// A position must stay good for any number of calls: an answer can be lost on its
-	// way. Each process follows on its own.
+	// A position must stay good for any number of calls, since an answer can be lost, and
+	// for [FeedMemory]. If the changes since a position cannot be told, Changes must
+	// answer with [FeedChanges.Reset] instead of an error. This is so if
 	//
-	// It is called several times a second, and not within a transaction.
+	//   - what the position refers to is not in the history of the store: the server
+	//     was restored from a backup, crashed and lost commits, or was replaced by a
+	//     standby that lacks some;
+	//   - the position is of the future, or of another form than the store's own;
+	//   - the store has forgotten the changes, or there are too many of them.
+	//
+	// Changes is called up to 25 times a second while the Manager is in use, not at all
+	// otherwise, and not within a transaction. Each process follows on its own.
 	Changes(ctx context.Context, since FeedPosition) (FeedChanges, error)
 }
+
+// FeedMemory is how long a [FeedStore] must be able to tell what has changed since a
+// position. A [Manager] that has not asked for longer begins anew with the zero position.
+const FeedMemory = 10 * time.Minute
 
 // FeedPosition is a moment in what a [FeedStore] has committed. It means something to
 // the store alone.
@@ -38,80 +49,17 @@ type FeedChanges struct {
 	Incidents []IncidentVersion
 	Slots     []SlotVersion
 	Position  FeedPosition
+
+	// Reset reports that the changes since the position that was asked for cannot be
+	// told. Incidents and Slots are not looked at then, Position is that of an answer to
+	// the zero position, and the [Manager] serves nothing that it has cached so far.
+	Reset bool
 }
 
 // IncidentVersion is an incident's version after a change.
 type IncidentVersion struct {
 	Key     Key
 	Version int64
-}
-
-const (
-	// feedInterval is how often the changes of other processes are asked for.
-	feedInterval = 40 * time.Millisecond
-
-	// feedLease is how long after asking what is cached may be served. It bounds how
-	// old an answer can be, whatever becomes of the connection or of the process.
-	feedLease = 750 * time.Millisecond
-)
-
-// feed is what a Manager knows of the changes of other processes.
-type feed struct {
-	store FeedStore // nil if there is nothing to follow
-
-	// position is where to go on. It is kept from one Run to the next: what was
-	// written in between is told then.
-	position FeedPosition
-}
-
-// follow asks for changes until ctx ends. What is cached is served for some time after
-// each answer, counted from when it was asked for.
-func (m *manager) follow(ctx context.Context) {
-	defer m.coherence.serveUntil(0)
-	lost := false
-	for ctx.Err() == nil {
-		asked := m.coherence.now()
-		err := m.catchUp(ctx)
-		if took := m.coherence.now() - asked; err == nil && took >= feedLease {
-			err = fmt.Errorf("%w: the answer took %v, which is more than %v", ErrUnavailable, took.Round(time.Millisecond), feedLease)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil:
-			m.coherence.serveUntil(asked + feedLease)
-			if lost {
-				m.options.Logger.InfoContext(ctx, "incident: the feed of changes is back; the cache is served again")
-			}
-			lost = false
-		case !lost:
-			m.options.Logger.WarnContext(ctx, "incident: the feed of changes is lost; reading the store until it is back", "error", err)
-			lost = true
-		}
-		pause(ctx, feedInterval-(m.coherence.now()-asked))
-	}
-}
-
-// catchUp tells the cache what has changed since the last time.
-func (m *manager) catchUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, feedLease)
-	defer cancel()
-	changes, err := m.feed.store.Changes(ctx, m.feed.position)
-	if err != nil {
-		return err
-	}
-	if m.feed.position == "" {
-		m.coherence.off.Store(false) // from here on, nothing is missed
-	}
-	m.coherence.counters.told.Add(uint64(len(changes.Incidents) + len(changes.Slots)))
-	for _, v := range changes.Incidents {
-		m.coherence.observe(ctx, v.Key.cacheKey(), v.Version)
-	}
-	for _, v := range changes.Slots {
-		m.coherence.observe(ctx, v.Slot.cacheKey(), v.Version)
-	}
-	m.feed.position = changes.Position
-	return nil
 }
 
 // observe tells the cache which version of an incident this process has read from the
@@ -142,18 +90,5 @@ func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
 func (m *manager) observeKey(ctx context.Context, key string, version int64) {
 	if m.tx == nil || !slices.Contains(m.tx.publication.marked, key) {
 		m.coherence.observe(ctx, key, version)
-	}
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

@@ -44,7 +44,10 @@ type Manager interface {
 	// It follows what other processes write to a shared store, so that what is cached
 	// may be served. What they have written is seen after 50 ms in the usual case and
 	// 1 s at the latest; while it cannot be followed, reads ask the store. Without Run a
-	// Manager of a shared store reads everything from it.
+	// Manager of a shared store reads everything from it. When nobody has read for a
+	// second, Run stops asking for changes; the next read asks the store and wakes it. If
+	// the store was restored, has lost commits in a failover or a crash, or has changed
+	// too much to catch up, all that is cached is dropped.
 	//
 	// And it delivers what is queued to the [Notifier], if there is one. Any number of
 	// processes may do so: they share the work.

@@ -54,12 +54,16 @@ type FeedStats struct {
 	State FeedState
 
 	// Lag is how long ago the changes were asked for that are known now, which is how
-	// old an answer of the cache can be. 0 while nothing is served from the cache, and
-	// where there is nothing to follow.
+	// old an answer of the cache can be. 0 while nothing is served from the cache, as
+	// while the feed sleeps, and where there is nothing to follow.
 	Lag time.Duration
 
 	// Told counts the versions of incidents and slots that the feed has told.
 	Told uint64
+
+	// Resets counts how often the cache began anew, because what had changed since the
+	// last answer could not be told. See [FeedChanges.Reset].
+	Resets uint64
 }
 
 // FeedState says whether a [Manager] knows what other processes write.
@@ -77,6 +81,10 @@ const (
 	FeedLost
 	// FeedFollowing means that the changes are known, and that the cache is served.
 	FeedFollowing
+	// FeedAsleep means that nobody has read for a second, so that the changes are not
+	// asked for. The next read asks the store and wakes the feed. It is as healthy as
+	// FeedFollowing.
+	FeedAsleep
 )
 
 func (s FeedState) String() string {
@@ -89,13 +97,15 @@ func (s FeedState) String() string {
 		return "lost"
 	case FeedFollowing:
 		return "following"
+	case FeedAsleep:
+		return "asleep"
 	}
 	return "FeedState(" + strconv.Itoa(int(s)) + ")"
 }
 
 // counters are those of [Stats] which calls share. Hits are counted apart.
 type counters struct {
-	misses, bypassed, staleDrops, loadsShared, conflicts, told atomic.Uint64
+	misses, bypassed, staleDrops, loadsShared, conflicts, told, resets atomic.Uint64
 }
 
 func (m *manager) Stats() Stats {
@@ -116,7 +126,7 @@ func (m *manager) Stats() Stats {
 }
 
 func (m *manager) feedStats() FeedStats {
-	s := FeedStats{Told: m.coherence.counters.told.Load()}
+	s := FeedStats{Told: m.coherence.counters.told.Load(), Resets: m.coherence.counters.resets.Load()}
 	if m.feed.store == nil {
 		return s
 	}
@@ -124,6 +134,8 @@ func (m *manager) feedStats() FeedStats {
 	switch {
 	case !m.running.Load():
 		s.State = FeedStopped
+	case m.coherence.attention.Load() == asleep:
+		s.State = FeedAsleep
 	case now >= served:
 		s.State = FeedLost
 	default:

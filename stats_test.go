@@ -67,7 +67,11 @@ func TestStats_feed(t *testing.T) {
 			t.Errorf("without a feed %d look-ups are bypassed, want 1", got-bypassed)
 		}
 		h.fault.Store(nil)
-		time.Sleep(time.Second + 10*time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
+		want(incident.FeedFollowing, 40*time.Millisecond)
+		time.Sleep(2 * time.Second)
+		want(incident.FeedAsleep, 0)
+		a.wake(t)
 		want(incident.FeedFollowing, 40*time.Millisecond)
 		a.stop()
 		want(incident.FeedStopped, 0)
@@ -117,7 +121,8 @@ func TestStats_bypassIsLogged(t *testing.T) {
 
 func TestFeedState_String(t *testing.T) {
 	for state, want := range map[incident.FeedState]string{
-		incident.FeedNone: "none", incident.FeedStopped: "stopped", incident.FeedLost: "lost", incident.FeedFollowing: "following", 9: "FeedState(9)",
+		incident.FeedNone: "none", incident.FeedStopped: "stopped", incident.FeedLost: "lost", incident.FeedFollowing: "following",
+		incident.FeedAsleep: "asleep", 9: "FeedState(9)",
 	} {
 		if got := state.String(); got != want {
 			t.Errorf("FeedState %d is %q, want %q", int(state), got, want)

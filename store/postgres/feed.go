@@ -13,9 +13,29 @@ import (
 // since is what transactions have written that it does not show and that the snapshot
 // of the next statement does: those that began later, and those that were on their way.
 // Neither the order of their numbers nor one that lasts for ages makes a difference.
+//
+// Transaction numbers mean something in one history of one server only. A server that was
+// restored, replaced by a standby, or that crashed hands out the same numbers again: what
+// was not yet on disk is lost, the numbers of rolled back transactions among it. So a
+// position begins with the identity of the history:
+//
+//   - when the server was started, which differs between any two servers and changes
+//     with a restart, but not with a crash after which the server recovers by itself,
+//   - when its statistics were reset, which such a recovery does, and
+//   - whether the server is a standby.
+//
+// All of that is readable by every role, in the statement that reads the changes. Times
+// are numbers, whose text depends on no setting of the connection.
 
 const positionSQL = `
-SELECT pg_current_snapshot()::text WHERE $1 = $1::text`
+SELECT concat_ws('/',
+	(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
+	coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_wal), 0),
+	pg_is_in_recovery(),
+	pg_current_snapshot())`
+
+const positionOnlySQL = positionSQL + `
+WHERE $1 = $1::text`
 
 // noTransaction is above the number of every transaction. As the upper bound of a range it
 // lets the planner expect few rows. It is a constant because a database that spreads its
@@ -23,25 +43,33 @@ SELECT pg_current_snapshot()::text WHERE $1 = $1::text`
 // transaction numbers differ.
 const noTransaction = `'18446744073709551615'::xid8`
 
-const changesSQL = `
-SELECT pg_current_snapshot()::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint
+// The order keeps the planner from reading a whole table for the sake of the limit.
+const changesSQL = positionSQL + `, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint
 WHERE $1 = $1::text
 UNION ALL
-SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
+(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
 FROM @incident
 WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
+ORDER BY changed LIMIT ?)
 UNION ALL
-SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
+(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
 FROM @incident
 WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
+ORDER BY changed LIMIT ?)
 UNION ALL
-SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
+(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
 FROM @incident_slot
 WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
+ORDER BY changed LIMIT ?)
 UNION ALL
-SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
+(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
 FROM @incident_slot
-WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))`
+WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
+ORDER BY changed LIMIT ?)`
+
+// maxChanges bounds how many changes are told at once. Where there are more, a cache that
+// begins anew is the cheaper way to catch up.
+const maxChanges = 20_000
 
 // maxFeedCalls is how many calls of Changes may be on their way. One that nobody waits
 // for any more holds a connection, for as long as its network is silent.
@@ -68,11 +96,12 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 		return none, ctx.Err()
 	}
 	st := s.statement("")
-	if since == "" {
-		st.add(positionSQL)
+	from, known := parsePosition(since)
+	if known {
+		most := maxChanges + 1
+		st.add(changesSQL, from.shown, most, from.shown, most, from.shown, most, from.shown, most)
 	} else {
-		at := snapshot(since)
-		st.add(changesSQL, at, at, at, at)
+		st.add(positionOnlySQL)
 	}
 	return within(ctx, func() (incident.FeedChanges, error) {
 		defer func() { <-s.feedCalls }()
@@ -81,12 +110,17 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 			return none, err
 		}
 		defer rows.Close()
-		return readChanges(rows, since == "")
+		c, err := readChanges(rows, !known)
+		if err == nil && since != "" {
+			to, ok := parsePosition(c.Position)
+			c.Reset = !known || !ok || !to.follows(from) || len(c.Incidents)+len(c.Slots) > maxChanges
+		}
+		if c.Reset {
+			c.Incidents, c.Slots = nil, nil
+		}
+		return c, err
 	}, nil)
 }
-
-// snapshot is one parameter, however often it comes up.
-type snapshot string
 
 func readChanges(rows *sqlx.Rows, positionOnly bool) (c incident.FeedChanges, err error) {
 	dest := []any{text(&c.Position)}

@@ -40,6 +40,10 @@ func answerFaults() []feedFault {
 		{"PagesOfTen", pagesOfTen, []string{"TellsManyAtOnce"}},
 		{"NamesAreJoined", answeringChanges(namesAreJoined), []string{"TellsNames"}},
 		{"NoQueryIsNoSlot", answeringChanges(noQueryIsNoSlot), []string{"TellsNames"}},
+		{"ForeignPositionsAreErrors", foreignPositionsAreErrors, []string{"ResetsForeignPositions"}},
+		{"ForeignPositionsAreZero", answeringChanges(neverResets), []string{"ResetsForeignPositions"}},
+		{"ResetsWithoutPosition", answeringChanges(resetsWithoutPosition), []string{"ResetsForeignPositions"}},
+		{"AlwaysResets", alwaysResets, []string{"BeginsNow", "TellsEachChange", "GoesOn", "PositionsStayGood"}},
 		{"IgnoresTheContext", ignoresTheContext, []string{"ObeysTheContext"}},
 		{"IgnoresTheContextLater", ignoresTheContextLater, []string{"ObeysTheContext"}},
 		{"LosesTheContextError", losesTheContextError, []string{"ObeysTheContext"}},
@@ -253,6 +257,31 @@ func namesAreJoined(c *incident.FeedChanges) {
 
 func noQueryIsNoSlot(c *incident.FeedChanges) {
 	c.Slots = slices.DeleteFunc(c.Slots, func(v incident.SlotVersion) bool { return v.Slot.QueryID == "" })
+}
+
+func foreignPositionsAreErrors(j *journal) incident.FeedStore {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+		if _, err := commitsBefore(ctx, since); err != nil {
+			return incident.FeedChanges{}, err
+		}
+		return j.Changes(ctx, since)
+	})
+}
+
+func neverResets(c *incident.FeedChanges) { c.Reset = false }
+
+func resetsWithoutPosition(c *incident.FeedChanges) {
+	if c.Reset {
+		c.Position = ""
+	}
+}
+
+func alwaysResets(j *journal) incident.FeedStore {
+	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+		c, err := j.Changes(ctx, since)
+		c.Reset = since != ""
+		return c, err
+	})
 }
 
 func ignoresTheContext(j *journal) incident.FeedStore {

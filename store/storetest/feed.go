@@ -40,6 +40,7 @@ func feedContract() []feedCase {
 		{"GoesOn", feedGoesOn},
 		{"PositionsStayGood", feedPositionsStayGood},
 		{"FollowersAreIndependent", feedFollowersAreIndependent},
+		{"ResetsForeignPositions", feedResetsForeignPositions},
 		{"ObeysTheContext", feedObeysTheContext},
 	}
 }
@@ -104,6 +105,24 @@ func feedFollowersAreIndependent(t testing.TB, s incident.FeedStore) {
 		}
 	}
 	first.wantTold(t, early, slotOf(acme, api))
+}
+
+// A position that the store cannot have answered tells nothing: not an error, from which
+// no follower would ever recover, and not silence either.
+func feedResetsForeignPositions(t testing.TB, s incident.FeedStore) {
+	st := mustCreate(t, s, ruled(acme, api))
+	own := mustFollowFeed(t, s).position
+	for _, foreign := range []incident.FeedPosition{"no position", " ", "/", "::", "\x00", "\xff", own + "?", "?" + own} {
+		changes, err := s.Changes(t.Context(), foreign)
+		if err != nil || !changes.Reset || changes.Position == "" {
+			t.Errorf("Changes(%q) = position %q, reset %v, %v; want a position, and a reset", foreign, changes.Position, changes.Reset, err)
+			continue
+		}
+		f := followFeedFrom(s, changes.Position)
+		st = mustChange(t, s, retitling(st, "Newer"))
+		f.mustCatchUp(t)
+		f.wantTold(t, st.Incident.Key())
+	}
 }
 
 func feedObeysTheContext(t testing.TB, s incident.FeedStore) {

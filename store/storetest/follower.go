@@ -37,6 +37,9 @@ func (f *follower) mustCatchUp(t testing.TB) {
 	if changes.Position == "" {
 		t.Fatal("Changes() returns no position")
 	}
+	if changes.Reset {
+		t.Fatalf("Changes(%q) is reset, though the store has made this position and lost nothing", f.position)
+	}
 	f.position = changes.Position
 	for _, v := range changes.Incidents {
 		f.incidents[v.Key] = max(f.incidents[v.Key], v.Version)

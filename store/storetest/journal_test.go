@@ -108,14 +108,16 @@ func (w *written) add(applied incident.Applied) {
 
 // Changes implements [incident.FeedStore].
 func (j *journal) Changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
-	from, err := commitsBefore(ctx, since)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return incident.FeedChanges{}, err
 	}
+	from, err := commitsBefore(ctx, since)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	changes := incident.FeedChanges{Position: afterCommits(len(j.commits))}
-	if since != "" {
+	if err != nil || from > len(j.commits) {
+		changes.Reset = true
+	} else if since != "" {
 		tell(&changes, j.commits[from:])
 	}
 	return changes, nil
@@ -135,8 +137,8 @@ func afterCommits(n int) incident.FeedPosition {
 // commitsBefore is 0 for the zero position.
 func commitsBefore(ctx context.Context, since incident.FeedPosition) (n int, err error) {
 	if since != "" {
-		if _, err := fmt.Sscanf(string(since), "after %d", &n); err != nil {
-			return 0, fmt.Errorf("position %q: %w", since, incident.ErrInvalid)
+		if _, err := fmt.Sscanf(string(since), "after %d", &n); err != nil || since != afterCommits(n) {
+			return 0, fmt.Errorf("%w: position %q", incident.ErrInvalid, since)
 		}
 	}
 	return n, ctx.Err()

@@ -1,0 +1,193 @@
+package incident_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// restore gives the hub the data of another history, and has its feed say so.
+func (h *hub) restore(t *testing.T, title string) {
+	t.Helper()
+	past := memory.New()
+	m, err := incident.New(past, nil)
+	if err == nil {
+		_, err = m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: title})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.Store, h.log = past, nil
+	h.mu.Unlock()
+	done := false
+	reset := func(context.Context, incident.FeedPosition) (incident.FeedChanges, error) {
+		if !done {
+			done = true
+			return incident.FeedChanges{Position: "0", Reset: true}, nil
+		}
+		return incident.FeedChanges{Position: "0"}, nil
+	}
+	h.changed.Store(&reset)
+}
+
+// What a store has lost is not served any more, however high its version was, and what
+// has the same identifier since is.
+func TestFeed_reset(t *testing.T) {
+	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
+		for range 5 {
+			mustFire(t, b, "20%", incident.StatusCritical)
+			mustFire(t, b, "20%", incident.StatusWarning)
+		}
+		time.Sleep(50 * time.Millisecond)
+		mustActive(t, a)
+		if mustGet(t, a).Version < 5 || !h.cached(t, a) {
+			t.Fatal("the test shows nothing")
+		}
+		b.stop()
+		h.restore(t, "Another one")
+		time.Sleep(50 * time.Millisecond)
+		for range 3 {
+			if got := mustGet(t, a); got.Title != "Another one" || got.Version != 1 {
+				t.Errorf("version %d of %q is served, which the store has lost", got.Version, got.Title)
+			}
+			if mustActive(t, a) {
+				t.Error("the slot is taken as it was before")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if !h.cached(t, a) {
+			t.Error("the cache is not used any more")
+		}
+		if got := a.Stats().Feed; got.Resets != 1 || got.State != incident.FeedFollowing {
+			t.Errorf("the feed is %s after %d resets, want following after 1", got.State, got.Resets)
+		}
+	})
+}
+
+// What began before a reset leaves nothing behind: neither a load nor a write that was
+// acknowledged by the server before.
+func TestFeed_resetDuringCalls(t *testing.T) {
+	calls := map[string]struct {
+		method string
+		call   func(ctx context.Context, m incident.Manager) error
+	}{
+		"load":        {"Load", func(ctx context.Context, m incident.Manager) error { return only(m.Get(ctx, key)) }},
+		"load a slot": {"LoadSlot", func(ctx context.Context, m incident.Manager) error { _, _, err := m.Active(ctx, slot); return err }},
+		"write": {"Apply", func(ctx context.Context, m incident.Manager) error {
+			return only(m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed}))
+		}},
+		"create": {"Apply", func(ctx context.Context, m incident.Manager) error {
+			return only(m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Lost"}))
+		}},
+		"fire": {"Apply", func(ctx context.Context, m incident.Manager) error {
+			return only(m.Fire(ctx, incident.Firing{Slot: slot, TriggerID: "new", Severity: incident.StatusCritical, Title: "Lost"}))
+		}},
+		"transaction": {"InTx", func(ctx context.Context, m incident.Manager) error {
+			return m.InTx(ctx, func(tx incident.Manager) error {
+				return only(tx.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed}))
+			})
+		}},
+	}
+	for name, c := range calls {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hub{Store: memory.New()}
+				p := &probe{Store: h, shared: true}
+				a := newProcessOf(t, &slowFeed{probe: p, hub: h})
+				defer a.stop()
+				time.Sleep(10 * time.Millisecond)
+				mustFire(t, a, "5%", incident.StatusWarning)
+				p.delayOnce(c.method)
+				if c.method == "InTx" {
+					p.ended = func() { time.Sleep(time.Second) }
+				}
+				ended := make(chan error)
+				go func() { ended <- c.call(t.Context(), a) }()
+				synctest.Wait()
+				h.restore(t, "Another one")
+				time.Sleep(50 * time.Millisecond)
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				p.after, p.ended = nil, nil
+				for id := int64(1); id <= 2; id++ {
+					for range 40 {
+						got, err := a.Get(t.Context(), incident.Key{OrganizationID: "acme", Identifier: id})
+						if id == 1 && (err != nil || got.Title != "Another one" || got.Status == incident.StatusClosed) {
+							t.Fatalf("after a reset %+v is served, %v", got, err)
+						}
+						if id == 2 && !errors.Is(err, incident.ErrNotFound) {
+							t.Fatalf("after a reset %q is served, %v", got.Title, err)
+						}
+						if mustActive(t, a) {
+							t.Fatal("after a reset the slot is taken as it was before")
+						}
+						time.Sleep(50 * time.Millisecond)
+					}
+				}
+				mustGet(t, a)
+				if !h.cached(t, a) {
+					t.Error("the cache is not used any more")
+				}
+			})
+		})
+	}
+}
+
+// A feed whose changes cannot be had, though the store answers, begins anew from the
+// present position. One that the store answers later than usual does not.
+func TestFeed_cannotCatchUp(t *testing.T) {
+	faults := map[string]func(ctx context.Context) error{
+		"takes too long": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"fails":          func(context.Context) error { return incident.ErrInvalid },
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
+				mustGet(t, a)
+				h.mu.Lock()
+				before := incident.FeedPosition(strconv.Itoa(len(h.log)))
+				h.mu.Unlock()
+				backlog := func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+					if since == before {
+						return incident.FeedChanges{}, fault(ctx)
+					}
+					return incident.FeedChanges{Position: since}, nil
+				}
+				h.changed.Store(&backlog)
+				mustClose(t, b)
+				time.Sleep(800 * time.Millisecond)
+				for range 25 {
+					if got := mustGet(t, a); got.Status != incident.StatusClosed || mustActive(t, a) {
+						t.Fatalf("an incident that was closed 0.8 s before is served as %s", got.Status)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if got := a.Stats().Feed; got.Resets != 1 || got.State != incident.FeedFollowing || !h.cached(t, a) {
+					t.Errorf("the feed is %s after %d resets, or nothing is served from the cache", got.State, got.Resets)
+				}
+			})
+		})
+	}
+	t.Run("once", func(t *testing.T) {
+		twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
+			mustGet(t, a)
+			hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+			h.fault.Store(&hangs)
+			time.Sleep(5 * time.Second)
+			h.fault.Store(nil)
+			time.Sleep(2 * time.Second)
+			a.wake(t)
+			if n := a.Stats().Feed.Resets; n != 0 || !h.cached(t, a) {
+				t.Errorf("after an outage the cache has begun anew %d times", n)
+			}
+		})
+	})
+}

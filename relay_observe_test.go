@@ -1,0 +1,84 @@
+package incident_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// outboxHub is a hub whose data has an outbox.
+type outboxHub struct {
+	incident.OutboxStore
+	hub *hub
+}
+
+func (o *outboxHub) Shared() bool { return true }
+
+func (o *outboxHub) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
+	return o.hub.Apply(ctx, c)
+}
+
+func (o *outboxHub) Changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
+	return o.hub.Changes(ctx, since)
+}
+
+// reader is a notifier that reads what it is notified of.
+type reader struct {
+	t *testing.T
+	incident.Manager
+	calls int
+}
+
+func (r *reader) Notify(ctx context.Context, n incident.Notification) error {
+	r.calls++
+	inc, err := r.Get(ctx, n.Incident.Key())
+	if err != nil || inc.Version < n.Incident.Version {
+		r.t.Errorf("while version %d of %s is delivered, version %d is read, %v", n.Incident.Version, inc.Key(), inc.Version, err)
+	}
+	return nil
+}
+
+// What another process has written is not read as it was before while it is delivered.
+func TestNotify_readsAreNotOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		s := &outboxHub{OutboxStore: store, hub: &hub{Store: store}}
+		delivering := &reader{t: t}
+		a, err := incident.New(s, &incident.Options{Notifier: delivering})
+		if err != nil {
+			t.Fatal(err)
+		}
+		delivering.Manager = a
+		b, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- a.Run(ctx) }()
+		mustFire(t, b, "5%", incident.StatusWarning)
+		s.hub.late.Store(int64(300 * time.Millisecond))
+		for i := range 30 {
+			mustGet(t, a)
+			want := []incident.Status{incident.StatusCritical, incident.StatusWarning}[i%2]
+			if _, err := b.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: want}); err != nil {
+				t.Fatal(err)
+			}
+			for range 10 {
+				mustGet(t, a)
+				time.Sleep(97 * time.Millisecond)
+			}
+		}
+		if delivering.calls < 20 {
+			t.Errorf("only %d notifications were delivered", delivering.calls)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package postgres
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/incidentkit/incident"
+)
+
+// position is a parsed incident.FeedPosition.
+type position struct {
+	history string // identifies the server, and its life since it last lost something
+	shown   snapshot
+	end     uint64 // the first transaction that began after shown was taken
+}
+
+// snapshot is the text of a pg_snapshot, "xmin:xmax:xip,xip": transactions from xmax on are
+// not shown, nor is any xip. It is one parameter of a statement, however often it comes up.
+type snapshot string
+
+// parsePosition returns false for a position that this version of the package has not made.
+func parsePosition(text incident.FeedPosition) (p position, ok bool) {
+	cut := strings.LastIndexByte(string(text), '/')
+	if cut < 0 {
+		return p, false
+	}
+	p.history, p.shown = string(text[:cut]), snapshot(text[cut+1:])
+	p.end, ok = p.shown.end()
+	return p, ok
+}
+
+// end is the xmax of a snapshot that the server accepts.
+func (s snapshot) end() (xmax uint64, ok bool) {
+	parts := strings.Split(string(s), ":")
+	if len(parts) != 3 {
+		return 0, false
+	}
+	xmin, err1 := parseTransaction(parts[0])
+	xmax, err2 := parseTransaction(parts[1])
+	if err1 != nil || err2 != nil || xmin == 0 || xmin > xmax {
+		return 0, false
+	}
+	if parts[2] == "" {
+		return xmax, true
+	}
+	last := uint64(0)
+	for _, text := range strings.Split(parts[2], ",") {
+		xip, err := parseTransaction(text)
+		if err != nil || xip < xmin || xip >= xmax || xip < last {
+			return 0, false
+		}
+		last = xip
+	}
+	return xmax, true
+}
+
+// parseTransaction reads the number of a transaction, which has 64 bits of which the server
+// never uses the first.
+func parseTransaction(text string) (uint64, error) { return strconv.ParseUint(text, 10, 63) }
+
+// follows reports whether p is of the same history as an earlier position, and not before it.
+func (p position) follows(earlier position) bool {
+	return p.history == earlier.history && p.end >= earlier.end
+}
