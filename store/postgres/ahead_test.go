@@ -1,28 +1,174 @@
 package postgres_test
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
+	"github.com/incidentkit/incident/store/storetest"
 )
 
-// additive is a migration that serves the library's version: a column with a default, a
-// table, an index and a wider check.
+// The schema versions of the tests: the library's own, and two that follow it.
+const (
+	current = postgres.SchemaVersion
+	next    = current + 1 // additive
+	last    = current + 2 // breaking
+)
+
+// end is the last statement of a migration.
+func end(from, to, serves int) string {
+	return fmt.Sprintf("UPDATE incident_schema SET version = CASE version WHEN %d THEN %d END, serves = %d;", from, to, serves)
+}
+
+// additive serves the library's version: columns that are nullable or have a default, a
+// table, and an index.
 func additive() postgres.Migration {
-	objects := postgres.Embedded()[postgres.SchemaVersion-1].Objects
 	return postgres.Migration{
 		Up: `
+LOCK TABLE incident, incident_activity, incident_outbox, incident_slot;
 ALTER TABLE incident ADD COLUMN severity smallint NOT NULL DEFAULT 3;
 ALTER TABLE incident_activity ADD COLUMN source text;
 ALTER TABLE incident_outbox ADD COLUMN lane smallint NOT NULL DEFAULT 0;
+ALTER TABLE incident_slot ADD COLUMN note text NOT NULL DEFAULT '';
 CREATE TABLE incident_note (organization_id text COLLATE "C" NOT NULL, note text NOT NULL);
 CREATE INDEX incident_severity ON incident (organization_id, severity);
-UPDATE incident_schema SET version = CASE version WHEN 1 THEN 2 END, serves = 1;`,
+` + end(current, next, current),
 		Down: `
+LOCK TABLE incident, incident_activity, incident_outbox, incident_slot;
 DROP INDEX incident_severity;
 DROP TABLE incident_note;
+ALTER TABLE incident_slot DROP COLUMN note;
 ALTER TABLE incident_outbox DROP COLUMN lane;
 ALTER TABLE incident_activity DROP COLUMN source;
 ALTER TABLE incident DROP COLUMN severity;
-UPDATE incident_schema SET version = CASE version WHEN 2 THEN 1 END, serves = 1;`,
-		Objects: append(objects, "table incident_note", "index incident_severity", "column incident.severity smallint NOT NULL"),
+` + end(next, current, current),
+		Objects: append(postgres.Embedded()[current-1].Objects,
+			"table incident_note", "index incident_severity", "column incident.severity smallint NOT NULL"),
 	}
+}
+
+// breaking serves no library before its own version.
+func breaking() postgres.Migration {
+	objects := additive().Objects
+	i := slices.Index(objects, "column incident.title text NOT NULL")
+	objects[i] = "column incident.summary text NOT NULL"
+	return postgres.Migration{
+		Up:      "ALTER TABLE incident RENAME COLUMN title TO summary; " + end(next, last, last),
+		Down:    "ALTER TABLE incident RENAME COLUMN summary TO title; " + end(last, next, current),
+		Objects: objects,
+	}
+}
+
+// knownTo returns the migrations of a library of a version.
+func knownTo(version int) []postgres.Migration {
+	return append(postgres.Embedded(), additive(), breaking())[:version]
+}
+
+func mustMigrateTo(t *testing.T, pool *sqlx.DB, opts *postgres.Options, version int) {
+	t.Helper()
+	if err := postgres.MigrateBy(t.Context(), pool, opts, knownTo(version)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ahead is a database that is one additive migration ahead of the library.
+var ahead = kind{conns: 16, migrate: func(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
+	mustMigrateTo(t, pool, opts, next)
+	mustMigrate(t, pool, opts) // of this library, which leaves it as it is
+}}
+
+// The suites pass on a database that is one additive migration ahead. The random ones do
+// so in a long run.
+func TestStore_ahead(t *testing.T) {
+	storetest.Run(t, emptyStores(t, ahead))
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		managertest.Model(t, emptyStores(t, ahead))
+		managertest.Linearizable(t, emptyStores(t, ahead))
+	}
+}
+
+// A library uses a database of its version, and a later one that serves it. The error of
+// any other says which side to update.
+func TestStore_versions(t *testing.T) {
+	const update, migrate = "update the library", "run postgres.Migrate with this library"
+	tests := []struct {
+		database, library int
+		remedy            string
+	}{
+		{current, current, ""},
+		{next, current, ""},
+		{next, next, ""},
+		{last, last, ""},
+		{current, next, migrate},
+		{next, last, migrate},
+		{last, current, update},
+		{last, next, update},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("database %d, library %d", tt.database, tt.library), func(t *testing.T) {
+			pool := mustOpen(t, pgtest.NewDatabase(t), 2)
+			mustMigrateTo(t, pool, nil, tt.database)
+			before := describe(t, pool, "public")
+			s := mustNew(t, pool, nil)
+			s.SetLibraryVersion(tt.library)
+			_, readErr := mustManager(t, s).Triggers(t.Context(), incident.Key{OrganizationID: "acme", Identifier: 1})
+			txErr := s.InTx(t.Context(), func(incident.Store) error { return nil })
+			for name, err := range map[string]error{"a read": readErr, "a transaction": txErr} {
+				if tt.remedy == "" {
+					// The last version's statements are not in this library.
+					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.library < last {
+						t.Errorf("%s ends with %v", name, err)
+					}
+					continue
+				}
+				wantRemedy(t, err, incident.ErrUnavailable, tt.remedy)
+				wantRemedy(t, err, incident.ErrUnavailable, fmt.Sprintf("of version %d", tt.database))
+			}
+			err := postgres.MigrateBy(t.Context(), pool, nil, knownTo(tt.library))
+			switch {
+			case tt.remedy == update:
+				wantRemedy(t, err, incident.ErrUnavailable, update)
+			case err != nil:
+				t.Errorf("Migrate() = %v", err)
+			}
+			if after := describe(t, pool, "public"); tt.library <= tt.database && after != before {
+				t.Errorf("Migrate() changes the tables to\n%s\nwant\n%s", after, before)
+			}
+			if tt.library < tt.database {
+				err := postgres.UnmigrateBy(t.Context(), pool, nil, knownTo(tt.library))
+				if err == nil || !strings.Contains(err.Error(), "library") {
+					t.Errorf("Unmigrate() of the older library = %v", err)
+				}
+				if after := describe(t, pool, "public"); after != before {
+					t.Errorf("Unmigrate() changes the tables to\n%s\nwant\n%s", after, before)
+				}
+			}
+		})
+	}
+}
+
+// A process that runs while a breaking migration does learns that it is too old.
+func TestStore_thatIsOvertaken(t *testing.T) {
+	s, u := newStore(t)
+	m := mustManager(t, s)
+	key := mustBegin(t, m)
+	pool := mustOpen(t, u, 1)
+	mustMigrateTo(t, pool, nil, next)
+	if _, err := m.Comment(t.Context(), key, comment); err != nil {
+		t.Errorf("after an additive migration Comment() = %v", err)
+	}
+	mustMigrateTo(t, pool, nil, last)
+	_, err := m.Get(t.Context(), key)
+	wantRemedy(t, err, incident.ErrUnavailable, "update the library")
+	_, err = m.Comment(t.Context(), key, comment)
+	wantRemedy(t, err, incident.ErrUnavailable, fmt.Sprintf("are of version %d, which serves libraries of version %d and later", last, last))
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -18,8 +19,9 @@ import (
 //
 // Each version is made in a transaction of its own, under an advisory lock that ends
 // with the transaction: processes that migrate at the same time take turns, also through
-// a pooler in transaction mode. Waiting ends with ctx, or with the role's lock_timeout or
-// statement_timeout.
+// a pooler in transaction mode. Processes of the host can write meanwhile: a step waits for
+// them in short turns, so that they do not queue behind it, and gives up after five
+// minutes. The role's statement_timeout must be long enough for a step.
 //
 // What is there decides, whichever tool made it: see [Migrations]. Migrate changes
 // nothing and returns [incident.ErrUnavailable] if it finds part of the tables, or
@@ -86,8 +88,11 @@ func (m *migrator) nextDown(f found) (*step, error) {
 }
 
 // maxDisturbances bounds how often run repeats steps that failed because of others, such
-// as writers that lock the tables in another order, or a tool that makes the same tables.
+// as a tool that makes the same tables.
 const maxDisturbances = 10
+
+// lockPatience bounds how long run repeats a step that does not get its locks.
+const lockPatience = 5 * time.Minute
 
 // run takes steps until next returns none. Without the lock it only finds out that there
 // is nothing to do.
@@ -106,9 +111,12 @@ func (m *migrator) runSteps(ctx context.Context, next func(found) (*step, error)
 			return err
 		}
 	}
+	start := time.Now()
 	for disturbances := 0; ; {
 		more, err := m.takeStep(ctx, next)
 		switch {
+		case sqlState(err) == lockNotAvailable && time.Since(start) < lockPatience:
+			pause(ctx, 100*time.Millisecond) // the context's end ends the next step
 		case disturbsMigration(err) && disturbances < maxDisturbances:
 			disturbances++
 		case err != nil || !more:
@@ -178,14 +186,29 @@ func (m *migrator) lockID() int64 {
 	return int64(id.Sum64())
 }
 
-// prologue makes the schema if there is none, and sends a script there.
+// prologueSQL sends a script to a schema.
+//
+// Writers in transactions lock tables in an order of their own, so that a script that
+// waits for its second table can be in a deadlock with one of them, and PostgreSQL makes
+// either of them fail. The script must be the one: it gives up early, and run repeats it.
+// A writer that waits for the script looks for a deadlock after deadlock_timeout. By then
+// the script has its locks or has ended, since up to ten waits are half of that time, and
+// each script begins with its locks. Meanwhile other statements wait no longer than that
+// behind the script's place in the queue.
+const prologueSQL = `
+SET LOCAL search_path TO %s;
+SELECT set_config('lock_timeout', greatest(setting::integer / 20, 1)::text, true)
+FROM pg_settings WHERE name = 'deadlock_timeout';
+`
+
+// prologue makes the schema if there is none.
 func (m *migrator) prologue(f found) string {
 	name := quoteName(m.options.Schema)
-	set := "SET LOCAL search_path TO " + name + ";\n"
+	text := fmt.Sprintf(prologueSQL, name)
 	if f.exists {
-		return set
+		return text
 	}
-	return "CREATE SCHEMA IF NOT EXISTS " + name + ";\n" + set
+	return "CREATE SCHEMA IF NOT EXISTS " + name + ";" + text
 }
 
 var errReadOnly = fmt.Errorf("%w: the connection is read-only by default (default_transaction_read_only); "+

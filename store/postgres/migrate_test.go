@@ -1,12 +1,15 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -111,6 +114,83 @@ func TestMigrate_atOnce(t *testing.T) {
 			mustBegin(t, mustManager(t, mustNew(t, pool, opts)))
 		})
 	}
+}
+
+// A migration that would be in a deadlock with a transaction of the host's gives way, even
+// where the transaction would be the one to fail, and is made when the locks are free.
+func TestMigrate_givesWay(t *testing.T) {
+	u := pgtest.NewDatabase(t)
+	pool := mustOpen(t, u, 4)
+	mustMigrate(t, pool, nil)
+	first, second := pool.MustBegin(), pool.MustBegin()
+	first.MustExec("LOCK TABLE incident_activity IN ROW EXCLUSIVE MODE")
+	second.MustExec("LOCK TABLE incident_slot IN ROW EXCLUSIVE MODE")
+	migrated := make(chan error, 1)
+	go func() {
+		migrated <- postgres.MigrateBy(t.Context(), mustOpen(t, u, 1), nil, append(postgres.Embedded(), additive()))
+	}()
+	// Without a limit the migration has incident now, and waits for the first transaction.
+	time.Sleep(200 * time.Millisecond)
+	locked := make(chan error, 1)
+	go func() {
+		_, err := second.Exec("LOCK TABLE incident IN ROW EXCLUSIVE MODE")
+		locked <- err
+	}()
+	time.Sleep(500 * time.Millisecond)     // now the second waits for the migration
+	if err := first.Commit(); err != nil { // and now the migration for the second
+		t.Error(err)
+	}
+	if err := <-locked; err != nil {
+		t.Errorf("the host's transaction fails: %v", err)
+	}
+	if err := second.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Errorf("MigrateBy() = %v", err)
+	}
+}
+
+// Waiting ends with the context.
+func TestMigrate_context(t *testing.T) {
+	u := pgtest.NewDatabase(t)
+	pool := mustOpen(t, u, 2)
+	mustMigrate(t, pool, nil)
+	tx := pool.MustBegin()
+	tx.MustExec("LOCK TABLE incident IN ROW EXCLUSIVE MODE")
+	defer tx.Rollback()
+	for _, known := range [][]postgres.Migration{nil, {additive()}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		migrate := postgres.MigrateBy
+		if known == nil {
+			migrate = postgres.UnmigrateBy
+		}
+		err := migrate(ctx, mustOpen(t, u, 1), nil, append(postgres.Embedded(), known...))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with %d more migrations: %v, want DeadlineExceeded", len(known), err)
+		}
+	}
+}
+
+// Connections that are read-only by default are not overruled where there is something to
+// do, and the error says so.
+func TestMigrate_readOnly(t *testing.T) {
+	u := pgtest.NewDatabase(t)
+	pool := mustOpen(t, u+"&default_transaction_read_only=on", 1)
+	wantRemedy(t, postgres.Migrate(t.Context(), pool, nil), incident.ErrUnavailable, "connect to the primary server")
+	mustMigrate(t, mustOpen(t, u, 1), nil)
+	mustMigrate(t, pool, nil)
+	wantRemedy(t, postgres.Unmigrate(t.Context(), pool, nil), incident.ErrUnavailable, "connect to the primary server")
+
+	// A connection that has kept the setting from elsewhere is not used again.
+	pool = mustOpen(t, u, 1)
+	pool.MustExec("SET default_transaction_read_only = on")
+	opts := &postgres.Options{Schema: "another"}
+	if err := postgres.Migrate(t.Context(), pool, opts); err == nil {
+		t.Error("Migrate() writes on a read-only connection")
+	}
+	mustMigrate(t, pool, opts)
 }
 
 // A host's transaction and the calls that join it are one.

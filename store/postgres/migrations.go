@@ -22,15 +22,17 @@ import (
 //     version m writes without knowing the new columns must be right for the new library.
 //   - Otherwise it is breaking, and sets serves to its own version. A library looks at
 //     incident_schema at its first statement, and again after a statement has failed on
-//     a missing table or column: a breaking migration should therefore rename or drop
-//     something that the earlier statements name, so that processes that still run fail
-//     instead of writing what the new library misreads.
+//     a missing table or column. A breaking migration should therefore rename or drop
+//     what the earlier statements name that must not run any longer, so that processes
+//     that have not been stopped fail instead of writing what the new library misreads.
 //   - Removing something takes two releases: an additive migration with which the library
 //     stops using it, and a breaking one a release later. A release serves the one before.
 //   - The last statement of an up file is
 //     UPDATE incident_schema SET version = CASE version WHEN n-1 THEN n END, serves = m;
 //     and of a down file the reverse. On any other version NULL violates NOT NULL, which
 //     undoes the file.
+//   - A file that changes several tables begins with one LOCK TABLE of them all, and no
+//     file waits for more than ten locks: see prologueSQL.
 //   - Files are plain SQL without psql commands, transaction control, CONCURRENTLY, DO
 //     blocks or schema names, because hosts run them with tools of their own.
 //   - The number is the date followed by the version in six digits: a host that numbers
@@ -39,7 +41,7 @@ import (
 //     version n, by which Migrate recognizes it. TestMigrate_objects -update writes it.
 //   - schemaVersion is n. A released file never changes.
 //
-// TestMigrate_ahead runs the suites one additive migration ahead of the library.
+// TestStore_ahead runs the suites one additive migration ahead of the library.
 type migration struct {
 	up, down string
 	objects  []string

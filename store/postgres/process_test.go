@@ -25,6 +25,9 @@ type task struct {
 	URL    string
 	Number int
 
+	// Library is the schema version of the process's library, or 0 for this one's.
+	Library int
+
 	// LooksOn has the process read only, Contends write to one incident only, and Relays
 	// deliver notifications. Otherwise it does what all do together.
 	LooksOn, Contends bool
@@ -60,6 +63,9 @@ func (t task) run() error {
 	s, err := postgres.New(pool, nil)
 	if err != nil {
 		return err
+	}
+	if t.Library > 0 {
+		s.SetLibraryVersion(t.Library)
 	}
 	if t.Relays != nil {
 		return t.Relays.run(ctx, s, t.Number)

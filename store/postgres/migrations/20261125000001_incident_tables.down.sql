@@ -1,5 +1,8 @@
 -- Drops the tables of schema version 1, and all data in them.
 
+LOCK TABLE incident, incident_activity, incident_organization, incident_outbox, incident_project,
+    incident_schema, incident_seen, incident_slot, incident_subscription, incident_trigger;
+
 DROP TABLE incident_outbox;
 DROP TABLE incident_subscription;
 DROP TABLE incident_seen;

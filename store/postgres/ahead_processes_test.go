@@ -1,0 +1,58 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident/internal/managertest"
+)
+
+// Processes of both versions write at once, those that run while the tables are migrated
+// and those that start afterwards, and none of their calls fails.
+func TestProcesses_versions(t *testing.T) {
+	server, pool := startServer(t)
+	s := mustNew(t, pool, nil)
+	m := mustManager(t, s)
+	key := mustBegin(t, m)
+	before := mustVersion(t, m, key)
+	start := func(number, library int) *child {
+		return startChild(t, task{URL: server.URL(), Number: number, Contends: true, Library: library})
+	}
+	children := []*child{start(0, current), start(1, current)}
+	for deadline := time.Now().Add(time.Minute); mustVersion(t, m, key) < before+20; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the processes make no progress")
+		}
+	}
+	mustMigrateTo(t, pool, nil, next)
+	during := mustVersion(t, m, key) - before
+	children = append(children, start(2, next), start(3, current))
+	changed := 0
+	for i, c := range children {
+		d := json.NewDecoder(c.stdout)
+		for range contendingWriters {
+			var r contention
+			if err := d.Decode(&r); err != nil {
+				t.Fatal(err)
+			}
+			changed += r.Changed
+			if len(r.Failures) > 0 {
+				t.Errorf("process %d: %d of %d writes of one writer failed, such as: %s", i, len(r.Failures), contendedWrites, r.Failures[0])
+			}
+		}
+		_ = c.stdin.Close()
+		c.wait(t)
+	}
+	if first := int64(2 * contendingWriters * contendedWrites); during >= first {
+		t.Errorf("all %d writes of the first processes were made before the migration ended", first)
+	}
+	if got := mustVersion(t, m, key) - before; got != int64(changed) || changed != len(children)*contendingWriters*contendedWrites {
+		t.Errorf("%d changes were acknowledged, and %d made", changed, got)
+	}
+	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+}
