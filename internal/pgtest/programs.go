@@ -21,7 +21,7 @@ func programs() (string, error) {
 	if dir, ok := findPrograms(); ok {
 		return dir, nil
 	}
-	if err := install(); err != nil {
+	if err := install("postgresql", errMissing); err != nil {
 		return "", err
 	}
 	if dir, ok := findPrograms(); ok {
@@ -77,18 +77,18 @@ func versionIn(path string) int {
 
 const installTimeout = 5 * time.Minute
 
-// install installs the server's programs on Debian and its like. apt-get itself
-// waits for others who install at the same time.
-func install() error {
+// install installs a package on Debian and its like, or returns an error that is
+// missing. apt-get itself waits for others who install at the same time.
+func install(pkg string, missing error) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		return errMissing
+		return missing
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), installTimeout)
 	defer cancel()
 	for _, args := range [][]string{
 		{"update"},
-		{"install", "-y", "--no-install-recommends", "postgresql"},
+		{"install", "-y", "--no-install-recommends", pkg},
 	} {
 		cmd := exec.CommandContext(ctx, apt, append([]string{"-o", "DPkg::Lock::Timeout=300", "-q"}, args...)...)
 		// The package makes a cluster of its own and starts it, unless it is told
@@ -97,7 +97,7 @@ func install() error {
 		var output bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%w (apt-get %s: %w: %s)", errMissing, args[0], err, tail(output.Bytes()))
+			return fmt.Errorf("%w (apt-get %s: %w: %s)", missing, args[0], err, tail(output.Bytes()))
 		}
 	}
 	return nil

@@ -181,6 +181,13 @@ func (d *database) classify(err error) (remedy string, category error) {
 		return "the server's disk is full; free space on it", incident.ErrUnavailable
 	case tooManyConnections:
 		return "the server has no connection left; make the pools smaller or max_connections larger", incident.ErrUnavailable
+	case unknownStatement, duplicateStatement:
+		return "prepared statements are lost on the way, as with a pooler that gives each transaction another connection; " +
+			"add binary_parameters=yes to the DSN of lib/pq, or default_query_exec_mode=exec to that of pgx, and set Unprepared",
+			incident.ErrUnavailable
+	case protocolViolation:
+		return "the server, or a pooler before it, refused a message of the driver; PgBouncer needs " +
+			"ignore_startup_parameters = extra_float_digits and pool_mode = transaction or session", incident.ErrUnavailable
 	case unknownDatabase:
 		return "the database does not exist; create it, or correct the DSN", incident.ErrUnavailable
 	}

@@ -132,10 +132,25 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 }
 
 // Open connects to the database that dsn names, in one of the forms of lib/pq,
-// such as "postgres://user:password@host:5432/name?sslmode=require". The pool has
-// at most [DefaultMaxConns] connections, and ends with [Store.Close].
+// such as "postgres://user:password@host:5432/name?sslmode=require". Several servers,
+// of which the primary is wanted, are named by
+// "host=a,b port=5432,5433 dbname=name target_session_attrs=read-write". The pool has
+// at most [DefaultMaxConns] connections, and ends with [Store.Close]. With
+// [Options.Unprepared] it has binary_parameters=yes.
 func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
-	connector, err := pq.NewConnector(dsn)
+	if hasPorts(dsn) {
+		return nil, fmt.Errorf("postgres: open: %w: the DSN has several hosts with ports; "+
+			"write host=a,b port=1,2 dbname=name target_session_attrs=read-write, or postgres://user:password@a,b/name?port=1,2",
+			incident.ErrInvalid)
+	}
+	config, err := pq.NewConfig(dsn)
+	if err == nil && opts != nil && opts.Unprepared {
+		config.BinaryParameters = true
+	}
+	var connector *pq.Connector
+	if err == nil {
+		connector, err = pq.NewConnectorConfig(config)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("postgres: open: %w: the DSN cannot be understood%s; it should look like postgres://user:password@host:5432/name",
 			incident.ErrInvalid, withoutSecrets(err))
@@ -154,6 +169,18 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// hasPorts reports whether dsn is a URL of several hosts with a port each, which
+// lib/pq takes for the name of one host.
+func hasPorts(dsn string) bool {
+	scheme, rest, _ := strings.Cut(dsn, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
+		return false
+	}
+	rest = rest[:strings.IndexAny(rest+"/", "/?")]
+	hosts := rest[strings.LastIndex(rest, "@")+1:]
+	return strings.Contains(hosts, ",") && strings.Contains(hosts, ":")
 }
 
 // withoutSecrets is what may be told of a DSN: the name of a setting, but nothing

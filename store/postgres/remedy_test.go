@@ -62,6 +62,8 @@ func TestOpen_remedies(t *testing.T) {
 		{"a bad port", "postgres://user:secret@host:port/db", incident.ErrInvalid, "it should look like postgres://"},
 		{"a slash in the password", "postgres://user:secret/x@host/db", incident.ErrInvalid, "it should look like postgres://"},
 		{"a space in the password", "user=ada password=very secret host=localhost", incident.ErrInvalid, "it should look like postgres://"},
+		{"several hosts with ports", "postgres://user:secret@a:5432,b:5433/db", incident.ErrInvalid, "host=a,b port=1,2"},
+		{"several hosts, the last without a port", "postgresql://user:secret@a:1,b/db", incident.ErrInvalid, "host=a,b port=1,2"},
 		{"an unknown sslmode", change(func(u *url.URL) { u.RawQuery = "sslmode=often" }), incident.ErrInvalid, "sslmode"},
 		{"nobody there", change(func(u *url.URL) { u.Host = "127.0.0.1:1" }), incident.ErrUnavailable, "check that the server runs"},
 		{"no such database", change(func(u *url.URL) { u.Path = "/nowhere" }), incident.ErrUnavailable, "create it, or correct the DSN"},
@@ -86,12 +88,47 @@ func TestOpen_remedies(t *testing.T) {
 	}
 }
 
+// Of several servers the one that can be written to is taken.
+func TestOpen_severalHosts(t *testing.T) {
+	u, err := url.Parse(pgtest.NewDatabase(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dsn := range []string{
+		"host=127.0.0.1,127.0.0.1 port=1," + u.Port() + " user=postgres dbname=" + u.Path[1:] + " sslmode=disable target_session_attrs=read-write",
+		"postgres://postgres@127.0.0.1,127.0.0.1" + u.Path + "?port=1," + u.Port() + "&sslmode=disable&target_session_attrs=read-write",
+	} {
+		s, err := postgres.Open(t.Context(), dsn, nil)
+		if err != nil {
+			t.Errorf("Open(%q) = %v", dsn, err)
+			continue
+		}
+		s.Close()
+	}
+}
+
+// Open sets what a pooler needs.
+func TestOpen_unprepared(t *testing.T) {
+	u := pgtest.NewDatabase(t)
+	mustMigrate(t, mustOpen(t, u, 1), nil)
+	s, err := postgres.Open(t.Context(), u, &postgres.Options{Unprepared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := mustManager(t, s).Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
+		t.Error(err)
+	}
+	// A pool of the host's is checked.
+	wantRemedy(t, first(t, mustOpen(t, u, 2), &postgres.Options{Unprepared: true}), incident.ErrUnavailable, "add binary_parameters=yes")
+}
+
 func TestNew_refusesBadOptions(t *testing.T) {
 	if _, err := postgres.New(nil, nil); !errors.Is(err, incident.ErrInvalid) {
 		t.Errorf("New() without a pool = %v, want ErrInvalid", err)
 	}
 	pool := mustOpen(t, "postgres://nowhere", 1)
-	for _, schema := range []string{"Upper", "with space", `quo"ted`, "1st", "a.b", "é", strings.Repeat("a", 64), "x;drop"} {
+	for _, schema := range []string{"Upper", "with space", `quo"ted`, "1st", "a.b", "é", strings.Repeat("a", 64), "x;drop", "pg_incidents", "pg_"} {
 		if _, err := postgres.New(pool, &postgres.Options{Schema: schema}); !errors.Is(err, incident.ErrInvalid) {
 			t.Errorf("New() with schema %q = %v, want ErrInvalid", schema, err)
 		}

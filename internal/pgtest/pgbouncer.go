@@ -1,0 +1,114 @@
+package pgtest
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var errNoPgBouncer = errors.New("pgtest: PgBouncer was not found; install it with 'apt-get install pgbouncer' or 'brew install pgbouncer'")
+
+// pgBouncerDefaults let a client in as the user of the server's URL. A setting of the
+// test comes later in the file, and counts.
+const pgBouncerDefaults = `[databases]
+* = host=%s port=%s user=%s
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+max_client_conn = 1000
+server_idle_timeout = 5
+`
+
+// NewPgBouncer starts a PgBouncer before the server of a URL, and returns the URL of
+// the same database by way of it. It gives each transaction another connection, and
+// ends with the test. Settings are lines of its configuration, such as
+// "default_pool_size = 3". A test without a PgBouncer fails.
+func NewPgBouncer(t testing.TB, server string, settings ...string) string {
+	t.Helper()
+	program, err := findPgBouncer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.close)
+	for range 10 { // a port that was free a moment ago may be taken now
+		var through string
+		if through, err = startPgBouncer(h, program, target, settings); err == nil {
+			return through
+		}
+	}
+	t.Fatal(err)
+	return ""
+}
+
+func findPgBouncer() (string, error) {
+	find := func() (string, error) {
+		for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer", "/usr/local/bin/pgbouncer"} {
+			if path, err := exec.LookPath(name); err == nil {
+				return path, nil
+			}
+		}
+		return "", errNoPgBouncer
+	}
+	if path, err := find(); err == nil {
+		return path, nil
+	}
+	if err := install("pgbouncer", errNoPgBouncer); err != nil {
+		return "", err
+	}
+	return find()
+}
+
+// startPgBouncer starts a PgBouncer and waits until it leads to the server.
+func startPgBouncer(h *home, program string, target *url.URL, settings []string) (string, error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	config := fmt.Sprintf(pgBouncerDefaults, target.Hostname(), target.Port(), target.User.Username(), port) +
+		strings.Join(settings, "\n") + "\n"
+	file := filepath.Join(h.dir, fmt.Sprint("pgbouncer-", port, ".ini"))
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil { //nolint:gosec // another user reads it
+		return "", err
+	}
+	log, err := os.Create(file + ".log")
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	cmd := exec.Command(program, file)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = h.dir, log, log
+	if err := asUnprivileged(cmd); err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("pgtest: start PgBouncer: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // the log says why it has ended
+	}()
+	through := *target
+	through.Host = fmt.Sprint("127.0.0.1:", port)
+	if err := awaitServer(through.String(), ended); err != nil {
+		content, _ := os.ReadFile(file + ".log") // it says why, if it is there
+		return "", fmt.Errorf("pgtest: PgBouncer does not start: %w: %s", err, tail(content))
+	}
+	return through.String(), nil
+}
