@@ -46,7 +46,7 @@ type serverError struct {
 	state      string // the SQLSTATE
 	severity   string // in English, or in the language of the server's messages
 	constraint string
-	message    string
+	routine    string // of the server, which reported it
 }
 
 // asServerError finds the server's error in err. Both *pq.Error and *pgconn.PgError
@@ -72,7 +72,7 @@ func asServerError(err error) (e serverError, ok bool) {
 		state:      reported.SQLState(),
 		severity:   field("SeverityUnlocalized", "Severity"),
 		constraint: field("Constraint", "ConstraintName"),
-		message:    field("Message"),
+		routine:    field("Routine"),
 	}, true
 }
 
@@ -130,6 +130,15 @@ func isDisturbed(err error) bool {
 	return false
 }
 
+// beginsReadOnly are the routines that refuse BEGIN READ WRITE on a standby.
+var beginsReadOnly = map[string]bool{"check_XactReadOnly": true, "check_transaction_read_only": true}
+
+// isReadOnly reports whether a statement failed because its connection must not write.
+func isReadOnly(err error) bool {
+	e, ok := asServerError(err)
+	return ok && (e.state == readOnlyTransaction || e.state == featureNotSupported && beginsReadOnly[e.routine])
+}
+
 // translate is the one place where errors of the driver become those of package
 // incident. It leaves the package's own as they are.
 func (d *database) translate(ctx context.Context, op string, err error) error {
@@ -156,8 +165,13 @@ func (d *database) classify(err error) (remedy string, category error) {
 	if errors.Is(err, sql.ErrTxDone) {
 		return "the transaction has ended", incident.ErrInvalid
 	}
+	if isReadOnly(err) {
+		return "the connection is read-only; connect to the primary server, " +
+			"or reset default_transaction_read_only of the role or the database", incident.ErrUnavailable
+	}
 	if isDisturbed(err) || errors.Is(err, errAgain) {
-		return "other writers were in the way; repeat the call, or the transaction that it is in", incident.ErrUnavailable
+		return "other writers were in the way; repeat the call, or the whole transaction that it is in, " +
+			"which fails less often at READ COMMITTED", incident.ErrUnavailable
 	}
 	e, ok := asServerError(err)
 	if !ok {
@@ -167,12 +181,9 @@ func (d *database) classify(err error) (remedy string, category error) {
 	case undefinedTable, undefinedColumn, invalidSchemaName:
 		return fmt.Sprintf("the tables in schema %q are missing, older than the library, or newer; run postgres.Migrate, or update the library", d.options.Schema), incident.ErrUnavailable
 	case insufficientPrivilege:
-		return "the role of the connection lacks a right; grant it USAGE on the schema " +
-			"and SELECT, INSERT, UPDATE, DELETE on its tables", incident.ErrUnavailable
+		return lackingRight(e), incident.ErrUnavailable
 	case inFailedTransaction:
 		return "the transaction has failed; roll it back and repeat it", incident.ErrUnavailable
-	case readOnlyTransaction:
-		return "the database is read-only; connect to its primary server", incident.ErrUnavailable
 	case queryCanceled:
 		return "the server cancelled the statement; see its statement_timeout", incident.ErrUnavailable
 	case lockNotAvailable:
@@ -183,7 +194,7 @@ func (d *database) classify(err error) (remedy string, category error) {
 		return "the server has no connection left; make the pools smaller or max_connections larger", incident.ErrUnavailable
 	case unknownStatement, duplicateStatement:
 		return "prepared statements are lost on the way, as with a pooler that gives each transaction another connection; " +
-			"add binary_parameters=yes to the DSN of lib/pq, or default_query_exec_mode=exec to that of pgx, and set Unprepared",
+				"add binary_parameters=yes to the DSN of lib/pq, or default_query_exec_mode=exec to that of pgx, and set Unprepared",
 			incident.ErrUnavailable
 	case protocolViolation:
 		return "the server, or a pooler before it, refused a message of the driver; PgBouncer needs " +
@@ -192,6 +203,16 @@ func (d *database) classify(err error) (remedy string, category error) {
 		return "the database does not exist; create it, or correct the DSN", incident.ErrUnavailable
 	}
 	return classifyByClass(e)
+}
+
+// lackingRight says what to grant.
+func lackingRight(e serverError) string {
+	if e.routine == "ExecWithCheckOptions" {
+		return "a policy of row-level security forbids the row; let the policies of the tables admit all rows to the role, " +
+			"or give it BYPASSRLS"
+	}
+	return "the role of the connection lacks a right; grant it USAGE on the schema " +
+		"and SELECT, INSERT, UPDATE, DELETE on its tables"
 }
 
 func classifyByClass(e serverError) (remedy string, category error) {

@@ -167,7 +167,7 @@ func TestStore_remedies(t *testing.T) {
 	reader := mustOpen(t, u+"&default_transaction_read_only=on", 2)
 	m := mustManager(t, mustNew(t, reader, nil))
 	_, err = m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
-	wantRemedy(t, err, incident.ErrUnavailable, "connect to its primary")
+	wantRemedy(t, err, incident.ErrUnavailable, "connect to the primary")
 }
 
 // A database that cannot keep every text is refused.

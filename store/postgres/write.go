@@ -60,16 +60,14 @@ func (c *call) doubt() { c.sent.Add(1) }
 // nothing, has to run anew.
 var errAgain = errors.New("others wrote at the same time")
 
-const (
-	maxRepetitions = 12 // of a statement that others got in the way of
-	maxSilences    = 6  // of attempts without an answer
-)
+const maxSilences = 6 // of attempts without an answer
 
 // write makes a call that may be sent more than once, until its outcome is
 // known.
 func (s *Store) write(ctx context.Context, op string, once func(context.Context, *call) error) error {
 	c := &call{id: callID(rand.Int64())}
-	repetitions, silences := 0, 0
+	var repeats repeats
+	silences := 0
 	for {
 		err := once(ctx, c)
 		if err == nil {
@@ -85,11 +83,9 @@ func (s *Store) write(ctx context.Context, op string, once func(context.Context,
 			return s.outcome(ctx, op, c, err)
 		case errors.As(err, &conflict) && c.lost():
 			return s.outcome(ctx, op, c, err) // what was lost may yet claim the slot
+		case repeats.again(ctx, s, err):
 		case isDisturbed(err):
-			if repetitions++; repetitions == maxRepetitions {
-				return s.outcome(ctx, op, c, err)
-			}
-			pause(ctx, time.Duration(repetitions-1)*time.Millisecond)
+			return s.outcome(ctx, op, c, err)
 		case isAnswer(err) || !c.lost():
 			return s.translate(ctx, op, err)
 		default:
