@@ -18,7 +18,7 @@ import (
 type found struct {
 	databaseFacts          // version 0 if incident_schema has no row
 	exists        bool     // the schema
-	readOnly      bool     // transactions are, by default
+	readOnly      bool     // for this connection, by default
 	objects       []string // those of the library's names, as objects of a migration
 }
 
@@ -47,7 +47,7 @@ UNION ALL
 )
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
 	EXISTS (SELECT FROM here),
-	current_setting('default_transaction_read_only')::boolean,
+	current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery(),
 	coalesce((SELECT string_agg(object, E'\n' ORDER BY object COLLATE "C") FROM objects), '')`
 
 // findVersionSQL reads the version of a schema.
@@ -58,8 +58,8 @@ var versionColumns = []string{
 	"column incident_schema.version integer NOT NULL", "column incident_schema.serves integer NOT NULL",
 }
 
-// find looks at the database. Between its two statements a tool that takes no lock can
-// make a version; judge then finds less than that version, or more.
+// find looks at the database with two statements, between which a tool that does not take
+// the lock can make a version.
 func (m *migrator) find(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
 	var objects string
 	text := fmt.Sprintf(findSQL, pq.QuoteLiteral(m.options.Schema), pq.QuoteLiteral("{"+strings.Join(m.names(), ",")+"}"))

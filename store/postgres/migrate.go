@@ -94,23 +94,13 @@ const maxDisturbances = 10
 // lockPatience bounds how long run repeats a step that does not get its locks.
 const lockPatience = 5 * time.Minute
 
-// run takes steps until next returns none. Without the lock it only finds out that there
-// is nothing to do.
+// run takes steps until next returns none.
 func (m *migrator) run(ctx context.Context, op string, next func(found) (*step, error)) error {
-	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, m.runSteps(ctx, next) }, nil)
+	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, m.takeSteps(ctx, next) }, nil)
 	return m.translateMigration(ctx, op, err)
 }
 
-func (m *migrator) runSteps(ctx context.Context, next func(found) (*step, error)) error {
-	f, err := m.find(ctx, m.pool)
-	if err != nil {
-		return err
-	}
-	if m.judge(f) == nil {
-		if s, err := next(f); s == nil {
-			return err
-		}
-	}
+func (m *migrator) takeSteps(ctx context.Context, next func(found) (*step, error)) error {
 	start := time.Now()
 	for disturbances := 0; ; {
 		more, err := m.takeStep(ctx, next)
@@ -125,28 +115,45 @@ func (m *migrator) runSteps(ctx context.Context, next func(found) (*step, error)
 	}
 }
 
-// takeStep takes one step in a transaction, and reports whether there was one. It undoes
-// the step if it did not make its version whole.
+// takeStep takes one step, and reports whether there was one. Without the lock it only
+// finds out that there is none; it acts on what it finds under the lock.
 func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)) (more bool, err error) {
 	conn, err := m.pool.Connx(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
+	f, err := m.find(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	if m.judge(f) == nil {
+		if s, err := next(f); s == nil {
+			return false, err
+		}
+	}
+	if f.readOnly {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the setting may be the connection's own
+		return false, errReadOnly
+	}
 	tx, err := conn.BeginTxx(ctx, nil)
 	if err != nil {
 		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	// The level first: in others the lock's own snapshot, from before the wait, would hide
-	// what the process that had the lock has made.
+	if more, err = m.takeLocked(ctx, tx, next); !more || err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
+}
+
+// takeLocked takes one step in the transaction, and refuses one that did not make its
+// version whole.
+func (m *migrator) takeLocked(ctx context.Context, tx *sqlx.Tx, next func(found) (*step, error)) (more bool, err error) {
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, m.lockID())); err != nil {
 		return false, err
 	}
-	f, err := m.find(ctx, tx)
-	if err == nil {
-		err = m.judge(f)
-	}
+	f, err := m.findSound(ctx, tx)
 	if err != nil {
 		return false, err
 	}
@@ -154,27 +161,31 @@ func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)
 	if s == nil || err != nil {
 		return false, err
 	}
-	if f.readOnly {
-		_ = tx.Rollback()
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the setting may be the connection's own
-		return false, errReadOnly
-	}
 	if _, err := tx.ExecContext(ctx, m.prologue(f)+s.script); err != nil {
 		return false, err
 	}
-	f, err = m.find(ctx, tx)
-	if err == nil {
-		err = m.judge(f)
-	}
-	if err == nil && f.schema != s.version {
+	if f, err = m.findSound(ctx, tx); err == nil && f.schema != s.version {
 		err = fmt.Errorf("%w: the migration to version %d made version %d", incident.ErrUnavailable, s.version, f.schema)
 	}
-	if err != nil {
-		return false, err
-	}
-	return true, tx.Commit()
+	return true, err
 }
 
+// findSound is find, and an error for what cannot be migrated. It looks twice before it
+// refuses, because a tool without the lock may have committed between find's statements.
+func (m *migrator) findSound(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
+	for range 2 {
+		if f, err = m.find(ctx, q); err != nil {
+			return f, err
+		}
+		if err = m.judge(f); err == nil {
+			break
+		}
+	}
+	return f, err
+}
+
+// migrationLockSQL sets the level first: on any other the transaction's snapshot, from
+// before the wait for the lock, would hide what its last holder has made.
 const migrationLockSQL = `
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT pg_advisory_xact_lock(%d)`
@@ -211,7 +222,7 @@ func (m *migrator) prologue(f found) string {
 	return "CREATE SCHEMA IF NOT EXISTS " + name + ";" + text
 }
 
-var errReadOnly = fmt.Errorf("%w: the connection is read-only by default (default_transaction_read_only); "+
+var errReadOnly = fmt.Errorf("%w: the database is a standby, or read-only for this connection (default_transaction_read_only); "+
 	"connect to the primary server, with a role that may write", incident.ErrUnavailable)
 
 // disturbsMigration reports whether a step failed because of others, who may have made
