@@ -38,10 +38,10 @@ const (
 // Sync or a Query, after the connection has been set up.
 type Proxy struct {
 	listener net.Listener
-	target   *url.URL
 	running  sync.WaitGroup
 
 	mu      sync.Mutex // guards what is below
+	target  *url.URL
 	conns   map[net.Conn]bool
 	trips   int
 	fault   Fault
@@ -72,6 +72,8 @@ func NewProxy(t testing.TB, server string) *Proxy {
 
 // URL is the server's, by way of the proxy.
 func (p *Proxy) URL() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	u := *p.target
 	u.Host = p.listener.Addr().String()
 	return u.String()
@@ -181,7 +183,7 @@ type link struct {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer p.forget(client)
-	server, err := net.Dial("tcp", p.target.Host)
+	server, err := net.Dial("tcp", p.host())
 	if err != nil || !p.keep(server) {
 		return
 	}

@@ -1,0 +1,195 @@
+package pgtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// errForeign is the answer of a server that was not started by this package.
+var errForeign = errors.New("pgtest: the server of " + EnvURL + " is not started here")
+
+// program runs a program of the server on the data of one.
+func (s *Server) program(name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, name), args...)
+	cmd.Dir = s.home.dir
+	if err := asUnprivileged(cmd); err != nil {
+		return err
+	}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgtest: %s: %w: %s", name, err, tail(output))
+	}
+	return nil
+}
+
+// Shutdown stops the server in an orderly way and keeps its data for Restart.
+func (s *Server) Shutdown() error {
+	if !s.CanRestart() {
+		return errForeign
+	}
+	if s.process == nil {
+		return nil
+	}
+	if err := s.program("pg_ctl", "stop", "--pgdata="+s.data(), "--mode=fast", "--wait"); err != nil {
+		return err
+	}
+	<-s.ended
+	s.process = nil
+	return nil
+}
+
+func (s *Server) backup() string { return filepath.Join(s.home.dir, "backup") }
+
+// Backup copies the data of a server that is shut down. It replaces an earlier copy.
+func (s *Server) Backup() error { return s.copyData(s.data(), s.backup()) }
+
+// Restore puts the data of a server that is not running back to the last Backup.
+func (s *Server) Restore() error { return s.copyData(s.backup(), s.data()) }
+
+func (s *Server) copyData(from, to string) error {
+	if !s.CanRestart() {
+		return errForeign
+	}
+	if s.process != nil {
+		return errors.New("pgtest: a server must be shut down before its data is copied")
+	}
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	if output, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		return fmt.Errorf("pgtest: copy the data: %w: %s", err, tail(output))
+	}
+	return nil
+}
+
+// standbyName is what a standby calls itself, for synchronous_standby_names.
+const standbyName = "standby"
+
+// Standby starts a server that follows this one, until Promote or Detach.
+func (s *Server) Standby() (*Server, error) {
+	if !s.CanRestart() {
+		return nil, errForeign
+	}
+	home, err := newHome()
+	if err != nil {
+		return nil, err
+	}
+	follower := &Server{programs: s.programs, home: home}
+	source := fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", s.port, standbyName)
+	err = follower.program("pg_basebackup", "--dbname="+source, "--pgdata="+follower.data(),
+		"--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
+	if err == nil {
+		err = follower.configure("unix_socket_directories = '"+home.dir+"'", "cluster_name = '"+filepath.Base(home.dir)+"'",
+			"hot_standby = on", "synchronous_standby_names = ''")
+	}
+	if err == nil {
+		err = follower.Restart()
+	}
+	if err != nil {
+		follower.Stop()
+		return nil, err
+	}
+	return follower, nil
+}
+
+// configure appends settings to the configuration of a server that does not run.
+func (s *Server) configure(settings ...string) error {
+	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\n" + strings.Join(settings, "\n") + "\n")
+	return errors.Join(err, f.Close())
+}
+
+// WaitForStandby has every commit of the server wait until its standby has it, from now on.
+func (s *Server) WaitForStandby() error {
+	if err := s.do("ALTER SYSTEM SET synchronous_standby_names = '" + standbyName + "'"); err != nil {
+		return err
+	}
+	if err := s.do("SELECT pg_reload_conf()"); err != nil {
+		return err
+	}
+	return s.await("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+}
+
+// Detach has a standby receive no more of what the other server commits.
+func (s *Server) Detach() error {
+	if err := s.do("ALTER SYSTEM SET primary_conninfo = ''"); err != nil {
+		return err
+	}
+	if err := s.do("SELECT pg_reload_conf()"); err != nil {
+		return err
+	}
+	return s.await("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+}
+
+// Promote makes a standby a server of its own, which takes writes when Promote returns.
+func (s *Server) Promote() error {
+	if err := s.do("SELECT pg_promote()"); err != nil {
+		return err
+	}
+	return s.await("SELECT NOT pg_is_in_recovery()")
+}
+
+// do runs a command in the server's own database.
+func (s *Server) do(command string) error {
+	return s.query(func(db *sql.DB) error {
+		_, err := db.Exec(command)
+		return err
+	})
+}
+
+// await waits until a query answers true.
+func (s *Server) await(query string) error {
+	return s.query(func(db *sql.DB) error {
+		for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			var is bool
+			if err := db.QueryRow(query).Scan(&is); err != nil {
+				return err
+			}
+			if is {
+				return nil
+			}
+		}
+		return fmt.Errorf("pgtest: waited too long for %s", query)
+	})
+}
+
+func (s *Server) query(fn func(db *sql.DB) error) error {
+	db, err := sql.Open("postgres", s.url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return fn(db)
+}
+
+// Retarget passes new connections to another server, and cuts those that there are.
+func (p *Proxy) Retarget(server string) error {
+	target, err := url.Parse(server)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	p.cutAll()
+	return nil
+}
+
+// host is the address of the server at the moment.
+func (p *Proxy) host() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target.Host
+}
