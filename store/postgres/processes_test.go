@@ -149,17 +149,26 @@ func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
 // processes runs three real processes, with faults on the way, and checks what they
 // have recorded.
 func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
-	server, pool := startServer(t)
-	s := mustNew(t, pool, nil)
+	server, _ := startServer(t)
+	return processesAt(t, server, server.URL(), faults...)
+}
+
+// processesAt is processes of which the first reaches the server through a proxy, and the
+// others and the checks by a URL. If that is empty, all do through the proxy.
+func processesAt(t *testing.T, server *pgtest.Server, url string, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
+	m := &machine{server: server, proxy: pgtest.NewProxy(t, server.URL()), admin: mustOpen(t, server.URL(), 1)}
+	if url == "" {
+		url = m.proxy.URL()
+	}
+	s := mustNew(t, mustOpen(t, url, 4), nil)
 	manager := mustManager(t, s)
 	if err := managertest.OpenTogether(t.Context(), manager); err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{server: server, proxy: pgtest.NewProxy(t, server.URL()), admin: mustOpen(t, server.URL(), 1)}
 	for i, task := range []task{
 		{Number: 0, URL: m.proxy.URL()},
-		{Number: 1, URL: server.URL(), ClockSteps: true},
-		{Number: 2, URL: server.URL(), LooksOn: true},
+		{Number: 1, URL: url, ClockSteps: true},
+		{Number: 2, URL: url, LooksOn: true},
 	} {
 		m.children[i] = startHistorian(t, task)
 	}

@@ -1,0 +1,314 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// survivors is how many incidents a process has in its cache when its server loses what
+// was committed last.
+const survivors = 20
+
+// past is a server that loses commits, a process that survives it, and another one.
+type past struct {
+	server   *pgtest.Server
+	proxy    *pgtest.Proxy
+	admin    *sqlx.DB
+	store    *postgres.Store
+	survivor incident.Manager
+}
+
+// loss is how a server loses what was committed between two moments.
+type loss struct {
+	settings []string
+	options  string // of the connection that commits what will be lost
+
+	begin func(t *testing.T, p *past)               // before anything is committed that will be lost
+	write func(t *testing.T, p *past, other writer) // what will be lost; nil for changes of everything
+	lose  func(t *testing.T, p *past)
+
+	// apart has the survivor reach the server only after others have written to it anew.
+	apart bool
+}
+
+// writer is another process than the survivor.
+type writer struct {
+	incident.Manager
+	pool *sqlx.DB
+}
+
+func newPast(t *testing.T, l loss) *past {
+	t.Helper()
+	server, err := pgtest.StartOwn(l.settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	p := &past{server: server, proxy: pgtest.NewProxy(t, server.URL())}
+	pool := mustOpen(t, p.proxy.URL(), 8)
+	mustMigrate(t, pool, nil)
+	p.store, p.admin = mustNew(t, pool, nil), mustOpen(t, server.URL(), 1)
+	p.survivor = mustManager(t, p.store)
+	return p
+}
+
+// other returns a process with connections of its own.
+func (p *past) other(t *testing.T, options string) writer {
+	t.Helper()
+	url := p.server.URL()
+	if options != "" {
+		url += "&options=" + options
+	}
+	pool := mustOpen(t, url, 2)
+	return writer{mustManager(t, mustNew(t, pool, nil)), pool}
+}
+
+func keyOf(i int) incident.Key { return incident.Key{OrganizationID: "acme", Identifier: int64(i)} }
+
+func (w writer) mustCreate(t *testing.T, title string, n int) {
+	t.Helper()
+	for range n {
+		if _, err := w.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: title}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (w writer) mustSet(t *testing.T, from, to int, status incident.Status) {
+	t.Helper()
+	for i := from; i <= to; i++ {
+		if _, err := w.UpdateStatus(t.Context(), keyOf(i), incident.StatusUpdate{Status: status}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// changeEverything changes all incidents twice, and makes as many new ones.
+func changeEverything(t *testing.T, _ *past, w writer) {
+	w.mustSet(t, 1, survivors, incident.StatusWarning)
+	w.mustSet(t, 1, survivors, incident.StatusCritical)
+	w.mustCreate(t, "Lost", survivors)
+}
+
+// test has a process survive the loss, and checks that it serves nothing of what was lost
+// and all that was written since, a second after it follows again.
+func (l loss) test(t *testing.T) {
+	p := newPast(t, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { _ = p.survivor.Run(ctx) }) // it ends with its context
+	p.other(t, "").mustCreate(t, "Kept", survivors)
+	running.Go(func() {
+		for ctx.Err() == nil { // somebody reads all the time, whether there is a server or not
+			for i := 1; i <= 2*survivors; i++ {
+				_, _ = p.survivor.Get(ctx, keyOf(i))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	l.begin(t, p)
+	write := l.write
+	if write == nil {
+		write = changeEverything
+	}
+	p.awaitFeed(t)
+	resets := p.survivor.Stats().Feed.Resets
+	write(t, p, p.other(t, l.options))
+	p.awaitAgreement(t, 10*time.Second)
+	if got := p.survivor.Stats().Feed.Resets; got != resets {
+		t.Fatalf("the cache began anew %d times before anything was lost", got-resets)
+	}
+	if l.apart {
+		p.proxy.Refuse()
+	}
+	l.lose(t, p)
+	after := p.other(t, "")
+	after.mustSet(t, 1, survivors/2, incident.StatusClosed)
+	after.mustCreate(t, "Anew", survivors/2)
+	p.proxy.Heal()
+	p.awaitFeed(t)
+	p.awaitAgreement(t, time.Second)
+	after.mustSet(t, survivors/4, survivors*3/4, incident.StatusClosed)
+	p.awaitAgreement(t, time.Second)
+	hits := p.survivor.Stats().CacheHits
+	p.awaitAgreement(t, time.Second)
+	if p.survivor.Stats().CacheHits == hits {
+		t.Error("nothing is served from the cache any more: the test shows nothing")
+	}
+}
+
+// awaitFeed waits until the survivor follows again.
+func (p *past) awaitFeed(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); p.survivor.Stats().Feed.State != incident.FeedFollowing; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the feed is %s 30 s after the server was back", p.survivor.Stats().Feed.State)
+		}
+	}
+}
+
+// awaitAgreement waits for so long at most until the survivor serves what there is.
+func (p *past) awaitAgreement(t *testing.T, most time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
+		late := time.Now().After(deadline)
+		wrong := p.disagreements(t)
+		if len(wrong) == 0 {
+			return
+		}
+		if late {
+			t.Fatalf("after %v %d of %d incidents are served wrongly, such as %s", most, len(wrong), 2*survivors, wrong[0])
+		}
+	}
+}
+
+// disagreements compares what the survivor serves with what the database has.
+func (p *past) disagreements(t *testing.T) (wrong []string) {
+	t.Helper()
+	for i := 1; i <= 2*survivors; i++ {
+		st, err := p.store.Load(t.Context(), keyOf(i))
+		want := servedAs(st.Incident, err)
+		got, err := p.survivor.Get(t.Context(), keyOf(i))
+		if got := servedAs(got, err); got != want {
+			wrong = append(wrong, fmt.Sprintf("%s: served %s, want %s", keyOf(i), got, want))
+		}
+	}
+	return wrong
+}
+
+func servedAs(inc incident.Incident, err error) string {
+	switch {
+	case errors.Is(err, incident.ErrNotFound):
+		return "nothing"
+	case err != nil:
+		return err.Error()
+	}
+	return fmt.Sprintf("version %d of %q, %s", inc.Version, inc.Title, inc.Status)
+}
+
+func mustDo(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Servers that lose what was committed last, whatever the reason.
+func TestHistory(t *testing.T) {
+	unflushed := []string{"autovacuum = off", "checkpoint_timeout = 1h"}
+	for name, l := range map[string]loss{
+		"a backup is restored": {
+			begin: func(t *testing.T, p *past) { mustDo(t, p.server.Shutdown(), p.server.Backup(), p.server.Restart()) },
+			lose:  func(t *testing.T, p *past) { mustDo(t, p.server.Shutdown(), p.server.Restore(), p.server.Restart()) },
+		},
+		"the server crashes with asynchronous commits": {
+			settings: unflushed, options: "-c%20synchronous_commit%3Doff", begin: holdBack, lose: crashAll,
+		},
+		"the server recovers by itself with asynchronous commits": {
+			settings: unflushed, options: "-c%20synchronous_commit%3Doff", begin: holdBack, lose: crashInPlace,
+		},
+		"the server crashes with rollbacks": {
+			settings: unflushed, begin: holdBack, write: rollBack, lose: crashAll, apart: true,
+		},
+		"the server recovers by itself with rollbacks": {
+			settings: unflushed, begin: holdBack, write: rollBack, lose: crashInPlace, apart: true,
+		},
+		"a standby takes over": failover(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l.test(t)
+		})
+	}
+}
+
+// failover is the loss of what a standby has not received.
+func failover() loss {
+	var standby *pgtest.Server
+	return loss{
+		begin: func(t *testing.T, p *past) {
+			s, err := p.server.Standby()
+			mustDo(t, err)
+			t.Cleanup(s.Stop)
+			mustDo(t, p.server.WaitForStandby(), s.Detach())
+			p.admin.MustExec("ALTER SYSTEM RESET synchronous_standby_names")
+			p.admin.MustExec("SELECT pg_reload_conf()")
+			standby = s
+		},
+		lose: func(t *testing.T, p *past) {
+			p.server.Kill()
+			p.server = standby
+			mustDo(t, standby.Promote(), p.proxy.Retarget(standby.URL()))
+		},
+	}
+}
+
+func crashAll(t *testing.T, p *past) {
+	p.server.Kill()
+	mustDo(t, p.server.Restart())
+}
+
+// walWriter returns the process that writes what no commit waits for.
+func (p *past) walWriter(t *testing.T) (pid int) {
+	t.Helper()
+	mustDo(t, p.admin.Get(&pid, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"))
+	if pid <= 1 {
+		t.Fatalf("the server's process is %d", pid)
+	}
+	return pid
+}
+
+// holdBack has nothing reach the disk that no commit waits for.
+func holdBack(t *testing.T, p *past) {
+	p.admin.MustExec("CHECKPOINT")
+	mustDo(t, syscall.Kill(p.walWriter(t), syscall.SIGSTOP))
+}
+
+// crashInPlace kills one process of the server, which then ends all others and recovers
+// without a restart.
+func crashInPlace(t *testing.T, p *past) {
+	mustDo(t, syscall.Kill(p.walWriter(t), syscall.SIGKILL))
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		pool := mustOpen(t, p.server.URL(), 1)
+		_, err := pool.Exec("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+		pool.Close()
+		if err == nil || time.Now().After(deadline) {
+			mustDo(t, err)
+			return
+		}
+	}
+}
+
+// rollBack uses up transaction numbers, of which nothing reaches the disk.
+func rollBack(t *testing.T, p *past, w writer) {
+	before, err := p.store.Changes(t.Context(), "")
+	mustDo(t, err)
+	for range 10 * survivors {
+		tx := w.pool.MustBegin()
+		tx.MustExec("SELECT pg_current_xact_id()")
+		mustDo(t, tx.Rollback())
+	}
+	after, err := p.store.Changes(t.Context(), "")
+	mustDo(t, err)
+	if before.Position == after.Position {
+		t.Fatal("the position has not moved: the test shows nothing")
+	}
+	time.Sleep(100 * time.Millisecond) // the survivor has asked since
+}
