@@ -23,9 +23,12 @@ type OutboxStore interface {
 
 	// Claim claims at most c.Limit queues which are due: those that are not claimed, and
 	// whose delay is over. It must not give two callers the same one. Of each
-	// organization it claims the longest due first, and at most c.PerOrganization; it
-	// goes through the organizations in ascending order from behind c.After, none twice,
-	// and leaves out c.Except. The answer is in no order.
+	// organization it claims the longest due first, and at most c.PerOrganization or,
+	// where c.Allowances has the organization, that many. It goes through the
+	// organizations in ascending order from behind c.After, none twice, and leaves out
+	// c.Except. The answer is in no order.
+	//
+	// Queues that are not due must cost a claim nothing, however many they are.
 	//
 	// Queues that a transaction of others is about to change may be passed over.
 	Claim(ctx context.Context, c ClaimQuery) ([]Claim, error)
@@ -56,8 +59,14 @@ type ClaimQuery struct {
 	Limit           int // at least 1
 	PerOrganization int // at least 1
 
-	After  OrganizationID // empty for the first
-	Except OrganizationID // empty for none
+	// Allowances are the organizations that get another part than PerOrganization, each
+	// at least 1. Nil for none.
+	Allowances map[OrganizationID]int
+
+	// Except are the organizations that get nothing.
+	Except []OrganizationID
+
+	After OrganizationID // empty for the first
 
 	// Lease is how long the claim is valid.
 	Lease time.Duration

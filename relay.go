@@ -59,8 +59,7 @@ type relaying struct {
 	sending context.Context
 	sends   sync.WaitGroup
 
-	held  map[OrganizationID]int // places that are taken
-	taken int                    // in all
+	places *places
 
 	settling chan Settlement // sent, and not marked yet
 	settled  chan released
@@ -69,10 +68,15 @@ type relaying struct {
 	more    bool           // there may be something due
 	freed   int            // places since the last claim, if that is all that is new
 	limited bool           // an organization may have something due, and no place for it
-	behind  bool           // something was queued, perhaps behind what has a place
-	told    bool           // something was queued since the last claim
-	look    time.Duration  // until the next look for that; 0 for none
-	alarm   alarm          // for what others have queued, and for what is to be tried again
+
+	// waiting are organizations that may have something due, and hold all places that they
+	// may hold.
+	waiting map[OrganizationID]bool
+
+	behind bool          // something was queued, perhaps behind what has a place
+	told   bool          // something was queued since the last claim
+	look   time.Duration // until the next look for that; 0 for none
+	alarm  alarm         // for what others have queued, and for what is to be tried again
 }
 
 // released is a place that is free again.
@@ -87,12 +91,12 @@ type released struct {
 func (m *manager) deliver(ctx context.Context) {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	places := m.options.Notify.Concurrency
+	n := m.options.Notify.Concurrency
 	r := &relaying{
 		relay: m.relay, manager: m, sending: sending,
-		held:     map[OrganizationID]int{},
-		settling: make(chan Settlement, places),
-		settled:  make(chan released, places),
+		places:   newPlaces(n, m.options.Notify.Timeout),
+		settling: make(chan Settlement, n),
+		settled:  make(chan released, n),
 		more:     true,
 		alarm:    newAlarm(m.options.Notify.PollInterval),
 	}
@@ -117,7 +121,7 @@ func (r *relaying) dispatch(ctx context.Context) {
 			r.claim(ctx)
 			continue
 		}
-		if gathered == nil && r.more && r.vacant() > 0 {
+		if gathered == nil && r.more && r.places.vacant() > 0 {
 			gathered = time.After(gathering)
 		}
 		select {
@@ -126,36 +130,34 @@ func (r *relaying) dispatch(ctx context.Context) {
 			r.release(s)
 		case <-r.woken:
 			r.more, r.freed, r.told = true, 0, true
-			r.behind = r.taken > 0
+			r.behind = r.taken() > 0
 		case <-r.alarm.timer.C:
 			r.more, r.freed = true, 0
 			r.alarm.setNext()
 		case <-gathered:
 			gathered = nil
-			if r.more && r.vacant() > 0 {
+			if r.more && r.places.vacant() > 0 {
 				r.claim(ctx)
 			}
 		}
 	}
 }
 
-func (r *relaying) vacant() int { return r.options.Notify.Concurrency - r.taken }
-
 // claims reports whether it is time for a claim: there may be something due, and a quarter
 // of the places is free for it. What is due because places were freed waits for a quarter
 // of them, unless no other is taken.
 func (r *relaying) claims() bool {
 	quarter := max(r.options.Notify.Concurrency/4, 1)
-	return r.more && r.vacant() >= quarter && (r.freed == 0 || r.freed >= quarter || r.taken == 0)
+	return r.more && r.places.vacant() >= quarter && (r.freed == 0 || r.freed >= quarter || r.taken() == 0)
 }
+
+// taken is how many places are taken.
+func (r *relaying) taken() int { return r.places.total - r.places.vacant() }
 
 // release frees a place.
 func (r *relaying) release(s released) {
-	r.taken--
-	if r.held[s.organization]--; r.held[s.organization] == 0 {
-		delete(r.held, s.organization)
-	}
-	if r.limited || r.behind || s.again == dueNow {
+	r.places.free(s.organization)
+	if r.limited || r.waiting[s.organization] || r.behind || s.again == dueNow {
 		if !r.more || r.freed > 0 {
 			r.freed++
 		}
@@ -164,7 +166,7 @@ func (r *relaying) release(s released) {
 	if s.again > dueNow {
 		r.alarm.setIn(s.again)
 	}
-	r.behind = r.behind && r.taken > 0
+	r.behind = r.behind && r.taken() > 0
 }
 
 // dueNow is the delay of what is due at once.
@@ -172,10 +174,16 @@ const dueNow = time.Nanosecond
 
 // claim claims what is due for the free places, and sends it.
 func (r *relaying) claim(ctx context.Context) {
-	// Half of the places at a time, so that one half is claimed while the other is settled.
-	half := (r.options.Notify.Concurrency + 1) / 2
-	q := ClaimQuery{Limit: min(r.vacant(), half), After: r.after, Lease: r.options.Notify.Timeout + leaseMargin}
-	q.PerOrganization, q.Except = r.allowance()
+	now := time.Now()
+	a, isFirst := r.places.allot(now)
+	if a.limit == 0 {
+		r.more, r.limited = false, true // until a place is free
+		return
+	}
+	q := ClaimQuery{
+		Limit: a.limit, PerOrganization: 1, Allowances: a.allowances, Except: a.except,
+		After: r.after, Lease: r.options.Notify.Timeout + leaseMargin,
+	}
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
 	claims, err := r.outbox.Claim(calling, q)
@@ -186,29 +194,47 @@ func (r *relaying) claim(ctx context.Context) {
 		return
 	}
 	// A full answer may have left something, and so may one that did not begin with the
-	// first organization.
-	r.more, r.freed = len(claims) == q.Limit || q.After != "", 0
-	r.limited = q.Except != ""
+	// first organization, or was cautious because no organization was known.
+	r.more, r.freed = len(claims) == q.Limit || q.After != "" || isFirst && len(claims) > 0, 0
 	r.lookAgain(len(claims) > 0)
 	r.after = ""
 	by := map[OrganizationID]int{}
 	for _, c := range claims {
 		org := c.Key.OrganizationID
-		r.held[org]++
+		r.places.take(org, now)
 		by[org]++
-		if by[org] == q.PerOrganization {
-			r.limited = true
-		}
 		if len(claims) == q.Limit {
 			r.after = max(r.after, org)
 		}
 	}
-	r.taken += len(claims)
+	r.places.served(&a, by, len(claims) == q.Limit)
+	r.wait(&a, by)
 	for _, c := range claims {
 		r.sends.Go(func() {
 			s := r.send(ctx, &c)
 			r.settling <- s
 		})
+	}
+}
+
+// wait notes which organizations may have something due that a claim left, of those that it
+// has given places and those that it left out.
+func (r *relaying) wait(a *allotment, by map[OrganizationID]int) {
+	r.limited, r.waiting = false, map[OrganizationID]bool{}
+	left := func(org OrganizationID) {
+		if a.short[org] {
+			r.limited = true
+		} else {
+			r.waiting[org] = true
+		}
+	}
+	for _, org := range a.except {
+		left(org)
+	}
+	for org, n := range by {
+		if n == a.of(org) {
+			left(org)
+		}
 	}
 }
 
@@ -231,22 +257,6 @@ func (r *relaying) lookAgain(found bool) {
 	}
 }
 
-// allowance says how many places an organization may take at the most, beside those
-// that it has, and which one may take none: together three quarters of all.
-func (r *relaying) allowance() (each int, except OrganizationID) {
-	places := r.options.Notify.Concurrency
-	limit := places - places/4
-	most := 0
-	for org, n := range r.held {
-		if n >= limit && except == "" {
-			except = org
-		} else {
-			most = max(most, n)
-		}
-	}
-	return max(limit-most, 1), except
-}
-
 // finish waits for what is being sent, until the grace is over, and for its claims to be
 // settled.
 func (r *relaying) finish(stop, giveUp func()) {
@@ -260,7 +270,7 @@ func (r *relaying) finish(stop, giveUp func()) {
 	<-done // at the latest a moment after its context has ended
 	late := time.AfterFunc(outboxTimeout, giveUp)
 	defer late.Stop()
-	for ; r.taken > 0; r.taken-- {
-		<-r.settled
+	for r.taken() > 0 {
+		r.places.free((<-r.settled).organization)
 	}
 }

@@ -26,7 +26,9 @@ func (r *relaying) send(ctx context.Context, c *Claim) Settlement {
 	if most := r.options.Notify.MaxAttempts; c.Attempt > most {
 		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, most)
 	} else {
+		end := r.places.attempt(c.Key.OrganizationID)
 		err = r.attempt(c)
+		end()
 	}
 	if err == nil {
 		r.record.delivered.Add(1)

@@ -58,6 +58,10 @@ func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Cl
 // due returns what a claim gets.
 func (b *outbox) due(c incident.ClaimQuery) []*queue {
 	var found []*queue
+	except := make(map[incident.OrganizationID]bool, len(c.Except))
+	for _, org := range c.Except {
+		except[org] = true
+	}
 	it := b.ready.Iter()
 	next := &queue{due: math.MaxInt64, spans: []span{{}}}
 	behind := func(org incident.OrganizationID) bool {
@@ -66,11 +70,15 @@ func (b *outbox) due(c incident.ClaimQuery) []*queue {
 	}
 	for ok := behind(c.After); ok && len(found) < c.Limit; {
 		org := it.Item().key.OrganizationID
-		if org == c.Except {
+		if except[org] {
 			ok = behind(org)
 			continue
 		}
-		most := min(c.PerOrganization, c.Limit-len(found))
+		most, named := c.Allowances[org]
+		if !named {
+			most = c.PerOrganization
+		}
+		most = min(most, c.Limit-len(found))
 		for ; ok && most > 0 && it.Item().key.OrganizationID == org; most-- {
 			found = append(found, it.Item())
 			ok = it.Next()

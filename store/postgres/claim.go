@@ -2,56 +2,117 @@ package postgres
 
 import (
 	"context"
+	"maps"
+	"math/bits"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
 )
 
-// Who claims goes from organization to organization in the index, and takes from each what
-// has been due for longest and is not in the hands of others. The organization is that
-// behind which it begins. This and settling are the statements beside the feed's that look
-// at several organizations.
+// claimSQL claims rows that are ready, and rows whose lease or delay has ended.
+//
+// A row that is due at once is ready. The other rows wait for a time, and there may be
+// hundreds of thousands of them: reading them in each claim would make a claim as slow as
+// they are many. So a claim reads two partial indexes:
+//
+//   - incident_outbox_ready has the ready rows by organization. turn walks from one
+//     organization to the next, so that an organization with many rows costs one step.
+//   - incident_outbox_delayed has the waiting rows by time. matured takes the batch that
+//     has been due for longest. Of these, the claim takes what its limits allow and makes
+//     the rest ready, so that later claims find it by organization.
+//
+// The planner must not expect so many rows that it reads the whole outbox to update a few.
+// To that end, due has a second limit, which is a literal, and the updates have conditions
+// on identifier and replayed that always hold.
+//
+// Rows that another transaction has locked are skipped. This statement and the statement
+// that settles are the only ones besides the feed's that read several organizations.
 const claimSQL = `
-WITH RECURSIVE turn AS (
-	(
+WITH RECURSIVE matured AS MATERIALIZED (
+	SELECT organization_id, identifier, replayed, due
+	FROM @incident_outbox
+	WHERE NOT ready AND due <= now() AND due < 'infinity'
+	ORDER BY due
+	LIMIT ` + maturing + `
+	FOR UPDATE SKIP LOCKED
+), turn AS (
+	SELECT least((
 		SELECT organization_id
 		FROM @incident_outbox
-		WHERE organization_id > $1 AND due < 'infinity'
+		WHERE organization_id > $1 AND ready
 		ORDER BY organization_id
 		LIMIT 1
-	)
+	), (
+		SELECT min(organization_id) FROM matured WHERE organization_id > $1
+	)) AS organization_id
 	UNION ALL
-	SELECT (
+	SELECT least((
 		SELECT o.organization_id
 		FROM @incident_outbox o
-		WHERE o.organization_id > turn.organization_id AND o.due < 'infinity'
+		WHERE o.organization_id > turn.organization_id AND o.ready
 		ORDER BY o.organization_id
 		LIMIT 1
-	)
+	), (
+		SELECT min(m.organization_id) FROM matured m WHERE m.organization_id > turn.organization_id
+	))
 	FROM turn
 	WHERE turn.organization_id IS NOT NULL
-), due AS (
-	SELECT d.organization_id, d.identifier, d.replayed
-	FROM turn
-	CROSS JOIN LATERAL (
-		SELECT organization_id, identifier, replayed
-		FROM @incident_outbox
-		WHERE organization_id = turn.organization_id AND due <= now() AND due < 'infinity'
-		ORDER BY due
+), due AS MATERIALIZED (
+	SELECT *
+	FROM (
+		SELECT d.organization_id, d.identifier, d.replayed
+		FROM turn
+		CROSS JOIN LATERAL (
+			SELECT coalesce((
+				SELECT a.most
+				FROM unnest(?::text[], ?::bigint[]) AS a (organization_id, most)
+				WHERE a.organization_id = turn.organization_id
+			), ?::bigint) AS most
+		) allowance
+		CROSS JOIN LATERAL (
+			SELECT r.organization_id, r.identifier, r.replayed
+			FROM (
+				SELECT * FROM (
+					SELECT organization_id, identifier, replayed, due
+					FROM @incident_outbox
+					WHERE organization_id = turn.organization_id AND ready
+					ORDER BY due
+					LIMIT allowance.most
+					FOR UPDATE SKIP LOCKED
+				) o
+				UNION ALL
+				SELECT * FROM matured m WHERE m.organization_id = turn.organization_id
+			) r
+			ORDER BY r.due
+			LIMIT allowance.most
+		) d
+		WHERE turn.organization_id <> ALL (?::text[])
 		LIMIT ?
-		FOR UPDATE SKIP LOCKED
 	) d
-	WHERE turn.organization_id <> ?
 	LIMIT ?
+), woken AS (
+	UPDATE @incident_outbox o
+	SET ready = true
+	FROM matured m
+	WHERE o.organization_id = m.organization_id AND o.identifier = m.identifier AND o.replayed = m.replayed
+		AND m.identifier > 0 AND m.replayed >= 0
+		AND NOT EXISTS (
+			SELECT
+			FROM due d
+			WHERE d.organization_id = m.organization_id AND d.identifier = m.identifier AND d.replayed = m.replayed
+		)
 ), claimed AS (
 	UPDATE @incident_outbox o
-	SET due = now() + ?::bigint * interval '1 microsecond', attempts = o.attempts + 1, fence = o.fence + 1
+	SET due = now() + ?::bigint * interval '1 microsecond', ready = false, attempts = o.attempts + 1, fence = o.fence + 1
 	FROM due d
 	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.replayed = d.replayed
+		AND d.identifier > 0 AND d.replayed >= 0
 	RETURNING o.organization_id, o.identifier, o.replayed, o.next, o.last, o.attempts, o.fence
 )
-SELECT c.organization_id, c.replayed, c.next, c.last, c.attempts, c.fence,
+SELECT w.is_full, c.organization_id, c.replayed, c.next, c.last, c.attempts, c.fence,
 	ARRAY(
 		SELECT s.user_id
 		FROM @incident_subscription s
@@ -59,40 +120,94 @@ SELECT c.organization_id, c.replayed, c.next, c.last, c.attempts, c.fence,
 		ORDER BY s.user_id
 	),
 	` + activityColumns + `, ` + incidentColumns + `
-FROM claimed c
-JOIN @incident i ON i.organization_id = c.organization_id AND i.identifier = c.identifier
-LEFT JOIN @incident_activity a
-	ON a.organization_id = c.organization_id AND a.identifier = c.identifier AND a.sequence = c.next`
+FROM (SELECT count(*) = ` + maturing + ` AS is_full FROM matured) w
+LEFT JOIN claimed c ON true
+LEFT JOIN @incident i ON i.organization_id = c.organization_id AND i.identifier = c.identifier
+LEFT JOIN LATERAL (
+	SELECT *
+	FROM @incident_activity
+	WHERE organization_id = c.organization_id AND identifier = c.identifier AND sequence >= c.next
+	ORDER BY sequence -- so that it is read by the primary key, whatever the statistics are
+	LIMIT 1
+) a ON a.sequence = c.next`
 
-// Claim implements [incident.OutboxStore].
-func (s *Store) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
+const (
+	// maturing is how many ended leases and delays a statement looks at. A larger batch
+	// makes more rows ready at once, and the claim slower. It is a literal, so that the
+	// planner knows how few they are.
+	maturing = "100"
+
+	// maturingTime bounds how long a claim repeats its statement.
+	maturingTime = time.Second
+)
+
+// Claim implements [incident.OutboxStore]. It repeats its statement while that finds more
+// ended leases and delays than it looks at, and fewer rows than the query asks for.
+func (s *Store) Claim(ctx context.Context, q incident.ClaimQuery) (claims []incident.Claim, err error) {
 	if s.tx != nil {
 		return nil, s.translate(ctx, "claim", errOutboxTx)
 	}
+	for start := time.Now(); ; {
+		more, isBatchFull, err := s.claim(ctx, q)
+		if err != nil && len(claims) == 0 {
+			return nil, err
+		}
+		claims = append(claims, more...)
+		if err != nil || !isBatchFull || len(more) == q.Limit || time.Since(start) > maturingTime {
+			return s.withActivities(ctx, claims), nil
+		}
+		q = remaining(q, more)
+	}
+}
+
+// remaining is what a query may still get after some claims.
+func remaining(q incident.ClaimQuery, claims []incident.Claim) incident.ClaimQuery {
+	allowances := map[incident.OrganizationID]int{}
+	maps.Copy(allowances, q.Allowances)
+	for _, c := range claims {
+		org := c.Key.OrganizationID
+		if _, named := allowances[org]; !named {
+			allowances[org] = q.PerOrganization
+		}
+		allowances[org]--
+	}
+	q.Limit -= len(claims)
+	q.Allowances = allowances
+	return q
+}
+
+// claim runs the statement once. isBatchFull means that more leases and delays may have
+// ended than it has looked at.
+func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []incident.Claim, isBatchFull bool, err error) {
+	var orgs []incident.OrganizationID
+	most := pq.Int64Array{}
+	for org, n := range q.Allowances {
+		orgs, most = append(orgs, org), append(most, int64(min(n, q.Limit)))
+	}
 	st := s.statement(string(q.After)).add(claimSQL,
-		int64(q.PerOrganization), string(q.Except), int64(q.Limit), q.Lease.Microseconds())
-	claims, err := query(ctx, s, "claim", st, func(rows *sqlx.Rows) (all []incident.Claim, err error) {
+		idArray(orgs), most, int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit), 1<<bits.Len(uint(q.Limit-1)), q.Lease.Microseconds())
+	claims, err = query(ctx, s, "claim", st, func(rows *sqlx.Rows) (all []incident.Claim, err error) {
 		for rows.Next() {
-			c, err := readClaim(rows)
+			c, err := readClaim(rows, &isBatchFull)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, c)
+			if c.Key.OrganizationID != "" {
+				all = append(all, c)
+			}
 		}
 		return all, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s.withActivities(ctx, claims), nil
+	return claims, isBatchFull, err
 }
 
 var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "claims and settles nothing; ask the store itself"}
 
-func readClaim(rows *sqlx.Rows) (c incident.Claim, err error) {
+// readClaim reads a row. The row of an answer without claims has none.
+func readClaim(rows *sqlx.Rows, isBatchFull *bool) (c incident.Claim, err error) {
 	var replayed, last int64
 	dest := append([]any{
-		text(&c.Key.OrganizationID), integer(&replayed), integer(&c.Sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),
+		boolean(isBatchFull), text(&c.Key.OrganizationID), integer(&replayed), integer(&c.Sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),
 		list(&c.Subscribers),
 	}, scanActivity(&c.Activity)...)
 	if err := rows.Scan(append(dest, scanIncident(&c.Incident)...)...); err != nil {

@@ -13,8 +13,8 @@ import (
 // queue already is locked until the commit: who claims and settles passes over it.
 func addQueue(st *statement, w writing) {
 	st.add(`, queued AS (
-	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since)
-	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now()
+	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since, ready)
+	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now(), true
 	FROM target`, len(w.Activities)-1)
 	if w.Key.Identifier != 0 {
 		st.add(`
@@ -66,7 +66,7 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 const replaySQL = `
 WITH replayed AS (
 	UPDATE @incident_outbox
-	SET due = now(), since = now(), attempts = 0
+	SET due = now(), ready = true, since = now(), attempts = 0
 	WHERE organization_id = $1 AND identifier = ? AND due = 'infinity'
 	RETURNING identifier
 )

@@ -183,7 +183,7 @@ func callOutbox(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	ctx := t.Context()
 	var all []incident.Settlement
-	for _, except := range []incident.OrganizationID{"", incident.OrganizationID(pgload.Org(0))} {
+	for _, except := range [][]incident.OrganizationID{nil, {incident.OrganizationID(pgload.Org(0))}} {
 		claims, err := s.Claim(ctx, incident.ClaimQuery{Limit: 100, PerOrganization: 50, Except: except, Lease: time.Minute})
 		if err != nil || len(claims) == 0 {
 			t.Fatalf("Claim = %d claims, %v", len(claims), err)

@@ -37,6 +37,7 @@ WITH mine AS (
 			WHEN m.outcome = ` + park + ` AND m.replayed > 0 THEN 'infinity'
 			ELSE now()
 		END,
+		ready = m.outcome <> ` + retry + ` AND NOT (m.outcome = ` + park + ` AND m.replayed > 0),
 		since = CASE WHEN m.ends THEN now() ELSE o.since END,
 		attempts = CASE
 			WHEN m.outcome = ` + release + ` THEN m.attempts - 1

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ func pickFaults() []outboxFault {
 			"Claim/IsLimited", "Claim/IsLimitedPerOrganization",
 		}},
 		{"PerOrganizationIsIgnored", asking(func(q *incident.ClaimQuery) { q.PerOrganization = q.Limit }), []string{
-			"Claim/IsLimitedPerOrganization", "Claim/LeavesAnOrganizationOut",
+			"Claim/IsLimitedPerOrganization", "Claim/LeavesOrganizationsOut",
 		}},
 		{"PerOrganizationIsForAll", asking(func(q *incident.ClaimQuery) { q.Limit = min(q.Limit, q.PerOrganization) }), []string{
 			"Claim/IsLimitedPerOrganization", "Claim/GoesOnBehindAnOrganization",
@@ -35,8 +36,21 @@ func pickFaults() []outboxFault {
 		{"OrganizationsBackwards", choosing(func(a, b incident.Claim) int {
 			return cmp.Compare(b.Key.OrganizationID, a.Key.OrganizationID)
 		}), []string{"Claim/GoesOnBehindAnOrganization", "Claim/IsLimitedPerOrganization"}},
-		{"ExceptIsIgnored", asking(func(q *incident.ClaimQuery) { q.Except = "" }), []string{"Claim/LeavesAnOrganizationOut"}},
-		{"ExceptIsTheEnd", exceptIsTheEnd, []string{"Claim/LeavesAnOrganizationOut"}},
+		{"ExceptIsIgnored", asking(func(q *incident.ClaimQuery) { q.Except = nil }), []string{"Claim/LeavesOrganizationsOut"}},
+		{"ExceptIsTheEnd", exceptIsTheEnd, []string{"Claim/LeavesOrganizationsOut"}},
+		{"OnlyTheFirstIsLeftOut", asking(func(q *incident.ClaimQuery) { q.Except = q.Except[:min(len(q.Except), 1)] }), []string{
+			"Claim/LeavesOrganizationsOut",
+		}},
+		{"AllowancesAreIgnored", asking(func(q *incident.ClaimQuery) { q.Allowances = nil }), []string{"Claim/KeepsAllowances"}},
+		{"AllowancesOnlyLimit", asking(func(q *incident.ClaimQuery) {
+			q.Allowances = maps.Clone(q.Allowances)
+			for org, n := range q.Allowances {
+				q.Allowances[org] = min(n, q.PerOrganization)
+			}
+		}), []string{"Claim/KeepsAllowances"}},
+		{"AnAllowanceIsAnException", asking(func(q *incident.ClaimQuery) {
+			q.Except = slices.DeleteFunc(slices.Clone(q.Except), func(org incident.OrganizationID) bool { return q.Allowances[org] > 0 })
+		}), []string{"Claim/KeepsAllowances"}},
 		{"TheOldestIncidentFirst", choosing(func(a, b incident.Claim) int {
 			return cmp.Or(cmp.Compare(a.Key.OrganizationID, b.Key.OrganizationID), cmp.Compare(a.Key.Identifier, b.Key.Identifier))
 		}), longest},
@@ -121,7 +135,7 @@ func exceptIsTheEnd(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		claims, err := s.Claim(ctx, q)
 		return slices.DeleteFunc(claims, func(c incident.Claim) bool {
-			return q.Except != "" && c.Key.OrganizationID > q.Except
+			return len(q.Except) > 0 && c.Key.OrganizationID > slices.Min(q.Except)
 		}), err
 	}}
 }

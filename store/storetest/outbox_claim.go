@@ -182,7 +182,7 @@ func claimExcludesOthers(t testing.TB, s incident.OutboxStore) {
 		anything(),
 		{Limit: 1, PerOrganization: 1, Lease: shortLease},
 		{Limit: 9, PerOrganization: 1, After: acme, Lease: longLease},
-		{Limit: 9, PerOrganization: 9, Except: umbrella, Lease: longLease},
+		{Limit: 9, PerOrganization: 9, Except: []incident.OrganizationID{umbrella}, Lease: longLease},
 	} {
 		together(4, func(int) {
 			if claims, err := try(t.Context(), s, q); err != nil || len(claims) > 0 {

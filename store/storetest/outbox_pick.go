@@ -67,6 +67,43 @@ func claimIsLimitedPerOrganization(t testing.TB, s incident.OutboxStore) {
 	wantNoClaim(t, s, "after all were claimed")
 }
 
+// An organization that has an allowance gets at most that instead of the part of the
+// others, be it more or less.
+func claimKeepsAllowances(t testing.TB, s incident.OutboxStore) {
+	orgs := []incident.OrganizationID{"a", "b", "c"}
+	for range 6 {
+		for _, org := range orgs {
+			mustQueue(t, s, org, 1)
+		}
+	}
+	type counts = map[incident.OrganizationID]int
+	for _, step := range []struct {
+		limit, each int
+		allowances  counts
+		except      []incident.OrganizationID
+		want        counts
+	}{
+		{everything, 1, counts{"b": 3}, nil, counts{"a": 1, "b": 3, "c": 1}},
+		{everything, 3, counts{"b": 1, "c": 2, "d": 5}, nil, counts{"a": 3, "b": 1, "c": 2}},
+		{4, 1, counts{"a": 9, "b": 9}, []incident.OrganizationID{"b"}, counts{"a": 2, "c": 1}},
+		{3, 1, counts{"c": everything}, []incident.OrganizationID{"b"}, counts{"c": 2}},
+		{1, 1, counts{"b": 2}, nil, counts{"b": 1}},
+		{everything, everything, counts{}, nil, counts{"b": 1}},
+	} {
+		q := incident.ClaimQuery{
+			Limit: step.limit, PerOrganization: step.each, Allowances: step.allowances, Except: step.except, Lease: longLease,
+		}
+		got := counts{}
+		for _, c := range mustClaim(t, s, q) {
+			got[c.Key.OrganizationID]++
+		}
+		if !maps.Equal(got, step.want) {
+			t.Fatalf("Claim(%+v) gets %v, want %v", q, got, step.want)
+		}
+	}
+	wantNoClaim(t, s, "after all were claimed")
+}
+
 // wantOrganizations checks which ones a claim goes to, and gives it back.
 func wantOrganizations(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery, want ...incident.OrganizationID) {
 	t.Helper()
@@ -114,7 +151,8 @@ func claimGoesOnBehindAnOrganization(t testing.TB, s incident.OutboxStore) {
 	}
 }
 
-func claimLeavesAnOrganizationOut(t testing.TB, s incident.OutboxStore) {
+// A claim leaves out the organizations that it is told to, however many there are.
+func claimLeavesOrganizationsOut(t testing.TB, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"a", "b", "c"}
 	for range 2 {
 		for _, org := range orgs {
@@ -122,18 +160,27 @@ func claimLeavesAnOrganizationOut(t testing.TB, s incident.OutboxStore) {
 		}
 	}
 	for _, step := range []struct {
-		except, after incident.OrganizationID
-		limit         int
-		want          []incident.OrganizationID
+		except []incident.OrganizationID
+		after  incident.OrganizationID
+		limit  int
+		want   []incident.OrganizationID
 	}{
-		{"a", "", everything, orgs[1:]},
-		{"b", "", everything, []incident.OrganizationID{"a", "c"}},
-		{"c", "", everything, orgs[:2]},
-		{"d", "", everything, orgs},
-		{"a", "", 1, orgs[1:2]},
-		{"b", "a", everything, orgs[2:]},
-		{"a", "b", everything, orgs[2:]},
-		{"c", "b", everything, nil},
+		{orgs[:1], "", everything, orgs[1:]},
+		{orgs[1:2], "", everything, []incident.OrganizationID{"a", "c"}},
+		{orgs[2:], "", everything, orgs[:2]},
+		{[]incident.OrganizationID{"d"}, "", everything, orgs},
+		{[]incident.OrganizationID{"A", "ab"}, "", everything, orgs},
+		{[]incident.OrganizationID{}, "", everything, orgs},
+		{orgs[:1], "", 1, orgs[1:2]},
+		{orgs[1:2], "a", everything, orgs[2:]},
+		{orgs[:1], "b", everything, orgs[2:]},
+		{orgs[2:], "b", everything, nil},
+		{orgs[:2], "", everything, orgs[2:]},
+		{orgs[:2], "", 1, orgs[2:]},
+		{orgs[1:], "", everything, orgs[:1]},
+		{[]incident.OrganizationID{"c", "a"}, "", everything, orgs[1:2]},
+		{[]incident.OrganizationID{"c", "a", "c"}, "a", everything, orgs[1:2]},
+		{orgs, "", everything, nil},
 	} {
 		q := incident.ClaimQuery{Limit: step.limit, After: step.after, Except: step.except}
 		wantOrganizations(t, s, q, step.want...)

@@ -60,7 +60,7 @@ func outboxIsolatesParked(t testing.TB, s incident.OutboxStore) {
 	wantParked(t, s, umbrella, place{others, 3})
 	wantParked(t, s, acme)
 	q := anything()
-	q.Except = umbrella
+	q.Except = []incident.OrganizationID{umbrella}
 	c := mustClaim(t, s, q)
 	wantPlaces(t, "replayed", c, place{mine, 3})
 	mustSettle(t, s, park(c[0], "no receiver"))

@@ -1,0 +1,134 @@
+package incident_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// comeBack returns how long after its commit each comment on an incident was delivered, in
+// ascending order, for as long as comments are written.
+func (o *office) comeBack(t *testing.T, key incident.Key, lasting time.Duration) (all []time.Duration) {
+	t.Helper()
+	hasCome := func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		n := len(o.got)
+		o.got = slices.DeleteFunc(o.got, func(n incident.Notification) bool { return n.Incident.Key() == key })
+		return len(o.got) < n
+	}
+	for start := time.Now(); time.Since(start) < lasting; time.Sleep(700 * time.Millisecond) {
+		written := time.Now()
+		o.mustComment(t, key)
+		for !hasCome() {
+			time.Sleep(time.Millisecond)
+		}
+		all = append(all, time.Since(written))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func mean(all []time.Duration) (d time.Duration) {
+	for _, v := range all {
+		d += v / time.Duration(len(all))
+	}
+	return d
+}
+
+// hangs are ways in which a receiver hangs.
+var hangs = map[string]func(ctx context.Context) error{
+	"until its time is over": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	"and goes on after it":   func(context.Context) error { time.Sleep(time.Minute); return nil },
+	"and succeeds at last":   func(context.Context) error { time.Sleep(9 * time.Second); return nil },
+}
+
+// Receivers that hang hold up no other organization, however many they are.
+func TestRelay_hangingOrganizations(t *testing.T) {
+	for way, hang := range hangs {
+		for _, hanging := range []int{1, 2, 5, 15, 100} {
+			for _, places := range []int{1, 2, 4, 16} {
+				t.Run(fmt.Sprintf("%d for %d places %s", hanging, places, way), func(t *testing.T) {
+					inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: places}}, func(t *testing.T, o *office) {
+						checkHanging(t, o, hanging, places, hang)
+					})
+				})
+			}
+		}
+	}
+}
+
+func checkHanging(t *testing.T, o *office, hanging, places int, hang func(ctx context.Context) error) {
+	const own = 5 * time.Millisecond
+	o.fails(func(ctx context.Context, n incident.Notification) error {
+		if n.Incident.OrganizationID != "third" {
+			return hang(ctx)
+		}
+		time.Sleep(own)
+		return nil
+	})
+	key := o.mustCreate(t, "third")
+	time.Sleep(time.Second)
+	// As many as hang for hours.
+	for i := range hanging {
+		for range 40 {
+			o.mustCreate(t, incident.OrganizationID(fmt.Sprint("hanging-", i)))
+		}
+	}
+	synctest.Wait()
+	if hanging < places {
+		if all := o.comeBack(t, key, time.Minute); all[len(all)-1] > 4*own {
+			t.Errorf("at first the notifications of a third come after up to %v, in the mean %v", all[len(all)-1], mean(all))
+		}
+	}
+	// Each hangs once before that is known.
+	time.Sleep(time.Duration(hanging/places+1) * 30 * time.Second)
+	all := o.comeBack(t, key, 5*time.Minute)
+	o.stop()
+	time.Sleep(2 * time.Minute) // until all that was left behind has ended
+	if places == 1 {
+		if all[len(all)/2] > 4*own || mean(all) > time.Second {
+			t.Errorf("the notifications of a third come after %v at the median, %v in the mean", all[len(all)/2], mean(all))
+		}
+	} else if last := all[len(all)-1]; last > 4*own {
+		t.Errorf("the notifications of a third come after up to %v, in the mean %v", last, mean(all))
+	}
+}
+
+// An organization whose receiver hung gets its places back when it answers.
+func TestRelay_answersAgain(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
+		o.mustCreate(t, "third")
+		synctest.Wait()
+		o.fails(func(ctx context.Context, _ incident.Notification) error { <-ctx.Done(); return ctx.Err() })
+		for range 200 {
+			o.mustCreate(t, "acme")
+		}
+		time.Sleep(25 * time.Second)
+		o.take()
+		now, most := 0, 0
+		o.fails(func(context.Context, incident.Notification) error {
+			o.mu.Lock()
+			now++
+			most = max(most, now)
+			o.mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
+			o.mu.Lock()
+			now--
+			o.mu.Unlock()
+			return nil
+		})
+		time.Sleep(30 * time.Second)
+		if most != 6 {
+			t.Errorf("it takes %d of 8 places, want 6", most)
+		}
+		if got := len(o.take()); got != 400 {
+			t.Errorf("%d of its notifications came, want 400", got)
+		}
+	})
+}

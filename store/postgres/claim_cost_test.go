@@ -1,0 +1,107 @@
+package postgres_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// queueEach queues a notification in each of n organizations, which is due after a delay.
+// Those that are due are as a Manager queues them if they are ready.
+func queueEach(t *testing.T, s *postgres.Store, n int, delay time.Duration, isReady bool) {
+	t.Helper()
+	for _, text := range []string{
+		`INSERT INTO incident_organization SELECT 'org-' || g, 1 FROM generate_series(1, $1::bigint) g`,
+		`INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
+			date_started, date_detected, date_added, title, title_folded, alert_rule_id, query_id, projects)
+		SELECT 'org-' || g, 1, 1, 1, 0, 0, 1, 1, now(), now(), now(), 'Down', 'down', '', '', '{}' FROM generate_series(1, $1::bigint) g`,
+		`INSERT INTO incident_activity (organization_id, identifier, sequence, revision, call_id, type, value, previous_value,
+			date_added, notification_uuid, user_id, comment)
+		SELECT 'org-' || g, 1, 1, 0, 0, 3, 0, 0, now(), gen_random_uuid(), 'ada', 'Hm' FROM generate_series(1, $1::bigint) g`,
+	} {
+		s.Pool().MustExecContext(t.Context(), text, n)
+	}
+	s.Pool().MustExecContext(t.Context(), `
+		INSERT INTO incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready)
+		SELECT 'org-' || g, 1, 0, 1, 1, now() + $2::bigint * interval '1 microsecond', now(), $3 FROM generate_series(1, $1::bigint) g`,
+		n, delay.Microseconds(), isReady)
+	s.Pool().MustExecContext(t.Context(), "VACUUM ANALYZE")
+}
+
+func anyClaim() incident.ClaimQuery {
+	return incident.ClaimQuery{Limit: 8, PerOrganization: 8, Lease: time.Minute}
+}
+
+// pagesOf returns how many pages a claim of at most 8 reads, and how many it gets.
+func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
+	t.Helper()
+	q := anyClaim()
+	q.After = "~" // the last one: it gets nothing, and the statement is known
+	if _, err := s.Claim(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	for _, sent := range s.Statements() {
+		if strings.Contains(sent, "claimed AS") {
+			text = sent
+		}
+	}
+	tx := s.Pool().MustBegin()
+	defer tx.Rollback()
+	tx.MustExec("SET LOCAL plan_cache_mode = force_generic_plan")
+	tx.MustExec("PREPARE explained AS " + text)
+	defer tx.MustExec("DEALLOCATE explained")
+	var plan []byte
+	if err := tx.Get(&plan, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ('', '{}', '{}', 8, '{}', 8, 60000000)"); err != nil {
+		t.Fatal(err)
+	}
+	var explained []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+			Rows int `json:"Actual Rows"`
+		}
+	}
+	if err := json.Unmarshal(plan, &explained); err != nil {
+		t.Fatal(err)
+	}
+	return explained[0].Plan.Hit + explained[0].Plan.Read, explained[0].Plan.Rows
+}
+
+// Nor does it where one organization has all of it.
+func TestStore_claimCostOfOneOrganization(t *testing.T) {
+	s, _ := newStore(t)
+	queueMany(t, s, bulky, 20_000)
+	if pages, claims := pagesOf(t, s); claims != 8 || pages > 400 {
+		t.Errorf("a claim reads %d pages, and returns %d rows, want 8", pages, claims)
+	}
+}
+
+// A claim reads no more than it gets, whatever else is in the outbox.
+func TestStore_claimCost(t *testing.T) {
+	for name, c := range map[string]struct {
+		n       int
+		delay   time.Duration
+		isReady bool
+		claims  int
+		pages   int
+	}{
+		"delayed":     {20_000, time.Hour, false, 1, 20}, // the row of an answer without claims
+		"ready":       {20_000, 0, true, 8, 400},
+		"delay ended": {20_000, -time.Second, false, 8, 1000}, // and makes a batch ready
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := newStore(t)
+			queueEach(t, s, c.n, c.delay, c.isReady)
+			pages, claims := pagesOf(t, s)
+			if claims != c.claims || pages > c.pages {
+				t.Errorf("a claim reads %d pages, want at most %d, and returns %d rows, want %d", pages, c.pages, claims, c.claims)
+			}
+		})
+	}
+}

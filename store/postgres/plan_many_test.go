@@ -1,0 +1,46 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/incidentkit/incident"
+)
+
+// No call reads a table of incidents or activities as a whole where many organizations
+// have one incident each: the identifier 1 is then that of all.
+func TestStore_plansOfManyOrganizations(t *testing.T) {
+	s, _ := newStore(t)
+	queueEach(t, s, 20_000, 0, true)
+	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range operations("new rule") {
+		r, err := op.prepare(t.Context(), m)
+		if err == nil && op.name != "EditComment" {
+			err = op.call(t.Context(), m, r.Key())
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", op.name, err)
+		}
+		closeSlot(t.Context(), t, m, "new rule")
+	}
+	q := anyClaim()
+	claims, err := s.Claim(t.Context(), q)
+	if err != nil || len(claims) != q.Limit {
+		t.Fatalf("Claim = %d claims, %v", len(claims), err)
+	}
+	if _, err := s.Settle(t.Context(), []incident.Settlement{{Ticket: claims[0].Ticket, Outcome: incident.OutcomeDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range s.Statements() {
+		plan := explain(t, s.Pool(), text)
+		for _, table := range []string{"incident", "incident_activity", "incident_outbox"} {
+			if strings.Contains(plan, "Seq Scan on "+table+" ") {
+				t.Errorf("the statement\n%s\nhas the plan\n%s", text, plan)
+				break
+			}
+		}
+	}
+}
