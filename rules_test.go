@@ -55,6 +55,14 @@ func genState(t *rapid.T) *State {
 	return &State{Incident: inc, Triggers: triggers}
 }
 
+func mustFire(t *rapid.T, before *State, f *Firing, at time.Time) *State {
+	after, err := fire(before, f, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return after
+}
+
 // checkUntouched fails if a rule changed the state that it was given.
 func checkUntouched(t *rapid.T, before, given *State) {
 	if !before.Incident.equal(&given.Incident) || !slices.Equal(before.Triggers, given.Triggers) {
@@ -104,7 +112,7 @@ func TestRule_severity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &State{Incident: Incident{OrganizationID: "acme", Identifier: 1, Status: StatusOpen, DateStarted: ruleEpoch}}
 		f := Firing{TriggerID: "a", Severity: StatusWarning}
-		s = fire(s, &f, ruleEpoch)
+		s = mustFire(t, s, &f, ruleEpoch)
 		// Without a person's doing, the status is a function of the triggers.
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			if !s.Incident.Status.Active() {
@@ -116,8 +124,8 @@ func TestRule_severity(t *testing.T) {
 				// A trigger keeps its severity here: lowering it lowers nothing.
 				severity := map[TriggerID]Status{"a": StatusWarning, "b": StatusCritical, "c": StatusWarning}[id]
 				f := Firing{TriggerID: id, Severity: severity}
-				s = fire(s, &f, genTime(t, "at"))
-				again := fire(s, &f, genTime(t, "again"))
+				s = mustFire(t, s, &f, genTime(t, "at"))
+				again := mustFire(t, s, &f, genTime(t, "again"))
 				if c := changeOf(decision{before: s, after: again}); !c.empty() {
 					t.Fatalf("firing again changes %+v", c)
 				}
@@ -151,7 +159,7 @@ func TestRule_fireNeverLowersResolveNeverRaises(t *testing.T) {
 		}
 		id := rapid.SampledFrom([]TriggerID{"a", "b", "c"}).Draw(t, "id")
 		severity := rapid.SampledFrom([]Status{StatusWarning, StatusCritical}).Draw(t, "severity")
-		if fired := fire(s, &Firing{TriggerID: id, Severity: severity}, ruleEpoch); fired.Incident.Status < max(s.Incident.Status, severity) {
+		if fired := mustFire(t, s, &Firing{TriggerID: id, Severity: severity}, ruleEpoch); fired.Incident.Status < max(s.Incident.Status, severity) {
 			if i, ok := findTrigger(s.Triggers, id); !ok || s.Triggers[i].Status != TriggerStatusActive || s.Triggers[i].Severity != severity {
 				t.Fatalf("firing %s in %s gives %s", severity, s.Incident.Status, fired.Incident.Status)
 			}

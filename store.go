@@ -155,7 +155,7 @@ func changeOf(d decision) Change {
 	if before == nil {
 		before = &noState
 	}
-	c.Triggers = without(after.Triggers, before.Triggers)
+	c.Triggers = changedTriggers(before.Triggers, after.Triggers)
 	if len(c.Triggers) == 0 && after.Incident.equal(&before.Incident) {
 		return c
 	}
@@ -176,14 +176,45 @@ func (c *Change) empty() bool {
 	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0
 }
 
+// changedTriggers returns the triggers that are new or differ. Both lists are in order of
+// TriggerID. The result is after itself if before is empty.
+func changedTriggers(before, after []Trigger) []Trigger {
+	if len(before) == 0 {
+		return after
+	}
+	var changed []Trigger
+	for i := range after {
+		t := &after[i]
+		for len(before) > 0 && before[0].TriggerID < t.TriggerID {
+			before = before[1:]
+		}
+		if len(before) == 0 || before[0] != *t {
+			changed = append(changed, *t)
+		}
+	}
+	return changed
+}
+
+// maxScanned is up to which length a list is searched from its beginning. A set costs
+// more for a short list.
+const maxScanned = 16
+
 // without returns the elements of a that are not in b. It is a itself if b is empty.
 func without[T comparable](a, b []T) []T {
 	if len(b) == 0 {
 		return a
 	}
+	isIn := func(v T) bool { return slices.Contains(b, v) }
+	if len(a) > 1 && len(b) > maxScanned {
+		set := make(map[T]struct{}, len(b))
+		for _, v := range b {
+			set[v] = struct{}{}
+		}
+		isIn = func(v T) bool { _, found := set[v]; return found }
+	}
 	var rest []T
 	for _, v := range a {
-		if !slices.Contains(b, v) {
+		if !isIn(v) {
 			rest = append(rest, v)
 		}
 	}

@@ -110,7 +110,14 @@ func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscripti
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(subs, func(s Subscription) bool { return !slices.Contains(allowed, s.UserID) }), nil
+	if len(allowed) == len(users) {
+		return subs, nil
+	}
+	may := make(map[UserID]bool, len(allowed))
+	for _, u := range allowed {
+		may[u] = true
+	}
+	return slices.DeleteFunc(subs, func(s Subscription) bool { return !may[s.UserID] }), nil
 }
 
 // readers returns who follows the incident after a comment. An author without

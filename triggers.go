@@ -53,6 +53,9 @@ type Trigger struct {
 	DateModified time.Time `json:"dateModified"` // when it last changed
 }
 
+// MaxTriggers is the most triggers that an incident can have, resolved ones included.
+const MaxTriggers = 1000
+
 // Firing says that a trigger's condition is met.
 type Firing struct {
 	Slot
@@ -91,7 +94,8 @@ type TriggerManager interface {
 	// Fire marks the trigger active in the slot's incident, which it opens if
 	// there is none, and raises the status to the highest severity of the active
 	// triggers. It never lowers it. Firing what is active already, with the same
-	// severity, is not Changed.
+	// severity, is not Changed. An incident has at most [MaxTriggers] triggers: firing
+	// another one in it returns [ErrInvalid].
 	Fire(ctx context.Context, f Firing) (Result, error)
 
 	// Resolve marks the trigger resolved in the slot's incident, lowers the
@@ -120,17 +124,20 @@ func findTrigger(triggers []Trigger, id TriggerID) (int, bool) {
 }
 
 // fire is the rule of a trigger that fires in an active incident: it becomes
-// active, and may raise the status.
-func fire(before *State, f *Firing, at time.Time) *State {
+// active, and may raise the status. It is refused if it would be one too many.
+func fire(before *State, f *Firing, at time.Time) (*State, error) {
 	i, found := findTrigger(before.Triggers, f.TriggerID)
-	if found {
+	switch {
+	case !found && len(before.Triggers) >= MaxTriggers:
+		return nil, invalid("trigger", "is new to an incident that has %d triggers, which is the limit", len(before.Triggers))
+	case found:
 		if t := &before.Triggers[i]; t.Status == TriggerStatusActive && t.Severity == f.Severity {
-			return before
+			return before, nil
 		}
 	}
 	after := before.clone()
 	after.activate(i, found, f, at)
-	return after
+	return after, nil
 }
 
 // activate makes the trigger of a firing active, which is or will be the i-th.
@@ -168,16 +175,19 @@ func resolve(before *State, id TriggerID, at time.Time) (*State, error) {
 }
 
 // firing decides a firing in the slot's state, which is nil for a free slot.
-func firing(before *State, f *Firing, at, now time.Time, d *draft) decision {
+func firing(before *State, f *Firing, at, now time.Time, d *draft) (decision, error) {
 	if before == nil {
-		return d.openedBy(f, at, now)
+		return d.openedBy(f, at, now), nil
 	}
-	after := fire(before, f, at)
+	after, err := fire(before, f, at)
+	if err != nil {
+		return decision{}, err
+	}
 	return decision{
 		before:     before,
 		after:      after,
 		activities: statusChange(nil, before.Incident.Status, &after.Incident, at),
-	}
+	}, nil
 }
 
 // draft is the memory of a decision to open an incident.
@@ -277,11 +287,11 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 		d = new(draft)
 	}
 	where := target{slot: f.Slot, rejoins: true}
-	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d), nil })
+	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d) })
 	if errors.Is(err, errImpatient) {
 		// What outlasts this call is a copy: the usual firing allocates nothing for it.
 		f, elsewhere, d := *f, where, new(draft)
-		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return firing(before, &f, at, now, d), nil })
+		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return firing(before, &f, at, now, d) })
 	}
 	return r, err
 }

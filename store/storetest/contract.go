@@ -139,6 +139,7 @@ func contract() []group[incident.Store] {
 			{"KeepsActivities", roundTripKeepsActivities},
 			{"KeepsTimes", roundTripKeepsTimes},
 			{"KeepsTheLongest", roundTripKeepsTheLongest},
+			{"KeepsTheMostTriggers", roundTripKeepsTheMostTriggers},
 		}},
 		{"Names", []storeCase{
 			{"OfOrganizationsAreBytes", namesOfOrganizationsAreBytes},

@@ -20,6 +20,7 @@ func valueFaults() []fault {
 		{"TextIsTrimmed", writingText(strings.TrimSpace), []string{"RoundTrip/KeepsEveryField", "RoundTrip/KeepsActivities"}},
 		{"TextIsComposed", writingText(composed), []string{"RoundTrip/KeepsEveryField", "RoundTrip/KeepsActivities"}},
 		{"TextIsCut", writingText(func(s string) string { return s[:min(len(s), 2048)] }), []string{"RoundTrip/KeepsTheLongest"}},
+		{"TriggersAreCut", altering256Triggers, []string{"RoundTrip/KeepsTheMostTriggers"}},
 		{"DurationsOverflow", durationsOverflow, []string{"Incidents/MayLastForAges"}},
 		{"UsersInAnyCase", usersAre(strings.ToLower), []string{"Names/OfUsersAreBytes"}},
 		{"UsersAreTrimmed", usersAre(strings.TrimSpace), []string{"Names/OfUsersAreBytes"}},
@@ -48,6 +49,11 @@ func writingTimes(store func(time.Time) time.Time) func(s incident.Store) incide
 			}
 		})
 	}
+}
+
+// altering256Triggers writes no more of a change's triggers.
+func altering256Triggers(s incident.Store) incident.Store {
+	return altering(s, func(_ context.Context, c *incident.Change) { c.Triggers = c.Triggers[:min(len(c.Triggers), 256)] })
 }
 
 // timesElsewhere returns times of a zone.

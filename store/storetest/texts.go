@@ -194,6 +194,25 @@ func roundTripKeepsTheLongest(t testing.TB, s incident.Store) {
 	wantEqual(t, "the subscribers", mustSubscribers(t, s, inc.Key()), c.Subscriptions)
 }
 
+// An incident has as many triggers as the Manager lets it have, which are written and
+// changed at once.
+func roundTripKeepsTheMostTriggers(t testing.TB, s incident.Store) {
+	var triggers []incident.Trigger
+	for i := range incident.MaxTriggers {
+		triggers = append(triggers, firing(incident.TriggerID(fmt.Sprintf("trigger %03d", i))))
+		triggers[i].Incident = incident.Key{OrganizationID: acme, Identifier: 1}
+	}
+	st := mustCreate(t, s, ruled(acme, api), triggers...)
+	wantEqual(t, "the triggers", st.Triggers, triggers)
+	after := st
+	after.Triggers = slices.Clone(triggers)
+	for i := range after.Triggers {
+		after.Triggers[i].Status = incident.TriggerStatusResolved
+	}
+	st = mustChange(t, s, update(st, after))
+	wantEqual(t, "the triggers after all were resolved", st.Triggers, after.Triggers)
+}
+
 // Organizations that look alike are none the less several.
 func namesOfOrganizationsAreBytes(t testing.TB, s incident.Store) {
 	for i, name := range names() {
