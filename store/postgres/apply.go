@@ -64,11 +64,15 @@ type outcome struct {
 
 func readOutcome(rows *sqlx.Rows, w writing) (o outcome, err error) {
 	dest := []any{integer(&o.identifier), integer(&o.last)}
-	if len(w.Claim)+len(w.Release) == 0 {
+	if !w.layout().slots {
 		return o, each(rows, func() {}, dest...)
 	}
 	sv := incident.SlotVersion{Slot: incident.Slot{OrganizationID: w.Key.OrganizationID}}
-	err = each(rows, func() { o.slots = append(o.slots, sv) }, append(dest,
+	err = each(rows, func() {
+		if sv.Version != 0 { // a row without a slot is that of a change without any
+			o.slots = append(o.slots, sv)
+		}
+	}, append(dest,
 		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&sv.Version))...)
 	return o, err
 }

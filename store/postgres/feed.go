@@ -98,8 +98,8 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	st := s.statement("")
 	from, known := parsePosition(since)
 	if known {
-		most := maxChanges + 1
-		st.add(changesSQL, from.shown, most, from.shown, most, from.shown, most, from.shown, most)
+		shown, most := st.parameter(from.shown), st.parameter(int64(maxChanges+1))
+		st.add(changesSQL, shown, most, shown, most, shown, most, shown, most)
 	} else {
 		st.add(positionOnlySQL)
 	}

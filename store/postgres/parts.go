@@ -53,36 +53,39 @@ func (w writing) from(started time.Time) writing {
 // fails it, by the constraint on holders, and so does a UUID.
 func (s *Store) applyStatement(w writing, by *call) *statement {
 	st := s.statement(counted{string(w.Key.OrganizationID), by})
+	l := w.layout()
 	st.add("WITH ")
-	slots := slices.Concat(w.Release, w.Claim)
-	if len(slots) > 0 {
-		addWanted(st, w, slots)
+	if l.slots {
+		addWanted(st, &w)
 	}
 	switch {
 	case w.Key.Identifier == 0:
-		addCreation(st, w, by)
+		addCreation(st, &w, l, by)
+		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
 	case w.Incident != nil:
-		addUpdate(st, w, by)
+		addUpdate(st, &w, l, by)
 	default:
-		addAppending(st, w)
+		addAppending(st, &w, l)
 	}
-	addActivities(st, w, by)
-	if w.Notify && len(w.Activities) > 0 {
+	addActivities(st, &w, l, by)
+	if l.queues {
 		addQueue(st, w)
 	}
-	switch len(w.Link) {
-	case 0:
-	case 1:
-		st.add(linkOneSQL, w.Link[0], w.Incident.DateStarted)
-	default:
-		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
-	}
-	if len(w.Unlink) > 0 {
+	if l.links {
+		var started any
+		if w.Incident != nil {
+			started = w.Incident.DateStarted
+		}
+		st.add(linkSQL, started, idArray(w.Link))
 		st.add(unlinkSQL, idArray(w.Unlink), w.startedBefore)
 	}
-	addTriggers(st, w.Triggers)
-	addSubscriptions(st, w.Subscriptions)
-	if len(slots) == 0 {
+	if l.fires {
+		addTriggers(st, w.Triggers)
+	}
+	if l.follows {
+		addSubscriptions(st, w.Subscriptions)
+	}
+	if !l.slots {
 		return st.add(`
 SELECT identifier, activities FROM target`)
 	}
@@ -90,16 +93,16 @@ SELECT identifier, activities FROM target`)
 }
 
 // addCreation counts the incident and inserts it.
-func addCreation(st *statement, w writing, by *call) {
+func addCreation(st *statement, w *writing, l layout, by *call) {
 	inc := w.Incident
 	st.add(`target AS (
 	INSERT INTO @incident_organization AS o (organization_id, incidents)
 	SELECT $1::text, 1
 	WHERE true`)
-	addConditions(st, w)
-	if inc.DetectionUUID != uuid.Nil {
+	addConditions(st, w, l)
+	if l.detects {
 		st.add(`
-		AND NOT EXISTS (SELECT FROM @incident WHERE organization_id = $1 AND detection_uuid = ?)`, inc.DetectionUUID)
+		AND NOT EXISTS (SELECT FROM @incident WHERE organization_id = $1 AND detection_uuid = ?)`, uuidOrNil(inc.DetectionUUID))
 	}
 	st.add(`
 	ON CONFLICT (organization_id) DO UPDATE
@@ -117,7 +120,7 @@ func addCreation(st *statement, w writing, by *call) {
 }
 
 // addUpdate replaces the row, if it is of the expected version.
-func addUpdate(st *statement, w writing, by *call) {
+func addUpdate(st *statement, w *writing, l layout, by *call) {
 	st.add(`target AS (
 	UPDATE @incident
 	SET activities = activities + ?, version = ?, call_id = ?, changed = DEFAULT,
@@ -127,15 +130,15 @@ func addUpdate(st *statement, w writing, by *call) {
 	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?`,
 		slices.Concat([]any{len(w.Activities)}, incidentValues(w.Incident, by),
 			[]any{w.Key.Identifier, w.ExpectVersion, w.startedBefore})...)
-	addConditions(st, w)
+	addConditions(st, w, l)
 	st.add(`
 	RETURNING identifier, activities
 )`)
 }
 
 // addAppending leaves the row as it is, but for the count of activities.
-func addAppending(st *statement, w writing) {
-	if len(w.Activities) == 0 {
+func addAppending(st *statement, w *writing, l layout) {
+	if l.log == 0 {
 		st.add(`target AS (
 	SELECT identifier, activities FROM @incident WHERE organization_id = $1 AND identifier = ?
 )`, w.Key.Identifier)
@@ -145,7 +148,7 @@ func addAppending(st *statement, w writing) {
 	UPDATE @incident
 	SET activities = activities + ?
 	WHERE organization_id = $1 AND identifier = ?`, len(w.Activities), w.Key.Identifier)
-	addConditions(st, w)
+	addConditions(st, w, l)
 	st.add(`
 	RETURNING identifier, activities
 )`)
@@ -153,32 +156,34 @@ func addAppending(st *statement, w writing) {
 
 // incidentValues are those of a row from its version on, but for its activities.
 func incidentValues(inc *incident.Incident, by *call) []any {
-	var detection any
-	if inc.DetectionUUID != uuid.Nil {
-		detection = inc.DetectionUUID
-	}
-	var version any = inc.Version
-	if version == int64(1) {
-		version = 1 // that of all new ones
-	}
 	return []any{
-		version, by.id,
+		inc.Version, by.id,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
-		detection,
-		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), projectArray(inc.Projects),
+		uuidOrNil(inc.DetectionUUID),
+		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
 	}
+}
+
+func uuidOrNil(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id
 }
 
 // addConditions lets target be empty where the change was written before, or
 // claims what another incident holds.
-func addConditions(st *statement, w writing) {
-	if len(w.Activities) > 0 && w.looks {
+func addConditions(st *statement, w *writing, l layout) {
+	if l.looks {
+		var notification any
+		if len(w.Activities) > 0 {
+			notification = w.Activities[0].NotificationUUID
+		}
 		st.add(`
-		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`,
-			w.Activities[0].NotificationUUID)
+		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`, notification)
 	}
-	if len(w.Claim) > 0 {
+	if l.slots {
 		// The look-up of each slot is a subquery of its own, so that no plan reads
 		// all slots for it.
 		st.add(`
@@ -196,14 +201,19 @@ func addConditions(st *statement, w writing) {
 // addWanted lists the slots that the change claims and releases. They are in an
 // order that is the same in all changes, so that two of them do not wait for
 // each other.
-func addWanted(st *statement, w writing, slots []incident.Slot) {
+func addWanted(st *statement, w *writing) {
+	slots := slices.Concat(w.Release, w.Claim)
 	slices.SortFunc(slots, func(a, b incident.Slot) int {
 		return cmp.Or(cmp.Compare(a.AlertRuleID, b.AlertRuleID), cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.QueryID, b.QueryID))
 	})
 	rules, projects, queries := slotArrays(slots)
+	claims := make(map[incident.Slot]bool, len(w.Claim))
+	for _, slot := range w.Claim {
+		claims[slot] = true
+	}
 	claimed := make(pq.BoolArray, len(slots))
 	for i, slot := range slots {
-		claimed[i] = slices.Contains(w.Claim, slot)
+		claimed[i] = claims[slot]
 	}
 	st.add(`wanted AS (
 	SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::boolean[]) AS w (rule, project, query, claimed)
@@ -227,15 +237,8 @@ const slotsSQL = `, slots AS (
 	RETURNING alert_rule_id, project_id, query_id, version
 )
 SELECT t.identifier, t.activities, s.alert_rule_id, s.project_id, s.query_id, s.version
-FROM target t, slots s`
-
-// linkOneSQL is linkSQL for the usual number of projects, without the cost of an
-// array.
-const linkOneSQL = `, linked AS (
-	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
-	SELECT $1::text, ?::text, ?::timestamptz, identifier
-	FROM target
-)`
+FROM target t
+LEFT JOIN slots s ON true`
 
 const linkSQL = `, linked AS (
 	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
@@ -246,95 +249,10 @@ const linkSQL = `, linked AS (
 const unlinkSQL = `, unlinked AS (
 	DELETE FROM @incident_project p
 	USING target t
-	WHERE p.organization_id = $1 AND p.project_id = ANY (?) AND p.date_started = ? AND p.identifier = t.identifier
+	WHERE p.organization_id = $1 AND p.project_id = ANY (?::text[]) AND p.date_started = ? AND p.identifier = t.identifier
 )`
 
-// logColumn is a column of an appended activity, in the texts that it comes up in.
-type logColumn struct{ name, listed, value string }
-
-// logColumns are all but for those of the activity's place, which logValues has the
-// values of.
-var logColumns = [...]logColumn{
-	newLogColumn("revision", "bigint"), newLogColumn("type", "smallint"),
-	newLogColumn("value", "smallint"), newLogColumn("previous_value", "smallint"),
-	newLogColumn("date_added", "timestamptz"), newLogColumn("date_edited", "timestamptz"), newLogColumn("date_deleted", "timestamptz"),
-	newLogColumn("notification_uuid", "uuid"), newLogColumn("user_id", "text"), newLogColumn("comment", "text"),
-}
-
-func newLogColumn(name, kind string) logColumn {
-	return logColumn{name: ", " + name, listed: ", v." + name, value: ", ?::" + kind}
-}
-
-func logValues(a *incident.Activity) [len(logColumns)]any {
-	return [...]any{
-		int(a.Revision), int(a.Type), int(a.Value), int(a.PreviousValue),
-		a.DateAdded, instantOrNil(a.DateEdited), instantOrNil(a.DateDeleted),
-		a.NotificationUUID, a.UserID, a.Comment,
-	}
-}
-
-func instantOrNil(t *time.Time) any {
-	if t == nil {
-		return nil
-	}
-	return *t
-}
-
-// addActivities appends the activities, whose sequences end with the count. What
-// they have in common is selected, and only what differs is listed: each listed
-// value costs the server as much as several others.
-func addActivities(st *statement, w writing, by *call) {
-	if len(w.Activities) == 0 {
-		return
-	}
-	rows := make([][len(logColumns)]any, len(w.Activities))
-	for i := range rows {
-		rows[i] = logValues(&w.Activities[i])
-	}
-	st.add(`, logged AS (
-	INSERT INTO @incident_activity (organization_id, identifier, call_id, revision, type, value, previous_value,
-		date_added, date_edited, date_deleted, notification_uuid, user_id, comment, sequence)
-	SELECT $1::text, t.identifier, ?::bigint`, by.id)
-	var differ []int
-	for i, c := range logColumns {
-		if slices.ContainsFunc(rows, func(r [len(logColumns)]any) bool { return r[i] != rows[0][i] }) {
-			differ = append(differ, i)
-			st.add(c.listed)
-		} else {
-			st.add(c.value, rows[0][i])
-		}
-	}
-	if len(rows) == 1 {
-		st.add(`, t.activities
-	FROM target t
-)`)
-		return
-	}
-	st.add(`, t.activities - v.behind
-	FROM target t, (VALUES`)
-	for i, r := range rows {
-		if i > 0 {
-			st.add(",")
-		}
-		st.add("\n\t\t(?::bigint", len(rows)-1-i)
-		for _, c := range differ {
-			st.add(logColumns[c].value, r[c])
-		}
-		st.add(")")
-	}
-	st.add(`
-	) AS v (behind`)
-	for _, c := range differ {
-		st.add(logColumns[c].name)
-	}
-	st.add(`)
-)`)
-}
-
 func addTriggers(st *statement, triggers []incident.Trigger) {
-	if len(triggers) == 0 {
-		return
-	}
 	var ids, added, modified pq.StringArray
 	var statuses, severities pq.Int64Array
 	for _, t := range triggers {
@@ -353,9 +271,6 @@ func addTriggers(st *statement, triggers []incident.Trigger) {
 }
 
 func addSubscriptions(st *statement, subscriptions []incident.Subscription) {
-	if len(subscriptions) == 0 {
-		return
-	}
 	var users, added pq.StringArray
 	for _, sub := range subscriptions {
 		users, added = append(users, string(sub.UserID)), append(added, timestamp(sub.DateAdded))

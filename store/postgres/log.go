@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"strconv"
+
+	"github.com/lib/pq"
+)
+
+// addActivities appends the activities, whose sequences end with the count. What usual
+// ones have in common is selected, and only what differs is listed: each listed value
+// costs the server as much as several others.
+func addActivities(st *statement, w *writing, l layout, by *call) {
+	if l.log == 0 {
+		return
+	}
+	st.add(`, logged AS (
+	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
+		date_added, notification_uuid, user_id, comment, revision, date_edited, date_deleted)
+	SELECT $1::text, t.identifier, ?::bigint`, by.id)
+	switch l.log {
+	case listOfArrays:
+		addArrays(st, w)
+	case 1:
+		a := &w.Activities[0]
+		st.add(`, t.activities, ?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::uuid, ?::text, ?::text, 0, NULL, NULL
+	FROM target t`, int64(a.Type), int64(a.Value), int64(a.PreviousValue), a.DateAdded, a.NotificationUUID, a.UserID, a.Comment)
+	default:
+		st.add(`, t.activities - v.behind, v.type, v.value, v.previous_value, v.date_added, v.notification_uuid, ?::text, ?::text, 0, NULL, NULL
+	FROM target t, (VALUES`, w.Activities[0].UserID, w.Activities[0].Comment)
+		for i := range w.Activities {
+			if i > 0 {
+				st.add(",")
+			}
+			a := &w.Activities[i]
+			st.add("\n\t\t("+strconv.Itoa(l.log-1-i)+", ?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::uuid)",
+				int64(a.Type), int64(a.Value), int64(a.PreviousValue), a.DateAdded, a.NotificationUUID)
+		}
+		st.add(`
+	) AS v (behind, type, value, previous_value, date_added, notification_uuid)`)
+	}
+	st.add(`
+)`)
+}
+
+// addArrays lists any number of activities. Arrays have no NULL: a time that is not there
+// is sent as an empty text.
+func addArrays(st *statement, w *writing) {
+	n := len(w.Activities)
+	behind, types, values, previous, revisions := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
+	added, notifications, users, comments := make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n)
+	edited, deleted := make(pq.StringArray, n), make(pq.StringArray, n)
+	for i := range w.Activities {
+		a := &w.Activities[i]
+		behind[i], types[i], values[i], previous[i] = int64(n-1-i), int64(a.Type), int64(a.Value), int64(a.PreviousValue)
+		revisions[i], added[i], notifications[i] = a.Revision, timestamp(a.DateAdded), a.NotificationUUID.String()
+		users[i], comments[i] = string(a.UserID), a.Comment
+		if a.DateEdited != nil {
+			edited[i] = timestamp(*a.DateEdited)
+		}
+		if a.DateDeleted != nil {
+			deleted[i] = timestamp(*a.DateDeleted)
+		}
+	}
+	st.add(`, t.activities - v.behind, v.type, v.value, v.previous_value, v.date_added, v.notification_uuid, v.user_id, v.comment, v.revision,
+		nullif(v.date_edited, '')::timestamptz, nullif(v.date_deleted, '')::timestamptz
+	FROM target t, unnest(?::bigint[], ?::smallint[], ?::smallint[], ?::smallint[], ?::timestamptz[], ?::uuid[],
+		?::text[], ?::text[], ?::bigint[], ?::text[], ?::text[])
+		AS v (behind, type, value, previous_value, date_added, notification_uuid, user_id, comment, revision, date_edited, date_deleted)`,
+		behind, types, values, previous, added, notifications, users, comments, revisions, edited, deleted)
+}
