@@ -81,3 +81,6 @@ func ObjectsNamed(ctx context.Context, pool *sqlx.DB, schema string, names []str
 	f, err := m.find(ctx, pool)
 	return f.objects, err
 }
+
+// MaxTexts is the bound on what Statements returns.
+const MaxTexts = maxTexts

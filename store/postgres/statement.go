@@ -14,6 +14,9 @@ import (
 // A text that depended on values would come in as many variants as there are values, and
 // each connection keeps what it has prepared.
 //
+// The texts of a store are at most maxTexts: 38 of changes (see layout), 14 of lists, and
+// one or two of every other call.
+//
 // Statements of the same shape, which is their parts and the parameters that these refer
 // to, have the same text. It is put together once.
 type statement struct {
@@ -22,6 +25,9 @@ type statement struct {
 	shape    []byte // the number of each part, and that of the parameter for each ? of it
 	args     []any
 }
+
+// maxTexts is how many statements a connection prepares at most.
+const maxTexts = 80
 
 // part is the text of a part, cut where its arguments are.
 type part struct {

@@ -1,0 +1,287 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// maxMemory is what all texts together may take of a server process, in bytes.
+const maxMemory = 48 << 20
+
+// A connection prepares few statements, whatever is asked for, and the server keeps one
+// plan for each of them.
+func TestStore_fewTexts(t *testing.T) {
+	const conns = 3
+	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
+	mustMigrate(t, pool, nil)
+	s := mustNew(t, pool, nil)
+	var all []incident.Manager
+	for _, notifier := range []incident.Notifier{nil, incident.NotifyElsewhere} {
+		m, err := incident.New(s, &incident.Options{Notifier: notifier})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	var callers errgroup.Group
+	for i := range conns {
+		rng := rand.New(rand.NewPCG(1, uint64(i)))
+		callers.Go(func() error {
+			for n := range 600 {
+				c := caller{Manager: all[n%len(all)], store: s, rng: rng, org: incident.OrganizationID(fmt.Sprint("org-", i))}
+				if err := c.call(t.Context()); err != nil && !isExpected(err) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := callers.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Statements()); n > postgres.MaxTexts {
+		t.Errorf("the store has %d texts, want at most %d", n, postgres.MaxTexts)
+	}
+	for i := range conns {
+		conn, err := pool.Connx(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var found struct{ Texts, Replanned, Bytes int64 }
+		err = conn.GetContext(t.Context(), &found, `
+SELECT
+	(SELECT count(*) FROM pg_prepared_statements) AS texts,
+	(SELECT count(*) FROM pg_prepared_statements WHERE custom_plans > 20 AND generic_plans = 0) AS replanned,
+	(SELECT coalesce(sum(total_bytes), 0)::bigint FROM pg_backend_memory_contexts WHERE name LIKE 'CachedPlan%') AS bytes`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("connection %d has %d texts in %.1f MB", i+1, found.Texts, float64(found.Bytes)/(1<<20))
+		if found.Texts > postgres.MaxTexts || found.Bytes > maxMemory {
+			t.Errorf("a connection has %d texts in %d bytes, want at most %d in %d", found.Texts, found.Bytes, postgres.MaxTexts, maxMemory)
+		}
+		if found.Replanned > 0 {
+			t.Errorf("%d statements are planned anew for each call", found.Replanned)
+		}
+	}
+}
+
+// isExpected reports whether a random call may be refused.
+func isExpected(err error) bool {
+	return errors.Is(err, incident.ErrNotFound) || errors.Is(err, incident.ErrConflict) || errors.Is(err, incident.ErrInvalid) ||
+		errors.Is(err, incident.ErrVersionConflict) || errors.Is(err, incident.ErrForbidden)
+}
+
+// caller makes random calls, with inputs of any size.
+type caller struct {
+	incident.Manager
+	store *postgres.Store
+	org   incident.OrganizationID
+	rng   *rand.Rand
+}
+
+func (c *caller) oneIn(n int) bool { return c.rng.IntN(n) == 0 }
+
+func (c *caller) key() incident.Key {
+	return incident.Key{OrganizationID: c.org, Identifier: c.rng.Int64N(40) + 1}
+}
+
+func (c *caller) user() incident.UserID {
+	return incident.UserID([]string{"", "ada", "grace", "bob"}[c.rng.IntN(4)])
+}
+
+func (c *caller) status() incident.Status {
+	return append(incident.ActiveStatuses(), incident.StatusClosed)[c.rng.IntN(4)]
+}
+
+// date is one of few, so that dates are equal as often as not.
+func (c *caller) date() time.Time {
+	if c.oneIn(3) {
+		return time.Time{}
+	}
+	return time.Date(2026, 3, 14, 2, c.rng.IntN(3), 0, 0, time.UTC)
+}
+
+func (c *caller) uuid() (id uuid.UUID) {
+	if c.oneIn(3) {
+		id[15] = byte(c.rng.IntN(20) + 1)
+	}
+	return id
+}
+
+func names[T ~string](c *caller, most int) (all []T) {
+	for range c.rng.IntN(most + 1) {
+		all = append(all, T(fmt.Sprint("name-", c.rng.IntN(2*most))))
+	}
+	return all
+}
+
+func (c *caller) slot() incident.Slot {
+	return incident.Slot{
+		OrganizationID: c.org, AlertRuleID: incident.AlertRuleID(fmt.Sprint("rule-", c.rng.IntN(5))),
+		ProjectID: incident.ProjectID(fmt.Sprint("name-", c.rng.IntN(3))), QueryID: incident.QueryID([]string{"", "query"}[c.rng.IntN(2)]),
+	}
+}
+
+func (c *caller) call(ctx context.Context) error {
+	writes := []func(context.Context) error{
+		c.create, c.create, c.fire, c.fire, c.updateStatus, c.comment, c.apply, c.list, c.list, c.list, c.activities, c.people,
+		func(ctx context.Context) error {
+			return only(c.Resolve(ctx, incident.Resolution{Slot: c.slot(), TriggerID: incident.TriggerID(fmt.Sprint(c.rng.IntN(3))), Date: c.date()}))
+		},
+		func(ctx context.Context) error { return only(c.LinkProject(ctx, c.key(), c.slot().ProjectID)) },
+		func(ctx context.Context) error { return only(c.UnlinkProject(ctx, c.key(), c.slot().ProjectID)) },
+		func(ctx context.Context) error {
+			return only(c.EditComment(ctx, c.key(), incident.CommentEdit{Sequence: 3, UserID: "ada", Comment: "x", Moderator: true}))
+		},
+		func(ctx context.Context) error {
+			return only(c.DeleteComment(ctx, c.key(), incident.CommentEdit{Sequence: 4, UserID: "ada", Moderator: true}))
+		},
+	}
+	if !c.oneIn(8) {
+		return writes[c.rng.IntN(len(writes))](ctx)
+	}
+	return c.InTx(ctx, func(tx incident.Manager) error {
+		within := *c
+		within.Manager, within.store = tx, nil
+		return within.call(ctx)
+	})
+}
+
+func (c *caller) create(ctx context.Context) error {
+	n := incident.NewIncident{
+		OrganizationID: c.org, Title: "Checkout fails", Status: c.status(), UserID: c.user(), DetectionUUID: c.uuid(),
+		Projects: names[incident.ProjectID](c, []int{0, 1, 3, 100}[c.rng.IntN(4)]), DateStarted: c.date(), DateDetected: c.date(),
+	}
+	if c.oneIn(2) {
+		n.AlertRuleID, n.QueryID = c.slot().AlertRuleID, c.slot().QueryID
+	}
+	return only(c.Create(ctx, n))
+}
+
+func (c *caller) fire(ctx context.Context) error {
+	return only(c.Fire(ctx, incident.Firing{
+		Slot: c.slot(), TriggerID: incident.TriggerID(fmt.Sprint(c.rng.IntN(3))), Title: "Checkout fails", Date: c.date(),
+		Severity: []incident.Status{incident.StatusWarning, incident.StatusCritical}[c.rng.IntN(2)],
+	}))
+}
+
+func (c *caller) updateStatus(ctx context.Context) error {
+	u := incident.StatusUpdate{Status: c.status(), UserID: c.user(), Date: c.date(), NotificationUUID: c.uuid()}
+	if c.oneIn(2) {
+		u.Comment = "It is the cache"
+	}
+	return only(c.UpdateStatus(ctx, c.key(), u))
+}
+
+func (c *caller) comment(ctx context.Context) error {
+	return only(c.Comment(ctx, c.key(), incident.NewComment{
+		UserID: "ada", Comment: "It is the cache", Date: c.date(), NotificationUUID: c.uuid(),
+		Mentions: names[incident.UserID](c, []int{0, 2, 1000}[c.rng.IntN(3)]),
+	}))
+}
+
+// apply writes what a Manager would not: any number of activities, each of its own kind.
+func (c *caller) apply(ctx context.Context) error {
+	if c.store == nil {
+		return nil // in a transaction
+	}
+	state, err := c.store.Load(ctx, c.key())
+	if err != nil {
+		return err
+	}
+	change := incident.Change{Key: state.Incident.Key(), Notify: c.oneIn(2)}
+	if c.oneIn(2) {
+		inc := state.Incident
+		inc.Version++
+		inc.Title = fmt.Sprint("Title ", c.rng.Int())
+		inc.DateStarted = inc.DateStarted.Add(-time.Duration(c.rng.IntN(2)) * time.Minute) // moves it in lists
+		change.Incident, change.ExpectVersion = &inc, state.Incident.Version
+		for i := range c.rng.IntN(3) {
+			change.Triggers = append(change.Triggers, incident.Trigger{TriggerID: incident.TriggerID(fmt.Sprint(i)), Severity: incident.StatusWarning, DateAdded: inc.DateAdded, DateModified: inc.DateAdded})
+		}
+	}
+	for range c.rng.IntN(7) {
+		a := incident.Activity{
+			Type: incident.ActivityType(c.rng.IntN(4) + 1), Value: incident.Status(c.rng.IntN(21)), UserID: c.user(), Comment: []string{"", "x"}[c.rng.IntN(2)],
+			DateAdded: time.Now().UTC().Truncate(time.Microsecond), NotificationUUID: uuid.New(), Revision: c.rng.Int64N(2),
+		}
+		if c.oneIn(3) {
+			a.DateEdited = new(a.DateAdded)
+		}
+		change.Activities = append(change.Activities, a)
+	}
+	for _, user := range names[incident.UserID](c, 3) {
+		change.Subscriptions = append(change.Subscriptions, incident.Subscription{UserID: user, DateAdded: state.Incident.DateAdded})
+	}
+	return only(c.store.Apply(ctx, change))
+}
+
+func (c *caller) list(ctx context.Context) error {
+	f := incident.IncidentFilter{
+		OrganizationID: c.org, Projects: names[incident.ProjectID](c, []int{0, 1, 4, 100}[c.rng.IntN(4)]), Limit: c.rng.IntN(101),
+		Title: []string{"", "fails"}[c.rng.IntN(2)], AlertRuleID: []incident.AlertRuleID{"", "", "rule-1"}[c.rng.IntN(3)],
+	}
+	for range c.rng.IntN(4) {
+		f.Statuses = append(f.Statuses, c.status())
+	}
+	if c.oneIn(2) {
+		f.Access = &incident.ProjectAccess{Projects: names[incident.ProjectID](c, []int{0, 1, 500}[c.rng.IntN(3)])}
+	}
+	if f.Start = c.date(); !f.Start.IsZero() && c.oneIn(2) {
+		f.End = f.Start.Add(time.Hour)
+	}
+	page, err := c.List(ctx, f)
+	if err == nil && page.Next != "" {
+		f.Cursor = page.Next
+		if page, err = c.List(ctx, f); err == nil && page.Previous != "" {
+			f.Cursor = page.Previous
+			_, err = c.List(ctx, f)
+		}
+	}
+	return err
+}
+
+func (c *caller) activities(ctx context.Context) error {
+	if _, err := c.Details(ctx, c.key(), c.user()); err != nil {
+		return err
+	}
+	f := incident.ActivityFilter{Descending: c.oneIn(2), Limit: c.rng.IntN(101)}
+	return only(c.Activities(ctx, c.key(), f))
+}
+
+func (c *caller) people(ctx context.Context) error {
+	key := c.key()
+	_, err := c.MarkSeen(ctx, key, "ada")
+	if err == nil {
+		_, err = c.Subscribe(ctx, key, "grace")
+	}
+	if err == nil && c.oneIn(2) {
+		err = c.Unsubscribe(ctx, key, "grace")
+	}
+	if err == nil {
+		_, err = c.SeenBy(ctx, key)
+	}
+	if err == nil {
+		_, err = c.Subscribers(ctx, key)
+	}
+	if err == nil {
+		_, _, err = c.Active(ctx, c.slot())
+	}
+	if err == nil {
+		_, err = c.Triggers(ctx, key)
+	}
+	return err
+}
