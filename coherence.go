@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,14 +14,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-const (
-	// loadTimeout bounds a read that several callers wait for, which none of
-	// their contexts ends.
-	loadTimeout = 30 * time.Second
-
-	// doubtTTL is how long a key of unknown truth is not cached.
-	doubtTTL = time.Second
-)
+// loadTimeout bounds a read that several callers wait for, which none of
+// their contexts ends.
+const loadTimeout = 30 * time.Second
 
 // coherence is the read-through logic: it keeps the cache in step with the
 // writes of this process, so that a cached read is as good as one of the store.
@@ -30,7 +24,9 @@ const (
 //   - A write marks its keys before it is applied and until it is published.
 //     Meanwhile they are read from the store: nobody is served the old version
 //     after somebody saw the new one.
-//   - A write publishes after its commit and before it is acknowledged.
+//   - A write publishes after its commit and before it is acknowledged. What it marked
+//     and cannot publish leaves the cache; if its outcome is unknown, the key is in
+//     [doubt].
 //   - What other processes write is observed: in their changes, and in whatever this
 //     process reads from the store. Entries of older versions are served no more.
 //   - A load fills the cache only if no write of its key was published since it
@@ -60,6 +56,9 @@ type coherence struct {
 	attention atomic.Int32
 	woken     chan struct{}
 
+	creating  atomic.Int32 // publications of new incidents on their way, which have no key to mark
+	overflown atomic.Bool  // there were more doubts than a stripe holds
+
 	flight    singleflight.Group
 	published atomic.Uint64 // numbers the publications
 	seed      maphash.Seed
@@ -73,14 +72,19 @@ type coherence struct {
 // read of the store now and then, and never a wrong answer.
 type stripe struct {
 	writing atomic.Int32  // writes that are marked and not yet published
+	loading atomic.Int32  // loads on their way that may fill the cache
+	doubted atomic.Bool   // keys may be in doubt
 	hits    atomic.Uint64 // look-ups that the cache answered
 
-	mu    sync.Mutex // makes comparing the epoch and filling one step
-	epoch uint64     // a number that changes with each publication; guarded by mu
+	mu     sync.Mutex          // makes comparing the epoch and filling one step; guards what is below
+	epoch  uint64              // a number that changes with each publication
+	doubts map[string][]*doubt // by key
+	held   int                 // how many there are in doubts
+	closed time.Duration       // all keys are in doubt until then
 }
 
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
-	c := &coherence{cache: cache, logger: logger, born: time.Now(), seed: maphash.MakeSeed()}
+	c := &coherence{cache: cache, logger: logger, born: time.Now(), seed: maphash.MakeSeed(), observedTTL: DefaultCacheTTL}
 	c.own, _ = cache.(*memoryCache)
 	c.beginGeneration()
 	c.off.Store(shared || cache == NoCache)
@@ -112,25 +116,67 @@ func (c *coherence) serves() bool {
 // observe keeps versions out of the cache that are older than one which this process
 // has seen, and loads which began before from filling it.
 func (c *coherence) observe(ctx context.Context, key string, version int64) {
-	if c.off.Load() || !c.followed {
+	c.observeEntry(ctx, key, CacheEntry{Version: version})
+}
+
+// observeEntry is observe for a version of which the value may be known too.
+func (c *coherence) observeEntry(ctx context.Context, key string, e CacheEntry) {
+	if c.off.Load() {
 		return
 	}
 	s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.epoch = c.published.Add(1)
 	g := c.generation.Load()
-	c.keepOut(ctx, g, key, version)
+	s.learn(c.now(), key, e)
+	older := c.keepOut(ctx, g, key, e.Version)
+	if !older && c.rests(s) {
+		return // a transaction reads what it changes: its own publication is not overtaken by that
+	}
+	s.epoch = c.published.Add(1)
 	c.flight.Forget(key + g.suffix)
 }
 
-// keepOut replaces an entry of an older version by one that is not served. It is called
-// with the lock of the key's stripe held.
-func (c *coherence) keepOut(ctx context.Context, g *generation, key string, version int64) {
-	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version < version {
-		c.counters.staleDrops.Add(1)
-		c.store(ctx, g, key, CacheEntry{Version: version}, c.observedTTL)
+// rests reports whether nothing is on its way that could put an entry into the cache.
+func (c *coherence) rests(s *stripe) bool {
+	return s.writing.Load() == 0 && s.loading.Load() == 0 && c.creating.Load() == 0
+}
+
+// knows reports whether a version of a key tells the cache nothing, so that observe may
+// be spared: no older one is there or on its way. It is for a store whose reads cost no
+// more than observe does. The key is not kept.
+func (c *coherence) knows(key []byte, version int64) bool {
+	s := c.stripeOf(maphash.Bytes(c.seed, key))
+	if !c.rests(s) || s.doubted.Load() {
+		return false
 	}
+	item, ok := c.own.lookup(string(append(key, c.generation.Load().suffix...)))
+	return !ok || item.entry.Version >= version
+}
+
+// empty takes what the cache has under a key out of service, whatever its version. It is
+// called with the lock of the key's stripe held.
+func (c *coherence) empty(ctx context.Context, g *generation, key string) {
+	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version != math.MaxInt64 {
+		c.store(ctx, g, key, CacheEntry{Version: e.Version}, c.observedTTL)
+		return
+	}
+	if c.own == nil {
+		// A cache that could not be asked may have an entry of any version.
+		c.store(ctx, g, key, CacheEntry{Version: math.MaxInt64}, doubtTTL)
+	}
+}
+
+// keepOut replaces an entry of an older version by one that is not served, and reports
+// whether there was one. It is called with the lock of the key's stripe held.
+func (c *coherence) keepOut(ctx context.Context, g *generation, key string, version int64) bool {
+	e, ok := c.lookup(ctx, key+g.suffix)
+	if !ok || e.Version >= version {
+		return false
+	}
+	c.counters.staleDrops.Add(1)
+	c.store(ctx, g, key, CacheEntry{Version: version}, c.observedTTL)
+	return true
 }
 
 func (c *coherence) stripe(key string) *stripe {
@@ -147,7 +193,7 @@ func get[T any](ctx context.Context, c *coherence, key []byte) (v T, ok bool) {
 		return v, false
 	}
 	s := c.stripeOf(maphash.Bytes(c.seed, key))
-	if s.writing.Load() != 0 {
+	if s.writing.Load() != 0 || s.doubted.Load() && c.inDoubt(s, string(key)) {
 		c.counters.misses.Add(1)
 		return v, false
 	}
@@ -188,10 +234,11 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	fetch func(context.Context) (T, error), entry func(T) CacheEntry,
 ) (v T, own bool, err error) {
 	// A load that began before a write may not be joined after it. While a write
-	// is on its way nobody knows which it is.
-	if c.off.Load() || c.stripe(key).writing.Load() != 0 {
+	// is on its way, or its outcome in doubt, nobody knows which it is.
+	s := c.stripe(key)
+	if c.off.Load() || s.writing.Load() != 0 || c.inDoubt(s, key) {
 		if v, err = fetch(ctx); err == nil {
-			c.observe(ctx, key, entry(v).Version)
+			c.observeEntry(ctx, key, entry(v))
 		}
 		return v, true, err
 	}
@@ -207,7 +254,9 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		}()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		epoch := c.stripe(key).now()
+		s.loading.Add(1)
+		defer s.loading.Add(-1)
+		epoch := s.now()
 		v, err := fetch(ctx)
 		if err == nil {
 			c.fill(ctx, g, key, epoch, entry(v), ttl)
@@ -219,7 +268,7 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		if !mine && errors.Is(r.Err, ErrNotFound) {
 			// A write that makes something new cannot mark its key beforehand.
 			if v, err = fetch(ctx); err == nil {
-				c.observe(ctx, key, entry(v).Version)
+				c.observeEntry(ctx, key, entry(v))
 			}
 			return v, true, err
 		}
@@ -248,13 +297,14 @@ func (c *coherence) fill(ctx context.Context, g *generation, key string, epoch u
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch == epoch && g == c.generation.Load() {
-		c.store(ctx, g, key, e, ttl)
+		s.learn(c.now(), key, e)
+		if !s.inDoubt(c.now(), key) {
+			c.store(ctx, g, key, e, ttl)
+		}
 		return
 	}
 	c.counters.staleDrops.Add(1)
-	if c.followed {
-		c.keepOut(ctx, g, key, e.Version)
-	}
+	c.keepOut(ctx, g, key, e.Version)
 }
 
 // lookup asks the cache for a key that ends with the suffix of a generation, and
@@ -279,131 +329,4 @@ func (c *coherence) store(ctx context.Context, g *generation, key string, e Cach
 		}
 	}()
 	c.cache.Put(ctx, key+g.suffix, e, ttl)
-}
-
-// publication is one write on its way, or one transaction: what it marked, and
-// what it puts into the cache after its commit. It is for one goroutine.
-type publication struct {
-	c       *coherence
-	g       *generation
-	began   uint64 // the number of the last publication before
-	marked  []string
-	entries []publishedEntry
-
-	// doubtful means that the outcome of the write is not known. It is so until
-	// the store answered.
-	doubtful bool
-}
-
-type publishedEntry struct {
-	key   string
-	entry CacheEntry
-	ttl   time.Duration
-}
-
-// begin starts a publication, before its write is applied.
-func (c *coherence) begin() publication {
-	return publication{c: c, g: c.generation.Load(), began: c.published.Load(), doubtful: true}
-}
-
-// markChange marks what a change may be about, but for what a local store is asked.
-func (p *publication) markChange(c *Change, local bool) {
-	if p.c.off.Load() {
-		return
-	}
-	if c.Key.Identifier != 0 {
-		p.mark(c.Key.cacheKey())
-	}
-	if local {
-		return
-	}
-	for _, s := range c.Claim {
-		p.mark(s.cacheKey())
-	}
-	for _, s := range c.Release {
-		p.mark(s.cacheKey())
-	}
-}
-
-// mark takes a key out of service until the end of the publication.
-func (p *publication) mark(key string) {
-	p.c.stripe(key).writing.Add(1)
-	p.marked = append(p.marked, key)
-}
-
-// addState adds the state of an incident, which must not change any more.
-func (p *publication) addState(s *State, ttl time.Duration) {
-	if !p.c.off.Load() {
-		p.add(s.Incident.Key().cacheKey(), CacheEntry{Version: s.Incident.Version, value: s}, ttl)
-	}
-}
-
-// addSlots adds who holds the slots of a change now.
-func (p *publication) addSlots(c *Change, applied *Applied, ttl time.Duration) {
-	if p.c.off.Load() {
-		return
-	}
-	for _, s := range applied.Slots {
-		holder := &slotHolder{}
-		if slices.Contains(c.Claim, s.Slot) {
-			holder.Identifier = applied.Incident.Identifier
-		}
-		p.add(s.Slot.cacheKey(), CacheEntry{Version: s.Version, value: holder}, ttl)
-	}
-}
-
-func (p *publication) add(key string, e CacheEntry, ttl time.Duration) {
-	p.entries = append(p.entries, publishedEntry{key: key, entry: e, ttl: ttl})
-}
-
-// end publishes what was added, and puts the marked keys back into service. A
-// write that failed has added nothing. It goes on when ctx has ended, since what
-// it publishes is written.
-func (p *publication) end(ctx context.Context) {
-	if len(p.marked) == 0 && len(p.entries) == 0 {
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	number := p.c.published.Add(1)
-	if p.g != p.c.generation.Load() {
-		p.distrust()
-	}
-	if p.doubtful {
-		for _, key := range p.marked {
-			// Which version the cache holds is no matter: there may be a later one.
-			p.replace(key, number, func(bool) {
-				p.c.store(ctx, p.g, key, CacheEntry{Version: math.MaxInt64}, doubtTTL)
-			})
-		}
-	} else {
-		for _, e := range p.entries {
-			p.replace(e.key, number, func(overtaken bool) {
-				if overtaken {
-					p.c.counters.staleDrops.Add(1)
-					e.entry.value = nil // which still keeps older versions out
-				}
-				p.c.store(ctx, p.g, e.key, e.entry, e.ttl)
-			})
-		}
-	}
-	for _, key := range p.marked {
-		p.c.stripe(key).writing.Add(-1)
-	}
-	p.marked, p.entries = nil, nil
-}
-
-// replace runs put such that no load which began before can undo it, and says
-// whether another write of the key may have been published since p began. Its
-// number is later than the commits of what was published before.
-func (p *publication) replace(key string, number uint64, put func(overtaken bool)) {
-	s := p.c.stripe(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	overtaken := s.epoch > p.began && s.epoch != number
-	if overtaken {
-		number = p.c.published.Add(1) // not its own, so that its next entry here is overtaken too
-	}
-	s.epoch = number
-	put(overtaken)
-	p.c.flight.Forget(key + p.g.suffix)
 }

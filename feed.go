@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -71,24 +70,34 @@ func (m *manager) observe(ctx context.Context, inc *Incident) {
 }
 
 func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
-	if m.coherence.followed {
-		m.observeKey(ctx, key.cacheKey(), version)
+	if m.coherence.off.Load() {
+		return
 	}
+	if m.local {
+		// Reading such a store costs no more than asking the cache, which few reads then use.
+		var buf [keyBuffer]byte
+		if m.coherence.own == nil || m.coherence.knows(key.appendCacheKey(buf[:0]), version) {
+			return
+		}
+	}
+	m.observeKey(ctx, key.cacheKey(), CacheEntry{Version: version})
 }
 
 // observeSlot is observe for a slot and who holds it.
 func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
-	if !m.coherence.followed || held.Version == 0 {
+	if m.coherence.off.Load() || held.Version == 0 {
 		return
 	}
-	m.observeKey(ctx, slot.cacheKey(), held.Version)
+	if !m.local {
+		m.observeKey(ctx, slot.cacheKey(), held.entry())
+	}
 	if held.State != nil {
 		m.observe(ctx, &held.State.Incident)
 	}
 }
 
-func (m *manager) observeKey(ctx context.Context, key string, version int64) {
-	if m.tx == nil || !slices.Contains(m.tx.publication.marked, key) {
-		m.coherence.observe(ctx, key, version)
+func (m *manager) observeKey(ctx context.Context, key string, e CacheEntry) {
+	if m.tx == nil || !m.tx.publication.hasMarked(key) {
+		m.coherence.observeEntry(ctx, key, e)
 	}
 }

@@ -44,7 +44,7 @@ func (c *coherence) beginGeneration() {
 func (p *publication) distrust() {
 	p.g = p.c.generation.Load()
 	for _, e := range p.entries {
-		p.mark(e.key)
+		p.mark(mark{key: e.key})
 	}
-	p.doubtful = true
+	p.doubtful, p.distrusted = true, true
 }

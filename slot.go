@@ -123,13 +123,16 @@ func (m *manager) loadSlot(ctx context.Context, slot Slot) (held SlotState, own 
 		held, err = fetch(ctx)
 		return held, true, err
 	}
-	return load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, func(s SlotState) CacheEntry {
-		holder := &slotHolder{}
-		if s.State != nil {
-			holder.Identifier = s.State.Incident.Identifier
-		}
-		return CacheEntry{Version: s.Version, value: holder}
-	})
+	return load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
+}
+
+// entry is what is cached of a slot: who holds it.
+func (s SlotState) entry() CacheEntry {
+	holder := &slotHolder{}
+	if s.State != nil {
+		holder.Identifier = s.State.Incident.Identifier
+	}
+	return CacheEntry{Version: s.Version, value: holder}
 }
 
 // cachedHolder returns the state of the active incident of a slot, nil for a free
