@@ -5,15 +5,27 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test lint bench bench-postgres bench-scale bench-http load fuzz soak
+.PHONY: help test test-postgres-versions lint bench bench-postgres bench-scale bench-http load fuzz soak
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
 	$(GO) test $(RACE) -count=1 -timeout=8m ./...
 	cd internal/migratetest && $(GO) test -count=1 -timeout=4m ./...
+
+# The suites that a version of the server could break. The others kill processes, or wait
+# for ends that the library sets.
+VERSIONED = ^Test(Store|Feed|Migrat|Open|New|Cache|Relay$$|Model$$)
+UNVERSIONED = silen|contextEnds|backendsKilled
+
+test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 15 16 17 18) of PostgreSQL, which it installs.
+	@for version in $${VERSIONS:-15 16 17 18}; do \
+		bin="$$(.ci/postgres $$version)" && "$$bin/postgres" --version && \
+		INCIDENT_TEST_POSTGRES_URL= INCIDENT_TEST_POSTGRES_BIN="$$bin" \
+			$(GO) test -count=1 -timeout=10m ./store/postgres -run '$(VERSIONED)' -skip '$(UNVERSIONED)' || exit 1; \
+	done
 
 lint: ## Check the format, the code, and which modules a host inherits.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \

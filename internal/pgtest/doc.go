@@ -10,4 +10,5 @@
 //
 // A test without a server fails; it is never skipped. INCIDENT_TEST_POSTGRES_URL
 // names a server to use instead, whose role must be allowed to create databases.
+// INCIDENT_TEST_POSTGRES_BIN names the folder of the programs to start one with.
 package pgtest

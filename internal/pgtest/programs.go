@@ -15,9 +15,20 @@ import (
 	"time"
 )
 
-// programs returns the folder of the server's programs, the latest version where
-// there are several. It installs them where it can.
+// EnvPrograms names the folder of the programs to start servers with, whose version is
+// then the one that is tested.
+const EnvPrograms = "INCIDENT_TEST_POSTGRES_BIN"
+
+// programs returns the folder of the server's programs: that of EnvPrograms, or the
+// latest version where several are installed. It installs them where it can.
 func programs() (string, error) {
+	if dir := os.Getenv(EnvPrograms); dir != "" {
+		if !hasPrograms(dir) {
+			return "", fmt.Errorf("pgtest: %s=%s has no initdb and postgres; name the folder of both, "+
+				"or unset it to use what is installed", EnvPrograms, dir)
+		}
+		return dir, nil
+	}
 	if dir, ok := findPrograms(); ok {
 		return dir, nil
 	}
@@ -51,13 +62,15 @@ func findPrograms() (string, bool) {
 		slices.SortFunc(found, func(a, b string) int { return versionIn(b) - versionIn(a) })
 		dirs = append(dirs, found...)
 	}
-	i := slices.IndexFunc(dirs, func(dir string) bool {
-		return isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres"))
-	})
+	i := slices.IndexFunc(dirs, hasPrograms)
 	if i < 0 {
 		return "", false
 	}
 	return dirs[i], true
+}
+
+func hasPrograms(dir string) bool {
+	return isFile(filepath.Join(dir, "initdb")) && isFile(filepath.Join(dir, "postgres"))
 }
 
 func isFile(path string) bool {
