@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"runtime"
 	"slices"
 	"sync"
-	"text/tabwriter"
 	"time"
 )
 
@@ -38,11 +36,11 @@ type comparison struct {
 	bar          float64 // of ours to theirs, in calls a second; 0 to report only
 }
 
-// result is a comparison's rates in calls a second, and their ratios.
+// result is a comparison's rates in calls a second, and their ratios, one a round.
 type result struct {
 	comparison
-	oursRate, theirsRate float64 // medians
-	ratios               []float64
+	oursRates, theirsRates, ratios []float64
+	oursRate, theirsRate           float64 // medians
 }
 
 func (r result) ratio() float64 { return median(r.ratios) }
@@ -60,35 +58,49 @@ func quantile(values []time.Duration, q float64) time.Duration {
 }
 
 // run measures both sides in turn, in rounds of a length, after a short round that
-// does not count. Which one begins changes from round to round.
+// does not count. The side that begins changes from round to round.
 func (c comparison) run(rounds int, length time.Duration) (result, error) {
 	r := result{comparison: c}
-	var ours, theirs []float64
-	for i := range rounds + 1 {
-		d := length
-		if i == 0 {
-			d /= 4
-		}
-		order := []*side{c.ours, c.theirs}
-		if i%2 == 1 {
-			slices.Reverse(order)
-		}
-		rates := map[*side]float64{}
-		for _, s := range order {
-			rate, err := s.rate(c.goroutines, d)
-			if err != nil {
-				return r, fmt.Errorf("%s: %w", s.name, err)
-			}
-			rates[s] = rate
-		}
-		if i == 0 {
-			continue
-		}
-		ours, theirs = append(ours, rates[c.ours]), append(theirs, rates[c.theirs])
-		r.ratios = append(r.ratios, rates[c.ours]/rates[c.theirs])
+	if _, _, err := r.round(0, length/4); err != nil {
+		return r, err
 	}
-	r.oursRate, r.theirsRate = median(ours), median(theirs)
-	return r, nil
+	return r, r.again(rounds, length)
+}
+
+// again measures more rounds.
+func (r *result) again(rounds int, length time.Duration) error {
+	for i := range rounds {
+		ours, theirs, err := r.round(i+1, length)
+		if err != nil {
+			return err
+		}
+		r.count(ours, theirs)
+	}
+	return nil
+}
+
+// round has each side take a turn, and returns the rates of both.
+func (r *result) round(i int, length time.Duration) (ours, theirs float64, err error) {
+	order := []*side{r.ours, r.theirs}
+	if i%2 == 1 {
+		slices.Reverse(order)
+	}
+	rates := map[*side]float64{}
+	for _, s := range order {
+		rate, err := s.rate(r.goroutines, length)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", s.name, err)
+		}
+		rates[s] = rate
+	}
+	return rates[r.ours], rates[r.theirs], nil
+}
+
+// count adds what a round has measured.
+func (r *result) count(ours, theirs float64) {
+	r.oursRates, r.theirsRates = append(r.oursRates, ours), append(r.theirsRates, theirs)
+	r.oursRate, r.theirsRate = median(r.oursRates), median(r.theirsRates)
+	r.ratios = append(r.ratios, ours/theirs)
 }
 
 // rate makes calls for a time, and returns how many a second there were.
@@ -140,28 +152,26 @@ func (s *side) rateOf(g int, d time.Duration) (float64, error) {
 	return float64(made) / took.Seconds(), nil
 }
 
-// report prints the results as a table, and returns an error if a bar is missed.
-func report(w io.Writer, results []result) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "call\tbeside\tgoroutines\tours/s\ttheirs/s\tratio\t(min to max)\tbar\t")
-	missed := 0
-	for _, r := range results {
-		bar, verdict := "-", ""
-		if r.bar > 0 {
-			bar = fmt.Sprintf("%.2f", r.bar)
+// calls returns how many calls some sides have made.
+func calls(sides ...*side) (n int64) {
+	for _, s := range sides {
+		for _, made := range s.n {
+			n += int64(made)
 		}
-		if r.missed() {
-			verdict = "MISSED"
-			missed++
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%.0f\t%.0f\t%.2f\t(%.2f to %.2f)\t%s\t%s\n", r.ours.name, r.theirs.name, r.goroutines,
-			r.oursRate, r.theirsRate, r.ratio(), slices.Min(r.ratios), slices.Max(r.ratios), bar, verdict)
 	}
-	if err := tw.Flush(); err != nil {
-		return err
+	return n
+}
+
+func ourSides(all []comparison) (sides []*side) {
+	for _, c := range all {
+		sides = append(sides, c.ours)
 	}
-	if missed > 0 {
-		return fmt.Errorf("%d of %d bars are missed", missed, len(results))
+	return sides
+}
+
+func theirSides(all []comparison) (sides []*side) {
+	for _, c := range all {
+		sides = append(sides, c.theirs)
 	}
-	return nil
+	return sides
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -102,9 +101,6 @@ func (q *riverQueue) configure(fast bool) (err error) {
 	return err
 }
 
-// jittered is about d.
-func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
-
 func (q *riverQueue) close() { q.pool.Close() }
 
 // run runs the client while do does. The client calls begun at the beginning of each
@@ -191,32 +187,23 @@ func (q *riverQueue) check(ctx context.Context, n int, worked int64) error {
 	return nil
 }
 
-// latencies inserts n jobs one by one, with a gap of about this length between the
-// beginning of one and the next, and returns how long after Insert had committed it
-// each began. It is 0 where the job began before Insert returned.
-//
-// A client notifies of insertions once in a cooldown at most, and does not make up
-// for it afterwards. With a gap shorter than the cooldown, 100 ms by default, many
-// jobs wait until River polls.
-func (q *riverQueue) latencies(ctx context.Context, n int, gap time.Duration) ([]time.Duration, error) {
-	var all []time.Duration
-	begun := make(chan time.Time, 1)
-	err := q.run(ctx, func() { begun <- time.Now() }, func() error {
-		for i := range n + 1 {
-			if _, err := q.client.Insert(ctx, riverArgs{Num: i}, nil); err != nil {
-				return err
-			}
-			inserted := time.Now()
-			select {
-			case at := <-begun:
-				all = append(all, max(0, at.Sub(inserted)))
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			time.Sleep(jittered(gap))
-		}
-		all = all[1:] // the first one finds a client that has just started
-		return nil
-	})
-	return all, err
+// A client notifies of insertions once in a cooldown at most, and does not make up for it
+// afterwards. With a gap between two jobs that is shorter than the cooldown, 100 ms by
+// default, many jobs wait until River polls.
+
+// insertOne inserts a job, and returns when it was committed.
+func (q *riverQueue) insertOne(ctx context.Context) (committed time.Time, err error) {
+	_, err = q.client.Insert(ctx, riverArgs{}, nil)
+	return time.Now(), err
+}
+
+// riverInserter returns an insertOne of a client that only inserts, for another process.
+func riverInserter(ctx context.Context, url, schema string) (write, error) {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: silent})
+	q := &riverQueue{pool: pool, schema: schema, client: client}
+	return q.insertOne, err
 }

@@ -16,7 +16,7 @@ const manyFirings = 100_000
 // storm fires one active trigger from 16 goroutines, and compares that with the read of
 // one row, of which it takes only the version, by its primary key. The check is that
 // nothing was written.
-func storm(ctx context.Context, s *server) ([]comparison, func() error, error) {
+func storm(ctx context.Context, s *server) ([]comparison, func() (string, error), error) {
 	m, db, opts, err := s.manager(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -53,23 +53,19 @@ func storm(ctx context.Context, s *server) ([]comparison, func() error, error) {
 		return nil, nil, err
 	}
 	ours := &side{name: "Fire of one active trigger", call: fire}
-	check := func() error {
+	check := func() (string, error) {
 		cancel()
 		run.Wait()
 		_ = db.Close() // a connection that ends has counted what it wrote
 		after, err := rowsWritten(context.WithoutCancel(ctx), s, opts.Schema)
-		made := 0
-		for _, n := range ours.n {
-			made += n
-		}
+		made := calls(ours)
 		if err != nil || made == 0 {
-			return err
+			return "", err
 		}
-		fmt.Printf("%d firings of one active trigger wrote %d rows.\n", made, after-before)
 		if after != before || made < manyFirings {
-			err = fmt.Errorf("want 0 rows, of at least %d firings", manyFirings)
+			err = fmt.Errorf("%d firings of one active trigger wrote %d rows, want 0 rows, of at least %d firings", made, after-before, manyFirings)
 		}
-		return err
+		return fmt.Sprintf("%d firings of one active trigger wrote no row.", made), err
 	}
 	return []comparison{{
 		ours:       ours,
