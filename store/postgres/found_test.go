@@ -30,20 +30,28 @@ func TestMigrate_refuses(t *testing.T) {
 		{"an index of the host's", "CREATE TABLE mine (a int); CREATE INDEX incident_list ON mine (a)", []string{"index incident_list", rename}},
 		{"an enumeration of the host's", "CREATE TYPE incident AS ENUM ('open')", []string{"type incident", rename}},
 		{"another tool's version table", "CREATE TABLE incident_schema (version bigint, dirty boolean)", []string{"table incident_schema", rename}},
-		{"the version of no table", "CREATE TABLE incident_schema (version integer NOT NULL); INSERT INTO incident_schema VALUES (1)",
-			[]string{"table incident_schema", rename}},
+		{
+			"the version of no table", "CREATE TABLE incident_schema (version integer NOT NULL); INSERT INTO incident_schema VALUES (1)",
+			[]string{"table incident_schema", rename},
+		},
 		{"a migration cut in a table", cut("CREATE TABLE incident_slot"), []string{"table incident_activity,", "more", drop}},
 		{"a migration cut before its end", cut("INSERT INTO incident_schema"), []string{"table incident,", "more", drop}},
 		{"a table dropped", whole + "DROP TABLE incident_seen", []string{"version 1", "table incident_seen", drop}},
 		{"an index dropped", whole + "DROP INDEX incident_changed", []string{"index incident_changed", drop}},
 		{"a column dropped", whole + "ALTER TABLE incident DROP COLUMN title", []string{"column incident.title text", drop}},
-		{"a column changed", whole + "ALTER TABLE incident ALTER COLUMN query_id TYPE text COLLATE \"en-x-icu\"",
-			[]string{`column incident.query_id text COLLATE C`, drop}},
-		{"a constraint dropped", whole + "ALTER TABLE incident_slot DROP CONSTRAINT incident_slot_holders",
-			[]string{"constraint incident_slot.incident_slot_holders", drop}},
-		{"a script that went on after the host's table", "CREATE TABLE incident_trigger (id int);" +
-			strings.Replace(whole, "CREATE TABLE incident_trigger (", "CREATE TABLE elsewhere (", 1),
-			[]string{"column incident_trigger.organization_id", rename}},
+		{
+			"a column changed", whole + "ALTER TABLE incident ALTER COLUMN query_id TYPE text COLLATE \"POSIX\"",
+			[]string{`column incident.query_id text COLLATE C`, drop},
+		},
+		{
+			"a constraint dropped", whole + "ALTER TABLE incident_slot DROP CONSTRAINT incident_slot_holders",
+			[]string{"constraint incident_slot.incident_slot_holders", drop},
+		},
+		{
+			"a script that went on after the host's table", "CREATE TABLE incident_trigger (id int);" +
+				strings.Replace(whole, "CREATE TABLE incident_trigger (", "CREATE TABLE elsewhere (", 1),
+			[]string{"column incident_trigger.organization_id", rename},
+		},
 		{"no row of the version", whole + "DELETE FROM incident_schema", []string{"table incident,", "more", drop}},
 	}
 	for _, tt := range tests {

@@ -23,6 +23,11 @@ import (
 // them in short turns, so that they do not queue behind it, and gives up after five
 // minutes. The role's statement_timeout must be long enough for a step.
 //
+// A rolling deployment migrates first and then replaces the processes: the new tables
+// serve processes of the release before, which may also start again. Tables say which
+// versions they serve. A library that is too old for them, or too new, gets
+// [incident.ErrUnavailable] from its first call, with what to update.
+//
 // What is there decides, whichever tool made it: see [Migrations]. Migrate changes
 // nothing and returns [incident.ErrUnavailable] if it finds part of the tables, or
 // others that have their names. The error says what it found.

@@ -116,6 +116,50 @@ func TestMigrate_atOnce(t *testing.T) {
 	}
 }
 
+// A pooler that gives each transaction another connection is no obstacle: up, down and up
+// again by eight processes at once, even with fewer connections than that.
+func TestMigrate_pooler(t *testing.T) {
+	for _, size := range []int{1, 3} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			direct := pgtest.NewDatabase(t)
+			u := pgtest.NewPgBouncer(t, direct, fmt.Sprint("default_pool_size = ", size))
+			both := append(postgres.Embedded(), additive())
+			for range 2 {
+				var all sync.WaitGroup
+				for range 8 {
+					pool := mustOpen(t, u, 2)
+					all.Go(func() {
+						if err := postgres.MigrateBy(t.Context(), pool, nil, both); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				mustBegin(t, mustManager(t, mustNew(t, mustOpen(t, direct, 1), nil)))
+				if err := postgres.UnmigrateBy(t.Context(), mustOpen(t, u, 2), nil, both); err != nil {
+					t.Error(err)
+				}
+			}
+			var settings []string
+			pool := mustOpen(t, u, 1)
+			for _, name := range []string{"lock_timeout", "search_path"} {
+				var setting string
+				if err := pool.Get(&setting, "SHOW "+name); err != nil {
+					t.Error(err)
+				}
+				settings = append(settings, setting)
+			}
+			if want := []string{"0", `"$user", public`}; !slices.Equal(settings, want) {
+				t.Errorf("the pooler's connections are left with %q, want %q", settings, want)
+			}
+			var locks int
+			if err := pool.Get(&locks, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"); err != nil || locks != 0 {
+				t.Errorf("%d locks are left, %v", locks, err)
+			}
+		})
+	}
+}
+
 // A migration that would be in a deadlock with a transaction of the host's gives way, even
 // where the transaction would be the one to fail, and is made when the locks are free.
 func TestMigrate_givesWay(t *testing.T) {
