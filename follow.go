@@ -123,7 +123,7 @@ func (m *manager) ask(ctx context.Context, since FeedPosition) (a answer, err er
 	ctx, cancel := context.WithTimeout(ctx, feedLease)
 	defer cancel()
 	a.asked = m.coherence.now()
-	a.FeedChanges, err = m.feed.store.Changes(ctx, since)
+	a.FeedChanges, err = guarded(func() (FeedChanges, error) { return m.feed.store.Changes(ctx, since) })
 	return a, err
 }
 

@@ -53,7 +53,9 @@ type Manager interface {
 	// processes may do so: they share the work.
 	//
 	// Run returns nil when ctx ends and what is being delivered is done, or
-	// [NotifyOptions.Grace] is over. It returns an error at once if it runs already.
+	// [NotifyOptions.Grace] is over. It returns an error at once if it runs already, and
+	// ends with [ErrUnavailable] if a part of it panics in code of the host's, such as a
+	// handler of the Logger. A panic of the store is an error of the store.
 	Run(ctx context.Context) error
 
 	// Stats returns counters, and how the Manager is. It asks nobody.
@@ -266,15 +268,30 @@ func (m *manager) Run(ctx context.Context) error {
 		return wrap(fmt.Errorf("%w: it runs already", ErrConflict), "run")
 	}
 	defer m.running.Store(false)
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var parts sync.WaitGroup
+	start := func(part func(context.Context)) {
+		parts.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					fail(fmt.Errorf("%w: a part of it panicked: %v", ErrUnavailable, p))
+				}
+			}()
+			part(running)
+		})
+	}
 	if m.feed.store != nil {
-		parts.Go(func() { m.follow(ctx) })
+		start(m.follow)
 	}
 	if m.relay != nil && m.options.Notifier != NotifyElsewhere {
-		parts.Go(func() { m.deliver(ctx) })
+		start(m.deliver)
 	}
-	<-ctx.Done()
+	<-running.Done()
 	parts.Wait()
+	if ctx.Err() == nil {
+		return wrap(context.Cause(running), "run")
+	}
 	return nil
 }
 

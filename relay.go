@@ -186,7 +186,7 @@ func (r *relaying) claim(ctx context.Context) {
 	}
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
-	claims, err := r.outbox.Claim(calling, q)
+	claims, err := guarded(func() ([]Claim, error) { return r.outbox.Claim(calling, q) })
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
 		r.more = false

@@ -68,7 +68,7 @@ func (r *relaying) watchBacklog(ctx context.Context) {
 	var told time.Time
 	for ctx.Err() == nil {
 		calling, cancel := context.WithTimeout(ctx, outboxTimeout)
-		b, err := r.outbox.Backlog(calling)
+		b, err := guarded(func() (Backlog, error) { return r.outbox.Backlog(calling) })
 		cancel()
 		if err == nil {
 			r.record.backlog.Store(&countedBacklog{b, time.Now()})

@@ -48,7 +48,7 @@ func (r *relaying) settleAll(ctx context.Context, all []Settlement) (rest []Sett
 	}
 	calling, cancel := context.WithTimeout(ctx, outboxTimeout)
 	defer cancel()
-	busy, err := r.outbox.Settle(calling, all)
+	busy, err := guarded(func() ([]int, error) { return r.outbox.Settle(calling, all) })
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
 		pause(ctx, settlePause)
