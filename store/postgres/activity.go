@@ -76,7 +76,7 @@ WHERE a.organization_id = $1 AND a.identifier = ? AND a.sequence = ?`
 
 // Activity implements [incident.ActivityStore].
 func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
-	a, err := s.activity(ctx, key, sequence)
+	a, err := repeating(ctx, s, func() (incident.Activity, error) { return s.activity(ctx, key, sequence) })
 	return a, s.translate(ctx, "activity", err)
 }
 

@@ -94,11 +94,7 @@ func ask[T any](ctx context.Context, s *Store, st *statement, read func(*sqlx.Ro
 // query is ask for a statement that only reads. A failure leaves nothing behind,
 // and database/sql may repeat it.
 func query[T any](ctx context.Context, s *Store, op string, st *statement, read func(*sqlx.Rows) (T, error)) (T, error) {
-	var repeats repeats
-	v, err := ask(ctx, s, st, read)
-	for err != nil && repeats.again(ctx, s, err) {
-		v, err = ask(ctx, s, st, read)
-	}
+	v, err := repeating(ctx, s, func() (T, error) { return ask(ctx, s, st, read) })
 	return v, s.translate(ctx, op, err)
 }
 

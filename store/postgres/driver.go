@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"database/sql/driver"
+	"net"
 	"reflect"
 	"strings"
 
@@ -124,13 +126,40 @@ func fieldOf(v reflect.Value, of reflect.Type) (reflect.Value, bool) {
 	return v, false
 }
 
-// link is what a connection of a driver tells about itself. It is read from fields
-// that the drivers do not export, since they report these facts nowhere else; a
-// driver that renames them is one that does not tell.
+// link is what a connection of a driver tells about itself. lib/pq has some of it in
+// fields that it does not export, and reports it nowhere else; a driver that renames
+// them is one that does not tell.
 type link struct {
 	kind driverKind
-	pid  int64 // the backend that greeted the driver, 0 if it does not tell
+	conn reflect.Value // of the driver's own type, without its wrappers
+	pid  int64         // the backend that greeted the driver, 0 if it does not tell
 	mode execMode
+	pgx  pgxConn // nil for another driver, and behind a wrapper that hides it
+}
+
+// pgxConn is what the store calls of a *pgconn.PgConn.
+type pgxConn interface {
+	PID() uint32
+	ParameterStatus(key string) string
+	CancelRequest(ctx context.Context) error
+	Conn() net.Conn
+}
+
+// readOnly reports whether transactions of the connection are read-only by default,
+// as the server has told the driver last, and whether it has.
+func (l link) readOnly() (on, told bool) {
+	const setting = "default_transaction_read_only"
+	switch {
+	case l.pgx != nil:
+		value := l.pgx.ParameterStatus(setting)
+		return value == "on", value != ""
+	case l.kind == pqDriver:
+		status := fieldAt(l.conn, "parameterStatus", "defaultTransactionReadOnly")
+		if v := fieldAt(status, "Valid"); v.IsValid() && v.Kind() == reflect.Bool && v.Bool() {
+			return fieldAt(status, "Bool").Bool(), true
+		}
+	}
+	return false, false
 }
 
 // execMode is pgx.QueryExecMode: how pgx sends a statement.
@@ -161,38 +190,71 @@ func (m execMode) oneTrip() bool { return m == cacheDescribe || m == exec || m =
 func inspect(conn any) (l link) {
 	v := reflect.ValueOf(conn)
 	for range maxWrappers {
-		v = pointee(v)
-		if !v.IsValid() {
+		inner := pointee(v)
+		if !inner.IsValid() {
 			return l
 		}
-		if l.kind = kindOf(v.Type().PkgPath()); l.kind != unknownDriver {
+		if l.kind = kindOf(inner.Type().PkgPath()); l.kind != unknownDriver {
+			l.conn = inner
 			break
 		}
-		inner, ok := fieldOf(v, reflect.TypeFor[driver.Conn]())
-		if !ok {
-			return l
+		if wrapper, ok := interfaceOf[interface{ Raw() driver.Conn }](v); ok {
+			v = reflect.ValueOf(wrapper.Raw())
+			continue
 		}
-		v = inner
+		if inner, ok := fieldOf(inner, reflect.TypeFor[driver.Conn]()); ok {
+			v = inner
+			continue
+		}
+		return l
 	}
 	switch l.kind {
 	case pqDriver:
-		l.pid = number(v, "pid")
+		l.pid = number(fieldAt(l.conn, "pid"))
 	case pgxDriver:
-		l.pid = number(v, "conn", "pgConn", "pid")
-		l.mode = execMode(number(v, "conn", "config", "DefaultQueryExecMode"))
+		l.pid = number(fieldAt(l.conn, "conn", "pgConn", "pid"))
+		l.mode = execMode(number(fieldAt(l.conn, "conn", "config", "DefaultQueryExecMode")))
+		l.pgx, _ = interfaceOf[pgxConn](result(result(v, "Conn"), "PgConn"))
 	}
 	return l
 }
 
-// number is the integer at a path of fields, or 0 if there is none.
-func number(v reflect.Value, path ...string) int64 {
+// interfaceOf returns the value as an interface. A value of a field that is not
+// exported can be read but not called.
+func interfaceOf[T any](v reflect.Value) (t T, ok bool) {
+	if v.IsValid() && v.CanInterface() {
+		t, ok = v.Interface().(T)
+	}
+	return t, ok
+}
+
+// result calls a method without arguments, of which there must be one result.
+func result(v reflect.Value, method string) reflect.Value {
+	if !v.IsValid() || !v.CanInterface() {
+		return reflect.Value{}
+	}
+	m := v.MethodByName(method)
+	if !m.IsValid() || m.Type().NumIn() != 0 || m.Type().NumOut() != 1 {
+		return reflect.Value{}
+	}
+	return m.Call(nil)[0]
+}
+
+// fieldAt returns the value at a path of fields, or the zero Value.
+func fieldAt(v reflect.Value, path ...string) reflect.Value {
 	for _, name := range path {
 		if v = pointee(v); v.Kind() != reflect.Struct {
-			return 0
+			return reflect.Value{}
 		}
 		v = v.FieldByName(name)
 	}
+	return v
+}
+
+// number is a value as an integer, or 0.
+func number(v reflect.Value) int64 {
 	switch {
+	case !v.IsValid():
 	case v.CanInt():
 		return v.Int()
 	case v.CanUint():

@@ -78,7 +78,7 @@ const maxFeedCalls = 2
 // Changes implements [incident.FeedStore]. It is the one statement that looks at
 // several organizations.
 func (s *Store) Changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
-	changes, err := s.changes(ctx, since)
+	changes, err := repeating(ctx, s, func() (incident.FeedChanges, error) { return s.changes(ctx, since) })
 	return changes, s.translate(ctx, "changes", err)
 }
 

@@ -40,3 +40,13 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	}
 	return false
 }
+
+// repeating makes a call that only reads until others are no longer in its way.
+func repeating[T any](ctx context.Context, s *Store, call func() (T, error)) (T, error) {
+	var repeats repeats
+	v, err := call()
+	for err != nil && repeats.again(ctx, s, err) {
+		v, err = call()
+	}
+	return v, err
+}
