@@ -5,7 +5,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres-versions lint bench bench-postgres bench-scale bench-http load fuzz soak
+.PHONY: help test test-postgres-versions lint bench bench-postgres bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,7 @@ test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
 	$(GO) test $(RACE) -count=1 -timeout=8m ./...
 	cd internal/migratetest && $(GO) test -count=1 -timeout=4m ./...
+	cd internal/hostworld && $(GO) test -count=1 -timeout=8m ./...
 
 # The suites that a version of the server could break. The others kill processes, or wait
 # for ends that the library sets.
@@ -33,6 +34,7 @@ lint: ## Check the format, the code, and which modules a host inherits.
 	$(GO) vet ./...
 	cd bench && $(GO) vet ./...
 	cd internal/migratetest && $(GO) vet ./...
+	cd internal/hostworld && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
@@ -64,3 +66,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000
+	$(MAKE) worlds RACE=$(RACE)
+
+worlds: ## Run all suites over each driver, wrapper, pooler and session default, not the short form.
+	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...

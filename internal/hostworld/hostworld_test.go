@@ -1,0 +1,69 @@
+package hostworld_test
+
+import (
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+// worlds are all that the suites run in. The short form leaves those out that differ
+// little from another one.
+var worlds = []world{
+	{name: "pq", open: openPQ, conns: 16, longOnly: true}, // the store's own tests run in it
+	{name: "pq, binary_parameters", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, longOnly: true},
+	{name: "pgx", open: openPGX, conns: 16},
+	{name: "pgx, cache_describe", open: openPGX, dsn: "&default_query_exec_mode=cache_describe", conns: 16, longOnly: true},
+	{name: "pgx, describe_exec", open: openPGX, dsn: "&default_query_exec_mode=describe_exec", conns: 16, longOnly: true},
+	{name: "pgx, exec", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, longOnly: true},
+	{name: "pgx, simple_protocol", open: openPGX, dsn: "&default_query_exec_mode=simple_protocol", conns: 16, longOnly: true},
+	{name: "otelsql over pq", open: openTracedPQ, conns: 16, longOnly: true},
+	{name: "otelsql over pgx", open: openTracedPGX, conns: 16},
+	{name: "pq through PgBouncer", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, bouncer: bouncerOf(5)},
+	{name: "pgx through PgBouncer", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, bouncer: bouncerOf(5), longOnly: true},
+	{name: "pgx, one connection", open: openPGX, conns: 1, longOnly: true},
+	{name: "pq, serializable", open: openPQ, dsn: "&default_transaction_isolation=serializable", conns: 16},
+	{name: "pgx, repeatable read", open: openPGX, dsn: "&default_transaction_isolation=repeatable%20read", conns: 16, longOnly: true},
+}
+
+// inEach runs a suite in each world.
+func inEach(t *testing.T, suite func(t *testing.T, w world)) {
+	t.Helper()
+	for _, w := range worlds {
+		if long || !w.longOnly {
+			t.Run(w.name, func(t *testing.T) { suite(t, w) })
+		}
+	}
+}
+
+func TestStore(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) { storetest.Run(t, asStores(w.stores(t))) })
+}
+
+func TestFeed(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) {
+		stores := w.stores(t)
+		storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t) })
+	})
+}
+
+func TestOutbox(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) {
+		stores := w.stores(t)
+		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t) })
+	})
+}
+
+func TestModel(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) { managertest.Model(t, asStores(w.stores(t))) })
+}
+
+// The short form has one world for each driver: its calls are many.
+func TestLinearizable(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) {
+		if long || w.name == "pgx" || w.name == "pq through PgBouncer" {
+			managertest.Linearizable(t, asStores(w.stores(t)))
+		}
+	})
+}

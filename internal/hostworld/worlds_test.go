@@ -1,0 +1,196 @@
+package hostworld_test
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"flag"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/XSAM/otelsql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // a driver
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// long is set where there is time for all suites in all worlds.
+var long = os.Getenv("INCIDENT_TEST_LONG") != ""
+
+func TestMain(m *testing.M) {
+	// In short mode rapid makes a fifth of its checks.
+	settings := map[string]string{"rapid.checks": "20", "test.short": "true"}
+	if long {
+		settings = map[string]string{"rapid.checks": "64"}
+	}
+	for name, value := range settings {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	pgtest.Main(m)
+}
+
+// world is a way that a host sets the store up.
+type world struct {
+	name    string
+	open    func(dsn string) (*sql.DB, error)
+	dsn     string // is appended to the URL
+	conns   int    // of the pool
+	options postgres.Options
+	bouncer []string // settings of a PgBouncer before the server; nil for none
+
+	longOnly bool // left out of the short form
+}
+
+// bouncerOf are the settings of a PgBouncer with so many connections.
+func bouncerOf(size int) []string { return []string{"default_pool_size = " + strconv.Itoa(size)} }
+
+func openPQ(dsn string) (*sql.DB, error) { return sql.Open("postgres", dsn) }
+
+func openTracedPQ(dsn string) (*sql.DB, error) { return otelsql.Open("postgres", dsn) }
+
+func openPGX(dsn string) (*sql.DB, error) {
+	connector, err := connectorPGX(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+func openTracedPGX(dsn string) (*sql.DB, error) {
+	connector, err := connectorPGX(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return otelsql.OpenDB(connector), nil
+}
+
+// connectorPGX has pgx ask the server to cancel what runs at the end of a context, as
+// lib/pq does. By default pgx leaves the server at work.
+func connectorPGX(dsn string) (driver.Connector, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
+	}
+	return stdlib.GetConnector(*config), nil
+}
+
+// mustOpen opens a pool that ends with the test.
+func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {
+	t.Helper()
+	db, err := w.open(url + w.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(w.conns)
+	db.SetMaxIdleConns(w.conns)
+	return sqlx.NewDb(db, "postgres")
+}
+
+const deleteAllSQL = `
+DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
+DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
+DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
+
+// schema is one of the schemas that tests take turns in, since making one takes
+// longer than most tests.
+type schema struct {
+	admin *sqlx.DB
+	pool  *sqlx.DB
+	store *postgres.Store
+}
+
+func (s schema) empty(t *testing.T) {
+	t.Helper()
+	if n := s.pool.Stats().InUse; n != 0 {
+		t.Errorf("%d connections are still in use", n)
+	}
+	s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
+}
+
+// stores returns a factory of empty stores. A test that asks for a second one must
+// have done with the first.
+func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
+	t.Helper()
+	url := pgtest.NewDatabase(t)
+	through := url
+	if w.bouncer != nil {
+		through = pgtest.NewPgBouncer(t, url, w.bouncer...)
+	}
+	var mu sync.Mutex // guards made, free and taken
+	made, free, taken := 0, []schema(nil), map[*testing.T]schema{}
+	parent := t
+	return func(t *testing.T) *postgres.Store {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if s, again := taken[t]; again {
+			s.empty(t)
+			return s.store
+		}
+		var s schema
+		if n := len(free); n > 0 {
+			s, free = free[n-1], free[:n-1]
+		} else {
+			opts := w.options
+			opts.Schema = "s" + strconv.Itoa(made)
+			made++
+			s.admin = world{open: openPQ, conns: 1}.mustOpen(parent, url)
+			if err := postgres.Migrate(parent.Context(), s.admin, &opts); err != nil {
+				t.Fatal(err)
+			}
+			s.pool = w.mustOpen(parent, through)
+			var err error
+			if s.store, err = postgres.New(s.pool, &opts); err != nil {
+				t.Fatal(err)
+			}
+			parent.Cleanup(func() { s.store.Close() })
+		}
+		taken[t] = s
+		t.Cleanup(func() {
+			s.empty(t)
+			mu.Lock()
+			defer mu.Unlock()
+			delete(taken, t)
+			free = append(free, s)
+		})
+		return s.store
+	}
+}
+
+func asStores(f func(*testing.T) *postgres.Store) func(*testing.T) incident.Store {
+	return func(t *testing.T) incident.Store { return f(t) }
+}
+
+func mustNew(t testing.TB, pool *sqlx.DB, opts *postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.New(pool, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func mustManager(t testing.TB, s incident.Store) incident.Manager {
+	t.Helper()
+	m, err := incident.New(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
