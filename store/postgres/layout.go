@@ -13,7 +13,8 @@ import (
 // general layout of its kind, in which nothing is left out and lists may be empty. So
 // there are few texts, whatever is written:
 //
-//	creations   by a user or a program, with or without a DetectionUUID; of a firing; general
+//	creations   by a user or a program; of a firing; both also brief; with a
+//	            DetectionUUID; general
 //	updates     with one activity: with or without triggers, slots and subscriptions;
 //	            of triggers alone; general
 //	appended    one activity, with or without subscriptions; subscriptions; general
@@ -28,6 +29,7 @@ type layout struct {
 	links   bool // and unlinks; a creation links its projects in any layout
 	fires   bool // changes triggers
 	follows bool
+	brief   bool // a creation: see addBriefCreation
 }
 
 // listOfArrays is any number of activities.
@@ -46,6 +48,7 @@ func (w *writing) layout() layout {
 		follows: len(w.Subscriptions) > 0,
 	}
 	if l.isUsual(isNew, w.Incident != nil) && isUsualLog(w.Activities) {
+		l.brief = isNew && !l.detects && w.isBrief()
 		return l
 	}
 	return layout{

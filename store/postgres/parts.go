@@ -59,6 +59,8 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 		addWanted(st, &w)
 	}
 	switch {
+	case l.brief:
+		addBriefCreation(st, &w, l, by)
 	case w.Key.Identifier == 0:
 		addCreation(st, &w, l, by)
 		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
@@ -67,7 +69,9 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 	default:
 		addAppending(st, &w, l)
 	}
-	addActivities(st, &w, l, by)
+	if !l.brief {
+		addActivities(st, &w, l, by)
+	}
 	if l.queues {
 		addQueue(st, w)
 	}
@@ -82,7 +86,7 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 	if l.fires {
 		addTriggers(st, w.Triggers)
 	}
-	if l.follows {
+	if l.follows && !l.brief {
 		addSubscriptions(st, w.Subscriptions)
 	}
 	if !l.slots {
@@ -92,9 +96,8 @@ SELECT identifier, activities FROM target`)
 	return st.add(slotsSQL)
 }
 
-// addCreation counts the incident and inserts it.
-func addCreation(st *statement, w *writing, l layout, by *call) {
-	inc := w.Incident
+// addCount counts the incident that is made. It ends within the brackets of target.
+func addCount(st *statement, w *writing, l layout) {
 	st.add(`target AS (
 	INSERT INTO @incident_organization AS o (organization_id, incidents)
 	SELECT $1::text, 1
@@ -102,12 +105,18 @@ func addCreation(st *statement, w *writing, l layout, by *call) {
 	addConditions(st, w, l)
 	if l.detects {
 		st.add(`
-		AND NOT EXISTS (SELECT FROM @incident WHERE organization_id = $1 AND detection_uuid = ?)`, uuidOrNil(inc.DetectionUUID))
+		AND NOT EXISTS (SELECT FROM @incident WHERE organization_id = $1 AND detection_uuid = ?)`, uuidOrNil(w.Incident.DetectionUUID))
 	}
 	st.add(`
 	ON CONFLICT (organization_id) DO UPDATE
 	SET incidents = o.incidents + 1
-	RETURNING incidents AS identifier, ?::bigint AS activities
+	RETURNING incidents AS identifier, ?::bigint AS activities`, len(w.Activities))
+}
+
+// addCreation counts the incident and inserts it.
+func addCreation(st *statement, w *writing, l layout, by *call) {
+	addCount(st, w, l)
+	st.add(`
 ), created AS (
 	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
 		type, status, status_method, date_started, date_detected, date_added, date_closed,
@@ -116,7 +125,7 @@ func addCreation(st *statement, w *writing, l layout, by *call) {
 		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz, ?::timestamptz,
 		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[]
 	FROM target
-)`, append([]any{len(w.Activities)}, incidentValues(inc, by)...)...)
+)`, incidentValues(w.Incident, by)...)
 }
 
 // addUpdate replaces the row, if it is of the expected version.

@@ -14,7 +14,7 @@ import (
 // A text that depended on values would come in as many variants as there are values, and
 // each connection keeps what it has prepared.
 //
-// The texts of a store are at most maxTexts: 38 of changes (see layout), 14 of lists, and
+// The texts of a store are at most maxTexts: 44 of changes (see layout), 14 of lists, and
 // one or two of every other call.
 //
 // Statements of the same shape, which is their parts and the parameters that these refer
@@ -27,7 +27,7 @@ type statement struct {
 }
 
 // maxTexts is how many statements a connection prepares at most.
-const maxTexts = 80
+const maxTexts = 90
 
 // part is the text of a part, cut where its arguments are.
 type part struct {
