@@ -1,10 +1,14 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/lib/pq"
+
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // A database that spreads the tables over several servers refuses DEFAULT in an upsert,
@@ -53,5 +57,33 @@ func TestStore_statementsSuitADistributedDatabase(t *testing.T) {
 	}
 	if upserts < 2 || feeds < 2 {
 		t.Errorf("%d upserts and %d ranges of transactions were sent, want more", upserts, feeds)
+	}
+}
+
+// What a server of several has refused is known by its message where the fields are gone,
+// and nothing else is taken for it.
+func TestStore_refusalsOfADistributedDatabase(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  pq.Error
+		want bool
+	}{
+		{"a slot that is taken", pq.Error{Code: "23514", Constraint: "incident_slot_holders"}, true},
+		{"on a shard", pq.Error{Code: "23514", Constraint: "incident_slot_holders_102041"}, true},
+		{"in the message alone", pq.Error{
+			Code: "23514", Message: `new row for relation "incident_slot_102041" violates check constraint "incident_slot_holders_102041"`,
+		}, true},
+		{"of one server", pq.Error{Code: "23514", Message: `new row for relation "incident_slot" violates check constraint "incident_slot_holders"`}, true},
+		{"another check", pq.Error{Code: "23514", Message: `new row for relation "incident_102008" violates check constraint "incident_check_102008"`}, false},
+		{"a name that begins alike", pq.Error{Code: "23514", Constraint: "incident_slot_holders_check"}, false},
+		{"a duplicate key", pq.Error{Code: "23505", Constraint: "incident_notification"}, true},
+		{"as an internal error", pq.Error{Code: "XX000", Message: `duplicate key value violates unique constraint "incident_notification_102010"`}, true},
+		{"another internal error", pq.Error{Code: "XX000", Message: `could not open relation with OID 16384`}, false},
+		{"an internal error that quotes one", pq.Error{Code: "XX000", Message: `failed: duplicate key value violates unique constraint`}, false},
+	} {
+		test.err.Severity = "ERROR"
+		if got := postgres.IsDisturbed(fmt.Errorf("wrapped: %w", &test.err)); got != test.want {
+			t.Errorf("%s: a statement is repeated: %v, want %v", test.name, got, test.want)
+		}
 	}
 }

@@ -46,6 +46,7 @@ type serverError struct {
 	state      string // the SQLSTATE
 	severity   string // in English, or in the language of the server's messages
 	constraint string
+	message    string
 	routine    string // of the server, which reported it
 }
 
@@ -72,6 +73,7 @@ func asServerError(err error) (e serverError, ok bool) {
 		state:      reported.SQLState(),
 		severity:   field("SeverityUnlocalized", "Severity"),
 		constraint: field("Constraint", "ConstraintName"),
+		message:    field("Message"),
 		routine:    field("Routine"),
 	}, true
 }
@@ -122,12 +124,12 @@ func isDisturbed(err error) bool {
 		return errors.Is(err, errAgain)
 	}
 	switch e.state {
-	case uniqueViolation, serializationFailure, deadlockDetected:
+	case serializationFailure, deadlockDetected:
 		return true
 	case checkViolation:
-		return e.constraint == slotHolders
+		return e.violates(slotHolders)
 	}
-	return false
+	return e.isDuplicateKey()
 }
 
 // beginsReadOnly are the routines that refuse BEGIN READ WRITE on a standby.

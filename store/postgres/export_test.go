@@ -84,3 +84,6 @@ func ObjectsNamed(ctx context.Context, pool *sqlx.DB, schema string, names []str
 
 // MaxTexts is the bound on what Statements returns.
 const MaxTexts = maxTexts
+
+// IsDisturbed reports whether a failed statement would be repeated.
+func IsDisturbed(err error) bool { return isDisturbed(err) }

@@ -15,6 +15,15 @@
 // takes one round trip once the connection has prepared it. A write whose reply
 // was lost is repeated in a way that cannot write twice, until its outcome is
 // known; where it cannot be, the error is [incident.ErrUnknownOutcome].
+//
+// Each connection keeps at most 90 prepared statements, however long lists are and
+// whatever is written.
+//
+// Every key begins with the organization, so that the tables work in partitions by it. The
+// package is not tested on Citus. Calls that name one organization avoid what Citus 13 is
+// known to refuse; a [incident.Notifier] does not work there, because claiming
+// notifications goes from organization to organization in one statement, nor do transactions
+// of several organizations promise that [incident.Manager.Run] follows them in time.
 package postgres
 
 import (
