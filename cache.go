@@ -154,7 +154,7 @@ func (item *cacheItem) serve(found bool) (CacheEntry, bool) {
 
 // Put implements [Cache].
 func (c *memoryCache) Put(_ context.Context, key string, e CacheEntry, ttl time.Duration) {
-	item := &cacheItem{entry: e, expires: time.Since(c.born) + ttl}
+	item := &cacheItem{entry: e, expires: plus(time.Since(c.born), ttl)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, fresh := c.lookup(key)

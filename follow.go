@@ -66,6 +66,9 @@ func (m *manager) follow(ctx context.Context) {
 			return
 		case err == nil:
 			c.serveUntil(f.asked + feedLease)
+			if m.relay != nil {
+				m.relay.stir()
+			}
 			if lost {
 				m.options.Logger.InfoContext(ctx, "incident: the feed of changes is back; the cache is served again")
 			}

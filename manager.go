@@ -187,6 +187,7 @@ type core struct {
 	feed       feed
 	relay      *relay      // nil if there is no Notifier
 	running    atomic.Bool // there is a Run
+	warned     atomic.Bool // that others queue, and this Manager does not
 }
 
 // transaction is what the calls of one InTx have in common.

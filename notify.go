@@ -65,8 +65,9 @@ type Notification struct {
 
 	// Recipients are who follows the incident as of this attempt, in ascending order. The
 	// user whose doing it was is left out, and so are those whom the [Authorizer] does not
-	// let in any more, who are unsubscribed too. There are none for a Detected and a Created
-	// activity: whom to page for a new incident is the host's to know.
+	// let in now. They go on following, and get the next notification if they have access
+	// then. There are no recipients of a Detected and a Created activity: whom to page for a
+	// new incident is the host's to know.
 	Recipients []UserID `json:"recipients"`
 
 	// Attempt counts the calls for this notification in all processes, from 1.
@@ -96,13 +97,18 @@ func (e *RetryAfterError) Error() string {
 // Unwrap returns Err.
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
-// NotifyOptions tunes the delivery of notifications. The zero value is ready to use.
+// NotifyOptions tunes the delivery of notifications. The zero value is ready to use. A
+// duration of math.MaxInt64 means for ever.
 type NotifyOptions struct {
 	// Concurrency is how many notifications a process delivers at the same time, which
 	// is also how many a crash of it may repeat at most. No organization takes more than
-	// three quarters of them, so that there is room for others.
+	// three quarters of them, and while there are others at least one is left for an
+	// organization that has none.
 	//
-	// Defaults to [DefaultNotifyConcurrency].
+	// Receivers that hang, or whose answers take more than half of Timeout or 5 s, get fewer
+	// places, so that they hold up no other organization.
+	//
+	// At most [MaxNotifyConcurrency]. Defaults to [DefaultNotifyConcurrency].
 	Concurrency int
 
 	// Timeout is how long a call of the Notifier may last. Another process tries again
@@ -127,7 +133,9 @@ type NotifyOptions struct {
 
 	// PollInterval is how often the store is asked for what other processes have queued
 	// and do not deliver, and for what was written in a transaction that the host has
-	// committed itself. What a process writes otherwise it delivers at once.
+	// committed itself. What a process writes otherwise it delivers at once. For 2 s after
+	// it has delivered something, or has read from a shared store through its cache, it
+	// asks every 40 ms.
 	//
 	// Defaults to [DefaultNotifyPollInterval].
 	PollInterval time.Duration
@@ -146,6 +154,9 @@ const (
 	DefaultNotifyPollInterval = time.Second
 )
 
+// MaxNotifyConcurrency is the most that [NotifyOptions.Concurrency] may be.
+const MaxNotifyConcurrency = 10_000
+
 // withDefaults returns a completed copy.
 func (o NotifyOptions) withDefaults() (NotifyOptions, error) {
 	for _, f := range []struct {
@@ -161,6 +172,9 @@ func (o NotifyOptions) withDefaults() (NotifyOptions, error) {
 		if f.value < 0 {
 			return o, invalid("Notify."+f.name, "must not be negative")
 		}
+	}
+	if o.Concurrency > MaxNotifyConcurrency {
+		return o, invalid("Notify.Concurrency", "must not be more than %d", MaxNotifyConcurrency)
 	}
 	o.Concurrency = cmp.Or(o.Concurrency, DefaultNotifyConcurrency)
 	o.Timeout = cmp.Or(o.Timeout, DefaultNotifyTimeout)

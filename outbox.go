@@ -54,6 +54,16 @@ type OutboxStore interface {
 	Replay(ctx context.Context, key Key) (int, error)
 }
 
+// UsedOutbox is what an [OutboxStore] is in addition if it can tell whether it is used as
+// one. A [Manager] without a [Notifier] warns then that it queues nothing.
+type UsedOutbox interface {
+	OutboxStore
+
+	// Queued reports whether this process has applied a change with [Change.Notify], through
+	// this Store or one that shares its data and its pool.
+	Queued() bool
+}
+
 // ClaimQuery is what [OutboxStore] Claim is asked for.
 type ClaimQuery struct {
 	Limit           int // at least 1

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,11 @@ const (
 	// the next claim is made for all of them.
 	gathering = 2 * time.Millisecond
 
+	// briskInterval is how often the store is asked for what others have queued for
+	// briskFor after something was delivered, written or read.
+	briskInterval = 40 * time.Millisecond
+	briskFor      = 2 * time.Second
+
 	// firstLook is when the relay looks again for what was queued, if it was not to be had
 	// because another process was delivering for the same incident. Until it is found,
 	// each time after that is twice as long.
@@ -34,11 +40,14 @@ type relay struct {
 	outbox  OutboxStore
 	options *Options
 	woken   chan struct{} // holds a token when something was queued
+	stirred chan struct{} // holds a token when this process has read
 	record  relayRecord
+
+	warned atomic.Bool // that nothing is delivered
 }
 
 func newRelay(outbox OutboxStore, options *Options) *relay {
-	return &relay{outbox: outbox, options: options, woken: make(chan struct{}, 1)}
+	return &relay{outbox: outbox, options: options, woken: make(chan struct{}, 1), stirred: make(chan struct{}, 1)}
 }
 
 // wake has the relay look for what is due.
@@ -46,6 +55,14 @@ func (r *relay) wake() {
 	select {
 	case r.woken <- struct{}{}:
 	default: // it will
+	}
+}
+
+// stir tells the relay that this process is in use: others may be too.
+func (r *relay) stir() {
+	select {
+	case r.stirred <- struct{}{}:
+	default: // it knows
 	}
 }
 
@@ -76,6 +93,8 @@ type relaying struct {
 	behind bool          // something was queued, perhaps behind what has a place
 	told   bool          // something was queued since the last claim
 	look   time.Duration // until the next look for that; 0 for none
+	active time.Time     // when this process was last in use
+	asks   time.Time     // when it asks next because of that
 	alarm  alarm         // for what others have queued, and for what is to be tried again
 }
 
@@ -116,6 +135,7 @@ func (m *manager) deliver(ctx context.Context) {
 func (r *relaying) dispatch(ctx context.Context) {
 	var gathered <-chan time.Time
 	for ctx.Err() == nil {
+		r.askSoon(time.Now())
 		if r.claims() {
 			gathered = nil
 			r.claim(ctx)
@@ -128,7 +148,10 @@ func (r *relaying) dispatch(ctx context.Context) {
 		case <-ctx.Done():
 		case s := <-r.settled:
 			r.release(s)
+		case <-r.stirred:
+			r.active = time.Now()
 		case <-r.woken:
+			r.active = time.Now()
 			r.more, r.freed, r.told = true, 0, true
 			r.behind = r.taken() > 0
 		case <-r.alarm.timer.C:
@@ -140,6 +163,14 @@ func (r *relaying) dispatch(ctx context.Context) {
 				r.claim(ctx)
 			}
 		}
+	}
+}
+
+// askSoon sets the alarm to ask for what others have queued, while this process is in use.
+func (r *relaying) askSoon(now time.Time) {
+	if now.Sub(r.active) < briskFor && !now.Before(r.asks) {
+		r.asks = now.Add(briskInterval)
+		r.alarm.setIn(briskInterval)
 	}
 }
 
@@ -182,7 +213,7 @@ func (r *relaying) claim(ctx context.Context) {
 	}
 	q := ClaimQuery{
 		Limit: a.limit, PerOrganization: 1, Allowances: a.allowances, Except: a.except,
-		After: r.after, Lease: r.options.Notify.Timeout + leaseMargin,
+		After: r.after, Lease: plus(r.options.Notify.Timeout, leaseMargin),
 	}
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
@@ -196,6 +227,9 @@ func (r *relaying) claim(ctx context.Context) {
 	// A full answer may have left something, and so may one that did not begin with the
 	// first organization, or was cautious because no organization was known.
 	r.more, r.freed = len(claims) == q.Limit || q.After != "" || isFirst && len(claims) > 0, 0
+	if len(claims) > 0 {
+		r.active = now
+	}
 	r.lookAgain(len(claims) > 0)
 	r.after = ""
 	by := map[OrganizationID]int{}
@@ -249,7 +283,7 @@ func (r *relaying) lookAgain(found bool) {
 		r.look *= 2
 	}
 	r.told = false
-	if r.look >= r.options.Notify.PollInterval {
+	if r.look >= min(r.options.Notify.PollInterval, exactFor) {
 		r.look = 0
 	}
 	if r.look > 0 {

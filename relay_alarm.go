@@ -14,7 +14,8 @@ type alarm struct {
 	times    times
 }
 
-// exactFor is how long before a time it is told from the next end of an interval.
+// exactFor is how long before a time it is told from the next end of an interval, unless the
+// intervals are longer.
 const exactFor = time.Minute
 
 // newAlarm returns one that goes off at once.
@@ -24,7 +25,7 @@ func newAlarm(interval time.Duration) alarm {
 
 // setIn has it go off after d.
 func (a *alarm) setIn(d time.Duration) {
-	if d > exactFor {
+	if d > exactFor && a.interval <= exactFor {
 		return
 	}
 	at := time.Now().Add(d)
@@ -37,7 +38,7 @@ func (a *alarm) setIn(d time.Duration) {
 // setNext sets the timer, which has gone off.
 func (a *alarm) setNext() {
 	now := time.Now()
-	next := now.Add(a.interval * time.Duration(90+rand.IntN(20)) / 100)
+	next := now.Add(a.interval - a.interval/10 + rand.N(a.interval/10+1))
 	for len(a.times) > 0 && !a.times[0].After(now) {
 		heap.Pop(&a.times)
 	}

@@ -124,8 +124,9 @@ func (r *relaying) notify(ctx context.Context, c *Claim) error {
 	})
 }
 
-// recipients is the rule of who is told: those who follow, but for the actor and for those
-// without access, who follow no more.
+// recipients is the rule of who is told: those who follow, except the actor and those without
+// access. The latter keep their subscriptions: an answer of the Authorizer may be wrong, and
+// access may come back.
 func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	if c.Activity.Type != ActivityTypeComment && c.Activity.Type != ActivityTypeStatusChange {
 		return []UserID{}, nil
@@ -133,13 +134,6 @@ func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	allowed, err := r.manager.authorized(ctx, c.Key.OrganizationID, c.Incident.Projects, c.Subscribers)
 	if err != nil {
 		return nil, err
-	}
-	if len(allowed) < len(c.Subscribers) {
-		for _, user := range without(c.Subscribers, allowed) {
-			if err := r.outbox.Unsubscribe(ctx, c.Key, user); err != nil {
-				return nil, fmt.Errorf("unsubscribe one without access: %w", err)
-			}
-		}
 	}
 	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil
 }

@@ -167,7 +167,8 @@ func TestRelay_delivers(t *testing.T) {
 	})
 }
 
-// Who has lost access is told nothing, and follows no more.
+// A follower without access is left out of a notification. The subscription stays: the
+// answer may have been wrong, and access may come back.
 func TestRelay_asksTheAuthorizer(t *testing.T) {
 	allowed := []incident.UserID{"ada", "bob", "eve"}
 	down := errors.New("the directory is down")
@@ -197,8 +198,17 @@ func TestRelay_asksTheAuthorizer(t *testing.T) {
 			t.Errorf("%+v came", got)
 		}
 		subs, err := o.Subscribers(t.Context(), key)
-		if err != nil || len(subs) != 2 || subs[0].UserID != "ada" || subs[1].UserID != "eve" {
-			t.Errorf("the subscribers are %+v, %v", subs, err)
+		if err != nil || len(subs) != 3 {
+			t.Errorf("the subscribers are %+v, %v, want all three", subs, err)
+		}
+		mu.Lock()
+		allowed = []incident.UserID{"ada", "bob", "eve"}
+		mu.Unlock()
+		o.take()
+		o.mustComment(t, key)
+		synctest.Wait()
+		if got := o.all(); len(got) != 1 || !slices.Equal(got[0].Recipients, []incident.UserID{"bob", "eve"}) {
+			t.Errorf("with access again came %+v", got)
 		}
 	})
 }

@@ -27,6 +27,9 @@ type Authorizer interface {
 	// an incident of the projects: members of the organization and, where the
 	// incident has projects, of at least one of them. It must not call the
 	// Manager, which may be in the middle of a write.
+	//
+	// A follower who is not returned is left out of a notification, and goes on
+	// following: call [SubscriptionManager.Unsubscribe] when access ends for good.
 	Authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error)
 }
 
@@ -89,11 +92,16 @@ func (m *manager) authorized(ctx context.Context, org OrganizationID, projects [
 	if err != nil {
 		return nil, fmt.Errorf("authorizer: %w", err)
 	}
-	may := make(map[UserID]bool, len(allowed))
-	for _, u := range allowed {
-		may[u] = true
-	}
+	may := setOf(allowed)
 	return slices.DeleteFunc(slices.Clone(users), func(u UserID) bool { return !may[u] }), nil
+}
+
+func setOf(users []UserID) map[UserID]bool {
+	set := make(map[UserID]bool, len(users))
+	for _, u := range users {
+		set[u] = true
+	}
+	return set
 }
 
 // admitted returns the subscriptions of those whom the host lets see the
@@ -113,10 +121,7 @@ func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscripti
 	if len(allowed) == len(users) {
 		return subs, nil
 	}
-	may := make(map[UserID]bool, len(allowed))
-	for _, u := range allowed {
-		may[u] = true
-	}
+	may := setOf(allowed)
 	return slices.DeleteFunc(subs, func(s Subscription) bool { return !may[s.UserID] }), nil
 }
 
@@ -135,7 +140,8 @@ func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions 
 	if err != nil {
 		return nil, err
 	}
-	if len(without(mentions, allowed)) > 0 {
+	may := setOf(allowed)
+	if slices.ContainsFunc(mentions, func(u UserID) bool { return !may[u] }) {
 		return nil, invalid("mentions", "must not have users who may not see the incident")
 	}
 	return allowed, nil

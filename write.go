@@ -268,6 +268,9 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	c.Notify = m.relay != nil && len(c.Activities) > 0
 	applied, err := m.store.Apply(ctx, *c)
+	if !c.Notify && err == nil && len(c.Activities) > 0 {
+		m.unqueued()
+	}
 	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
 		m.queued()
 	}
@@ -292,6 +295,23 @@ func (m *manager) queued() {
 		m.tx.queued = true
 	default:
 		m.relay.wake()
+		if !m.running.Load() && m.options.Notifier != NotifyElsewhere && m.relay.warned.CompareAndSwap(false, true) {
+			m.options.Logger.Warn("incident: a notification is queued, and this process delivers none until Manager.Run runs; " +
+				"use NotifyElsewhere as the Notifier if other processes are to deliver it")
+		}
+	}
+}
+
+// unqueued warns once if what was written is not queued although others queue what they
+// write to the store.
+func (m *manager) unqueued() {
+	if m.relay != nil || m.warned.Load() {
+		return
+	}
+	used, ok := m.store.(UsedOutbox)
+	if ok && used.Queued() && m.warned.CompareAndSwap(false, true) {
+		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store whose notifications another Manager queues: " +
+			"nobody is notified of what it writes; give it the same Notifier, or NotifyElsewhere")
 	}
 }
 

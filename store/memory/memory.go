@@ -46,6 +46,8 @@ type data struct {
 	lock          *semaphore.Weighted
 	organizations map[incident.OrganizationID]*organization
 	outbox        outbox
+
+	queued atomic.Bool // a change was queued
 }
 
 const (

@@ -8,10 +8,14 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-var _ incident.OutboxStore = (*Store)(nil)
+var _ incident.UsedOutbox = (*Store)(nil)
+
+// Queued implements [incident.UsedOutbox].
+func (s *Store) Queued() bool { return s.queued.Load() }
 
 // enqueue queues the activities of a change for delivery.
 func (s *Store) enqueue(o *organization, key incident.Key, added span) {
+	s.queued.Store(true)
 	if q := o.queues[queueName{identifier: key.Identifier}]; q != nil {
 		n := added.last - added.first + 1
 		q.extend(added)

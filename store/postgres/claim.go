@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"maps"
-	"math/bits"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -25,7 +24,7 @@ import (
 //     the rest ready, so that later claims find it by organization.
 //
 // The planner must not expect so many rows that it reads the whole outbox to update a few.
-// To that end, due has a second limit, which is a literal, and the updates have conditions
+// To that end, due has a second limit, and the updates have conditions
 // on identifier and replayed that always hold.
 //
 // Rows that another transaction has locked are skipped. This statement and the statement
@@ -91,8 +90,16 @@ WITH RECURSIVE matured AS MATERIALIZED (
 		) d
 		WHERE turn.organization_id <> ALL (?::text[])
 		LIMIT ?
-	) d
-	LIMIT ?
+	) d`
+
+// The second limit of due. It is a literal that bounds what the planner expects, and there
+// are two of them so that there are no more than two texts.
+const (
+	fewDueSQL  = " LIMIT 32"
+	manyDueSQL = " LIMIT 10000"
+)
+
+const claimDueSQL = `
 ), woken AS (
 	UPDATE @incident_outbox o
 	SET ready = true
@@ -184,8 +191,14 @@ func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []inci
 	for org, n := range q.Allowances {
 		orgs, most = append(orgs, org), append(most, int64(min(n, q.Limit)))
 	}
-	st := s.statement(string(q.After)).add(claimSQL,
-		idArray(orgs), most, int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit), 1<<bits.Len(uint(q.Limit-1)), q.Lease.Microseconds())
+	bound := fewDueSQL
+	if q.Limit > 32 {
+		bound = manyDueSQL
+	}
+	st := s.statement(string(q.After)).
+		add(claimSQL, idArray(orgs), most, int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
+		add(bound).
+		add(claimDueSQL, q.Lease.Microseconds())
 	claims, err = query(ctx, s, "claim", st, func(rows *sqlx.Rows) (all []incident.Claim, err error) {
 		for rows.Next() {
 			c, err := readClaim(rows, &isBatchFull)

@@ -9,6 +9,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
+var _ incident.UsedOutbox = (*Store)(nil)
+
+// Queued implements [incident.UsedOutbox].
+func (s *Store) Queued() bool { return s.queued.Load() }
+
 // addQueue queues the activities that a change appends. That of an incident which has a
 // queue already is locked until the commit: who claims and settles passes over it.
 func addQueue(st *statement, w writing) {

@@ -73,6 +73,7 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 		addActivities(st, &w, l, by)
 	}
 	if l.queues {
+		s.queued.Store(true)
 		addQueue(st, w)
 	}
 	if l.links {

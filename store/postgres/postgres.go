@@ -34,6 +34,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -120,6 +121,7 @@ type database struct {
 	feedCalls chan struct{} // holds a token for each call of Changes on its way
 	schema    schemaCheck
 	wire      wire
+	queued    atomic.Bool // a change was queued
 }
 
 // New returns a store in the database of pool, whose driver must be lib/pq or pgx,

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -38,6 +40,16 @@ func pickFaults() []outboxFault {
 		}), []string{"Claim/GoesOnBehindAnOrganization", "Claim/IsLimitedPerOrganization"}},
 		{"ExceptIsIgnored", asking(func(q *incident.ClaimQuery) { q.Except = nil }), []string{"Claim/LeavesOrganizationsOut"}},
 		{"ExceptIsTheEnd", exceptIsTheEnd, []string{"Claim/LeavesOrganizationsOut"}},
+		{"LeaseOverflows", asking(func(q *incident.ClaimQuery) {
+			if q.Lease > math.MaxInt64-time.Hour {
+				q.Lease = -1
+			}
+		}), []string{"Claim/MayLastForEver"}},
+		{"DelayOverflows", ending(func(end *incident.Settlement) {
+			if end.After > math.MaxInt64-time.Hour {
+				end.After = 0
+			}
+		}), []string{"Settle/RetryMayWaitForEver"}},
 		{"OnlyTheFirstIsLeftOut", asking(func(q *incident.ClaimQuery) { q.Except = q.Except[:min(len(q.Except), 1)] }), []string{
 			"Claim/LeavesOrganizationsOut",
 		}},

@@ -36,6 +36,7 @@ func outboxContract() []group[incident.OutboxStore] {
 			{"IsOfOneAtATime", claimIsOfOneAtATime},
 			{"ExcludesOthers", claimExcludesOthers},
 			{"EndsWithItsLease", claimEndsWithItsLease},
+			{"MayLastForEver", claimMayLastForEver},
 			{"HasItsOwnFence", claimHasItsOwnFence},
 			{"IsLimited", claimIsLimited},
 			{"IsLimitedPerOrganization", claimIsLimitedPerOrganization},
@@ -49,6 +50,7 @@ func outboxContract() []group[incident.OutboxStore] {
 		{"Settle", []outboxCase{
 			{"DeliveredGoesOn", settleDeliveredGoesOn},
 			{"RetryWaits", settleRetryWaits},
+			{"RetryMayWaitForEver", settleRetryMayWaitForEver},
 			{"ReleaseTakesTheAttemptBack", settleReleaseTakesTheAttemptBack},
 			{"ParkGoesOn", settleParkGoesOn},
 			{"AfterOthersHaveClaimed", settleAfterOthersHaveClaimed},

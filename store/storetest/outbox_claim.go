@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -217,6 +218,19 @@ func claimEndsWithItsLease(t testing.TB, s incident.OutboxStore) {
 	wantNoClaim(t, s, "in the course of a long lease")
 	mustSettle(t, s, deliver(c))
 	mustClaimOne(t, s, key, 4)
+}
+
+// The longest lease is one that does not end, and no other state than that of a claim.
+func claimMayLastForEver(t testing.TB, s incident.OutboxStore) {
+	key := mustQueue(t, s, acme, 1)
+	q := anything()
+	q.Lease = math.MaxInt64
+	claims := mustClaim(t, s, q)
+	wantPlaces(t, "the claims", claims, place{key, 3})
+	wantNoClaim(t, s, "within the longest lease")
+	wantBacklog(t, s, "within the longest lease", 1, 0)
+	mustSettle(t, s, deliver(claims[0]))
+	wantBacklog(t, s, "after it was delivered", 0, 0)
 }
 
 // Two claims of a notification never have the same fence, whatever ended the one and

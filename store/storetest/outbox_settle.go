@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -58,6 +59,15 @@ func settleRetryWaits(t testing.TB, s incident.OutboxStore) {
 			}
 		}
 	}
+}
+
+// The longest delay does not end, and the notification is not parked.
+func settleRetryMayWaitForEver(t testing.TB, s incident.OutboxStore) {
+	key := mustQueue(t, s, acme, 1)
+	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), math.MaxInt64))
+	wantNoClaim(t, s, "within the longest delay")
+	wantBacklog(t, s, "within the longest delay", 1, 0)
+	wantParked(t, s, acme)
 }
 
 // What was given back is due at once, as the same attempt of the same activity.
