@@ -5,7 +5,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres-versions lint bench bench-postgres bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,11 @@ lint: ## Check the format, the code, and which modules a host inherits.
 bench: ## Measure against the floor and against size; fails above a bar.
 	$(GO) test -run='^$$' -bench=. -benchmem -timeout=30m .
 
-bench-postgres: ## Measure beside bare SQL, Sentry's statements and Alertmanager; fails below a bar.
+bench-postgres: ## Measure beside bare SQL, Sentry's statements, River and Alertmanager; fails below a bar.
 	cd bench && $(GO) run .
+
+bench-doc: ## Measure the same, and write the results into bench/README.md.
+	cd bench && $(GO) run . -o README.md
 
 bench-scale: ## Measure 1,000,000 incidents beside 10,000, and deep pages beside the first.
 	cd bench && $(GO) run . -only scale -length 300ms

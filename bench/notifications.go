@@ -83,8 +83,8 @@ var queueSQL = []string{
 		date_added, notification_uuid, user_id, comment)
 	SELECT 'org-' || g % 200, g / 200 + 1, 1, 0, 0, 3, 0, 0, now(), gen_random_uuid(), 'ada', 'It is the cache'
 	FROM generate_series(0, $1::bigint - 1) g`,
-	`INSERT INTO @.incident_outbox (organization_id, identifier, replayed, next, last, due, since)
-	SELECT 'org-' || g % 200, g / 200 + 1, 0, 1, 1, now(), now()
+	`INSERT INTO @.incident_outbox (organization_id, identifier, replayed, next, last, due, ready, since)
+	SELECT 'org-' || g % 200, g / 200 + 1, 0, 1, 1, now(), true, now()
 	FROM generate_series(0, $1::bigint - 1) g`,
 }
 
