@@ -87,6 +87,7 @@ func TestStore_silence(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
 			l := newLossy(t)
+			slow := 0
 			for n := 1; n < 4; n++ {
 				l.empty()
 				if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
@@ -107,10 +108,15 @@ func TestStore_silence(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) || ended == nil {
 					t.Errorf("round trip %d: error = %v, want the context's", n, err)
 				}
-				if took > 10*time.Second {
-					t.Errorf("round trip %d: the call took %v", n, took)
-				}
 				checkTrace(t, trace(t, l.past), before, after, err)
+				// A busy machine may be late for once, and is not thrice.
+				if took <= time.Second {
+					slow = 0
+				} else if slow++; slow < 3 {
+					n--
+				} else {
+					t.Fatalf("round trip %d: the call took %v, as it did twice before; its context ended after 50 ms", n, took)
+				}
 			}
 		})
 	}
