@@ -48,6 +48,7 @@ type coherence struct {
 	followed    bool
 	born        time.Time
 	served      atomic.Int64
+	decided     atomic.Int64 // as served, for writes that are decided on an entry
 	observedTTL time.Duration
 
 	// following means that the feed is followed; attention is what it knows of readers,
@@ -111,6 +112,14 @@ func (c *coherence) serves() bool {
 		c.want()
 	}
 	return c.now() < time.Duration(c.served.Load())
+}
+
+// decides reports whether a write may be decided on an entry. A store refuses a write that
+// was decided on an old version, but not one that was decided on a version which it has
+// lost and counted again since. So these entries are served for a shorter time, which an
+// error of the feed ends at once: before a server that has lost something takes writes.
+func (c *coherence) decides() bool {
+	return c.serves() && (!c.followed || c.now() < time.Duration(c.decided.Load()))
 }
 
 // observe keeps versions out of the cache that are older than one which this process

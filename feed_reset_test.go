@@ -191,3 +191,98 @@ func TestFeed_cannotCatchUp(t *testing.T) {
 		})
 	})
 }
+
+// A write is not decided on an entry whose version the store may have lost and counted
+// again, although reads are still served: not once the feed has failed.
+func TestFeed_decidesOnNothingLost(t *testing.T) {
+	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
+		mustFire(t, b, "20%", incident.StatusCritical) // version 2
+		time.Sleep(50 * time.Millisecond)
+		if got := mustGet(t, a); got.Version != 2 {
+			t.Fatalf("the incident has version %d", got.Version)
+		}
+		b.stop()
+		fails := func(context.Context) error { return incident.ErrUnavailable }
+		h.fault.Store(&fails)
+		time.Sleep(50 * time.Millisecond)
+		h.restore(t, "Another one")
+		other, err := incident.New(h.Store, nil)
+		if err == nil {
+			_, err = other.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusWarning}) // version 2 again
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mustGet(t, a); got.Status != incident.StatusCritical {
+			t.Fatal("the test shows nothing: the entry is not served any more")
+		}
+		if _, err := a.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed}); err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.Load(t.Context(), key)
+		if err != nil || st.Incident.Title != "Another one" {
+			t.Errorf("a write was decided on what the store has lost: it has %+v, %v", st.Incident, err)
+		}
+	})
+}
+
+// A store that only this process writes to has no feed. What it has lost is noticed by a
+// read that a write is decided on, and by an identifier that comes again.
+func TestCache_storeGoesBack(t *testing.T) {
+	notices := map[string]func(t *testing.T, m incident.Manager) error{
+		"an update": func(t *testing.T, m incident.Manager) error {
+			return only(m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed}))
+		},
+		"an update that changes nothing": func(t *testing.T, m incident.Manager) error {
+			return only(m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusCritical}))
+		},
+		"an update of what is gone": func(t *testing.T, m incident.Manager) error {
+			gone := incident.Key{OrganizationID: "acme", Identifier: 2}
+			if err := only(m.UpdateStatus(t.Context(), gone, incident.StatusUpdate{Status: incident.StatusClosed})); !errors.Is(err, incident.ErrNotFound) {
+				t.Errorf("UpdateStatus() of what is gone = %v, want ErrNotFound", err)
+			}
+			return nil
+		},
+		"a creation": func(t *testing.T, m incident.Manager) error {
+			return only(m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Anew"}))
+		},
+	}
+	for name, notice := range notices {
+		t.Run(name, func(t *testing.T) {
+			past := &hub{Store: memory.New()}
+			p := &probe{Store: past}
+			m, err := incident.New(p, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustFire(t, m, "5%", incident.StatusWarning)
+			mustFire(t, m, "20%", incident.StatusCritical)
+			r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Lost"})
+			if err == nil {
+				_, err = m.UpdateStatus(t.Context(), r.Key(), incident.StatusUpdate{Status: incident.StatusWarning})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			past.restore(t, "Another one")
+			if got := mustGet(t, m); got.Title == "Another one" {
+				t.Fatal("the test shows nothing: the entry is not served any more")
+			}
+			if err := notice(t, m); err != nil {
+				t.Fatal(err)
+			}
+			if got := mustGet(t, m); got.Title != "Another one" {
+				t.Errorf("after %s %q is served, which the store has lost", name, got.Title)
+			}
+			if got, err := m.Get(t.Context(), r.Key()); got.Title == "Lost" {
+				t.Errorf("after %s %q is served, which the store has lost, %v", name, got.Title, err)
+			}
+			if mustActive(t, m) {
+				t.Errorf("after %s the slot is taken as it was before", name)
+			}
+			if n := m.Stats().Feed.Resets; n != 1 {
+				t.Errorf("after %s the cache has begun anew %d times", name, n)
+			}
+		})
+	}
+}

@@ -14,6 +14,9 @@ const (
 	// old an answer can be, whatever becomes of the connection or of the process.
 	feedLease = 750 * time.Millisecond
 
+	// feedFresh is how long after asking a write may be decided on what is cached.
+	feedFresh = 250 * time.Millisecond
+
 	// feedPatience is how long the feed is followed after the last read.
 	feedPatience = time.Second
 )
@@ -61,11 +64,15 @@ func (m *manager) follow(ctx context.Context) {
 		if took := c.now() - f.asked; err == nil && took >= feedLease {
 			err = fmt.Errorf("%w: the answer took %v, which is more than %v", ErrUnavailable, took.Round(time.Millisecond), feedLease)
 		}
+		if err != nil {
+			c.decided.Store(0)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
 			c.serveUntil(f.asked + feedLease)
+			c.decided.Store(int64(f.asked + feedFresh))
 			if m.relay != nil {
 				m.relay.stir()
 			}

@@ -1,6 +1,8 @@
 package incident
 
 import (
+	"context"
+	"math"
 	"strconv"
 	"sync/atomic"
 
@@ -37,6 +39,28 @@ func (c *coherence) beginGeneration() {
 		suffix = "@" + uuid.NewString() // the cache may outlive the process
 	}
 	c.generation.Store(&generation{suffix: suffix})
+}
+
+// checkHistory begins a new generation if the store answers with an older version of a key
+// than the cache holds, which was in the store before reading began: then the store has
+// lost commits. Version 0 is that of what does not exist. It is for stores without a feed,
+// whose only writer is this process; of others the feed tells.
+func (c *coherence) checkHistory(ctx context.Context, key string, version int64, began uint64) {
+	if c.followed || c.off.Load() {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing.Load() > 0 || s.epoch > began {
+		return // the version may be that before a write
+	}
+	g := c.generation.Load()
+	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version != math.MaxInt64 && e.Version > version {
+		c.beginGeneration()
+		c.counters.resets.Add(1)
+		c.logger.WarnContext(ctx, "incident: the store has lost what it had; the cache begins anew", "version", version, "cached", e.Version)
+	}
 }
 
 // distrust moves a publication to the present generation, in which it publishes nothing:

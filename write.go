@@ -65,7 +65,7 @@ func (t *target) queue(written Key) place {
 // fresh, which means read from the store within this call, if that is asked or the
 // cache does not know it. It may be shared, and must not be changed.
 func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
-	cached := !fresh && !m.local && m.tx == nil && !m.coherence.off.Load()
+	cached := !fresh && !m.local && m.tx == nil && m.coherence.decides()
 	if t.key.Identifier == 0 {
 		if cached {
 			if s, ok := m.cachedHolder(ctx, t.slot); ok {
@@ -95,14 +95,28 @@ func (m *manager) fresh(ctx context.Context, at place) (*State, error) {
 }
 
 func (m *manager) fetch(ctx context.Context, at place) (*State, error) {
+	began := m.coherence.published.Load()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)
+		if err == nil {
+			m.checkHistory(ctx, at.slot, held.Version, began)
+		}
 		m.observeSlot(ctx, at.slot, held)
 		return held.State, err
 	}
 	state, err := m.store.Load(ctx, at.key)
+	if err == nil || errors.Is(err, ErrNotFound) {
+		m.checkHistory(ctx, at.key, state.Incident.Version, began)
+	}
 	m.observe(ctx, &state.Incident)
 	return &state, err
+}
+
+// checkHistory is that of the coherence, for what was read of the store itself.
+func (m *manager) checkHistory(ctx context.Context, of interface{ cacheKey() string }, version int64, began uint64) {
+	if !m.local && m.tx == nil && !m.coherence.followed {
+		m.coherence.checkHistory(ctx, of.cacheKey(), version, began)
+	}
 }
 
 // write loads, decides and commits. decide applies a rule: it is pure, and must not
@@ -143,6 +157,9 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		}
 		names.name(c.Activities)
 		r, err := m.commit(ctx, &c, d.after)
+		if !fresh && errors.Is(err, ErrNotFound) {
+			m.checkHistory(ctx, c.Key, 0, m.coherence.published.Load()) // it was there when it was cached
+		}
 		if err == nil || !m.again(err, where.rejoins) {
 			return r, err
 		}
@@ -251,6 +268,9 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 	}
 	if m.local && c.Key.Identifier == 0 {
 		return Result{Incident: applied.Incident, Changed: true}, nil // what nobody can have read is in no cache
+	}
+	if c.Key.Identifier == 0 {
+		m.checkHistory(ctx, applied.Incident.Key(), applied.Incident.Version, p.began) // its identifier may come again
 	}
 	after.Incident = applied.Incident
 	for i := range after.Triggers {

@@ -3,10 +3,16 @@
 package postgres_test
 
 import (
+	"context"
+	"math/rand/v2"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
@@ -43,4 +49,54 @@ func mustStandby(t *testing.T, server *pgtest.Server) *pgtest.Server {
 	t.Cleanup(standby.Stop)
 	mustDo(t, server.WaitForStandby())
 	return standby
+}
+
+// contended is how few incidents are written to, so that versions soon come again.
+const contended = 2
+
+// When an asynchronous standby takes over, what it had not received is lost for all: no
+// write is decided on it, so that the history of each incident stays without a break.
+func TestHistory_writers(t *testing.T) {
+	t.Parallel()
+	l := failover()
+	p := newPast(t, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	p.other(t, "").mustCreate(t, "Kept", survivors)
+	var written atomic.Int64
+	var managers [2]incident.Manager
+	for i := range managers {
+		m := mustManager(t, mustNew(t, mustOpen(t, p.proxy.URL(), 8), nil))
+		managers[i] = m
+		running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+		for w := range 4 {
+			running.Go(func() {
+				statuses := []incident.Status{incident.StatusWarning, incident.StatusCritical, incident.StatusOpen, incident.StatusClosed}
+				for n := w; ctx.Err() == nil; n++ {
+					_, err := m.UpdateStatus(ctx, keyOf(1+n%contended), incident.StatusUpdate{Status: statuses[rand.IntN(4)]})
+					if err == nil {
+						written.Add(1)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+	}
+	l.begin(t, p)
+	time.Sleep(100 * time.Millisecond)
+	l.lose(t, p)
+	target := written.Load() + 500
+	for deadline := time.Now().Add(30 * time.Second); written.Load() < target; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the writers make no progress after the failover")
+		}
+	}
+	cancel()
+	running.Wait()
+	s := mustNew(t, mustOpen(t, p.server.URL(), 4), nil)
+	if err := managertest.Audit(t.Context(), mustManager(t, s), s, "acme"); err != nil {
+		t.Error(err)
+	}
 }

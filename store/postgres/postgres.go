@@ -58,7 +58,10 @@ type Options struct {
 
 	// SingleProcess is the host's word that no other process, and no other
 	// Manager, writes to the schema. Then a Manager answers from its cache without
-	// following anybody: see [incident.Manager.Run].
+	// following anybody: see [incident.Manager.Run]. Restart the process if the database
+	// was restored from a backup, or has lost commits in a failover or a crash: what is
+	// cached may be served until [incident.Options.IncidentTTL] is over, or until a write
+	// comes upon an older version.
 	SingleProcess bool
 
 	// Unprepared declares that a pooler gives each transaction another server
