@@ -1,0 +1,83 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgload"
+)
+
+// A commit that changes more incidents than can be told at once does not stop the feed: it
+// answers soon and without collecting them all, and the cache begins anew.
+func TestFeed_backlog(t *testing.T) {
+	changed := 60_000
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		changed = 2_500_000
+	}
+	s, _ := newStore(t)
+	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), changed); err != nil {
+		t.Fatal(err)
+	}
+	m := mustManager(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	key := incident.Key{OrganizationID: incident.OrganizationID(pgload.Org(0)), Identifier: 1}
+	get := func() incident.Incident {
+		t.Helper()
+		inc, err := m.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inc
+	}
+	before := get()
+	began, err := s.Changes(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	running.Go(func() { // so that the feed does not sleep
+		for ; ; time.Sleep(10 * time.Millisecond) {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = m.Get(t.Context(), key)
+			}
+		}
+	})
+	defer close(stop)
+	s.Pool().MustExecContext(t.Context(), "UPDATE incident SET version = version + 1, changed = pg_current_xact_id()")
+	committed := time.Now()
+	for get().Version == before.Version {
+		if time.Since(committed) > time.Second {
+			t.Fatalf("version %d is served a second after version %d was committed", before.Version, before.Version+1)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for m.Stats().Feed.Resets != 1 || m.Stats().Feed.State != incident.FeedFollowing {
+		if time.Since(committed) > 10*time.Second {
+			t.Fatalf("10 s after the commit the feed is %+v", m.Stats().Feed)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Logf("%d changes: the feed follows again %v after the commit", changed, time.Since(committed).Round(time.Millisecond))
+	var from, to runtime.MemStats
+	runtime.ReadMemStats(&from)
+	answer, err := s.Changes(t.Context(), began.Position)
+	runtime.ReadMemStats(&to)
+	if err != nil || !answer.Reset || len(answer.Incidents) > 0 {
+		t.Errorf("Changes() = %d incidents, reset %v, %v; want a reset", len(answer.Incidents), answer.Reset, err)
+	}
+	if mib := (to.TotalAlloc - from.TotalAlloc) >> 20; mib > 64 {
+		t.Errorf("the answer has taken %d MiB", mib)
+	}
+}
