@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
 )
 
 // countStatements is the setting of a server on which idleStatements works.
@@ -43,4 +47,81 @@ func idleStatements(ctx context.Context, db *sqlx.DB, over time.Duration) (perSe
 		return 0, err
 	}
 	return float64(calls) / time.Since(start).Seconds(), nil
+}
+
+const idleName = "Get at 1,000 reads a second, after 2 s in which nobody read"
+
+// idleFeed measures what following other processes costs while nobody reads, and whether
+// sleeping meanwhile costs those who read next anything.
+func (b *bench) idleFeed(ctx context.Context, s *server) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	var managers [2]incident.Manager
+	var pool *sqlx.DB
+	for i := range managers {
+		m, db, _, err := s.manager(ctx)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		if err := create(ctx, m, "acme"); err != nil {
+			return err
+		}
+		running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+		managers[i], pool = m, db
+	}
+	time.Sleep(2 * time.Second) // until the feeds sleep
+	perSecond, err := idleStatements(ctx, pool, idleTime)
+	if err != nil {
+		return err
+	}
+	b.note("Two processes with a cache that nobody reads: %.1f statements a second, of 0.1 at most.", perSecond)
+	if perSecond > 0.1 {
+		return fmt.Errorf("two processes that nobody reads from send %.1f statements a second", perSecond)
+	}
+	sleeping, polling := managers[0], managers[1]
+	running.Go(func() { // it keeps its feed awake
+		for ctx.Err() == nil {
+			_, _ = polling.Get(ctx, incident.Key{OrganizationID: "acme", Identifier: 1})
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	for _, q := range []float64{0.5, 0.99} {
+		r := result{comparison: comparison{
+			ours:       &side{name: fmt.Sprintf("%s, %.0f %% of the reads", idleName, 100*q)},
+			theirs:     &side{name: "a feed that never sleeps"},
+			goroutines: 1, bar: 1 / 1.2,
+		}}
+		var ours, theirs []float64
+		for range b.rounds {
+			time.Sleep(2 * time.Second)
+			a, err1 := pacedReads(ctx, sleeping, b.length)
+			p, err2 := pacedReads(ctx, polling, b.length)
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			ours = append(ours, 1/quantile(a, q).Seconds())
+			theirs = append(theirs, 1/quantile(p, q).Seconds())
+			r.ratios = append(r.ratios, ours[len(ours)-1]/theirs[len(theirs)-1])
+		}
+		r.oursRate, r.theirsRate = median(ours), median(theirs)
+		b.add(r)
+	}
+	return nil
+}
+
+// pacedReads reads an incident every millisecond, and returns how long each read took.
+func pacedReads(ctx context.Context, m incident.Manager, length time.Duration) (took []time.Duration, err error) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end); <-ticker.C {
+		start := time.Now()
+		if _, err := m.Get(ctx, incident.Key{OrganizationID: "acme", Identifier: 1}); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(start))
+	}
+	return took, nil
 }

@@ -143,7 +143,7 @@ func (b *bench) notifications(ctx context.Context) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *server) error
-	}{{notifierName, b.besideNotifier}, {drainName, b.drains}, {singleName, b.singles}} {
+	}{{notifierName, b.besideNotifier}, {drainName, b.drains}, {singleName, b.singles}, {idleName, b.idleFeed}} {
 		if !strings.Contains(part.name, b.match) {
 			continue
 		}
