@@ -374,6 +374,7 @@ func (m *manager) revise(ctx context.Context, key Key, e CommentEdit, rule func(
 		if revised.Revision == a.Revision {
 			return a, nil
 		}
+		m.attempt()
 		if err = m.failed(m.store.ReviseActivity(ctx, revised)); err == nil {
 			return revised, nil
 		}

@@ -3,7 +3,6 @@ package incident
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -35,9 +34,48 @@ type Manager interface {
 	// returned nil.
 	//
 	// Reads of tx see its own writes and do not come from the cache. tx is for
-	// one goroutine and ends with fn. fn must not call the Manager that InTx was
-	// called on: a store may make that wait for the end of the transaction.
+	// one goroutine and ends with fn. Its own InTx is a part of the transaction: one that
+	// does not return nil, also because it panics and fn recovers, dooms the whole.
+	//
+	// The host's own statements become a part of the transaction by way of the store: see
+	// Tx of package postgres.
+	//
+	// fn must not call the Manager that InTx was called on, which would wait for the end of
+	// the transaction. In the goroutine of fn all calls of it but Stats and Join are refused
+	// with [ErrInvalid]; goroutines that fn starts are not recognised. The same holds for
+	// what tx calls: an [Authorizer], a [Cache], Options.Now. An Authorizer that has not
+	// answered tx for 5 s is not waited for any longer: that is [ErrUnavailable].
 	InTx(ctx context.Context, fn func(tx Manager) error) error
+
+	// Join returns a Manager whose calls are a part of a transaction that the host has
+	// begun and will end itself, and the function that the host must call once it has
+	// committed or rolled back, however that went:
+	//
+	//	tx, done, err := incidents.Join(store.Join(hostTx))
+	//	…
+	//	err = hostTx.Commit()
+	//	done()
+	//
+	// store is what Join of the Manager's own store returned: see package postgres. It
+	// returns [ErrInvalid] for a store that is not joined, or joined from another one.
+	//
+	// The joined Manager has the options of this one: its authorizer, its clock, its
+	// notifier. Its reads see its own writes and do not come from the cache. It is for one
+	// goroutine and ends with done. Its InTx is a savepoint, which can be undone alone.
+	// After a write of it failed, its calls are refused, and the host should roll back.
+	//
+	// From the first write on, what it changes is read from the store by all others, so
+	// that nobody in this process is given anything older once the commit has returned,
+	// also before done is called. done puts it back into the cache, and wakes the delivery
+	// of what was queued. It may be called from any goroutine, and again. Where it is never
+	// called, the incidents and slots are read from the store until a read shows the
+	// commit, or for a day after a rollback, and notifications are delivered when the
+	// store is next asked for them.
+	//
+	// While the host's transaction is open, writes of this Manager to the same incidents,
+	// and creations in the same organization, wait for its end: do not call them from where
+	// the transaction waits for them. Its reads need another connection.
+	Join(store Store) (tx Manager, done func(), err error)
 
 	// Run does what has to be done in the background, until ctx ends.
 	//
@@ -145,6 +183,10 @@ func New(store Store, opts *Options) (Manager, error) {
 	if err != nil {
 		return nil, wrap(err, "new")
 	}
+	if joined, ok := store.(JoinedStore); ok && joined.JoinedTo() != nil {
+		return nil, wrap(invalid("store", "is joined to a transaction of the host's; make a Manager of the store itself, "+
+			"once, and pass this one to its Manager.Join for each transaction"), "new")
+	}
 	local, ok := store.(LocalStore)
 	c := &core{
 		options:   options,
@@ -188,14 +230,7 @@ type core struct {
 	relay      *relay      // nil if there is no Notifier
 	running    atomic.Bool // there is a Run
 	warned     atomic.Bool // that others queue, and this Manager does not
-}
-
-// transaction is what the calls of one InTx have in common.
-type transaction struct {
-	publication publication
-	failure     error // the first write that failed
-	queued      bool  // it has queued notifications
-	ended       atomic.Bool
+	inside     insiders
 }
 
 // usable refuses a call that must not begin.
@@ -203,11 +238,17 @@ func (m *manager) usable(ctx context.Context) error {
 	if err := checkContext(ctx); err != nil {
 		return err
 	}
-	if m.tx != nil && m.tx.ended.Load() {
+	switch {
+	case m.tx == nil:
+		if m.inside.has(ctx) {
+			return errInside
+		}
+	case m.tx.ended.Load() && m.tx.joint != nil && !m.tx.part:
+		return invalid("tx", "has ended; a joined Manager must not be used after the function that came with it was called")
+	case m.tx.ended.Load():
 		return invalid("tx", "has ended; it must not be used after the function it was passed to")
-	}
-	if m.tx != nil && m.tx.failure != nil {
-		return fmt.Errorf("the transaction has failed and will be undone: %w", m.tx.failure)
+	case m.tx.failure != nil:
+		return fmt.Errorf("the transaction has failed and must be undone: %w", m.tx.failure)
 	}
 	return nil
 }
@@ -218,44 +259,6 @@ func (m *manager) begin(ctx context.Context) (now time.Time, err error) {
 		return now, err
 	}
 	return canonical(m.options.Now()), nil
-}
-
-func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
-	if err := m.usable(ctx); err != nil {
-		return wrap(err, "transaction")
-	}
-	if fn == nil {
-		return wrap(invalid("fn", "is required"), "transaction")
-	}
-	if m.tx != nil {
-		// A part that failed must not be committed with the rest.
-		err := fn(m)
-		m.tx.failure = cmp.Or(m.tx.failure, err)
-		return err
-	}
-	tx := &transaction{publication: m.coherence.begin()}
-	p := &tx.publication
-	defer p.end(ctx)
-	var fnErr error
-	err := m.store.InTx(ctx, func(store Store) error {
-		defer tx.ended.Store(true)
-		if fnErr = fn(&manager{core: m.core, store: store, tx: tx}); fnErr != nil {
-			return fnErr
-		}
-		return tx.failure
-	})
-	p.doubtful = errors.Is(err, ErrUnknownOutcome)
-	if tx.queued && (err == nil || p.doubtful) {
-		m.queued()
-	}
-	if err == nil {
-		return nil
-	}
-	p.entries = nil
-	if fnErr != nil {
-		return fnErr
-	}
-	return wrap(err, "transaction")
 }
 
 func (m *manager) Run(ctx context.Context) error {

@@ -315,6 +315,7 @@ func (m *manager) replay(ctx context.Context, key Key) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	m.attempt()
 	n, err := outbox.Replay(ctx, key)
 	if err = m.failed(err); err == nil && n > 0 {
 		m.queued()

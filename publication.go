@@ -21,6 +21,10 @@ type publication struct {
 	// the store answered.
 	doubtful bool
 
+	// joint is not nil in a host's transaction, whose end the host tells, if anybody. Its keys
+	// are in doubt from the start, and nothing of it is published.
+	joint *joint
+
 	// distrusted means that the history in which it began has ended.
 	distrusted bool
 }
@@ -56,15 +60,16 @@ func (c *coherence) begin() publication {
 
 // markChange marks what a change may be about, but for what a local store is asked.
 func (p *publication) markChange(c *Change, local bool) {
-	if p.c.off.Load() {
+	if p.idle() {
 		return
 	}
 	slots := claimMark
 	switch {
-	case c.Key.Identifier == 0 && !local:
+	case c.Key.Identifier == 0 && (local || p.joint != nil): // it publishes no new incident
+	case c.Key.Identifier == 0:
 		p.c.creating.Add(1)
 		p.created++
-	case c.Key.Identifier != 0:
+	default:
 		p.mark(mark{key: c.Key.cacheKey(), kind: incidentMark, expected: c.ExpectVersion})
 		slots = slotMark
 	}
@@ -81,9 +86,17 @@ func (p *publication) markChange(c *Change, local bool) {
 
 // mark takes a key out of service until the end of the publication.
 func (p *publication) mark(m mark) {
-	p.c.stripe(m.key).writing.Add(1)
+	if p.joint != nil {
+		p.joint.mark(p.c, m.key)
+	} else {
+		p.c.stripe(m.key).writing.Add(1)
+	}
 	p.marked = append(p.marked, m)
 }
+
+// idle reports whether there is no cache that would serve anything. A host's transaction may
+// outlast the time until there is a feed to follow.
+func (p *publication) idle() bool { return p.c.off.Load() && (p.joint == nil || !p.c.followed) }
 
 // hasMarked reports whether the publication has marked a key.
 func (p *publication) hasMarked(key string) bool {
@@ -92,14 +105,14 @@ func (p *publication) hasMarked(key string) bool {
 
 // addState adds the state of an incident, which must not change any more.
 func (p *publication) addState(s *State, ttl time.Duration) {
-	if !p.c.off.Load() {
+	if !p.idle() {
 		p.add(s.Incident.Key().cacheKey(), CacheEntry{Version: s.Incident.Version, value: s}, ttl)
 	}
 }
 
 // addSlots adds who holds the slots of a change now.
 func (p *publication) addSlots(c *Change, applied *Applied, ttl time.Duration) {
-	if p.c.off.Load() {
+	if p.idle() {
 		return
 	}
 	for _, s := range applied.Slots {
@@ -112,6 +125,10 @@ func (p *publication) addSlots(c *Change, applied *Applied, ttl time.Duration) {
 }
 
 func (p *publication) add(key string, e CacheEntry, ttl time.Duration) {
+	if p.joint != nil {
+		p.joint.wrote(p.c, key, e.Version)
+		return
+	}
 	p.entries = append(p.entries, publishedEntry{key: key, entry: e, ttl: ttl})
 }
 

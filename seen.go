@@ -51,6 +51,7 @@ func (m *manager) markSeen(ctx context.Context, key Key, user UserID) (Seen, err
 	if err := m.admit(ctx, key, user); err != nil {
 		return Seen{}, err
 	}
+	m.attempt()
 	seen, err := m.store.MarkSeen(ctx, Seen{Incident: key, UserID: user, LastSeen: now})
 	return seen, m.failed(err)
 }

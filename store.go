@@ -41,7 +41,9 @@ type Store interface {
 	// must undo all of it; it returns fn's error as it is. Nobody else may see
 	// any of it before the commit. The tx is for one goroutine, must not be used
 	// after fn returned (it then answers with an error), and its own InTx runs
-	// fn as a part of the same transaction.
+	// fn as a part of the same transaction. A part that panics or exits its
+	// goroutine must doom the whole, also if the outer fn recovers and returns
+	// nil: InTx must then undo all of it and return an error.
 	//
 	// fn must return an error if a method of tx, its InTx included, returned one
 	// other than ErrNotFound and ErrVersionConflict. A store may make others wait

@@ -88,7 +88,7 @@ func (m *manager) authorized(ctx context.Context, org OrganizationID, projects [
 	if m.options.Authorizer == nil || len(users) == 0 {
 		return users, nil
 	}
-	allowed, err := m.options.Authorizer.Authorized(ctx, org, slices.Clone(projects), slices.Clone(users))
+	allowed, err := m.consult(ctx, org, projects, users)
 	if err != nil {
 		return nil, fmt.Errorf("authorizer: %w", err)
 	}
@@ -185,6 +185,7 @@ func (m *manager) subscribe(ctx context.Context, key Key, user UserID) (Subscrip
 	if err := m.admit(ctx, key, user); err != nil {
 		return Subscription{}, err
 	}
+	m.attempt()
 	sub, err := m.store.Subscribe(ctx, Subscription{Incident: key, UserID: user, DateAdded: now})
 	return sub, m.failed(err)
 }
@@ -203,6 +204,7 @@ func (m *manager) unsubscribe(ctx context.Context, key Key, user UserID) error {
 	if err := checkID("userId", user, false); err != nil {
 		return err
 	}
+	m.attempt()
 	return m.failed(m.store.Unsubscribe(ctx, key, user))
 }
 

@@ -247,7 +247,7 @@ func (m *manager) again(err error, rejoins bool) bool {
 // leads to, which becomes its own.
 func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, error) {
 	if m.tx != nil {
-		return m.applyAndPublish(ctx, &m.tx.publication, c, after)
+		return m.applyAndPublish(ctx, m.tx.publication, c, after)
 	}
 	p := m.coherence.begin()
 	defer p.end(ctx)
@@ -287,6 +287,7 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 // whose NotificationUUID was taken again, is a conflict.
 func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	c.Notify = m.relay != nil && len(c.Activities) > 0
+	m.attempt()
 	applied, err := m.store.Apply(ctx, *c)
 	if !c.Notify && err == nil && len(c.Activities) > 0 {
 		m.unqueued()
@@ -294,8 +295,8 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
 		m.queued()
 	}
-	if err != nil {
-		return Applied{}, m.failed(err)
+	if err = m.failed(err); err != nil {
+		return Applied{}, err
 	}
 	if applied.Replayed {
 		m.observe(ctx, &applied.Incident)
@@ -312,7 +313,7 @@ func (m *manager) queued() {
 	switch {
 	case m.relay == nil:
 	case m.tx != nil:
-		m.tx.queued = true
+		m.tx.queued.Store(true)
 	default:
 		m.relay.wake()
 		if !m.running.Load() && m.options.Notifier != NotifyElsewhere && m.relay.warned.CompareAndSwap(false, true) {
@@ -333,15 +334,6 @@ func (m *manager) unqueued() {
 		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store whose notifications another Manager queues: " +
 			"nobody is notified of what it writes; give it the same Notifier, or NotifyElsewhere")
 	}
-}
-
-// failed notes a failed write in the transaction, which must not be committed
-// then. The errors of a write that found nothing to write do not count.
-func (m *manager) failed(err error) error {
-	if m.tx != nil && err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrVersionConflict) {
-		m.tx.failure = err
-	}
-	return err
 }
 
 // notifications are the NotificationUUIDs of one call. They are the same

@@ -4,6 +4,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,8 +58,9 @@ const (
 
 // txn is a transaction that holds the lock.
 type txn struct {
-	undo  []func()
-	ended atomic.Bool
+	undo   []func()
+	ended  atomic.Bool
+	broken error // of a part that did not return, which dooms the whole
 }
 
 // acquire waits for the lock and returns what gives it back.
@@ -98,27 +100,32 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) (err
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(tx.tx.broken, ctx.Err()); err != nil {
 		return err
 	}
 	committed = true
 	return nil
 }
 
-// nested runs fn as a part of the transaction, and undoes that part alone when
-// fn fails.
+// errBrokenOff is the failure of a transaction of which a part panicked or ended its
+// goroutine.
+var errBrokenOff = fmt.Errorf("memory: %w: a part of the transaction panicked or ended its goroutine", incident.ErrUnavailable)
+
+// nested runs fn as a part of the transaction, and undoes that part alone when fn fails.
+// One that does not return dooms the whole.
 func (s *Store) nested(fn func(tx incident.Store) error) error {
-	start, done := len(s.tx.undo), false
+	start, returned, done := len(s.tx.undo), false, false
 	defer func() {
 		if !done {
 			s.rollBackTo(start)
 		}
+		if !returned {
+			s.tx.broken = errBrokenOff
+		}
 	}()
-	if err := fn(s); err != nil {
-		return err
-	}
-	done = true
-	return nil
+	err := fn(s)
+	returned, done = true, err == nil
+	return err
 }
 
 func (s *Store) rollBackTo(start int) {

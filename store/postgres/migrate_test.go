@@ -246,7 +246,11 @@ func TestStore_Join(t *testing.T) {
 	pool := s.Pool()
 	for _, commit := range []bool{false, true} {
 		tx := pool.MustBegin()
-		joined := mustManager(t, s.Join(tx))
+		joined, done, err := m.Join(s.Join(tx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
 		tx.MustExec("INSERT INTO host VALUES (1)")
 		r, err := joined.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
 		if err != nil || r.Identifier != 1 {

@@ -107,11 +107,14 @@ var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 type Store struct {
 	*database
 	tx *transaction // nil outside a transaction
+
+	origin *Store // that it was made from, of one within a transaction
 }
 
 var (
 	_ incident.FeedStore   = (*Store)(nil)
 	_ incident.OutboxStore = (*Store)(nil)
+	_ incident.JoinedStore = (*Store)(nil)
 )
 
 // database is what a store shares with those of its transactions.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,22 +21,80 @@ type transaction struct {
 	joint      bool       // of creations that share a commit, each of which could be made alone
 	failure    error      // of the first statement that failed, which fails all
 	unprepared []*form    // those that the pool is to prepare
-	savepoints int
+	savepoints int        // that there were
+	depth      int        // of the savepoints that are open
+	broken     error      // of a part that did not return, which dooms what it is a part of
+	lent       bool       // the host has got it, and may have had statements fail
 }
 
 // prepareLater notes a form that was sent unprepared.
 func (t *transaction) prepareLater(f *form) { t.unprepared = append(t.unprepared, f) }
 
-// Join returns a store whose calls are a part of the host's transaction, which
-// must be of the pool that the store was made with:
+// Join returns a store whose calls are a part of a transaction that the host has begun, and
+// will commit or roll back. It must be of the pool that the store was made with. It is for
+// [incident.Manager.Join]:
 //
-//	incidents, err := incident.New(store.Join(tx), nil)
+//	tx, done, err := incidents.Join(store.Join(hostTx))
 //
-// The host commits or rolls back. A call that fails in the database fails the
-// transaction. The store, and a Manager of it, are for one goroutine, and end
-// with the transaction, which must not be read-only: see [Store.Load].
+// A call that fails in the database fails the transaction. The store is for one goroutine,
+// and ends with the transaction, which must not be read-only: see [Store.Load].
 func (s *Store) Join(tx *sqlx.Tx) *Store {
-	return &Store{database: s.database, tx: &transaction{Tx: tx}}
+	origin := s
+	if s.origin != nil {
+		origin = s.origin
+	}
+	return &Store{database: s.database, tx: &transaction{Tx: tx}, origin: origin}
+}
+
+// JoinedTo implements [incident.JoinedStore].
+func (s *Store) JoinedTo() incident.Store {
+	if s.origin == nil || s.tx == nil || s.tx.conn != nil {
+		return nil
+	}
+	return s.origin
+}
+
+// Tx returns the transaction of the database that the calls of tx are a part of: tx is the
+// Manager that [incident.Manager.InTx] passed to its function, or one of
+// [incident.Manager.Join]. The host may run statements of its own in it, which are
+// committed with the calls or not at all:
+//
+//	err := incidents.InTx(ctx, func(tx incident.Manager) error {
+//		db, err := postgres.Tx(tx)
+//		…
+//		_, err = db.ExecContext(ctx, "INSERT INTO orders …")
+//		…
+//		_, err = tx.Create(ctx, …)
+//		return err
+//	})
+//
+// The host must not commit it or roll it back, nor use it after the function has returned.
+// A statement of it that fails dooms the transaction: InTx then returns an error, also if
+// its function returns nil, and nothing is written.
+//
+// Tx returns [incident.ErrInvalid] for a Manager that is not within a transaction, and for
+// one of another store.
+func Tx(tx incident.Manager) (*sqlx.Tx, error) {
+	store, err := incident.StoreOf(tx)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: tx: %w", err)
+	}
+	for {
+		outer, wraps := store.(interface{ Unwrap() incident.Store })
+		if !wraps {
+			break
+		}
+		store = outer.Unwrap()
+	}
+	s, ok := store.(*Store)
+	if !ok || s.tx == nil {
+		return nil, fmt.Errorf("postgres: tx: %w", &incident.FieldError{
+			Field:   "tx",
+			Problem: "is not within a transaction of this package; pass the Manager that InTx passed to its function",
+		})
+	}
+	s.tx.lent = true
+	return s.tx.Tx, nil
 }
 
 // InTx implements [incident.Store]. The transaction is READ COMMITTED and locks the
@@ -63,14 +122,15 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 		}
 		s.prepareAll(ctx, tx.unprepared)
 	}()
-	if err := fn(&Store{database: s.database, tx: tx}); err != nil {
+	inner := &Store{database: s.database, tx: tx, origin: s}
+	if err := fn(inner); err != nil {
 		return err
 	}
-	if tx.failure != nil {
-		return s.translate(ctx, "commit", tx.failure)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(tx.failure, tx.broken, ctx.Err()); err != nil {
 		return s.translate(ctx, "commit", err)
+	}
+	if err := inner.checkLent(ctx); err != nil {
+		return err
 	}
 	ended = true
 	return s.commit(ctx, tx)
@@ -143,18 +203,42 @@ func (s *Store) prepareAll(ctx context.Context, unprepared []*form) {
 	}
 }
 
-// nested runs fn as a part of the transaction, and undoes that part alone when
-// fn fails.
+// checkLent finds out what a host that got the transaction has left of it. The commit of a
+// transaction in which a statement has failed does nothing, and not every driver says so.
+func (s *Store) checkLent(ctx context.Context) error {
+	if !s.tx.lent {
+		return nil
+	}
+	err := s.control(ctx, "SELECT 1")
+	if errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("postgres: commit: %w; the transaction was committed or rolled back by the host, which must leave that to InTx",
+			incident.ErrUnknownOutcome)
+	}
+	return s.translate(ctx, "commit", err)
+}
+
+// errBrokenOff is the failure of a transaction of which a part panicked or ended its
+// goroutine.
+var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended its goroutine", incident.ErrUnavailable)
+
+// nested runs fn as a part of the transaction, and undoes that part alone when fn fails.
+// One that does not return dooms what it is a part of, except a host's transaction.
 func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) error {
 	s.tx.savepoints++
 	name := "incident_" + strconv.Itoa(s.tx.savepoints)
 	if err := s.control(ctx, "SAVEPOINT "+name); err != nil {
 		return s.translate(ctx, "savepoint", err)
 	}
-	done := false
+	returned, done := false, false
+	alone := s.tx.conn == nil && s.tx.depth == 0
+	s.tx.depth++
 	defer func() {
+		s.tx.depth--
 		if done {
 			return
+		}
+		if s.tx.broken = nil; !returned && !alone {
+			s.tx.broken = errBrokenOff
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
@@ -162,13 +246,12 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 			s.tx.failure = nil
 		}
 	}()
-	if err := fn(s); err != nil {
+	err := fn(s)
+	returned = true
+	if err != nil {
 		return err
 	}
-	if s.tx.failure != nil {
-		return s.translate(ctx, "savepoint", s.tx.failure)
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(s.tx.failure, s.tx.broken, ctx.Err()); err != nil {
 		return s.translate(ctx, "savepoint", err)
 	}
 	if err := s.control(ctx, "RELEASE SAVEPOINT "+name); err != nil {

@@ -172,6 +172,7 @@ func contract() []group[incident.Store] {
 			{"UndoesWhenTheContextEnds", inTxUndoesWhenTheContextEnds},
 			{"ChecksWhatApplyChecks", inTxChecksWhatApplyChecks},
 			{"Nests", inTxNests},
+			{"IsDoomedByItsParts", inTxIsDoomedByItsParts},
 			{"Ends", inTxEnds},
 			{"MayWriteNothing", inTxMayWriteNothing},
 			{"IsInvisibleBeforeTheCommit", inTxIsInvisibleBeforeTheCommit},

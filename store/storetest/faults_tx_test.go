@@ -76,6 +76,8 @@ func txFaults() []fault {
 		{"TxReadsFromOutside", txReadsFromOutside, []string{"InTx/Commits", "InTx/UndoesOnError"}},
 		{"TxNeverEnds", txNeverEnds, []string{"InTx/Ends"}},
 		{"TxDoesNotNest", txDoesNotNest, []string{"InTx/Nests"}},
+		{"PartsAreForgiven", partsAreForgiven, []string{"InTx/IsDoomedByItsParts"}},
+		{"PartsAreUndoneAlone", partsAreUndoneAlone, []string{"InTx/IsDoomedByItsParts"}},
 		{"TxForgetsVersions", txForgetsVersions, []string{"InTx/ChecksWhatApplyChecks", "InTx/LosesNoUpdate"}},
 		{"ReadOnlyTxFails", readOnlyTxFails, []string{"InTx/MayWriteNothing"}},
 		{"CommitIsForgotten", commitIsForgotten, []string{"InTx/Commits"}},
@@ -205,6 +207,33 @@ func txDoesNotNest(s incident.Store) incident.Store {
 	return withTx(s, func(tx incident.Store) incident.Store {
 		return &broken{Store: tx, inTx: func(context.Context, func(incident.Store) error) error {
 			return errors.New("there is a transaction already")
+		}}
+	})
+}
+
+// partsAreForgiven commits what a part has written, however it ended.
+func partsAreForgiven(s incident.Store) incident.Store {
+	return withTx(s, func(tx incident.Store) incident.Store {
+		b := &broken{Store: tx}
+		b.inTx = func(_ context.Context, fn func(incident.Store) error) error { return fn(b) }
+		return b
+	})
+}
+
+// partsAreUndoneAlone commits the rest where a part has panicked.
+func partsAreUndoneAlone(s incident.Store) incident.Store {
+	return withTx(s, func(tx incident.Store) incident.Store {
+		return &broken{Store: tx, inTx: func(ctx context.Context, fn func(incident.Store) error) (err error) {
+			var value any
+			err = tx.InTx(ctx, func(inner incident.Store) error {
+				failure := errUndo
+				value = panicOf(func() { failure = fn(inner) })
+				return failure
+			})
+			if value != nil {
+				panic(value)
+			}
+			return err
 		}}
 	})
 }

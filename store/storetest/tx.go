@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/incidentkit/incident"
@@ -194,6 +195,46 @@ func inTxNests(t testing.TB, s incident.Store) {
 	})
 	mustInTx(t, s, nested(nil))
 	mustLoad(t, s, incident.Key{OrganizationID: acme, Identifier: 2})
+}
+
+// A part of a transaction that does not return dooms the whole, whatever the outer function
+// makes of that.
+func inTxIsDoomedByItsParts(t testing.TB, s incident.Store) {
+	w := mustWorld(t, s, acme)
+	part := func(tx incident.Store, end func() error) error {
+		return tx.InTx(t.Context(), func(inner incident.Store) error {
+			mustCall(t, inner, operation{"Apply", applyNew}, w)
+			return end()
+		})
+	}
+	for name, run := range map[string]func(tx incident.Store){
+		"panics": func(tx incident.Store) { _ = panicOf(func() { _ = part(tx, func() error { panic(errUndo) }) }) },
+		"ends its goroutine": func(tx incident.Store) {
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = part(tx, func() error { runtime.Goexit(); return nil })
+			}()
+			<-ended
+		},
+		"has such a part": func(tx incident.Store) {
+			_ = tx.InTx(t.Context(), func(inner incident.Store) error {
+				_ = panicOf(func() { _ = part(inner, func() error { panic(errUndo) }) })
+				return nil
+			})
+		},
+	} {
+		wantUnchanged(t, s, acme, func() {
+			err := s.InTx(t.Context(), func(tx incident.Store) error {
+				mustCall(t, tx, operation{"Subscribe", subscribe}, w)
+				run(tx)
+				return nil
+			})
+			if err == nil {
+				t.Errorf("InTx() of which a part %s = nil, want an error", name)
+			}
+		})
+	}
 }
 
 // A transaction that has ended, either way, answers with an error, and does
