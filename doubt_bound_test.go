@@ -79,3 +79,63 @@ func cachedAfterLoad(ctx context.Context, t *testing.T, c *coherence, key Key, v
 	_, ok := get[*State](ctx, c, key.appendCacheKey(nil))
 	return ok
 }
+
+// Host transactions whose end nobody tells take bounded memory too, and those whose end is
+// told leave nothing behind.
+func TestJoint_bound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, told := range []bool{false, true} {
+			c := newCoherence(NewCache(10), slog.New(slog.DiscardHandler), false)
+			key := func(n int) Key { return Key{OrganizationID: "acme", Identifier: int64(n)} }
+			const joins = 200_000
+			for n := range joins {
+				p := c.begin()
+				p.joint = &joint{}
+				p.markChange(&Change{Key: key(n + 1), Incident: &Incident{}, ExpectVersion: 1}, false)
+				p.addState(&State{Incident: Incident{OrganizationID: "acme", Identifier: int64(n + 1), Version: 2}}, time.Hour)
+				if told {
+					p.joint.end(c)
+					if n%1000 == 0 {
+						time.Sleep(joinDoubt)
+					}
+				}
+			}
+			held := 0
+			for i := range c.stripes {
+				held += c.stripes[i].held
+			}
+			if limit := maxDoubts * len(c.stripes); held > limit || !told && held < limit/2 || told == c.overflown.Load() {
+				t.Errorf("ends told: %t: %d doubts are held, of at most %d", told, held, limit)
+			}
+			time.Sleep(joinDoubt)
+			for n := range 300 {
+				// A rolled back one is at version 1 for ever.
+				if got := cachedAfterLoad(t.Context(), t, c, key(n*600+1), 1); got != told {
+					t.Fatalf("ends told: %t: %s is cached: %t", told, key(n*600+1), got)
+				}
+			}
+		}
+	})
+}
+
+// What is read before the commit leaves the doubt, and the first read of what was written
+// settles it.
+func TestJoint_settles(t *testing.T) {
+	c := newCoherence(NewCache(10), slog.Default(), false)
+	key := Key{OrganizationID: "acme", Identifier: 1}
+	p := c.begin()
+	p.joint = &joint{}
+	p.markChange(&Change{Key: key, Incident: &Incident{}, ExpectVersion: 4}, false)
+	for _, version := range []int64{4, 5} {
+		if cachedAfterLoad(t.Context(), t, c, key, version) {
+			t.Errorf("version %d is cached before the write is made", version)
+		}
+	}
+	p.addState(&State{Incident: Incident{OrganizationID: "acme", Identifier: 1, Version: 5}}, time.Hour)
+	if cachedAfterLoad(t.Context(), t, c, key, 4) {
+		t.Error("the version before the commit is cached")
+	}
+	if !cachedAfterLoad(t.Context(), t, c, key, 5) {
+		t.Error("the committed version is not cached")
+	}
+}
