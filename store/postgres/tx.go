@@ -237,7 +237,10 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 		if done {
 			return
 		}
-		if s.tx.broken = nil; !returned && !alone {
+		switch {
+		case alone:
+			s.tx.broken = nil
+		case !returned:
 			s.tx.broken = errBrokenOff
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
