@@ -89,7 +89,7 @@ func TestReadDirectory(t *testing.T) {
 		{"a number for a project", change(`"projects": []`, `"projects": [1]`), `token 2: organization "acme": projects must be a list of strings`},
 		{"no project's name", change(`"projects": []`, `"projects": [""]`), `token 2: organization "acme": projects must have 1 to 255 bytes without control characters`},
 		{"a control character", change(`"projects": []`, `"projects": ["\n"]`), `token 2: organization "acme": projects must have 1 to 255 bytes without control characters`},
-		{"many projects", change(`"projects": []`, `"projects": ["x"`+strings.Repeat(`,"x"`, 100)+`]`), `token 2: organization "acme": projects must not be more than 100; use allProjects`},
+		{"many projects", change(`"projects": []`, `"projects": ["x"`+strings.Repeat(`,"x"`, 1000)+`]`), `token 2: organization "acme": projects must not be more than 1000; use allProjects`},
 		{"two of one user", change(`["a", "b"]`, `["a"]`), "token 3: organizations must be the same for all tokens of a user"},
 	} {
 		file := t.TempDir() + "/tokens.json"

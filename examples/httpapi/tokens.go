@@ -105,8 +105,8 @@ func (m *membership) check() error {
 	if m.all != (m.projects == nil) {
 		return &incident.FieldError{Field: "projects", Problem: "must be given, or allProjects be true, but not both"}
 	}
-	if len(m.projects) > incident.MaxProjects {
-		return &incident.FieldError{Field: "projects", Problem: fmt.Sprintf("must not be more than %d; use allProjects", incident.MaxProjects)}
+	if len(m.projects) > incident.MaxAccessProjects {
+		return &incident.FieldError{Field: "projects", Problem: fmt.Sprintf("must not be more than %d; use allProjects", incident.MaxAccessProjects)}
 	}
 	slices.Sort(m.projects)
 	m.projects = slices.Compact(m.projects)
