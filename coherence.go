@@ -146,6 +146,27 @@ func (c *coherence) observeEntry(ctx context.Context, key string, e CacheEntry) 
 	c.flight.Forget(key + g.suffix)
 }
 
+// observeHolder takes the entry of a slot out of service that knows of another holder, and
+// keeps loads which began before from filling it.
+func (c *coherence) observeHolder(ctx context.Context, key string, holder int64) {
+	if c.off.Load() {
+		return
+	}
+	s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := c.generation.Load()
+	e, _ := c.lookup(ctx, key+g.suffix)
+	if known, ok := e.value.(*slotHolder); ok && known.Identifier != holder {
+		c.counters.staleDrops.Add(1)
+		c.store(ctx, g, key, CacheEntry{Version: e.Version + 1}, doubtTTL) // for a moment: the entry may be the newer one
+	}
+	if !c.rests(s) {
+		s.epoch = c.published.Add(1)
+		c.flight.Forget(key + g.suffix)
+	}
+}
+
 // rests reports whether nothing is on its way that could put an entry into the cache.
 func (c *coherence) rests(s *stripe) bool {
 	return s.writing.Load() == 0 && s.loading.Load() == 0 && c.creating.Load() == 0

@@ -96,6 +96,19 @@ func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
 	}
 }
 
+// observeHolder tells the cache that the slots of an incident which this process has seen are
+// not free, nor another incident's, unless that came later. Which version of a slot it is
+// is not known.
+func (m *manager) observeHolder(ctx context.Context, inc *Incident) {
+	m.observe(ctx, inc)
+	if m.local || m.tx != nil {
+		return
+	}
+	for _, slot := range slotsOf(inc) {
+		m.coherence.observeHolder(ctx, slot.cacheKey(), inc.Identifier)
+	}
+}
+
 func (m *manager) observeKey(ctx context.Context, key string, e CacheEntry) {
 	if m.tx == nil || !m.tx.publication.hasMarked(key) {
 		m.coherence.observeEntry(ctx, key, e)

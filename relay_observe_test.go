@@ -82,3 +82,64 @@ func TestNotify_readsAreNotOlder(t *testing.T) {
 		}
 	})
 }
+
+// slotReader is a notifier that reads the slot of what it is notified of.
+type slotReader struct {
+	t *testing.T
+	incident.Manager
+	calls int
+}
+
+func (r *slotReader) Notify(ctx context.Context, n incident.Notification) error {
+	if !n.Incident.Status.Active() {
+		return nil
+	}
+	r.calls++
+	if inc, ok, err := r.Active(ctx, slot); err != nil || !ok || inc.Identifier < n.Incident.Identifier {
+		r.t.Errorf("while %s is delivered as %s, the active incident is %s, %v, %v", n.Incident.Key(), n.Incident.Status, inc.Key(), ok, err)
+	}
+	return nil
+}
+
+// Nor is who holds the slot of an incident that another process has opened.
+func TestNotify_slotsAreNotOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		s := &outboxHub{OutboxStore: store, hub: &hub{Store: store}}
+		delivering := &slotReader{t: t}
+		a, err := incident.New(s, &incident.Options{Notifier: delivering})
+		if err != nil {
+			t.Fatal(err)
+		}
+		delivering.Manager = a
+		b, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- a.Run(ctx) }()
+		s.hub.late.Store(int64(300 * time.Millisecond))
+		for range 20 {
+			opened := mustFire(t, b, "5%", incident.StatusWarning)
+			for range 30 {
+				mustActive(t, a)
+				time.Sleep(97 * time.Millisecond)
+			}
+			if _, err := b.UpdateStatus(t.Context(), opened.Key(), incident.StatusUpdate{Status: incident.StatusClosed}); err != nil {
+				t.Fatal(err)
+			}
+			for range 30 {
+				mustActive(t, a)
+				time.Sleep(97 * time.Millisecond)
+			}
+		}
+		if delivering.calls < 20 {
+			t.Errorf("only %d notifications were delivered", delivering.calls)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -114,7 +114,7 @@ func (r *relaying) attempt(c *Claim) error {
 }
 
 func (r *relaying) notify(ctx context.Context, c *Claim) error {
-	r.manager.observe(ctx, &c.Incident) // what is read while it is being delivered is not older
+	r.manager.observeHolder(ctx, &c.Incident) // what is read while it is being delivered is not older
 	recipients, err := r.recipients(ctx, c)
 	if err != nil {
 		return err
