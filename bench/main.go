@@ -21,7 +21,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
 	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, notifications or scale; all but scale if it is empty")
+	only := flag.String("only", "", "memory, postgres, notifications, delayed or scale; all but scale and delayed if it is empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	out := flag.String("o", "", "write the results into this document too, below the line for them")
 	load := flag.Int("load", 0, "fill the database of -dsn with so many incidents, and measure nothing")
@@ -58,7 +58,7 @@ func (b *bench) run(ctx context.Context, only, out string) (err error) {
 	if b.machine, err = describe(ctx, b.rounds, b.length); err != nil {
 		return err
 	}
-	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications}
+	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "delayed": b.delayed}
 	chosen := []string{only}
 	if only == "" {
 		chosen = []string{"postgres", "notifications", "memory"}
