@@ -124,8 +124,11 @@ func TestRelay_answersAgain(t *testing.T) {
 			return nil
 		})
 		time.Sleep(30 * time.Second)
-		if most != 6 {
-			t.Errorf("it takes %d of 8 places, want 6", most)
+		o.mu.Lock()
+		got := most
+		o.mu.Unlock()
+		if got != 6 {
+			t.Errorf("it takes %d of 8 places, want 6", got)
 		}
 		if got := len(o.take()); got != 400 {
 			t.Errorf("%d of its notifications came, want 400", got)
