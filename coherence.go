@@ -10,13 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
-
-// loadTimeout bounds a read that several callers wait for, which none of
-// their contexts ends.
-const loadTimeout = 30 * time.Second
 
 // coherence is the read-through logic: it keeps the cache in step with the
 // writes of this process, so that a cached read is as good as one of the store.
@@ -60,7 +54,7 @@ type coherence struct {
 	creating  atomic.Int32 // publications of new incidents on their way, which have no key to mark
 	overflown atomic.Bool  // there were more doubts than a stripe holds
 
-	flight    singleflight.Group
+	flight    flights
 	published atomic.Uint64 // numbers the publications
 	seed      maphash.Seed
 	stripes   [1024]stripe
@@ -272,18 +266,8 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		}
 		return v, true, err
 	}
-	mine := false // set by the goroutine that fetches, and read after its answer
 	g := c.generation.Load()
-	ch := c.flight.DoChan(key+g.suffix, func() (_ any, err error) {
-		mine = true
-		// A panic here would end the process: nobody could recover it.
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("%w: the store panicked: %v", ErrUnavailable, p)
-			}
-		}()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
-		defer cancel()
+	l, own, err := c.flight.wait(ctx, key+g.suffix, func(ctx context.Context) (any, error) {
 		s.loading.Add(1)
 		defer s.loading.Add(-1)
 		epoch := s.now()
@@ -293,23 +277,22 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		}
 		return v, err
 	})
-	select {
-	case r := <-ch:
-		if !mine && errors.Is(r.Err, ErrNotFound) {
-			// A write that makes something new cannot mark its key beforehand.
-			if v, err = fetch(ctx); err == nil {
-				c.observeEntry(ctx, key, entry(v))
-			}
-			return v, true, err
+	switch {
+	case err != nil:
+		return v, false, err
+	case !own && errors.Is(l.err, ErrNotFound):
+		// A write that makes something new cannot mark its key beforehand.
+		if v, err = fetch(ctx); err == nil {
+			c.observeEntry(ctx, key, entry(v))
 		}
-		if !mine {
-			c.counters.loadsShared.Add(1)
-		}
-		v, _ = r.Val.(T)
-		return v, mine, r.Err
-	case <-ctx.Done():
-		return v, false, ctx.Err()
+		return v, true, err
+	case errors.Is(l.err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return v, own, fmt.Errorf("%w: the store did not answer within %v", ErrUnavailable, loadTimeout)
+	case !own:
+		c.counters.loadsShared.Add(1)
 	}
+	v, _ = l.value.(T)
+	return v, own, l.err
 }
 
 func (s *stripe) now() uint64 {

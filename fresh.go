@@ -14,19 +14,22 @@ import (
 // one trigger costs a read after the other, however many fire it.
 type freshReads struct {
 	mu     sync.Mutex           // guards by, and next of all in it
-	by     map[place]*freshRead // the one on its way
+	by     map[place]*freshRead // the one in progress
 	shared *atomic.Uint64       // counts the calls that a read for several has answered
 }
 
-// freshRead is a read on its way, or one that waits for the end of that.
+// freshRead is a read in progress, or one that waits for the end of that.
 type freshRead struct {
 	next *freshRead // begins when this one ends
 
 	// What is below is not of the read of a single caller, which nobody waits for.
-	begin func() (*State, error)
-	done  chan struct{} // closed when there is an answer
-	state *State
-	err   error
+	begin   func() (*State, error)
+	ctx     context.Context // of the read; it ends when nobody waits any more
+	cancel  context.CancelFunc
+	waiters int
+	done    chan struct{} // closed when there is an answer
+	state   *State
+	err     error
 }
 
 // sharePatience is how long a read of another caller is waited for. The connection of
@@ -36,15 +39,12 @@ const sharePatience = 250 * time.Millisecond
 // read returns the state of an incident or of who holds a slot, nil for a free one, as
 // it is at some time within the call. It is shared, and must not be changed.
 func (r *freshReads) read(ctx context.Context, at place, fetch func(context.Context, place) (*State, error)) (*State, error) {
-	next := r.join(at, func() (*State, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
-		defer cancel()
-		return fetch(ctx, at)
-	})
+	current, next := r.join(ctx, at, fetch)
 	if next == nil {
-		defer r.end(at)
+		defer r.end(at, current)
 		return fetch(ctx, at)
 	}
+	defer r.leave(next)
 	timer := time.NewTimer(sharePatience)
 	defer timer.Stop()
 	select {
@@ -54,43 +54,80 @@ func (r *freshReads) read(ctx context.Context, at place, fetch func(context.Cont
 			return next.state, nil
 		}
 	case <-timer.C:
+		r.drop(at, current)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	return fetch(ctx, at)
 }
 
-// join returns the read to wait for, nil for who is the first. Who gets none reads, and
-// calls end.
-func (r *freshReads) join(at place, begin func() (*State, error)) *freshRead {
+// join returns the read in progress and the next one, to wait for until leave. For the
+// first caller there is no next one: the read in progress is its own, and it calls end.
+func (r *freshReads) join(ctx context.Context, at place, fetch func(context.Context, place) (*State, error)) (current, next *freshRead) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	current := r.by[at]
+	current = r.by[at]
 	if current == nil {
 		if r.by == nil {
 			r.by = map[place]*freshRead{}
 		}
-		r.by[at] = &freshRead{}
-		return nil
+		current = &freshRead{}
+		r.by[at] = current
+		return current, nil
 	}
-	if current.next == nil {
-		current.next = &freshRead{begin: begin, done: make(chan struct{})}
+	next = current.next
+	if next == nil {
+		next = &freshRead{done: make(chan struct{})}
+		next.ctx, next.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		next.begin = func() (*State, error) {
+			ctx, cancel := context.WithTimeout(next.ctx, loadTimeout)
+			defer cancel()
+			return fetch(ctx, at)
+		}
+		current.next = next
 	}
-	return current.next
+	next.waiters++
+	return current, next
 }
 
-// end begins the next read, if somebody waits for it.
-func (r *freshReads) end(at place) {
+// leave ends waiting for a read.
+func (r *freshReads) leave(next *freshRead) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := r.by[at].next
-	if next == nil {
+	if next.waiters--; next.waiters == 0 {
+		next.cancel()
+	}
+}
+
+// drop has nobody else wait for a read that takes too long.
+func (r *freshReads) drop(at place, current *freshRead) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by[at] == current {
 		delete(r.by, at)
+	}
+}
+
+// end begins the read after current, if somebody waits for it.
+func (r *freshReads) end(at place, current *freshRead) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := current.next
+	if next != nil && next.waiters == 0 {
+		next = nil
+	}
+	if r.by[at] == current {
+		if next != nil {
+			r.by[at] = next
+		} else {
+			delete(r.by, at)
+		}
+	}
+	if next == nil {
 		return
 	}
-	r.by[at] = next
 	go func() {
-		defer r.end(at)
+		defer r.end(at, next)
 		defer close(next.done)
 		// A panic here would end the process: nobody could recover it.
 		defer func() {

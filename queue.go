@@ -3,11 +3,21 @@ package incident
 import (
 	"context"
 	"sync"
+	"sync/atomic"
+	"time"
 )
+
+// turnPatience is how long a writer waits for another one who has the turn. The
+// connection of that one may be silent.
+const turnPatience = 1200 * time.Millisecond
 
 // queues makes the writers of one process to one incident, or to one slot, wait
 // for each other instead of colliding in the store. Waiting ends with the
 // context.
+//
+// A writer who keeps the turn for longer than turnPatience loses it to one of those
+// who wait. Both are at work then, which the store can tell apart: it costs a
+// version conflict at most.
 type queues struct {
 	mu    sync.Mutex // guards what is below, and the members of all queues
 	by    map[place]*queue
@@ -21,8 +31,9 @@ type place struct {
 }
 
 type queue struct {
-	turn    chan struct{} // holds a token while a writer is at work
-	members int           // those who wait, and the one at work
+	turn    chan struct{} // holds a token while a writer has the turn
+	number  atomic.Uint64 // changes whenever the turn is taken, lost and given back
+	members int           // those who wait, and those at work
 }
 
 // maxSpare is how many queues are kept for others to use.
@@ -33,6 +44,7 @@ type turn struct {
 	queues *queues
 	at     place
 	queue  *queue // nil outside of any
+	number uint64 // of the queue, as long as this writer has its turn
 }
 
 // take leaves the queue that the turn is in, if it is another one, and waits for
@@ -45,24 +57,45 @@ func (t *turn) take(ctx context.Context, at place) (waited bool, err error) {
 	q := t.queues.join(at)
 	select {
 	case q.turn <- struct{}{}:
+		t.number = q.number.Add(1)
 	default:
 		waited = true
-		select {
-		case q.turn <- struct{}{}:
-		case <-ctx.Done():
+		if t.number, err = q.wait(ctx); err != nil {
 			t.queues.quit(at, q)
-			return true, ctx.Err()
+			return true, err
 		}
 	}
 	t.at, t.queue = at, q
 	return waited, nil
 }
 
+// wait waits for the turn, or takes it from a writer who keeps it for too long.
+func (q *queue) wait(ctx context.Context) (number uint64, err error) {
+	timer := time.NewTimer(turnPatience)
+	defer timer.Stop()
+	for {
+		seen := q.number.Load()
+		select {
+		case q.turn <- struct{}{}:
+			return q.number.Add(1), nil
+		case <-timer.C:
+			if q.number.CompareAndSwap(seen, seen+1) {
+				return seen + 1, nil // with the token of who had it
+			}
+			timer.Reset(turnPatience)
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
 func (t *turn) leave() {
 	if t.queue == nil {
 		return
 	}
-	<-t.queue.turn
+	if t.queue.number.CompareAndSwap(t.number, t.number+1) {
+		<-t.queue.turn
+	}
 	t.queues.quit(t.at, t.queue)
 	t.queue = nil
 }
