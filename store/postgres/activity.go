@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -43,7 +41,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 	} else {
 		st.add(activitiesSQL, q.After, q.Limit, key.Identifier)
 	}
-	log, err := query(ctx, s, "activities", st, func(rows *sqlx.Rows) (incident.ActivityLog, error) {
+	log, err := query(ctx, s, "activities", st, func(rows rowSet) (incident.ActivityLog, error) {
 		return readActivities(rows, key)
 	})
 	if err == nil && log.Version == 0 {
@@ -54,7 +52,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 
 // readActivities returns version 0 where there is no row, and so no incident. A row
 // without an activity is that of an empty page.
-func readActivities(rows *sqlx.Rows, key incident.Key) (log incident.ActivityLog, err error) {
+func readActivities(rows rowSet, key incident.Key) (log incident.ActivityLog, err error) {
 	log.Activities = []incident.Activity{}
 	for rows.Next() {
 		var a incident.Activity
@@ -83,7 +81,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 // activity is Activity with the errors of the driver.
 func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	st := s.statement(string(key.OrganizationID)).add(activitySQL, key.Identifier, sequence)
-	found, err := ask(ctx, s, st, func(rows *sqlx.Rows) (incident.ActivityLog, error) { return readActivities(rows, key) })
+	found, err := ask(ctx, s, st, func(rows rowSet) (incident.ActivityLog, error) { return readActivities(rows, key) })
 	if err != nil {
 		return a, err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -34,7 +32,7 @@ func (s *Store) apply(ctx context.Context, c incident.Change, by *call) (inciden
 func (s *Store) applyAlone(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
 	w := s.writing(c, by)
 	for {
-		done, err := askWrite(ctx, s, by, s.applyStatement(w, by), func(rows *sqlx.Rows) (outcome, error) {
+		done, err := askWrite(ctx, s, by, s.applyStatement(w, by), func(rows rowSet) (outcome, error) {
 			return readOutcome(rows, w)
 		})
 		if err != nil {
@@ -62,7 +60,7 @@ type outcome struct {
 	slots      []incident.SlotVersion
 }
 
-func readOutcome(rows *sqlx.Rows, w writing) (o outcome, err error) {
+func readOutcome(rows rowSet, w writing) (o outcome, err error) {
 	dest := []any{integer(&o.identifier), integer(&o.last)}
 	if !w.layout().slots {
 		return o, each(rows, func() {}, dest...)

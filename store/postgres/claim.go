@@ -5,7 +5,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
@@ -199,7 +198,7 @@ func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []inci
 		add(claimSQL, idArray(orgs), most, int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
 		add(bound).
 		add(claimDueSQL, q.Lease.Microseconds())
-	claims, err = query(ctx, s, "claim", st, func(rows *sqlx.Rows) (all []incident.Claim, err error) {
+	claims, err = query(ctx, s, "claim", st, func(rows rowSet) (all []incident.Claim, err error) {
 		for rows.Next() {
 			c, err := readClaim(rows, &isBatchFull)
 			if err != nil {
@@ -217,7 +216,7 @@ func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []inci
 var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "claims and settles nothing; ask the store itself"}
 
 // readClaim reads a row. The row of an answer without claims has none.
-func readClaim(rows *sqlx.Rows, isBatchFull *bool) (c incident.Claim, err error) {
+func readClaim(rows rowSet, isBatchFull *bool) (c incident.Claim, err error) {
 	var replayed, last int64
 	dest := append([]any{
 		boolean(isBatchFull), text(&c.Key.OrganizationID), integer(&replayed), integer(&c.Sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
 )
@@ -54,7 +53,7 @@ func (s *Store) explain(ctx context.Context, c incident.Change) (explanation, er
 	rules, projects, queries := slotArrays(c.Claim)
 	st := s.statement(string(c.Key.OrganizationID)).
 		add(explainSQL, c.Key.Identifier, notification, detection, rules, projects, queries, c.Key.Identifier)
-	return ask(ctx, s, st, func(rows *sqlx.Rows) (x explanation, err error) {
+	return ask(ctx, s, st, func(rows rowSet) (x explanation, err error) {
 		var inc incident.Incident
 		var detected int64
 		dest := slices.Concat([]any{

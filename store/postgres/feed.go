@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -71,8 +69,7 @@ ORDER BY changed LIMIT ?)`
 // begins anew is the cheaper way to catch up.
 const maxChanges = 20_000
 
-// maxFeedCalls is how many calls of Changes may be on their way. One that nobody waits
-// for any more holds a connection, for as long as its network is silent.
+// maxFeedCalls bounds the calls of Changes in progress, each of which has a connection.
 const maxFeedCalls = 2
 
 // Changes implements [incident.FeedStore]. It is the one statement that looks at
@@ -103,13 +100,8 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	} else {
 		st.add(positionOnlySQL)
 	}
-	return within(ctx, func() (incident.FeedChanges, error) {
-		defer func() { <-s.feedCalls }()
-		rows, err := s.send(ctx, st.form(), st.args)
-		if err != nil {
-			return none, err
-		}
-		defer rows.Close()
+	defer func() { <-s.feedCalls }()
+	return run(ctx, s, st, func(rows rowSet) (incident.FeedChanges, error) {
 		c, err := readChanges(rows, !known)
 		if err == nil && since != "" {
 			to, ok := parsePosition(c.Position)
@@ -119,10 +111,10 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 			c.Incidents, c.Slots = nil, nil
 		}
 		return c, err
-	}, nil)
+	})
 }
 
-func readChanges(rows *sqlx.Rows, positionOnly bool) (c incident.FeedChanges, err error) {
+func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, err error) {
 	dest := []any{text(&c.Position)}
 	if positionOnly {
 		err = each(rows, func() {}, dest...)

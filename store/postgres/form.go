@@ -9,11 +9,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// form is what all statements of one shape have in common: their text, and the
-// statement that the pool's connections have prepared.
+// form is what all statements of one shape have in common: their text. Connections
+// keep it prepared: see [session].
 type form struct {
-	text     string
-	prepared atomic.Pointer[sqlx.Stmt] // nil until one connection has
+	text string
+
+	// What is below is for the transactions of hosts, whose connection only
+	// database/sql knows.
+	joined atomic.Bool               // one has sent it
+	stmt   atomic.Pointer[sqlx.Stmt] // nil until it is prepared for them
 }
 
 // forms are those that the store has sent, and the parts that they are made of.
@@ -69,50 +73,28 @@ func (s *statement) form() *form {
 	return f
 }
 
-// prepare prepares the form on one connection of the pool. Others do so when they
-// first run it.
-func (f *form) prepare(ctx context.Context, pool *sqlx.DB) (*sqlx.Stmt, error) {
-	if stmt := f.prepared.Load(); stmt != nil {
-		return stmt, nil
+// prepareJoined prepares a form on the pool that a host's transaction has sent
+// unprepared, so that the next one finds it prepared.
+func (s *Store) prepareJoined(ctx context.Context, f *form) error {
+	if !f.joined.Load() || f.stmt.Load() != nil || !s.wire.prepares.Load() {
+		return nil
 	}
-	stmt, err := pool.PreparexContext(ctx, f.text)
+	stmt, err := s.pool.PreparexContext(ctx, f.text)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !f.prepared.CompareAndSwap(nil, stmt) {
+	if !f.stmt.CompareAndSwap(nil, stmt) {
 		_ = stmt.Close() // somebody else was faster
 	}
-	return f.prepared.Load(), nil
+	return nil
 }
 
 func (all *forms) close() {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, f := range all.byShape {
-		if stmt := f.prepared.Swap(nil); stmt != nil {
+		if stmt := f.stmt.Swap(nil); stmt != nil {
 			_ = stmt.Close() // what fails to be freed ends with its connection
 		}
 	}
-}
-
-// send runs a statement: prepared where it can be, in the transaction where
-// there is one.
-func (s *Store) send(ctx context.Context, f *form, args []any) (*sqlx.Rows, error) {
-	stmt := f.prepared.Load()
-	switch {
-	case s.tx != nil && stmt != nil:
-		return s.tx.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
-	case s.tx != nil:
-		// Preparing needs a connection of the pool, which may have no other one.
-		s.tx.prepareLater(f)
-		return s.tx.QueryxContext(ctx, f.text, args...)
-	case !s.wire.prepares.Load():
-		return s.pool.QueryxContext(ctx, f.text, args...)
-	case stmt == nil:
-		var err error
-		if stmt, err = f.prepare(ctx, s.pool); err != nil {
-			return nil, err
-		}
-	}
-	return stmt.QueryxContext(ctx, args...)
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -37,7 +35,7 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 	} else {
 		l.addStatusList()
 	}
-	return query(ctx, s, "incidents", l.statement, func(rows *sqlx.Rows) ([]incident.Incident, error) {
+	return query(ctx, s, "incidents", l.statement, func(rows rowSet) ([]incident.Incident, error) {
 		page := make([]incident.Incident, 0, q.Limit)
 		for rows.Next() {
 			page = append(page, incident.Incident{})

@@ -8,14 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
 // readState reads one row for each trigger, in any order, or one without a
 // trigger, with what else is in before.
-func readState(rows *sqlx.Rows, before ...any) (s incident.State, err error) {
+func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
 	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
 	err = each(rows, func() {
@@ -41,7 +39,7 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 		return incident.State{}, s.translate(ctx, "load", err)
 	}
 	st := s.statement(string(key.OrganizationID)).add(loadSQL, key.Identifier)
-	state, err := query(ctx, s, "load", st, func(rows *sqlx.Rows) (incident.State, error) { return readState(rows) })
+	state, err := query(ctx, s, "load", st, func(rows rowSet) (incident.State, error) { return readState(rows) })
 	if err == nil && state.Incident.Identifier == 0 {
 		err = notFound("load")
 	}
@@ -91,7 +89,7 @@ func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
 	st := s.statement(string(slot.OrganizationID)).
 		add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
-	return query(ctx, s, "load slot", st, func(rows *sqlx.Rows) (held incident.SlotState, err error) {
+	return query(ctx, s, "load slot", st, func(rows rowSet) (held incident.SlotState, err error) {
 		state, err := readState(rows, integer(&held.Version))
 		if state.Incident.Identifier != 0 {
 			held.State = &state
@@ -116,7 +114,7 @@ WHERE i.organization_id = $1 AND i.identifier = ?`
 // LoadDetails implements [incident.IncidentStore].
 func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
 	st := s.statement(string(key.OrganizationID)).add(loadDetailsSQL, string(user), key.Identifier)
-	d, err := query(ctx, s, "load details", st, func(rows *sqlx.Rows) (d incident.Details, err error) {
+	d, err := query(ctx, s, "load details", st, func(rows rowSet) (d incident.Details, err error) {
 		var seen string
 		state, err := readState(rows, text(&seen), boolean(&d.IsSubscribed))
 		if err != nil || state.Incident.Identifier == 0 {

@@ -101,7 +101,7 @@ const lockPatience = 5 * time.Minute
 
 // run takes steps until next returns none.
 func (m *migrator) run(ctx context.Context, op string, next func(found) (*step, error)) error {
-	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, m.takeSteps(ctx, next) }, nil)
+	_, err := within(ctx, &attempt{}, func() (struct{}, error) { return struct{}{}, m.takeSteps(ctx, next) }, nil)
 	return m.translateMigration(ctx, op, err)
 }
 

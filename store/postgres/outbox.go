@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -40,7 +38,7 @@ WHERE $1 = $1::text`
 // Backlog implements [incident.OutboxStore]. It reads the whole outbox, in which there is
 // nothing but what is to be delivered and what was given up.
 func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
-	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows *sqlx.Rows) (b incident.Backlog, err error) {
+	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
 		var oldest int64
 		err = each(rows, func() {}, integer(&b.Pending), integer(&b.Parked), integer(&oldest))
 		b.Oldest = time.Duration(oldest) * time.Microsecond
@@ -59,7 +57,7 @@ LIMIT ?`
 // Parked implements [incident.OutboxStore].
 func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
 	st := s.statement(string(q.OrganizationID)).add(parkedSQL, q.AfterIdentifier, q.AfterSequence, int64(q.Limit))
-	return query(ctx, s, "parked", st, func(rows *sqlx.Rows) (all []incident.ParkedNotification, err error) {
+	return query(ctx, s, "parked", st, func(rows rowSet) (all []incident.ParkedNotification, err error) {
 		p := incident.ParkedNotification{Incident: incident.Key{OrganizationID: q.OrganizationID}}
 		err = each(rows, func() { all = append(all, p) },
 			integer(&p.Incident.Identifier), integer(&p.Sequence), integer(&p.Attempts), text(&p.Error),
@@ -85,7 +83,7 @@ func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error)
 	err = s.write(ctx, "replay", func(ctx context.Context, c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(replaySQL, key.Identifier, key.Identifier)
 		found := int64(0)
-		n, err = askWrite(ctx, s, c, st, func(rows *sqlx.Rows) (n int, err error) {
+		n, err = askWrite(ctx, s, c, st, func(rows rowSet) (n int, err error) {
 			err = each(rows, func() {}, integer(&found), integer(&n))
 			return n, err
 		})

@@ -28,7 +28,7 @@ type writing struct {
 // so that the first attempt does not look for them; but a failure would fail
 // the transaction of others.
 func (s *Store) writing(c incident.Change, by *call) writing {
-	w := writing{Change: c, looks: by.again || c.Key.Identifier != 0 || s.tx != nil && !s.tx.joint}
+	w := writing{Change: c, looks: by.again.Load() || c.Key.Identifier != 0 || s.tx != nil && !s.tx.joint}
 	if c.Incident != nil {
 		w.startedBefore = c.Incident.DateStarted
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -56,7 +54,7 @@ func (s *Store) upsert(
 ) (stored time.Time, err error) {
 	err = s.write(ctx, op, func(ctx context.Context, c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(text, string(user), at, key.Identifier)
-		stored, err = askWrite(ctx, s, c, st, func(rows *sqlx.Rows) (at time.Time, err error) {
+		stored, err = askWrite(ctx, s, c, st, func(rows rowSet) (at time.Time, err error) {
 			err = each(rows, func() {}, instant(&at))
 			return at, err
 		})
@@ -88,7 +86,7 @@ func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident
 }
 
 // readIdentifier reads an identifier, or 0 where there is no row.
-func readIdentifier(rows *sqlx.Rows) (n int64, err error) {
+func readIdentifier(rows rowSet) (n int64, err error) {
 	err = each(rows, func() {}, integer(&n))
 	return n, err
 }
@@ -127,14 +125,14 @@ func usersOf[T any](
 	ctx context.Context, s *Store, op string, key incident.Key, text string, model func(incident.UserID, time.Time) T,
 ) ([]T, error) {
 	st := s.statement(string(key.OrganizationID)).add(text, key.Identifier)
-	all, err := query(ctx, s, op, st, func(rows *sqlx.Rows) (all []T, err error) { return readUsers(rows, model) })
+	all, err := query(ctx, s, op, st, func(rows rowSet) (all []T, err error) { return readUsers(rows, model) })
 	if err == nil && all == nil {
 		err = notFound(op)
 	}
 	return all, err
 }
 
-func readUsers[T any](rows *sqlx.Rows, model func(incident.UserID, time.Time) T) (all []T, err error) {
+func readUsers[T any](rows rowSet, model func(incident.UserID, time.Time) T) (all []T, err error) {
 	var identifier int64
 	var user incident.UserID
 	var at time.Time

@@ -123,6 +123,7 @@ type database struct {
 	owned     bool // the pool is of Open, and closed with the store
 	options   Options
 	forms     forms
+	sessions  sessions
 	creations creations
 	feedCalls chan struct{} // holds a token for each call of Changes on its way
 	schema    schemaCheck
@@ -178,7 +179,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	s, err := New(pool, opts)
 	if err == nil {
 		s.owned = true
-		_, err = within(ctx, func() (struct{}, error) { return struct{}{}, pool.PingContext(ctx) }, nil)
+		_, err = within(ctx, &attempt{}, func() (struct{}, error) { return struct{}{}, pool.PingContext(ctx) }, nil)
 		err = s.translate(ctx, "open", err)
 	}
 	if err != nil {

@@ -49,9 +49,13 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if s.wire.decided.Load() || s.tx != nil && s.schema.passed.Load() {
 		return nil
 	}
-	x, err := within(ctx, func() (x examination, err error) {
+	a := &attempt{inTx: true}
+	if s.tx != nil {
+		a.session = s.tx.session
+	}
+	x, err := within(ctx, a, func() (x examination, err error) {
 		if s.tx == nil {
-			return s.examine(ctx)
+			return s.examine(ctx, a)
 		}
 		x.databaseFacts, err = s.readFacts(ctx, s.tx)
 		return x, err

@@ -17,18 +17,58 @@ import (
 // goroutine.
 type transaction struct {
 	*sqlx.Tx
-	conn       *sqlx.Conn // nil in a host's transaction
-	joint      bool       // of creations that share a commit, each of which could be made alone
-	failure    error      // of the first statement that failed, which fails all
-	unprepared []*form    // those that the pool is to prepare
-	savepoints int        // that there were
-	depth      int        // of the savepoints that are open
-	broken     error      // of a part that did not return, which dooms what it is a part of
-	lent       bool       // the host has got it, and may have had statements fail
+	session    *session // nil in a host's transaction
+	joint      bool     // of creations that share a commit, each of which could be made alone
+	failure    error    // of the first statement that failed, which fails all
+	savepoints int      // that there were
+	depth      int      // of the savepoints that are open
+	broken     error    // of a part that did not return, which dooms what it is a part of
+	lent       bool     // the host has got it, and may have had statements fail
 }
 
-// prepareLater notes a form that was sent unprepared.
-func (t *transaction) prepareLater(f *form) { t.unprepared = append(t.unprepared, f) }
+// use calls f, which uses the connection. It is the only one that does.
+func (t *transaction) use(ctx context.Context, f func() error) error {
+	if t.session == nil {
+		return f()
+	}
+	if err := t.session.enter(ctx); err != nil {
+		return err
+	}
+	defer t.session.leave()
+	return f()
+}
+
+// query runs a statement of the form: on the driver's connection or, in a host's
+// transaction, through database/sql.
+func (t *transaction) query(ctx context.Context, f *form, args []any) (rowSet, error) {
+	if t.session == nil {
+		return t.queryJoined(ctx, f, args)
+	}
+	if t.ended() {
+		return nil, sql.ErrTxDone
+	}
+	rows, err := t.session.query(ctx, f, args)
+	if err != nil {
+		return nil, err
+	}
+	return newDriverRows(rows), nil
+}
+
+// ended reports whether the transaction was committed or rolled back, by the host
+// too. database/sql tells when it is asked for a statement, before it looks at that.
+func (t *transaction) ended() bool {
+	return errors.Is(t.Tx.Tx.Stmt(&sql.Stmt{}).Close(), sql.ErrTxDone)
+}
+
+// queryJoined sends the text of a form that the pool has not prepared: preparing it
+// takes a connection of the pool, which may have no other one.
+func (t *transaction) queryJoined(ctx context.Context, f *form, args []any) (rowSet, error) {
+	if stmt := f.stmt.Load(); stmt != nil {
+		return t.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
+	}
+	f.joined.Store(true)
+	return t.QueryxContext(ctx, f.text, args...)
+}
 
 // Join returns a store whose calls are a part of a transaction that the host has begun, and
 // will commit or roll back. It must be of the pool that the store was made with. It is for
@@ -48,7 +88,7 @@ func (s *Store) Join(tx *sqlx.Tx) *Store {
 
 // JoinedTo implements [incident.JoinedStore].
 func (s *Store) JoinedTo() incident.Store {
-	if s.origin == nil || s.tx == nil || s.tx.conn != nil {
+	if s.origin == nil || s.tx == nil || s.tx.session != nil {
 		return nil
 	}
 	return s.origin
@@ -120,7 +160,6 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 		if !ended {
 			tx.rollBack()
 		}
-		s.prepareAll(ctx, tx.unprepared)
 	}()
 	inner := &Store{database: s.database, tx: tx, origin: s}
 	if err := fn(inner); err != nil {
@@ -140,28 +179,29 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 // outlast it: database/sql would roll it back at the context's end, even while a
 // commit is on its way.
 func (s *Store) begin(ctx context.Context) (*transaction, error) {
-	conn, err := s.pool.Connx(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return within(ctx, func() (*transaction, error) {
-		tx, err := conn.BeginTxx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	a := &attempt{inTx: true}
+	return within(ctx, a, func() (*transaction, error) {
+		session, err := s.session(ctx)
 		if err != nil {
-			_ = conn.Close()
 			return nil, err
 		}
-		return &transaction{Tx: tx, conn: conn}, nil
+		if !a.hold(session) {
+			session.release(false)
+			return nil, errAbandoned
+		}
+		tx, err := session.conn.BeginTxx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+		if err != nil {
+			session.release(unfit(err))
+			return nil, err
+		}
+		return &transaction{Tx: tx, session: session}, nil
 	}, (*transaction).rollBack)
 }
 
 // commit ends the transaction. Only the server's own refusal says that it was
 // not committed.
 func (s *Store) commit(ctx context.Context, tx *transaction) error {
-	_, err := within(ctx, func() (struct{}, error) {
-		err := tx.Commit()
-		_ = tx.conn.Close()
-		return struct{}{}, err
-	}, nil)
+	err := tx.commit(ctx)
 	switch {
 	case err == nil:
 		return nil
@@ -174,33 +214,36 @@ func (s *Store) commit(ctx context.Context, tx *transaction) error {
 	return fmt.Errorf("postgres: commit: %w (%w)", incident.ErrUnknownOutcome, hidden{err})
 }
 
+// commit commits the transaction and gives its connection back. A success after the
+// end of the context is errLate, for which see there.
+func (t *transaction) commit(ctx context.Context) error {
+	_, err := within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
+		err := t.Commit() // after no statement that was abandoned: that is a failure
+		if err == nil {
+			err = t.session.kept.standby.err()
+		}
+		t.session.release(unfit(err))
+		return struct{}{}, err
+	}, nil)
+	if err == nil && ctx.Err() != nil {
+		return errLate
+	}
+	return err
+}
+
 // rollBack ends the transaction, whatever became of the context of the call. It
 // waits for the server, but not for one that does not answer.
 func (t *transaction) rollBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, _ = within(ctx, func() (struct{}, error) {
-		err := t.Rollback() // what cannot be rolled back is so when its connection ends
-		_ = t.conn.Close()
+	_, _ = within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
+		// What cannot be rolled back is so when its connection ends. An abandoned
+		// statement ends with it, and database/sql wants to be told in any case.
+		err := t.use(ctx, func() error { return nil })
+		err = errors.Join(err, t.Rollback())
+		t.session.release(err != nil || unfit(t.failure))
 		return struct{}{}, err
 	}, nil)
-}
-
-// prepareAll prepares what the transaction could not, so that the next one finds
-// it prepared.
-func (s *Store) prepareAll(ctx context.Context, unprepared []*form) {
-	if !s.wire.prepares.Load() {
-		return
-	}
-	for _, f := range unprepared {
-		if f.prepared.Load() != nil {
-			continue
-		}
-		_, err := within(ctx, func() (*sqlx.Stmt, error) { return f.prepare(ctx, s.pool) }, nil)
-		if err != nil {
-			return // it costs the next transaction a round trip
-		}
-	}
 }
 
 // checkLent finds out what a host that got the transaction has left of it. The commit of a
@@ -230,7 +273,7 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 		return s.translate(ctx, "savepoint", err)
 	}
 	returned, done := false, false
-	alone := s.tx.conn == nil && s.tx.depth == 0
+	alone := s.tx.session == nil && s.tx.depth == 0
 	s.tx.depth++
 	defer func() {
 		s.tx.depth--
@@ -266,6 +309,12 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 
 // control runs a command of the transaction, which has no arguments.
 func (s *Store) control(ctx context.Context, command string) error {
-	_, err := within(ctx, func() (sql.Result, error) { return s.tx.ExecContext(ctx, command) }, nil)
+	a := &attempt{inTx: true, session: s.tx.session}
+	_, err := within(ctx, a, func() (struct{}, error) {
+		return struct{}{}, s.tx.use(ctx, func() error {
+			_, err := s.tx.ExecContext(ctx, command)
+			return err
+		})
+	}, nil)
 	return err
 }

@@ -42,16 +42,17 @@ type examination struct {
 }
 
 // examine looks at one connection of the pool.
-func (s *Store) examine(ctx context.Context) (x examination, err error) {
-	conn, err := s.pool.Connx(ctx)
+func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err error) {
+	session, err := s.session(ctx)
 	if err != nil {
 		return x, err
 	}
-	defer conn.Close()
-	if err := conn.Raw(func(c any) error { x.link = inspect(c); return nil }); err != nil {
-		return x, err
+	defer func() { session.release(unfit(err)) }()
+	if !a.hold(session) {
+		return x, errAbandoned
 	}
-	tx, err := conn.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	x.link = inspect(session.raw)
+	tx, err := session.conn.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return x, err
 	}

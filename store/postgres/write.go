@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -22,9 +20,9 @@ import (
 
 // call is one write, however often it is sent.
 type call struct {
-	id       callID // is stored with what the call writes, and tells that it did
-	once     bool   // it cannot be told from a repetition, and must not be sent twice
-	again    bool   // it may have been written before
+	id       callID      // is stored with what the call writes, and tells that it did
+	once     bool        // it cannot be told from a repetition, and must not be sent twice
+	again    atomic.Bool // it may have been written before
 	sent     atomic.Int64
 	answered atomic.Int64
 }
@@ -70,10 +68,13 @@ func (s *Store) write(ctx context.Context, op string, once func(context.Context,
 	silences := 0
 	for {
 		err := once(ctx, c)
+		if err == nil && s.tx == nil {
+			err = s.sure(ctx, c)
+		}
 		if err == nil {
 			return nil
 		}
-		c.again = true
+		c.again.Store(true)
 		if s.tx != nil {
 			return s.translate(ctx, op, err) // all of it is undone with the transaction
 		}
@@ -97,9 +98,41 @@ func (s *Store) write(ctx context.Context, op string, once func(context.Context,
 	}
 }
 
+const flushSQL = `
+SELECT pg_logical_emit_message(true, 'incident', '')::text WHERE $1 = $1::text`
+
+// sure returns an error if what a call wrote, by its own word, might still be lost
+// with the server.
+//
+// It may be if the context has ended: see errLate. And it may be if an earlier
+// attempt has written it, whose reply was lost: maybe because the server ended the
+// connection while its commit waited for a synchronous standby. The attempt that
+// finds it written commits nothing and waits for nobody. A commit of anything, as of
+// a message that nobody reads, waits for those before it.
+func (s *Store) sure(ctx context.Context, c *call) error {
+	if ctx.Err() != nil {
+		c.doubt()
+		return errLate
+	}
+	if !c.lost() {
+		return nil
+	}
+	_, err := ask(ctx, s, s.statement("").add(flushSQL), func(rows rowSet) (lsn string, err error) {
+		err = each(rows, func() {}, text(&lsn))
+		return lsn, err
+	})
+	switch {
+	case err != nil:
+		return hidden{err} // no answer about the write
+	case ctx.Err() != nil:
+		return errLate
+	}
+	return nil
+}
+
 // outcome is the error of a call that ended without success.
 func (s *Store) outcome(ctx context.Context, op string, c *call, err error) error {
-	if !c.lost() {
+	if err == nil || !c.lost() {
 		return s.translate(ctx, op, err)
 	}
 	if ended := ctx.Err(); ended != nil {
@@ -128,8 +161,11 @@ func pause(ctx context.Context, d time.Duration) {
 
 // askWrite is ask for a statement of the call, and counts its answer. The first
 // argument of st must be counted.
-func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read func(*sqlx.Rows) (T, error)) (T, error) {
+func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read func(rowSet) (T, error)) (T, error) {
 	v, err := ask(ctx, s, st, read)
+	if err == nil && s.tx == nil && ctx.Err() != nil {
+		return v, errLate
+	}
 	if err == nil || isRefusal(err) {
 		c.answered.Add(1)
 	}

@@ -1,0 +1,248 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// notLong bounds a call beside silent ones.
+const notLong = 2 * time.Second
+
+// muted is a store on a pool of four behind a proxy that falls silent.
+type muted struct {
+	proxy *pgtest.Proxy
+	pool  *sqlx.DB
+	store *postgres.Store
+	m     incident.Manager
+}
+
+func newMuted(t *testing.T, opts *postgres.Options) *muted {
+	t.Helper()
+	url := pgtest.NewDatabase(t)
+	mustMigrate(t, mustOpen(t, url, 1), nil)
+	s := &muted{proxy: pgtest.NewProxy(t, url)}
+	dsn := s.proxy.URL()
+	if opts != nil && opts.Unprepared {
+		dsn += "&binary_parameters=yes"
+	}
+	s.pool = mustOpen(t, dsn, 4)
+	s.store = mustNew(t, s.pool, opts)
+	s.m = mustManager(t, s.store)
+	return s
+}
+
+// silence silences the round trips from the n-th on, count in all. What is silent
+// stays so when the others are not.
+func (s *muted) silence(n, count int) { s.proxy.Do(pgtest.Silence, 0, n, count) }
+
+// speak ends the silence of what comes.
+func (s *muted) speak() { s.proxy.Do(0, 0, 1, 0) }
+
+// fill opens all connections of the pool.
+func (s *muted) fill(t *testing.T) {
+	t.Helper()
+	var all []*sqlx.Conn
+	for range 4 {
+		c, err := s.pool.Connx(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		c.Close()
+	}
+}
+
+// mustWork checks that calls end in time, more of them than there are connections.
+func (s *muted) mustWork(t *testing.T, key incident.Key) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), notLong)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 2 {
+		for _, op := range operations("any") {
+			switch op.name {
+			case "Create", "Get", "Details", "Comment", "MarkSeen", "Activities", "List":
+				all.Go(func() {
+					if err := op.call(ctx, s.m, key); err != nil {
+						t.Errorf("%s beside what was silent = %v", op.name, err)
+					}
+				})
+			}
+		}
+	}
+	all.Wait()
+}
+
+func silentCalls() []write {
+	reads := []string{"Get", "Details", "SeenBy", "Subscribers", "Activities", "List"}
+	all := writes()
+	for _, op := range operations("any") {
+		for _, name := range reads {
+			if op.name == name {
+				all = append(all, write{op.name, op.call})
+			}
+		}
+	}
+	return all
+}
+
+// A pool of four works again as soon as the network does, however many calls were
+// abandoned, and whether or not their connections ever end by themselves.
+func TestStore_silenceLeavesThePool(t *testing.T) {
+	for name, opts := range map[string]*postgres.Options{
+		"shared": nil, "cached": {SingleProcess: true}, "unprepared": {Unprepared: true, SingleProcess: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newMuted(t, opts)
+			key := mustBegin(t, s.m)
+			for _, w := range silentCalls() {
+				for n := 1; n <= 3; n += 2 {
+					s.fill(t)
+					s.silence(n, 1000)
+					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+					var six sync.WaitGroup
+					for range 6 {
+						six.Go(func() { _ = w.call(ctx, s.m, key) })
+					}
+					six.Wait()
+					cancel()
+					s.speak()
+					s.mustWork(t, key)
+				}
+				if t.Failed() {
+					t.Fatalf("after %s", w.name)
+				}
+			}
+		})
+	}
+}
+
+// A creation whose connection is silent stops no other one of its organization,
+// whatever it waits for, and however long its own context is.
+func TestStore_silentCreation(t *testing.T) {
+	create := func(ctx context.Context, s *muted) error {
+		return only(s.m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"}))
+	}
+	for n := 1; n <= 8; n++ {
+		t.Run("round trip "+strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			s := newMuted(t, nil)
+			s.fill(t)
+			if err := create(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			var all sync.WaitGroup
+			defer all.Wait()
+			defer s.proxy.Heal()
+			s.silence(n, 1)
+			late := make(chan error, 6)
+			for range cap(late) {
+				all.Go(func() { late <- create(context.Background(), s) })
+			}
+			wait := time.NewTimer(2 * notLong)
+			for range cap(late) - 1 {
+				select {
+				case err := <-late:
+					if err != nil {
+						t.Errorf("Create() beside a silent one = %v", err)
+					}
+				case <-wait.C:
+					t.Fatal("creations wait for a silent one")
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), notLong)
+			defer cancel()
+			if err := create(ctx, s); err != nil {
+				t.Errorf("Create() later = %v", err)
+			}
+		})
+	}
+}
+
+// A writer of an incident whose connection is silent stops no other one, and neither
+// does one who reads it.
+func TestStore_silentWriter(t *testing.T) {
+	calls := append(silentCalls(), write{"Active", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+		_, _, err := m.Active(ctx, apiSlot)
+		return err
+	}})
+	for _, opts := range []*postgres.Options{nil, {SingleProcess: true}} {
+		s := newMuted(t, opts)
+		for _, w := range calls {
+			if w.name == "InTx" { // holds the row, as it should
+				continue
+			}
+			for n := 1; n <= 2; n++ {
+				if err := only(s.pool.Exec(deleteAllSQL)); err != nil {
+					t.Fatal(err)
+				}
+				s.m = mustManager(t, s.store)
+				key := mustBegin(t, s.m)
+				s.fill(t)
+				var silent sync.WaitGroup
+				s.silence(n, 1)
+				silent.Go(func() { _ = w.call(context.Background(), s.m, key) })
+				time.Sleep(20 * time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), notLong)
+				s.speak()
+				if err := only(s.m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusCritical})); err != nil {
+					t.Errorf("%s is silent at round trip %d; UpdateStatus() = %v", w.name, n, err)
+				}
+				if _, err := s.m.Get(ctx, key); err != nil {
+					t.Errorf("%s is silent at round trip %d; Get() = %v", w.name, n, err)
+				}
+				if _, _, err := s.m.Active(ctx, apiSlot); err != nil {
+					t.Errorf("%s is silent at round trip %d; Active() = %v", w.name, n, err)
+				}
+				cancel()
+				s.proxy.Heal()
+				silent.Wait()
+			}
+		}
+	}
+}
+
+// Whatever falls silent whenever, calls end with their contexts and the pool recovers.
+func TestStore_silenceAtRandom(t *testing.T) {
+	s := newMuted(t, &postgres.Options{SingleProcess: true})
+	key := mustBegin(t, s.m)
+	calls := silentCalls()
+	for range 5 {
+		var all sync.WaitGroup
+		for range 12 {
+			all.Go(func() {
+				for range 3 {
+					s.silence(1+rand.IntN(10), rand.IntN(4))
+					w := calls[rand.IntN(len(calls))]
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(20+rand.IntN(200))*time.Millisecond)
+					start := time.Now()
+					err := w.call(ctx, s.m, key)
+					if took := time.Since(start); took > 2*notLong {
+						t.Errorf("%s took %v and ended with %v", w.name, took, err)
+					}
+					if err != nil && errors.Is(err, incident.ErrInvalid) {
+						t.Logf("%s: %v", w.name, err)
+					}
+					cancel()
+				}
+			})
+		}
+		all.Wait()
+		s.speak()
+		s.mustWork(t, key)
+	}
+}

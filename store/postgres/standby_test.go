@@ -1,0 +1,167 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// unreplicated is a store on a server whose synchronous standby is absent, so that
+// no commit ends, and a way to it that does not wait for the standby.
+type unreplicated struct {
+	pool          *sqlx.DB // does not wait
+	store, local  *postgres.Store
+	waiting, past incident.Manager
+}
+
+func newUnreplicated(t *testing.T) *unreplicated {
+	t.Helper()
+	server, err := pgtest.StartOwn("synchronous_standby_names = 'absent'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	u := &unreplicated{pool: mustOpen(t, server.URL()+"&synchronous_commit=local", 4)}
+	mustMigrate(t, u.pool, nil)
+	u.local = mustNew(t, u.pool, nil)
+	u.past = mustManager(t, u.local)
+	u.store = mustNew(t, mustOpen(t, server.URL(), 4), &postgres.Options{SingleProcess: true})
+	u.waiting = mustManager(t, u.store)
+	return u
+}
+
+// waiters runs a function of the server on each backend whose commit waits, and
+// returns how many there are.
+func (u *unreplicated) waiters(t *testing.T, function string) (n int) {
+	t.Helper()
+	err := u.pool.Get(&n, "SELECT count("+function+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+	if err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+func wantUnknown(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, incident.ErrUnknownOutcome) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%s = %v, want ErrUnknownOutcome and the context's error", what, err)
+	}
+}
+
+// A commit whose wait for its standby is cancelled succeeds, and may be lost with the
+// server. No write says that it is done when its context has ended by then, and
+// the Manager's cache tells the truth about it.
+func TestStore_contextEndsAtStandby(t *testing.T) {
+	u := newUnreplicated(t)
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			u.pool.MustExec(deleteAllSQL)
+			key := mustBegin(t, u.past)
+			before := trace(t, u.past)
+			if got := trace(t, u.waiting); got != before { // which fills the cache
+				t.Fatalf("before the call there is\n%s\nwant\n%s", got, before)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			wantUnknown(t, w.name, w.call(ctx, u.waiting, key))
+			settlePool(t, u.store.Pool())
+			if got, want := trace(t, u.waiting), trace(t, u.past); got != want {
+				t.Errorf("afterwards the Manager reads\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// Creations that share a commit do not say so either.
+func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
+	u := newUnreplicated(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			_, err := u.waiting.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+			if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Create() = %v, want an error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Neither does what settles and replays.
+func TestOutbox_contextEndsAtStandby(t *testing.T) {
+	u := newUnreplicated(t)
+	key := mustBegin(t, u.past)
+	claims, err := u.local.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Hour})
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("Claim() = %v, %v", claims, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = u.store.Settle(ctx, []incident.Settlement{{Ticket: claims[0].Ticket, Outcome: incident.OutcomePark}})
+	wantUnknown(t, "Settle()", err)
+	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err = u.store.Replay(ctx, key)
+	wantUnknown(t, "Replay()", err)
+}
+
+// A wait that somebody else ends is no success either: the call waits for the standby
+// anew, as long as its context lasts.
+func TestStore_waitEndsAtStandby(t *testing.T) {
+	u := newUnreplicated(t)
+	for _, function := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
+		for _, w := range writes() {
+			t.Run(strings.ReplaceAll(function+" "+w.name, " ", "_"), func(t *testing.T) {
+				u.pool.MustExec(deleteAllSQL)
+				key := mustBegin(t, u.past)
+				ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+				defer cancel()
+				done := make(chan error, 1)
+				go func() { done <- w.call(ctx, u.waiting, key) }()
+				for n := 0; n == 0 && ctx.Err() == nil; {
+					n = u.waiters(t, function)
+				}
+				if err := <-done; !errors.Is(err, incident.ErrUnknownOutcome) {
+					t.Errorf("%s = %v, want ErrUnknownOutcome", w.name, err)
+				}
+			})
+		}
+	}
+}
+
+// A call that waits long enough succeeds when the standby is there.
+func TestStore_standbyComesBack(t *testing.T) {
+	u := newUnreplicated(t)
+	key := mustBegin(t, u.past)
+	done := make(chan error, 1)
+	go func() { done <- only(u.waiting.Comment(context.Background(), key, comment)) }()
+	for u.waiters(t, "abs") == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	u.pool.MustExec("ALTER SYSTEM SET synchronous_standby_names = ''")
+	u.pool.MustExec("SELECT pg_reload_conf()")
+	if err := <-done; err != nil {
+		t.Errorf("Comment() = %v", err)
+	}
+}
+
+// settlePool waits until a pool's connections are idle.
+func settlePool(t *testing.T, pool *sqlx.DB) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); pool.Stats().InUse > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a connection is still in use")
+		}
+	}
+}
