@@ -2,19 +2,14 @@ package hostworld_test
 
 import (
 	"database/sql"
-	"database/sql/driver"
 	"flag"
 	"os"
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/XSAM/otelsql"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
-	"github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/jackc/pgx/v5/stdlib" // a driver
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // a driver
 
@@ -59,34 +54,9 @@ func openPQ(dsn string) (*sql.DB, error) { return sql.Open("postgres", dsn) }
 
 func openTracedPQ(dsn string) (*sql.DB, error) { return otelsql.Open("postgres", dsn) }
 
-func openPGX(dsn string) (*sql.DB, error) {
-	connector, err := connectorPGX(dsn)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(connector), nil
-}
+func openPGX(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) }
 
-func openTracedPGX(dsn string) (*sql.DB, error) {
-	connector, err := connectorPGX(dsn)
-	if err != nil {
-		return nil, err
-	}
-	return otelsql.OpenDB(connector), nil
-}
-
-// connectorPGX has pgx ask the server to cancel what runs at the end of a context, as
-// lib/pq does. By default pgx leaves the server at work.
-func connectorPGX(dsn string) (driver.Connector, error) {
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, err
-	}
-	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
-	}
-	return stdlib.GetConnector(*config), nil
-}
+func openTracedPGX(dsn string) (*sql.DB, error) { return otelsql.Open("pgx", dsn) }
 
 // mustOpen opens a pool that ends with the test.
 func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
+
+	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
 )
@@ -135,10 +138,23 @@ func isDisturbed(err error) bool {
 // beginsReadOnly are the routines that refuse BEGIN READ WRITE on a standby.
 var beginsReadOnly = map[string]bool{"check_XactReadOnly": true, "check_transaction_read_only": true}
 
+// errBeginsReadOnly is the error of a session that would not write.
+var errBeginsReadOnly = errors.New("the session is read-only by default")
+
 // isReadOnly reports whether a statement failed because its connection must not write.
 func isReadOnly(err error) bool {
+	if errors.Is(err, errBeginsReadOnly) {
+		return true
+	}
 	e, ok := asServerError(err)
 	return ok && (e.state == readOnlyTransaction || e.state == featureNotSupported && beginsReadOnly[e.routine])
+}
+
+// isRolledBack reports whether a commit ended with a rollback, since a statement of the
+// transaction had failed.
+func isRolledBack(err error) bool {
+	return errors.Is(err, pq.ErrInFailedTransaction) ||
+		err != nil && strings.Contains(err.Error(), "commit unexpectedly resulted in rollback") // pgx.ErrTxCommitRollback
 }
 
 // translate is the one place where errors of the driver become those of package
@@ -174,6 +190,9 @@ func (d *database) classify(err error) (remedy string, category error) {
 	if isDisturbed(err) || errors.Is(err, errAgain) {
 		return "other writers were in the way; repeat the call, or the whole transaction that it is in, " +
 			"which fails less often at READ COMMITTED", incident.ErrUnavailable
+	}
+	if isRolledBack(err) {
+		return "a statement of the transaction has failed, and nothing of it was committed; repeat it", incident.ErrUnavailable
 	}
 	e, ok := asServerError(err)
 	if !ok {

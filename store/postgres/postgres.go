@@ -129,6 +129,8 @@ type database struct {
 	schema    schemaCheck
 	wire      wire
 	queued    atomic.Bool // a change was queued
+
+	readOnlyAt atomic.Int64 // when all connections were read-only, in nanoseconds since 1970
 }
 
 // New returns a store in the database of pool, whose driver must be lib/pq or pgx,

@@ -16,7 +16,7 @@ const (
 )
 
 // repeats counts how often a call has run again.
-type repeats struct{ disturbed, replaced int }
+type repeats struct{ disturbed, replaced, replaceable int }
 
 // again reports whether the call should run again, and waits until it should.
 func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
@@ -33,10 +33,14 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	case isReadOnly(err):
 		// The connection was dropped, which may have outlived a failover.
 		if r.replaced == 0 {
-			r.replaced = -1 - s.pool.Stats().OpenConnections
+			r.replaceable = s.replaceable()
 		}
 		r.replaced++
-		return r.replaced < 0
+		if r.replaced > r.replaceable {
+			s.allReadOnly()
+			return false
+		}
+		return true
 	}
 	return false
 }

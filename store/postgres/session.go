@@ -34,6 +34,7 @@ type session struct {
 	killed   atomic.Bool
 	released atomic.Bool
 	busy     chan struct{} // holds a token while a statement of a transaction runs
+	spoiled  atomic.Bool   // the pool must not get the connection back
 }
 
 // session takes a connection out of the pool. Waiting for one ends with ctx, and so
@@ -74,7 +75,7 @@ func (s *session) release(bad bool) {
 	if !s.released.CompareAndSwap(false, true) {
 		return
 	}
-	if bad {
+	if bad || s.spoiled.Load() {
 		s.database.sessions.forget(s.raw)
 		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
 	} else {
@@ -88,7 +89,7 @@ func (s *session) release(bad bool) {
 func (s *session) kill(inTx bool) {
 	s.killed.Store(true)
 	s.database.sessions.forget(s.raw)
-	_ = s.raw.Close() // of a driver that is in use elsewhere only the network connection matters
+	s.closeNetwork()
 	if !inTx {
 		s.release(true)
 	}
@@ -114,6 +115,17 @@ func (s *session) leave() { <-s.busy }
 // query runs a statement of the form. It is prepared first, unless the connection
 // has it prepared or nothing may be kept.
 func (s *session) query(ctx context.Context, f *form, args []any) (driver.Rows, error) {
+	ctx, stop := s.watch(ctx)
+	rows, err := s.send(ctx, f, args)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &watchedRows{rows, stop}, nil
+}
+
+// send is query without a watch on the context.
+func (s *session) send(ctx context.Context, f *form, args []any) (driver.Rows, error) {
 	queryer, ok := s.raw.(driver.QueryerContext)
 	if ok && !(s.database.wire.prepares.Load() && s.kept.keeps) {
 		values, err := s.values(nil, args)
@@ -208,6 +220,7 @@ type sessions struct {
 // the session that has the connection.
 type kept struct {
 	lastUse uint64 // guarded by the lock of the sessions
+	link    link
 	standby *standbyWatch
 	keeps   bool // what is prepared
 	uses    uint64
@@ -223,7 +236,7 @@ type keptStmt struct {
 // connections it has closed: those are among the ones used least recently.
 func (all *sessions) of(conn driver.Conn, pool *sqlx.DB) *kept {
 	if !reflect.ValueOf(conn).Comparable() { // a wrapper that cannot be recognized
-		return &kept{standby: watchStandby(conn)}
+		return &kept{link: inspect(conn), standby: watchStandby(conn)}
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -236,7 +249,7 @@ func (all *sessions) of(conn driver.Conn, pool *sqlx.DB) *kept {
 		for most := 2*pool.Stats().OpenConnections + 1; len(all.byConn) >= most; {
 			delete(all.byConn, leastRecent(all.byConn, func(k *kept) uint64 { return k.lastUse }))
 		}
-		k = &kept{standby: watchStandby(conn), keeps: true, stmts: map[*form]*keptStmt{}}
+		k = &kept{link: inspect(conn), standby: watchStandby(conn), keeps: true, stmts: map[*form]*keptStmt{}}
 		all.byConn[conn] = k
 	}
 	k.lastUse = all.uses

@@ -181,21 +181,55 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 func (s *Store) begin(ctx context.Context) (*transaction, error) {
 	a := &attempt{inTx: true}
 	return within(ctx, a, func() (*transaction, error) {
-		session, err := s.session(ctx)
-		if err != nil {
-			return nil, err
+		for left := s.replaceable(); ; left-- {
+			session, err := s.session(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if !a.hold(session) {
+				session.release(false)
+				return nil, errAbandoned
+			}
+			tx, err := session.begin(context.WithoutCancel(ctx), left <= 0)
+			if err == nil {
+				return &transaction{Tx: tx, session: session}, nil
+			}
+			a.hold(nil)
+			session.release(true)
+			if refused := isRefusal(err) && !isReadOnly(err); refused || left <= 0 || ctx.Err() != nil {
+				return nil, err
+			}
 		}
-		if !a.hold(session) {
-			session.release(false)
-			return nil, errAbandoned
-		}
-		tx, err := session.conn.BeginTxx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-		if err != nil {
-			session.release(unfit(err))
-			return nil, err
-		}
-		return &transaction{Tx: tx, session: session}, nil
 	}, (*transaction).rollBack)
+}
+
+// begin begins a transaction, which writes unless the session is read-only by
+// default. lib/pq would override that: it says READ WRITE. Such a session may have
+// outlived a failover, and is refused unless it is the last to be had.
+func (s *session) begin(ctx context.Context, last bool) (*sqlx.Tx, error) {
+	readOnly, err := s.readOnly(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opts := sql.TxOptions{Isolation: sql.LevelReadCommitted, ReadOnly: readOnly}
+	if readOnly {
+		if !last {
+			return nil, errBeginsReadOnly
+		}
+		s.database.allReadOnly()
+	}
+	return s.conn.BeginTxx(ctx, &opts)
+}
+
+// readOnly reports whether transactions of the session are read-only by default. A
+// pooler does not pass on what the server reports.
+func (s *session) readOnly(ctx context.Context) (on bool, err error) {
+	on, told := s.kept.link.readOnly()
+	if told && !s.database.wire.pooled.Load() || s.kept.link.kind == pgxDriver {
+		return on, nil
+	}
+	err = s.conn.GetContext(ctx, &on, "SELECT current_setting('default_transaction_read_only')::boolean")
+	return on, err
 }
 
 // commit ends the transaction. Only the server's own refusal says that it was

@@ -30,6 +30,7 @@ import (
 // wire is how statements are sent, once the first call has found out.
 type wire struct {
 	decided  atomic.Bool
+	pooled   atomic.Bool // a pooler may give each transaction another connection
 	prepares atomic.Bool // the store prepares what it sends often
 }
 
@@ -37,8 +38,7 @@ type wire struct {
 type examination struct {
 	databaseFacts
 	link
-	errors  driverKind // whose errors are reported
-	oneTrip bool       // lib/pq parses and executes in one round trip
+	oneTrip bool // lib/pq parses and executes in one round trip
 }
 
 // examine looks at one connection of the pool.
@@ -51,7 +51,7 @@ func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err err
 	if !a.hold(session) {
 		return x, errAbandoned
 	}
-	x.link = inspect(session.raw)
+	x.link = session.kept.link
 	tx, err := session.conn.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return x, err
@@ -103,6 +103,7 @@ func (d *database) decide(x examination) error {
 		return fmt.Errorf("%w: %s, and this pool has pgx's mode %s; add default_query_exec_mode=exec to its DSN (cache_describe and simple_protocol will do, too)",
 			incident.ErrUnavailable, why(d.options.Unprepared), x.mode)
 	}
+	d.wire.pooled.Store(pooled)
 	// pgx prepares, and forgets, by itself.
 	d.wire.prepares.Store(!pooled && x.kind == pqDriver)
 	d.wire.decided.Store(true)

@@ -177,7 +177,7 @@ func askWrite[T any](ctx context.Context, s *Store, c *call, st *statement, read
 // come after a commit.
 func isRefusal(err error) bool {
 	e, ok := asServerError(err)
-	return ok && e.refused()
+	return ok && e.refused() || isRolledBack(err)
 }
 
 // isAnswer reports whether err is known to be of a statement that wrote nothing.

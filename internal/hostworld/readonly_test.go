@@ -1,0 +1,114 @@
+package hostworld_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// eachDriver runs a test over each driver and wrapper.
+func eachDriver(t *testing.T, test func(t *testing.T, w world)) {
+	t.Helper()
+	for _, w := range worlds {
+		if w.bouncer == nil && w.conns > 1 {
+			t.Run(w.name, func(t *testing.T) { test(t, w) })
+		}
+	}
+}
+
+// A connection that is read-only by default may have outlived a failover. It is
+// replaced, and the call goes on.
+func TestReadOnlyLeftovers(t *testing.T) {
+	eachDriver(t, func(t *testing.T, w world) {
+		w.conns = 3
+		s := w.stores(t)(t)
+		m := mustManager(t, s)
+		r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := map[string]func() error{
+			"Create": func() error {
+				_, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Slow"})
+				return err
+			},
+			"Comment": func() error {
+				_, err := m.Comment(t.Context(), r.Key(), incident.NewComment{UserID: "ada", Comment: "Hm"})
+				return err
+			},
+			"InTx": func() error {
+				return m.InTx(t.Context(), func(tx incident.Manager) error {
+					_, err := tx.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Slow"})
+					return err
+				})
+			},
+		}
+		for name, call := range calls {
+			for range w.conns { // all at once
+				conn, err := s.Pool().Connx(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := conn.ExecContext(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+					t.Fatal(err)
+				}
+				if err := conn.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := call(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// A call whose context has ended has the server give up the statement: it does not
+// write later what nobody waits for.
+func TestContextEnds(t *testing.T) {
+	eachDriver(t, func(t *testing.T, w world) {
+		url := pgtest.NewDatabase(t)
+		admin := world{open: openPQ, conns: 2}.mustOpen(t, url)
+		if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
+			t.Fatal(err)
+		}
+		m := mustManager(t, mustNew(t, w.mustOpen(t, url), nil))
+		r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := admin.MustBegin()
+		tx.MustExec("UPDATE incident SET version = version")
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err = m.Comment(ctx, r.Key(), incident.NewComment{UserID: "ada", Comment: "Hm"})
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, incident.ErrUnknownOutcome) {
+			t.Errorf("Comment() that waits until its context ends = %v", err)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Comment(t.Context(), r.Key(), incident.NewComment{UserID: "ada", Comment: "Again"}); err != nil {
+			t.Error(err)
+		}
+		log, err := m.Activities(t.Context(), r.Key(), incident.ActivityFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		comments := 0
+		for _, a := range log.Activities {
+			if a.Comment == "Hm" {
+				comments++
+			}
+		}
+		if comments != 0 {
+			t.Errorf("%d comments were written that the call had given up", comments)
+		}
+	})
+}
