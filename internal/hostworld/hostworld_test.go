@@ -19,12 +19,23 @@ var worlds = []world{
 	{name: "pgx, exec", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, longOnly: true},
 	{name: "pgx, simple_protocol", open: openPGX, dsn: "&default_query_exec_mode=simple_protocol", conns: 16, longOnly: true},
 	{name: "otelsql over pq", open: openTracedPQ, conns: 16, longOnly: true},
-	{name: "otelsql over pgx", open: openTracedPGX, conns: 16},
+	{name: "otelsql over pgx", open: openTracedPGX, conns: 16, light: true},
 	{name: "pq through PgBouncer", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, bouncer: bouncerOf(5)},
 	{name: "pgx through PgBouncer", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, bouncer: bouncerOf(5), longOnly: true},
 	{name: "pgx, one connection", open: openPGX, conns: 1, longOnly: true},
 	{name: "pq, serializable", open: openPQ, dsn: "&default_transaction_isolation=serializable", conns: 16},
 	{name: "pgx, repeatable read", open: openPGX, dsn: "&default_transaction_isolation=repeatable%20read", conns: 16, longOnly: true},
+}
+
+// inMost runs a suite of many calls in each world that is not light, or is run in the
+// long form.
+func inMost(t *testing.T, suite func(t *testing.T, w world)) {
+	t.Helper()
+	inEach(t, func(t *testing.T, w world) {
+		if long || !w.light {
+			suite(t, w)
+		}
+	})
 }
 
 // inEach runs a suite in each world.
@@ -38,7 +49,7 @@ func inEach(t *testing.T, suite func(t *testing.T, w world)) {
 }
 
 func TestStore(t *testing.T) {
-	inEach(t, func(t *testing.T, w world) { storetest.Run(t, asStores(w.stores(t))) })
+	inMost(t, func(t *testing.T, w world) { storetest.Run(t, asStores(w.stores(t))) })
 }
 
 func TestFeed(t *testing.T) {
@@ -49,7 +60,7 @@ func TestFeed(t *testing.T) {
 }
 
 func TestOutbox(t *testing.T) {
-	inEach(t, func(t *testing.T, w world) {
+	inMost(t, func(t *testing.T, w world) {
 		stores := w.stores(t)
 		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t) })
 	})

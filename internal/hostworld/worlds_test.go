@@ -45,6 +45,7 @@ type world struct {
 	bouncer []string // settings of a PgBouncer before the server; nil for none
 
 	longOnly bool // left out of the short form
+	light    bool // the short form has only the suites of few calls
 }
 
 // bouncerOf are the settings of a PgBouncer with so many connections.
