@@ -64,7 +64,7 @@ func (w *tenancy) check() error {
 	if taken > w.places {
 		return fmt.Errorf("%d of %d places are taken", taken, w.places)
 	}
-	if several > w.places-w.places/4 {
+	if several > w.places-reserve {
 		return fmt.Errorf("of %d places %d are not the first of an organization", w.places, several)
 	}
 	return nil

@@ -29,12 +29,6 @@ func (n *notified) Notify(_ context.Context, note incident.Notification) error {
 	return nil
 }
 
-func (n *notified) count() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.all)
-}
-
 // host is a Manager in a host's process, and what is there besides.
 type host struct {
 	incident.Manager

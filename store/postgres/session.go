@@ -173,7 +173,8 @@ func queryStmt(ctx context.Context, stmt driver.Stmt, values []driver.NamedValue
 	for i, v := range values {
 		plain[i] = v.Value
 	}
-	return stmt.Query(plain) //nolint:staticcheck // there may be wrappers with no other method
+	//lint:ignore SA1019 a wrapper may have no other method
+	return stmt.Query(plain)
 }
 
 // closingRows closes their statement, which is not kept.
