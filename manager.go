@@ -17,7 +17,12 @@ import (
 // All methods return the context's error when the context ends, [ErrInvalid]
 // for input that breaks a rule, [ErrNotFound] for an incident that does not
 // exist in its organization, and [ErrUnavailable] or [ErrUnknownOutcome] when
-// the store fails. Returned values belong to the caller.
+// the store fails. A write that was in progress when its context ended may match both
+// ErrUnknownOutcome and the context's error: it may have been written. Returned values
+// belong to the caller.
+//
+// No call waits for long for that of another caller: see the package of the store for
+// how it treats connections that do not answer.
 type Manager interface {
 	IncidentManager
 	ActivityManager

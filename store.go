@@ -28,7 +28,9 @@ import (
 //   - Errors match [ErrNotFound], [ErrVersionConflict], [*ConflictError],
 //     [ErrConflict], [ErrUnavailable], [ErrUnknownOutcome] or the context's
 //     error. On any but ErrUnknownOutcome nothing of the call may have been
-//     written.
+//     written, and on nil all of it must have been, for good. A write that
+//     succeeds after its context has ended returns ErrUnknownOutcome, joined with
+//     the context's error, if cancelling it may have weakened the commit.
 type Store interface {
 	IncidentStore
 	ActivityStore

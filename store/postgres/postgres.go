@@ -14,7 +14,16 @@
 // Each read is one statement, and so is each write outside a transaction: it
 // takes one round trip once the connection has prepared it. A write whose reply
 // was lost is repeated in a way that cannot write twice, until its outcome is
-// known; where it cannot be, the error is [incident.ErrUnknownOutcome].
+// known; where it cannot be, the error is [incident.ErrUnknownOutcome]. So it is where
+// the write succeeded after its context had ended: the server may have been told to
+// stop waiting for its synchronous standby.
+//
+// A call ends at most 300 ms after its context, whatever the network does, and closes
+// a connection without an answer, so that the pool can replace it. Give each call a
+// deadline: without one it waits for as long as the network leaves the connection
+// open. Others go on without it after a second or two. Only the driver can bound
+// connecting: set connect_timeout in the DSN of a pool of your own; [Open] does. The
+// connection of a joined transaction is the host's, and is never closed.
 //
 // Each connection keeps at most 90 prepared statements, however long lists are and
 // whatever is written.
@@ -35,6 +44,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -47,6 +57,9 @@ const DefaultSchema = "public"
 
 // DefaultMaxConns is how many connections the pool of [Open] has at most.
 const DefaultMaxConns = 16
+
+// connectTimeout is the connect_timeout of [Open] if the DSN has none.
+const connectTimeout = 10 * time.Second
 
 // Options tunes a [Store]. The zero value, and nil, are ready to use.
 type Options struct {
@@ -164,6 +177,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 			incident.ErrInvalid)
 	}
 	config, err := pq.NewConfig(dsn)
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout // it bounds asking the server to cancel a statement, too
+	}
 	if err == nil && opts != nil && opts.Unprepared {
 		config.BinaryParameters = true
 	}
@@ -216,6 +232,7 @@ func withoutSecrets(err error) string {
 // the pool. The store must not be used afterwards.
 func (s *Store) Close() error {
 	s.forms.close()
+	s.closeKept()
 	if !s.owned {
 		return nil
 	}

@@ -210,6 +210,25 @@ func (s *session) values(stmt driver.Stmt, args []any) ([]driver.NamedValue, err
 	return values, nil
 }
 
+// closeKept closes what idle connections have prepared. What cannot be closed in time
+// ends with its connection.
+func (d *database) closeKept() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var held []*session // all at once, since the pool would give the same one again
+	for range d.pool.Stats().Idle {
+		s, err := d.session(ctx)
+		if err != nil {
+			break
+		}
+		held = append(held, s)
+	}
+	for _, s := range held {
+		_, err := within(ctx, &attempt{session: s}, func() (struct{}, error) { return struct{}{}, s.kept.close() }, nil)
+		s.release(err != nil)
+	}
+}
+
 // sessions remembers what the pool's connections have prepared.
 type sessions struct {
 	mu     sync.Mutex // guards what is below
@@ -264,6 +283,16 @@ func (all *sessions) forget(conn driver.Conn) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.byConn, conn)
+}
+
+func (k *kept) close() error {
+	for f, stmt := range k.stmts {
+		if err := stmt.Close(); err != nil {
+			return err
+		}
+		delete(k.stmts, f)
+	}
+	return nil
 }
 
 func (k *kept) get(f *form) driver.Stmt {

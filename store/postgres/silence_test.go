@@ -246,3 +246,38 @@ func TestStore_silenceAtRandom(t *testing.T) {
 		s.mustWork(t, key)
 	}
 }
+
+// Close leaves nothing prepared on the host's connections.
+func TestStore_closeLeavesNothingPrepared(t *testing.T) {
+	s := newMuted(t, nil)
+	key := mustBegin(t, s.m)
+	s.mustWork(t, key)
+	prepared := func() (n int) {
+		var all []*sqlx.Conn
+		for range 4 {
+			c, err := s.pool.Connx(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c)
+			var here int
+			if err := c.GetContext(t.Context(), &here, "SELECT count(*) FROM pg_prepared_statements"); err != nil {
+				t.Error(err)
+			}
+			n += here
+		}
+		for _, c := range all {
+			c.Close()
+		}
+		return n
+	}
+	if prepared() == 0 {
+		t.Fatal("nothing is prepared")
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := prepared(); n != 0 {
+		t.Errorf("%d statements are prepared after Close", n)
+	}
+}

@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,4 +73,46 @@ func contextBeforeOtherErrors(t testing.TB, s incident.Store) {
 		_, err := op.call(done, s, unknown)
 		wantError(t, op.name+" of an unknown incident in a context that is done", err, context.Canceled)
 	}
+}
+
+// A write whose context ends meanwhile says nil only for what is written, and anything
+// but ErrUnknownOutcome only for what is not.
+func contextEndsDuringAWrite(t testing.TB, s incident.Store) {
+	for i, op := range writes() {
+		for looks := int64(2); looks <= 4; looks++ {
+			org := incident.OrganizationID("ends-" + strconv.Itoa(i) + "-" + strconv.FormatInt(looks, 10))
+			w := mustWorld(t, s, org)
+			before := mustSnapshot(t, s, org)
+			ctx := newEndingContext(t.Context(), looks)
+			_, err := op.call(ctx, s, w)
+			if ctx.Err(); errors.Is(err, incident.ErrUnknownOutcome) {
+				continue
+			}
+			if written := !equal(mustSnapshot(t, s, org), before); written != (err == nil) {
+				t.Errorf("%s whose context ends when it is looked at for the %d. time = %v; it was written: %v", op.name, looks, err, written)
+			}
+		}
+	}
+}
+
+// endingContext ends when its error is asked for the n-th time.
+type endingContext struct {
+	context.Context
+	cancel context.CancelFunc
+	left   atomic.Int64
+}
+
+func newEndingContext(parent context.Context, n int64) *endingContext {
+	c := &endingContext{}
+	c.Context, c.cancel = context.WithCancel(parent)
+	c.left.Store(n)
+	return c
+}
+
+// Err implements [context.Context].
+func (c *endingContext) Err() error {
+	if c.left.Add(-1) <= 0 {
+		c.cancel()
+	}
+	return c.Context.Err()
 }

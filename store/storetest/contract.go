@@ -164,6 +164,7 @@ func contract() []group[incident.Store] {
 			{"ExpiredBefore", contextExpiredBefore},
 			{"CancelledWithinTx", contextCancelledWithinTx},
 			{"BeforeOtherErrors", contextBeforeOtherErrors},
+			{"EndsDuringAWrite", contextEndsDuringAWrite},
 		}},
 		{"InTx", []storeCase{
 			{"Commits", inTxCommits},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ func contextFaults() []fault {
 		{"WritesIgnoreTheContext", writesIgnoreTheContext, append([]string{"Context/BeforeOtherErrors"}, cases...)},
 		{"InTxIgnoresTheContext", inTxIgnoresTheContext, append([]string{"InTx/UndoesWhenTheContextEnds"}, cases...)},
 		{"TxIgnoresTheContext", txIgnoresTheContext, []string{"Context/CancelledWithinTx"}},
+		{"UndoneWithoutAWord", undoneWithoutAWord, []string{"Context/EndsDuringAWrite"}},
 		{"ContextErrorIsLost", contextErrorIsLost, append([]string{"Context/BeforeOtherErrors"}, cases...)},
 	}
 }
@@ -41,6 +43,20 @@ func inTxIgnoresTheContext(s incident.Store) incident.Store {
 
 func txIgnoresTheContext(s incident.Store) incident.Store {
 	return withTx(s, func(tx incident.Store) incident.Store { return writesIgnoreTheContext(tx) })
+}
+
+// undoneWithoutAWord loses what it has written when the context ends by then.
+func undoneWithoutAWord(s incident.Store) incident.Store {
+	return applying(s, func(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
+		if err := ctx.Err(); err != nil {
+			return applied, err
+		}
+		_ = s.InTx(context.WithoutCancel(ctx), func(tx incident.Store) error {
+			applied, err = tx.Apply(context.WithoutCancel(ctx), c)
+			return cmp.Or(err, ctx.Err())
+		})
+		return applied, err
+	})
 }
 
 // contextErrorIsLost reports what the driver said instead.
