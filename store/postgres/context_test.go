@@ -14,6 +14,7 @@ import (
 // A context may end at any moment of a write. The error is then the context's, and
 // what was written although the call failed is at least said to be unknown.
 func TestStore_contextEnds(t *testing.T) {
+	t.Parallel()
 	ends := map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){
 		"expires": context.WithTimeout,
 		"is cancelled": func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
@@ -82,6 +83,7 @@ func settle(t *testing.T, l *lossy) {
 
 // A server that falls silent does not make a call last longer than its context.
 func TestStore_silence(t *testing.T) {
+	t.Parallel()
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +126,7 @@ func TestStore_silence(t *testing.T) {
 
 // The reads obey their context too.
 func TestStore_silentReads(t *testing.T) {
+	t.Parallel()
 	l := newLossy(t)
 	key := mustBegin(t, l.through)
 	for _, op := range operations("any") {

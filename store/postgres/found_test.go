@@ -12,6 +12,7 @@ import (
 // Tables that are not the library's, or not all of them, are refused with what was
 // found and what to do, and nothing is changed.
 func TestMigrate_refuses(t *testing.T) {
+	t.Parallel()
 	whole := allUp(t)
 	cut := func(before string) string {
 		script, _, found := strings.Cut(whole, before)

@@ -318,6 +318,7 @@ func TestInTx_oneConnection(t *testing.T) {
 
 // An Authorizer that needs the pool whose last connection the transaction holds.
 func TestInTx_authorizerNeedsThePool(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, true, 1)
 	key := mustBegin(t, h)
 	m, err := incident.New(h.store, &incident.Options{

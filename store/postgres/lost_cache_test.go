@@ -139,6 +139,7 @@ func awaitFeed(t *testing.T, m incident.Manager) {
 // Whichever reply to a write is lost, and whether it is found again or not, the Manager
 // that lost it serves nothing older from its cache afterwards.
 func TestStore_lostReplyCache(t *testing.T) {
+	t.Parallel()
 	for _, following := range []bool{false, true} {
 		for _, w := range slotWrites() {
 			name := w.name + ", alone"
@@ -183,6 +184,7 @@ func TestStore_lostReplyCache(t *testing.T) {
 // A write that waits for a lock in the server is committed when the lock is released, long
 // after its caller was told that nobody knows. From then on nothing older is served.
 func TestStore_lateCommitCache(t *testing.T) {
+	t.Parallel()
 	const lockSQL = `SELECT 1 FROM incident_organization FOR UPDATE; SELECT 1 FROM incident FOR UPDATE`
 	for _, w := range slotWrites() {
 		if w.name == "InTx" || w.name == "Create" || w.name == "a transaction in slots" || w.name == "reopening" {

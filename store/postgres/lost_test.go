@@ -227,6 +227,7 @@ func checkTrace(t *testing.T, got, before, after string, err error) {
 // it is written once and says so. Only the end of a transaction cannot be asked
 // for again.
 func TestStore_lostReply(t *testing.T) {
+	t.Parallel()
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
@@ -253,6 +254,7 @@ func TestStore_lostReply(t *testing.T) {
 
 // A server that never answers again leaves the outcome unknown.
 func TestStore_lostReplies(t *testing.T) {
+	t.Parallel()
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()

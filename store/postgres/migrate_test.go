@@ -197,6 +197,7 @@ func TestMigrate_givesWay(t *testing.T) {
 
 // Waiting ends with the context.
 func TestMigrate_context(t *testing.T) {
+	t.Parallel()
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u, 2)
 	mustMigrate(t, pool, nil)

@@ -48,6 +48,7 @@ func (a *arrivals) await(t *testing.T, id uuid.UUID) time.Time {
 // What another process writes comes soon to the one that delivers, while that reads or
 // delivers anything: comments too, which change no version.
 func TestRelay_writtenElsewhere(t *testing.T) {
+	t.Parallel()
 	s, url := newStore(t)
 	got := &arrivals{came: map[uuid.UUID]time.Time{}}
 	here, err := incident.New(s, &incident.Options{Notifier: got, Notify: incident.NotifyOptions{PollInterval: 5 * time.Second}})

@@ -98,6 +98,7 @@ func (r *relays) comment(ctx context.Context, incidents, comments int) error {
 // Whatever is killed, each notification is delivered, in order, and a kill repeats no more
 // than what its relay was about to mark: one, where it delivers one at a time.
 func TestRelay_killed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		relays, concurrency int
 		always              bool

@@ -102,6 +102,7 @@ func silentCalls() []write {
 // A pool of four works again as soon as the network does, however many calls were
 // abandoned, and whether or not their connections ever end by themselves.
 func TestStore_silenceLeavesThePool(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string]*postgres.Options{
 		"shared": nil, "cached": {SingleProcess: true}, "unprepared": {Unprepared: true, SingleProcess: true},
 	} {
@@ -134,6 +135,7 @@ func TestStore_silenceLeavesThePool(t *testing.T) {
 // A creation whose connection is silent stops no other one of its organization,
 // whatever it waits for, and however long its own context is.
 func TestStore_silentCreation(t *testing.T) {
+	t.Parallel()
 	create := func(ctx context.Context, s *muted) error {
 		return only(s.m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"}))
 	}
@@ -176,6 +178,7 @@ func TestStore_silentCreation(t *testing.T) {
 // A writer of an incident whose connection is silent stops no other one, and neither
 // does one who reads it.
 func TestStore_silentWriter(t *testing.T) {
+	t.Parallel()
 	calls := append(silentCalls(), write{"Active", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
 		_, _, err := m.Active(ctx, apiSlot)
 		return err
@@ -218,6 +221,7 @@ func TestStore_silentWriter(t *testing.T) {
 
 // Whatever falls silent whenever, calls end with their contexts and the pool recovers.
 func TestStore_silenceAtRandom(t *testing.T) {
+	t.Parallel()
 	s := newMuted(t, &postgres.Options{SingleProcess: true})
 	key := mustBegin(t, s.m)
 	calls := silentCalls()

@@ -61,6 +61,7 @@ func wantUnknown(t *testing.T, what string, err error) {
 // server. No write says that it is done when its context has ended by then, and
 // the Manager's cache tells the truth about it.
 func TestStore_contextEndsAtStandby(t *testing.T) {
+	t.Parallel()
 	u := newUnreplicated(t)
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
@@ -83,6 +84,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 
 // Creations that share a commit do not say so either.
 func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
+	t.Parallel()
 	u := newUnreplicated(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -100,6 +102,7 @@ func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
 
 // Neither does what settles and replays.
 func TestOutbox_contextEndsAtStandby(t *testing.T) {
+	t.Parallel()
 	u := newUnreplicated(t)
 	key := mustBegin(t, u.past)
 	claims, err := u.local.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Hour})
@@ -119,6 +122,7 @@ func TestOutbox_contextEndsAtStandby(t *testing.T) {
 // A wait that somebody else ends is no success either: the call waits for the standby
 // anew, as long as its context lasts.
 func TestStore_waitEndsAtStandby(t *testing.T) {
+	t.Parallel()
 	u := newUnreplicated(t)
 	for _, function := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
 		for _, w := range writes() {
@@ -142,6 +146,7 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 
 // A call that waits long enough succeeds when the standby is there.
 func TestStore_standbyComesBack(t *testing.T) {
+	t.Parallel()
 	u := newUnreplicated(t)
 	key := mustBegin(t, u.past)
 	done := make(chan error, 1)
