@@ -18,7 +18,7 @@ func TestDoubt_bound(t *testing.T) {
 		var log bytes.Buffer
 		c := newCoherence(NewCache(10), slog.New(slog.NewTextHandler(&log, nil)), false)
 		key := func(n int) Key { return Key{OrganizationID: "acme", Identifier: int64(n)} }
-		const doubts = 300_000
+		const doubts = 100_000
 		for n := range doubts {
 			p := c.begin()
 			p.markChange(&Change{Key: key(n + 1), Incident: &Incident{}, ExpectVersion: 1}, false)
@@ -87,7 +87,7 @@ func TestJoint_bound(t *testing.T) {
 		for _, told := range []bool{false, true} {
 			c := newCoherence(NewCache(10), slog.New(slog.DiscardHandler), false)
 			key := func(n int) Key { return Key{OrganizationID: "acme", Identifier: int64(n)} }
-			const joins = 200_000
+			const joins = 100_000
 			for n := range joins {
 				p := c.begin()
 				p.joint = &joint{}

@@ -147,6 +147,7 @@ func TestInTx_callbacksOfTheHost(t *testing.T) {
 // An Authorizer that does not answer within a transaction is not waited for, and what it
 // does otherwise is passed on.
 func TestInTx_authorizer(t *testing.T) {
+	t.Parallel()
 	var current atomic.Pointer[func(ctx context.Context) error]
 	m, _ := probed(t, &incident.Options{
 		Authorizer: incident.AuthorizerFunc(func(ctx context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {

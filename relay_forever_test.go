@@ -63,7 +63,7 @@ func TestRelay_neverAgain(t *testing.T) {
 					return nil
 				})
 				o.mustCreate(t, "acme")
-				time.Sleep(1000 * time.Hour)
+				time.Sleep(200 * time.Hour)
 				o.mustCreate(t, "acme")
 				time.Sleep(time.Second)
 				o.want(t, "acme#2/1", "acme#2/2")

@@ -9,6 +9,9 @@ import (
 // Stats is what a [Manager] has done since [New], and how it is. Its counters only
 // grow. They are read one after the other, while calls go on.
 type Stats struct {
+	// Running reports whether [Manager.Run] is running.
+	Running bool
+
 	// CacheHits counts look-ups that the cache answered, and CacheMisses those that
 	// it could not, or not at that moment because the entry was being written.
 	CacheHits, CacheMisses uint64
@@ -111,6 +114,7 @@ type counters struct {
 func (m *manager) Stats() Stats {
 	n := &m.coherence.counters
 	s := Stats{
+		Running:       m.running.Load(),
 		CacheHits:     m.coherence.hits(),
 		CacheMisses:   n.misses.Load(),
 		CacheBypassed: n.bypassed.Load(),

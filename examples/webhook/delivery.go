@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,17 +32,20 @@ func deliverHistory(ctx context.Context, past *statuspage.History, fail int, std
 	if err != nil {
 		return err
 	}
-	added, err := statuspage.Import(ctx, incidents, past, func(int) {})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "Import: %v\n", added)
-	sent, err := countActivities(ctx, incidents, past.Page)
-	if err != nil {
-		return err
-	}
+	var sent int
 	began := time.Now()
-	if err := deliverAll(ctx, incidents, sent); err != nil {
+	err = whileItRuns(ctx, incidents, func(ctx context.Context) error {
+		added, err := statuspage.Import(ctx, incidents, past, func(int) {})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "Import: %v\n", added)
+		if sent, err = countActivities(ctx, incidents, past.Page); err != nil {
+			return err
+		}
+		return awaitDelivery(ctx, incidents, sent)
+	})
+	if err != nil {
 		return err
 	}
 	took := time.Since(began)
@@ -76,29 +78,44 @@ func countActivities(ctx context.Context, incidents incident.Manager, organizati
 	}
 }
 
-// deliverAll runs the Manager until it has delivered n notifications or given them up. A
-// host has no such end: it runs the Manager for as long as it runs itself.
-func deliverAll(ctx context.Context, incidents incident.Manager, n int) error {
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
+// whileItRuns calls f while the Manager runs, and stops it then. A host runs the Manager for
+// as long as it runs itself. The context of f ends if the Manager stops.
+func whileItRuns(ctx context.Context, incidents incident.Manager, f func(ctx context.Context) error) error {
+	running, stop := context.WithCancelCause(ctx)
 	var background sync.WaitGroup
 	defer background.Wait()
-	defer stop()
-	background.Go(func() { ended <- incidents.Run(running) })
+	defer stop(nil)
+	background.Go(func() { stop(incidents.Run(running)) })
+	err := await(running, func() bool { return incidents.Stats().Running })
+	if err == nil {
+		err = f(running)
+	}
+	if stopped := context.Cause(running); err != nil && stopped != nil {
+		return stopped
+	}
+	return err
+}
 
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+// awaitDelivery waits until n notifications were delivered or given up.
+func awaitDelivery(ctx context.Context, incidents incident.Manager, n int) error {
+	return await(ctx, func() bool {
 		s := incidents.Stats().Notifications
-		if s.Delivered+s.GivenUp >= uint64(n) {
-			return nil
-		}
+		return s.Delivered+s.GivenUp >= uint64(n)
+	})
+}
+
+// await waits until something is so, or ctx ends.
+func await(ctx context.Context, is func() bool) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !is() {
 		select {
 		case <-tick.C:
-		case err := <-ended:
-			return errors.Join(err, ctx.Err())
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // listParked returns the notifications that were given up.

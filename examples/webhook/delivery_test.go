@@ -255,3 +255,8 @@ func TestTally(t *testing.T) {
 		t.Errorf("it has counted %+v, want %+v", got.counts(), want)
 	}
 }
+
+// deliverAll runs the Manager until it has delivered n notifications or given them up.
+func deliverAll(ctx context.Context, incidents incident.Manager, n int) error {
+	return whileItRuns(ctx, incidents, func(ctx context.Context) error { return awaitDelivery(ctx, incidents, n) })
+}
