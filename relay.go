@@ -211,6 +211,11 @@ func (r *relaying) claim(ctx context.Context) {
 		r.more, r.limited = false, true // until a place is free
 		return
 	}
+	if a.closed && r.freed > 0 {
+		// Places were freed, and nobody who may get one has come since the last claim.
+		r.more, r.freed, r.limited = false, 0, true
+		return
+	}
 	q := ClaimQuery{
 		Limit: a.limit, PerOrganization: 1, Allowances: a.allowances, Except: a.except,
 		After: r.after, Lease: plus(r.options.Notify.Timeout, leaseMargin),

@@ -28,6 +28,7 @@ type allotment struct {
 	limit      int                    // 0 for no claim
 	allowances map[OrganizationID]int // of organizations that may get several places
 	except     []OrganizationID
+	closed     bool                    // all that are known are left out
 	short      map[OrganizationID]bool // they may get more when a place of others is free
 }
 
@@ -63,7 +64,11 @@ func allot(places int, tenants []tenant, resting bool) allotment {
 	if general > 0 && general < holders {
 		a.limit = min(a.limit, general) // whoever comes first
 	}
-	intoReserve := a.limit > general
+	isChunked := slow == 0 && a.limit > general && general >= chunk && hungry > 0 && general/hungry < chunk
+	if isChunked {
+		a.limit = general
+	}
+	intoReserve := a.limit > general || isChunked
 	if slow > 0 {
 		general -= a.allotSlow(tenants, general, places, most, resting)
 	}
@@ -79,18 +84,29 @@ func allot(places int, tenants []tenant, resting bool) allotment {
 			a.set(t.organization, most-t.held, false)
 		default: // it holds some: those that are hungry divide what one for each of the others leaves
 			part := min(1, general)
-			if t.hungry || isSole {
+			switch {
+			case isChunked && t.hungry:
+				part = chunk
+			case t.hungry || isSole:
 				part = max(general-(holders-hungry), 0) / hungry
 				hungry--
 			}
 			part = min(part, most-t.held)
-			holders--
-			general -= max(part, 0)
+			if !isChunked {
+				holders--
+				general -= max(part, 0)
+			}
 			a.set(t.organization, part, part < most-t.held)
 		}
 	}
+	a.closed = len(tenants) > 0 && len(a.except) == len(tenants)
 	return a
 }
+
+// chunk is how much a claim takes of an organization at a time where many have more due than
+// there are places and none was slow: the next claim goes on behind it. Looking for a few of
+// each costs more than claiming them.
+const chunk = 16
 
 // deepest is for how many organizations that hold no place more than one is allowed: for
 // those that had an attempt most recently.

@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"time"
-
-	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
 )
@@ -64,11 +63,7 @@ WITH RECURSIVE matured AS MATERIALIZED (
 		SELECT d.organization_id, d.identifier, d.replayed
 		FROM turn
 		CROSS JOIN LATERAL (
-			SELECT coalesce((
-				SELECT a.most
-				FROM unnest(?::text[], ?::bigint[]) AS a (organization_id, most)
-				WHERE a.organization_id = turn.organization_id
-			), ?::bigint) AS most
+			SELECT coalesce((?::jsonb ->> turn.organization_id)::bigint, ?::bigint) AS most
 		) allowance
 		CROSS JOIN LATERAL (
 			SELECT r.organization_id, r.identifier, r.replayed
@@ -87,7 +82,7 @@ WITH RECURSIVE matured AS MATERIALIZED (
 			ORDER BY r.due
 			LIMIT allowance.most
 		) d
-		WHERE turn.organization_id <> ALL (?::text[])
+		WHERE turn.organization_id NOT IN (SELECT unnest(?::text[]))
 		LIMIT ?
 	) d`
 
@@ -185,17 +180,20 @@ func remaining(q incident.ClaimQuery, claims []incident.Claim) incident.ClaimQue
 // claim runs the statement once. isBatchFull means that more leases and delays may have
 // ended than it has looked at.
 func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []incident.Claim, isBatchFull bool, err error) {
-	var orgs []incident.OrganizationID
-	most := pq.Int64Array{}
+	most := make(map[incident.OrganizationID]int, len(q.Allowances))
 	for org, n := range q.Allowances {
-		orgs, most = append(orgs, org), append(most, int64(min(n, q.Limit)))
+		most[org] = min(n, q.Limit)
+	}
+	allowances, err := json.Marshal(most) // an object is searched faster than a list
+	if err != nil {
+		return nil, false, err
 	}
 	bound := fewDueSQL
 	if q.Limit > 32 {
 		bound = manyDueSQL
 	}
 	st := s.statement(string(q.After)).
-		add(claimSQL, idArray(orgs), most, int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
+		add(claimSQL, string(allowances), int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
 		add(bound).
 		add(claimDueSQL, q.Lease.Microseconds())
 	claims, err = query(ctx, s, "claim", st, func(rows rowSet) (all []incident.Claim, err error) {
