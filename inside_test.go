@@ -15,6 +15,7 @@ import (
 
 // managerCalls are calls of a Manager that go to the store, and one that the cache answers.
 var managerCalls = map[string]func(ctx context.Context, m incident.Manager) error{
+	"Run":     func(ctx context.Context, m incident.Manager) error { return m.Run(ctx) },
 	"Get":     func(ctx context.Context, m incident.Manager) error { return only(m.Get(ctx, key)) },
 	"Details": func(ctx context.Context, m incident.Manager) error { return only(m.Details(ctx, key, "ada")) },
 	"List": func(ctx context.Context, m incident.Manager) error {

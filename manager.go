@@ -273,6 +273,9 @@ func (m *manager) Run(ctx context.Context) error {
 	if m.tx != nil {
 		return wrap(invalid("tx", "does not run; call Run of the Manager itself"), "run")
 	}
+	if m.inside.has(ctx) {
+		return wrap(errInside, "run")
+	}
 	if !m.running.CompareAndSwap(false, true) {
 		return wrap(fmt.Errorf("%w: it runs already", ErrConflict), "run")
 	}
