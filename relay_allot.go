@@ -11,6 +11,9 @@ package incident
 //   - Organizations whose last attempt was slow get half of the places together, and none
 //     of the reserve. If there is only one place, they get it a ninth of the time in the end.
 //
+// Where many organizations that answer have more due than there are places, a claim takes a
+// chunk of some, and the next claim goes on with the others.
+//
 // An organization that is alone may hold all but the reserve: there is nobody to hold up.
 
 // tenant is what is known of an organization that has had an attempt.
