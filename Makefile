@@ -28,7 +28,7 @@ test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 1
 			$(GO) test -count=1 -timeout=10m ./store/postgres -run '$(VERSIONED)' -skip '$(UNVERSIONED)' || exit 1; \
 	done
 
-lint: ## Check the format, the code, and which modules a host inherits.
+lint: ## Check the format, the layout, the code, the commands in the documents, and which modules a host inherits.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \
 		{ echo "not formatted; run '$(GOFUMPT) -w .':"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -40,6 +40,7 @@ lint: ## Check the format, the code, and which modules a host inherits.
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
 		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
 	@GO='$(GO)' .ci/host-modules
+	@GO='$(GO)' .ci/commands
 
 bench: ## Measure against the floor and against size; fails above a bar.
 	$(GO) test -run='^$$' -bench=. -benchmem -timeout=30m .
