@@ -2,8 +2,8 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -36,6 +36,8 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied,
 	}
 	return s.write(o, r, &c, claimed), nil
 }
+
+var errOtherIncident = errors.New("the notification UUID belongs to another incident")
 
 // replay finds what an earlier change with the same UUIDs wrote. The receiver
 // may be nil.
@@ -160,43 +162,4 @@ func (s *Store) update(o *organization, r *record, inc *incident.Incident) {
 			r.incident = before
 		})
 	}
-}
-
-// appendActivities returns the sequence of the first one, or 0.
-func (s *Store) appendActivities(o *organization, r *record, activities []incident.Activity) int64 {
-	if len(activities) == 0 {
-		return 0
-	}
-	from := int64(len(r.activities)) + 1
-	for i := range activities {
-		r.appendActivity(newActivity(&activities[i]))
-	}
-	o.remember(r, from)
-	if s.inTx() {
-		s.undo(func() {
-			o.forget(r, from)
-			r.activities = r.activities[:from-1]
-		})
-	}
-	return from
-}
-
-// subscribe returns the date that is stored then.
-func (s *Store) subscribe(r *record, user incident.UserID, added time.Time) time.Time {
-	i, found := r.subscribers.find(user)
-	if found {
-		return r.subscribers[i].date
-	}
-	s.insertUser(&r.subscribers, i, userDate{user, added})
-	return added
-}
-
-// setHolder returns the new version of the slot.
-func (s *Store) setHolder(held *slot, holder int64) int64 {
-	before := *held
-	*held = slot{version: before.version + 1, holder: holder}
-	if s.inTx() {
-		s.undo(func() { *held = before })
-	}
-	return held.version
 }

@@ -41,12 +41,6 @@ type organization struct {
 	parked *btree.BTreeG[parked] // nil until something is parked
 }
 
-// views is who has seen an incident.
-type views struct {
-	users
-	first [1]userDate // where users begins: most incidents are seen by few
-}
-
 // newTree makes a tree that the store's lock guards.
 func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
@@ -71,15 +65,6 @@ func (d *data) record(key incident.Key) (*organization, *record) {
 		return o, nil
 	}
 	return o, o.get(key.Identifier)
-}
-
-// seenBy returns who has seen the incident of key, or nil if there is none.
-func (d *data) seenBy(key incident.Key) *views {
-	o := d.organizations[key.OrganizationID]
-	if !o.has(key.Identifier) {
-		return nil
-	}
-	return o.views.at(int(key.Identifier) - 1)
 }
 
 func (o *organization) has(identifier int64) bool {

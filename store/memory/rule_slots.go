@@ -75,3 +75,13 @@ func (o *organization) existingSlot(sl incident.Slot) *slot {
 	}
 	return nil
 }
+
+// setHolder returns the new version of the slot.
+func (s *Store) setHolder(held *slot, holder int64) int64 {
+	before := *held
+	*held = slot{version: before.version + 1, holder: holder}
+	if s.inTx() {
+		s.undo(func() { *held = before })
+	}
+	return held.version
+}

@@ -1,0 +1,163 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident"
+)
+
+// activity is an [incident.Activity] without what its place tells, and with times
+// in microseconds.
+type activity struct {
+	user                   incident.UserID
+	comment                string
+	notification           uuid.UUID
+	added, edited, deleted int64 // edited and deleted may be never
+	revision               int64
+	kind, value, previous  int16
+}
+
+// never is no time that anything has.
+const never = math.MinInt64
+
+func newActivity(a *incident.Activity) activity {
+	return activity{
+		user:         a.UserID,
+		comment:      a.Comment,
+		notification: a.NotificationUUID,
+		added:        a.DateAdded.UnixMicro(),
+		edited:       microOf(a.DateEdited),
+		deleted:      microOf(a.DateDeleted),
+		revision:     a.Revision,
+		kind:         int16(a.Type),
+		value:        int16(a.Value),
+		previous:     int16(a.PreviousValue),
+	}
+}
+
+// activity returns the activity of a sequence that exists.
+func (r *record) activity(sequence int64) incident.Activity {
+	a := &r.activities[sequence-1]
+	return incident.Activity{
+		Incident:         r.incident.Key(),
+		Sequence:         sequence,
+		Type:             incident.ActivityType(a.kind),
+		UserID:           a.user,
+		Value:            incident.Status(a.value),
+		PreviousValue:    incident.Status(a.previous),
+		Comment:          a.comment,
+		NotificationUUID: a.notification,
+		DateAdded:        timeOf(a.added),
+		DateEdited:       optionalTimeOf(a.edited),
+		DateDeleted:      optionalTimeOf(a.deleted),
+		Revision:         a.revision,
+	}
+}
+
+func (r *record) appendActivity(a activity) {
+	if r.activities == nil {
+		r.activities = r.firstActivities[:0]
+	}
+	r.activities = append(r.activities, a)
+}
+
+// appendActivities returns the sequence of the first one, or 0.
+func (s *Store) appendActivities(o *organization, r *record, activities []incident.Activity) int64 {
+	if len(activities) == 0 {
+		return 0
+	}
+	from := int64(len(r.activities)) + 1
+	for i := range activities {
+		r.appendActivity(newActivity(&activities[i]))
+	}
+	o.remember(r, from)
+	if s.inTx() {
+		s.undo(func() {
+			o.forget(r, from)
+			r.activities = r.activities[:from-1]
+		})
+	}
+	return from
+}
+
+// Activities implements [incident.ActivityStore].
+func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (log incident.ActivityLog, err error) {
+	err = s.view(ctx, key, reader, func(r *record) {
+		log.Version = r.incident.Version
+		last := int64(len(r.activities))
+		step, next := int64(1), q.After+1
+		if q.Descending {
+			step, next = -1, min(q.After-1, last)
+			if q.After == 0 {
+				next = last
+			}
+		}
+		size := last - next + 1
+		if q.Descending {
+			size = next
+		}
+		log.Activities = make([]incident.Activity, 0, max(0, min(size, int64(q.Limit))))
+		for ; next >= 1 && next <= last && len(log.Activities) < q.Limit; next += step {
+			log.Activities = append(log.Activities, r.activity(next))
+		}
+	})
+	return log, err
+}
+
+// Activity implements [incident.ActivityStore].
+func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
+	found := false
+	err = s.view(ctx, key, reader, func(r *record) {
+		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
+			a = r.activity(sequence)
+		}
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	return a, err
+}
+
+// ReviseActivity implements [incident.ActivityStore].
+func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	var refused error
+	err := s.view(ctx, a.Incident, writer, func(r *record) {
+		if a.Sequence < 1 || a.Sequence > int64(len(r.activities)) {
+			refused = fmt.Errorf("memory: %w", incident.ErrNotFound)
+			return
+		}
+		stored := &r.activities[a.Sequence-1]
+		if stored.revision != a.Revision-1 {
+			refused = fmt.Errorf("memory: %w", incident.ErrVersionConflict)
+			return
+		}
+		before := *stored
+		stored.comment, stored.revision = a.Comment, a.Revision
+		stored.edited, stored.deleted = microOf(a.DateEdited), microOf(a.DateDeleted)
+		s.undo(func() { r.activities[a.Sequence-1] = before })
+	})
+	return cmp.Or(err, refused)
+}
+
+func microOf(t *time.Time) int64 {
+	if t == nil {
+		return never
+	}
+	return t.UnixMicro()
+}
+
+func timeOf(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
+
+func optionalTimeOf(micro int64) *time.Time {
+	if micro == never {
+		return nil
+	}
+	t := timeOf(micro)
+	return &t
+}

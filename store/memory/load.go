@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/incidentkit/incident"
+)
+
+// view runs fn on the incident of key, under the lock.
+func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn func(r *record)) error {
+	if err := s.acquire(ctx, shares); err != nil {
+		return err
+	}
+	defer s.release(shares)
+	_, r := s.record(key)
+	if r == nil {
+		return fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	fn(r)
+	return nil
+}
+
+// Load implements [incident.IncidentStore].
+func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
+	err = s.view(ctx, key, reader, func(r *record) { state = r.state() })
+	return state, err
+}
+
+// LoadSlot implements [incident.IncidentStore].
+func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotState, error) {
+	if err := s.acquire(ctx, reader); err != nil {
+		return incident.SlotState{}, err
+	}
+	defer s.release(reader)
+	o := s.organizations[sl.OrganizationID]
+	if o == nil {
+		return incident.SlotState{}, nil
+	}
+	held := o.existingSlot(sl)
+	if held == nil {
+		return incident.SlotState{}, nil
+	}
+	if held.holder == 0 {
+		return incident.SlotState{Version: held.version}, nil
+	}
+	state := o.get(held.holder).state()
+	return incident.SlotState{Version: held.version, State: &state}, nil
+}
+
+// LoadDetails implements [incident.IncidentStore].
+func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
+	err = s.view(ctx, key, reader, func(r *record) {
+		v := s.seenBy(key)
+		_, seen := v.find(user)
+		_, subscribed := r.subscribers.find(user)
+		d = incident.Details{
+			Incident:     r.incident.Clone(),
+			Triggers:     slices.Clone(r.triggers),
+			SeenBy:       v.latestFirst(key),
+			HasSeen:      seen,
+			IsSubscribed: subscribed,
+		}
+	})
+	return d, err
+}
