@@ -8,44 +8,6 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// hookedOutbox is a hooked store that keeps what is to be delivered. What is done to the
-// outbox itself has no hook.
-type hookedOutbox struct {
-	*hookedStore
-	outbox incident.OutboxStore
-}
-
-var _ incident.OutboxStore = (*hookedOutbox)(nil)
-
-// withHook puts a hook around the calls of a store.
-func withHook(s incident.Store, h hook, local bool) incident.Store {
-	hooked := &hookedStore{Store: s, hook: h, local: local}
-	if outbox, ok := s.(incident.OutboxStore); ok {
-		return &hookedOutbox{hooked, outbox}
-	}
-	return hooked
-}
-
-func (s *hookedOutbox) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
-	return s.outbox.Claim(ctx, q)
-}
-
-func (s *hookedOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]int, error) {
-	return s.outbox.Settle(ctx, all)
-}
-
-func (s *hookedOutbox) Backlog(ctx context.Context) (incident.Backlog, error) {
-	return s.outbox.Backlog(ctx)
-}
-
-func (s *hookedOutbox) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
-	return s.outbox.Parked(ctx, q)
-}
-
-func (s *hookedOutbox) Replay(ctx context.Context, key incident.Key) (int, error) {
-	return s.outbox.Replay(ctx, key)
-}
-
 // AuditOutbox takes all that is queued, and checks that it is each activity of the
 // organizations' incidents, once and in order.
 func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {

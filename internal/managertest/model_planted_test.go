@@ -1,8 +1,6 @@
 package managertest
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"runtime"
@@ -84,29 +82,6 @@ func TestModel_CatchesManager(t *testing.T) {
 				return setup{store: memory.New(), cache: incident.NoCache, decorate: breakManager}
 			})
 		})
-	}
-}
-
-// A machine must notice when a call that claims to have written nothing wrote
-// something.
-func TestMachine_settle(t *testing.T) {
-	key := incident.Key{OrganizationID: orgs[0], Identifier: 1}
-	for _, claim := range []error{incident.ErrUnavailable, context.Canceled} {
-		m, err := newMachine(setup{store: memory.New(), cache: incident.NoCache})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.step(create(incident.NewIncident{OrganizationID: orgs[0], Title: "x"}), m.manager, 0, faultNone); err != nil {
-			t.Fatal(err)
-		}
-		c := subscribe(key, users[0])
-		c.do = func(ctx context.Context, im incident.Manager) (any, error) {
-			_, err := im.Subscribe(context.WithoutCancel(ctx), key, users[0])
-			return nil, errors.Join(err, claim)
-		}
-		if m.step(c, m.manager, 9, faultRefused) == nil {
-			t.Errorf("a write that ended with %q was not noticed", claim)
-		}
 	}
 }
 

@@ -2,11 +2,9 @@ package managertest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -131,34 +129,4 @@ func (w *world) checkActivity(want, got incident.Activity) error {
 		return fmt.Errorf("\n got %s\nwant %s", describe(got), describe(want))
 	}
 	return nil
-}
-
-// describe shows a value in the same way whenever it is run again, so that a
-// failure can be recognised: without addresses and random identifiers.
-func describe(v any) string {
-	changed := ""
-	switch r := v.(type) {
-	case incident.Result:
-		changed = fmt.Sprintf("changed=%t ", r.Changed)
-	case incident.Activity:
-		v = recognisable(r)
-	case []incident.Activity:
-		shown := slices.Clone(r)
-		for i := range shown {
-			shown[i] = recognisable(shown[i])
-		}
-		v = shown
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprintf("%s%+v", changed, v)
-	}
-	return changed + strings.TrimSpace(string(b))
-}
-
-func recognisable(a incident.Activity) incident.Activity {
-	if a.NotificationUUID[0] != notificationUUIDs[0][0] && a.NotificationUUID != uuid.Nil {
-		a.NotificationUUID = uuid.Max
-	}
-	return a
 }
