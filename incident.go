@@ -284,27 +284,6 @@ type IncidentStore interface {
 	Apply(ctx context.Context, c Change) (Applied, error)
 }
 
-func (m *manager) Create(ctx context.Context, n NewIncident) (Result, error) {
-	r, err := m.create(ctx, n)
-	return r.listed(), wrap(err, "create in %q", n.OrganizationID)
-}
-
-func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
-	now, err := m.begin(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	inc, err := n.check(now)
-	if err != nil {
-		return Result{}, err
-	}
-	after := &State{Incident: inc}
-	c := changeOf(decision{after: after, activities: opening(nil, &after.Incident, n.UserID)})
-	names := notifications{entropy: &m.entropy}
-	names.name(c.Activities)
-	return m.commit(ctx, &c, after)
-}
-
 // check returns the incident that is to be made.
 func (n NewIncident) check(now time.Time) (inc Incident, err error) {
 	if err := checkID("organizationId", n.OrganizationID, false); err != nil {
@@ -316,13 +295,8 @@ func (n NewIncident) check(now time.Time) (inc Incident, err error) {
 	if n.Status == 0 {
 		n.Status = StatusOpen
 	}
-	switch {
-	case !n.Type.known():
-		return inc, invalid("type", "has the unknown value %d", int(n.Type))
-	case !n.Status.known():
-		return inc, invalid("status", "has the unknown value %d", int(n.Status))
-	case !n.Status.Active():
-		return inc, invalid("status", "of a new incident must be an active one; close it with UpdateStatus")
+	if err := n.checkKind(); err != nil {
+		return inc, err
 	}
 	if err := checkID("alertRule", n.AlertRuleID, true); err != nil {
 		return inc, err
@@ -368,35 +342,14 @@ func (n NewIncident) check(now time.Time) (inc Incident, err error) {
 	}, nil
 }
 
-func (m *manager) Get(ctx context.Context, key Key) (Incident, error) {
-	state, err := m.state(ctx, key)
-	if err != nil {
-		return Incident{}, wrap(err, "get %s", key)
+func (n *NewIncident) checkKind() error {
+	switch {
+	case !n.Type.known():
+		return invalid("type", "has the unknown value %d", int(n.Type))
+	case !n.Status.known():
+		return invalid("status", "has the unknown value %d", int(n.Status))
+	case !n.Status.Active():
+		return invalid("status", "of a new incident must be an active one; close it with UpdateStatus")
 	}
-	return state.Incident.Clone().listed(), nil
-}
-
-func (m *manager) Details(ctx context.Context, key Key, user UserID) (Details, error) {
-	d, err := m.details(ctx, key, user)
-	return d, wrap(err, "details of %s", key)
-}
-
-func (m *manager) details(ctx context.Context, key Key, user UserID) (Details, error) {
-	if err := m.usable(ctx); err != nil {
-		return Details{}, err
-	}
-	if err := checkKey(key); err != nil {
-		return Details{}, err
-	}
-	if err := checkID("userId", user, true); err != nil {
-		return Details{}, err
-	}
-	d, err := m.store.LoadDetails(ctx, key, user)
-	if err != nil {
-		return Details{}, err
-	}
-	m.observe(ctx, &d.Incident)
-	d.Incident = d.Incident.listed()
-	d.Triggers, d.SeenBy = listed(d.Triggers), listed(d.SeenBy)
-	return d, nil
+	return nil
 }

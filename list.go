@@ -1,7 +1,6 @@
 package incident
 
 import (
-	"context"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -110,55 +109,6 @@ type IncidentQuery struct {
 type Position struct {
 	DateStarted time.Time
 	Identifier  int64
-}
-
-func (m *manager) List(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
-	page, err := m.list(ctx, f)
-	return page, wrap(err, "list %q", f.OrganizationID)
-}
-
-func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
-	if err := m.usable(ctx); err != nil {
-		return IncidentPage{}, err
-	}
-	q, err := f.query()
-	if err != nil {
-		return IncidentPage{}, err
-	}
-	scope := q.scope()
-	if f.Cursor != "" {
-		if err := q.resume(scope, f.Cursor); err != nil {
-			return IncidentPage{}, err
-		}
-	}
-	limit := q.Limit
-	q.Limit++ // one more tells whether the list goes on
-	found, err := m.store.Incidents(ctx, q)
-	if err != nil {
-		return IncidentPage{}, err
-	}
-	more := len(found) > limit
-	if more {
-		found = found[:limit]
-	}
-	for i := range found {
-		m.observe(ctx, &found[i])
-		found[i] = found[i].listed()
-	}
-	page := IncidentPage{Incidents: listed(found)}
-	if len(found) == 0 {
-		return page, nil
-	}
-	if q.Reverse {
-		slices.Reverse(found)
-	}
-	if more || q.Reverse {
-		page.Next = listCursor(scope, found[len(found)-1], false)
-	}
-	if q.After != nil && (more || !q.Reverse) {
-		page.Previous = listCursor(scope, found[0], true)
-	}
-	return page, nil
 }
 
 // query checks the filter and brings it into the form of which there is one for

@@ -1,10 +1,8 @@
 package incident
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,78 +101,6 @@ type Manager interface {
 
 	// Stats returns counters, and how the Manager is. It asks nobody.
 	Stats() Stats
-}
-
-// DefaultCacheTTL is how long a cache keeps an entry that no write replaced.
-const DefaultCacheTTL = 3600 * time.Second
-
-// Options tunes a [Manager]. The zero value, and nil, are ready to use.
-type Options struct {
-	// Now is the clock. Its times are made UTC and cut to microseconds.
-	//
-	// Defaults to [time.Now].
-	Now func() time.Time
-
-	// Logger receives what the Manager cannot return, such as a cache that
-	// fails. Errors that are returned are never also logged.
-	//
-	// Defaults to [slog.Default].
-	Logger *slog.Logger
-
-	// Cache keeps incidents with their triggers, and which incident is active in
-	// a slot. Use [NoCache] for none.
-	//
-	// Defaults to a new [NewCache] of [DefaultCacheCapacity] entries.
-	Cache Cache
-
-	// IncidentTTL is how long the cache keeps an incident with its triggers,
-	// ActiveTTL how long it keeps which incident is active in a slot.
-	//
-	// Both default to [DefaultCacheTTL].
-	IncidentTTL, ActiveTTL time.Duration
-
-	// Authorizer decides who may see and follow incidents.
-	//
-	// Defaults to letting everyone in.
-	Authorizer Authorizer
-
-	// Notifier is called with what happens, by [Manager.Run]. It needs a store that is an
-	// [OutboxStore], as all of this module are. All processes that write to a store need
-	// one, or [NotifyElsewhere]: what a Manager without a Notifier writes is not queued.
-	//
-	// Defaults to none.
-	Notifier Notifier
-
-	// Notify tunes the delivery of notifications.
-	Notify NotifyOptions
-}
-
-// withDefaults returns a completed copy; it never changes the caller's value.
-func (o *Options) withDefaults() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
-	if c.IncidentTTL < 0 {
-		return c, invalid("IncidentTTL", "must not be negative")
-	}
-	if c.ActiveTTL < 0 {
-		return c, invalid("ActiveTTL", "must not be negative")
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Cache == nil {
-		c.Cache = NewCache(DefaultCacheCapacity)
-	}
-	var err error
-	if c.Notify, err = c.Notify.withDefaults(); err != nil {
-		return c, err
-	}
-	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.IncidentTTL = cmp.Or(c.IncidentTTL, DefaultCacheTTL)
-	c.ActiveTTL = cmp.Or(c.ActiveTTL, DefaultCacheTTL)
-	return c, nil
 }
 
 // New returns a Manager of what store holds. It starts no goroutine and needs no
@@ -307,43 +233,39 @@ func (m *manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// state reads an incident's state through the cache. It is shared: callers copy
-// what they return.
-func (m *manager) state(ctx context.Context, key Key) (*State, error) {
-	if err := m.usable(ctx); err != nil {
-		return nil, err
+func (m *manager) Stats() Stats {
+	n := &m.coherence.counters
+	s := Stats{
+		Running:       m.running.Load(),
+		CacheHits:     m.coherence.hits(),
+		CacheMisses:   n.misses.Load(),
+		CacheBypassed: n.bypassed.Load(),
+		StaleDrops:    n.staleDrops.Load(),
+		LoadsShared:   n.loadsShared.Load(),
+		Conflicts:     n.conflicts.Load(),
+		Feed:          m.feedStats(),
 	}
-	if m.tx == nil {
-		// What is cached has a valid key, so a hit needs no check.
-		var buf [keyBuffer]byte
-		if s, ok := get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0])); ok {
-			return s, nil
-		}
+	if m.relay != nil {
+		s.Notifications = m.relay.record.stats()
 	}
-	if err := checkKey(key); err != nil {
-		return nil, err
-	}
-	fetch := func(ctx context.Context) (*State, error) {
-		s, err := m.store.Load(ctx, key)
-		return &s, err
-	}
-	if m.tx != nil {
-		return fetch(ctx)
-	}
-	s, _, err := load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
-		return CacheEntry{Version: s.Incident.Version, value: s}
-	})
-	return s, err
+	return s
 }
 
-// read is a call that only reads something of one incident from the store.
-func read[T any](ctx context.Context, m *manager, key Key, fetch func(context.Context, Key) (T, error)) (T, error) {
-	var none T
-	if err := m.usable(ctx); err != nil {
-		return none, err
+func (m *manager) feedStats() FeedStats {
+	s := FeedStats{Told: m.coherence.counters.told.Load(), Resets: m.coherence.counters.resets.Load()}
+	if m.feed.store == nil {
+		return s
 	}
-	if err := checkKey(key); err != nil {
-		return none, err
+	now, served := m.coherence.now(), time.Duration(m.coherence.served.Load())
+	switch {
+	case !m.running.Load():
+		s.State = FeedStopped
+	case m.coherence.attention.Load() == asleep:
+		s.State = FeedAsleep
+	case now >= served:
+		s.State = FeedLost
+	default:
+		s.State, s.Lag = FeedFollowing, now-(served-feedLease)
 	}
-	return fetch(ctx, key)
+	return s
 }

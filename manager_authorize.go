@@ -69,3 +69,92 @@ func (m *manager) consultWithin(ctx context.Context, org OrganizationID, project
 var errAuthorizerWaits = fmt.Errorf("%w: no answer for %v while a transaction waited, which may hold the last connection "+
 	"of the pool that the Authorizer needs; give the Authorizer a pool of its own, or ask it before the transaction",
 	ErrUnavailable, authorizerTimeout)
+
+// authorized returns those of users whom the host lets see the incident.
+func (m *manager) authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error) {
+	if m.options.Authorizer == nil || len(users) == 0 {
+		return users, nil
+	}
+	allowed, err := m.consult(ctx, org, projects, users)
+	if err != nil {
+		return nil, fmt.Errorf("authorizer: %w", err)
+	}
+	may := setOf(allowed)
+	return slices.DeleteFunc(slices.Clone(users), func(u UserID) bool { return !may[u] }), nil
+}
+
+func setOf(users []UserID) map[UserID]bool {
+	set := make(map[UserID]bool, len(users))
+	for _, u := range users {
+		set[u] = true
+	}
+	return set
+}
+
+// admitted returns the subscriptions of those whom the host lets see the
+// incident.
+func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscription) ([]Subscription, error) {
+	if len(subs) == 0 {
+		return nil, nil
+	}
+	users := make([]UserID, len(subs))
+	for i, s := range subs {
+		users[i] = s.UserID
+	}
+	allowed, err := m.authorized(ctx, inc.OrganizationID, inc.Projects, users)
+	if err != nil {
+		return nil, err
+	}
+	if len(allowed) == len(users) {
+		return subs, nil
+	}
+	may := setOf(allowed)
+	return slices.DeleteFunc(subs, func(s Subscription) bool { return !may[s.UserID] }), nil
+}
+
+// readers returns who follows the incident after a comment. An author without
+// access does not; mentioning one without access is refused.
+func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions []UserID) ([]UserID, error) {
+	users := followers(author, mentions)
+	if m.options.Authorizer == nil {
+		return users, nil
+	}
+	state, err := m.state(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := m.authorized(ctx, key.OrganizationID, state.Incident.Projects, users)
+	if err != nil {
+		return nil, err
+	}
+	may := setOf(allowed)
+	if slices.ContainsFunc(mentions, func(u UserID) bool { return !may[u] }) {
+		return nil, invalid("mentions", "must not have users who may not see the incident")
+	}
+	return allowed, nil
+}
+
+// admit checks that the user may see the incident.
+func (m *manager) admit(ctx context.Context, key Key, user UserID) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if err := checkID("userId", user, false); err != nil {
+		return err
+	}
+	if m.options.Authorizer == nil {
+		return nil
+	}
+	state, err := m.state(ctx, key)
+	if err != nil {
+		return err
+	}
+	allowed, err := m.authorized(ctx, key.OrganizationID, state.Incident.Projects, []UserID{user})
+	if err != nil {
+		return err
+	}
+	if len(allowed) == 0 {
+		return fmt.Errorf("the user may not see the incident: %w", ErrForbidden)
+	}
+	return nil
+}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -22,25 +21,6 @@ const (
 	// maxConflicts bounds how often it is decided.
 	maxConflicts = 16
 )
-
-// decision is what a rule made of a state: the state after it, which is the same
-// one if it stays as it is, and what is appended. A nil before means a new incident.
-type decision struct {
-	before, after *State
-	activities    []Activity
-	subscriptions []Subscription
-}
-
-func unchanged(s *State) decision { return decision{before: s, after: s} }
-
-// follow is what to append so that users follow the incident.
-func follow(key Key, users []UserID, added time.Time) []Subscription {
-	subs := make([]Subscription, len(users))
-	for i, u := range users {
-		subs[i] = Subscription{Incident: key, UserID: u, DateAdded: added}
-	}
-	return subs
-}
 
 // target is what a write is about: the incident of a key or, where key is zero, the
 // active one of a slot.
@@ -59,64 +39,6 @@ func (t *target) queue(written Key) place {
 		return place{slot: t.slot}
 	}
 	return place{key: written}
-}
-
-// load returns the state that a write is decided on, nil for a free slot. It is
-// fresh, which means read from the store within this call, if that is asked or the
-// cache does not know it. It may be shared, and must not be changed.
-func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
-	cached := !fresh && !m.local && m.tx == nil && m.coherence.decides()
-	if t.key.Identifier == 0 {
-		if cached {
-			if s, ok := m.cachedHolder(ctx, t.slot); ok {
-				return s, false, nil
-			}
-		}
-		s, err = m.fresh(ctx, place{slot: t.slot})
-		return s, true, err
-	}
-	if cached {
-		var buf [keyBuffer]byte
-		if s, ok := get[*State](ctx, m.coherence, t.key.appendCacheKey(buf[:0])); ok {
-			return s, false, nil
-		}
-	}
-	s, err = m.fresh(ctx, place{key: t.key})
-	return s, true, err
-}
-
-// fresh returns what the store knows of an incident or of who holds a slot, nil for a
-// free one. Where reading takes a while it is shared with others who ask meanwhile.
-func (m *manager) fresh(ctx context.Context, at place) (*State, error) {
-	if m.local || m.tx != nil {
-		return m.fetch(ctx, at)
-	}
-	return m.freshReads.read(ctx, at, m.fetch)
-}
-
-func (m *manager) fetch(ctx context.Context, at place) (*State, error) {
-	began := m.coherence.published.Load()
-	if at.key.Identifier == 0 {
-		held, err := m.store.LoadSlot(ctx, at.slot)
-		if err == nil {
-			m.checkHistory(ctx, at.slot, held.Version, began)
-		}
-		m.observeSlot(ctx, at.slot, held)
-		return held.State, err
-	}
-	state, err := m.store.Load(ctx, at.key)
-	if err == nil || errors.Is(err, ErrNotFound) {
-		m.checkHistory(ctx, at.key, state.Incident.Version, began)
-	}
-	m.observe(ctx, &state.Incident)
-	return &state, err
-}
-
-// checkHistory is that of the coherence, for what was read of the store itself.
-func (m *manager) checkHistory(ctx context.Context, of interface{ cacheKey() string }, version int64, began uint64) {
-	if !m.local && m.tx == nil && !m.coherence.followed {
-		m.coherence.checkHistory(ctx, of.cacheKey(), version, began)
-	}
 }
 
 // write loads, decides and commits. decide applies a rule: it is pure, and must not
@@ -305,35 +227,6 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 		return Applied{}, fmt.Errorf("%w: the notification UUID is that of another activity; use a new one", ErrConflict)
 	}
 	return applied, nil
-}
-
-// queued tells the relay of this process that something is to be delivered. What a
-// transaction has queued is told after its commit.
-func (m *manager) queued() {
-	switch {
-	case m.relay == nil:
-	case m.tx != nil:
-		m.tx.queued.Store(true)
-	default:
-		m.relay.wake()
-		if !m.running.Load() && m.options.Notifier != NotifyElsewhere && m.relay.warned.CompareAndSwap(false, true) {
-			m.options.Logger.Warn("incident: a notification is queued, and this process delivers none until Manager.Run runs; " +
-				"use NotifyElsewhere as the Notifier if other processes are to deliver it")
-		}
-	}
-}
-
-// unqueued warns once if what was written is not queued although others queue what they
-// write to the store.
-func (m *manager) unqueued() {
-	if m.relay != nil || m.warned.Load() {
-		return
-	}
-	used, ok := m.store.(UsedOutbox)
-	if ok && used.Queued() && m.warned.CompareAndSwap(false, true) {
-		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store whose notifications another Manager queues: " +
-			"nobody is notified of what it writes; give it the same Notifier, or NotifyElsewhere")
-	}
 }
 
 // notifications are the NotificationUUIDs of one call. They are the same

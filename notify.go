@@ -3,7 +3,6 @@ package incident
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -248,85 +247,4 @@ type NotificationManager interface {
 	// before them, and returns how many there were. They are delivered in no order with
 	// those that follow them. To replay all of an organization, go through Parked.
 	Replay(ctx context.Context, key Key) (int, error)
-}
-
-func (m *manager) Parked(ctx context.Context, f ParkedFilter) (ParkedPage, error) {
-	page, err := m.parked(ctx, f)
-	return page, wrap(err, "parked notifications of %q", f.OrganizationID)
-}
-
-// A cursor of parked notifications is an identifier and a sequence.
-const parkedCursorSize = 16
-
-func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error) {
-	var none ParkedPage
-	if err := m.usable(ctx); err != nil {
-		return none, err
-	}
-	if err := checkID("organizationId", f.OrganizationID, false); err != nil {
-		return none, err
-	}
-	limit, err := checkPageSize(f.Limit)
-	if err != nil {
-		return none, err
-	}
-	outbox, err := m.outbox()
-	if err != nil {
-		return none, err
-	}
-	q := ParkedQuery{OrganizationID: f.OrganizationID, Limit: limit + 1} // one more tells whether the list goes on
-	scope := newCursorScope("parked", f.OrganizationID)
-	if f.Cursor != "" {
-		place, err := scope.decode(f.Cursor, parkedCursorSize)
-		if err != nil {
-			return none, err
-		}
-		q.AfterIdentifier = int64(binary.BigEndian.Uint64(place))
-		q.AfterSequence = int64(binary.BigEndian.Uint64(place[8:]))
-	}
-	found, err := outbox.Parked(ctx, q)
-	switch {
-	case err != nil:
-		return none, err
-	case len(found) <= limit:
-		return ParkedPage{Notifications: listed(found)}, nil
-	}
-	last := found[limit-1]
-	place := binary.BigEndian.AppendUint64(nil, uint64(last.Incident.Identifier))
-	return ParkedPage{
-		Notifications: found[:limit],
-		Next:          scope.encode(binary.BigEndian.AppendUint64(place, uint64(last.Sequence))),
-	}, nil
-}
-
-func (m *manager) Replay(ctx context.Context, key Key) (int, error) {
-	n, err := m.replay(ctx, key)
-	return n, wrap(err, "replay notifications of %s", key)
-}
-
-func (m *manager) replay(ctx context.Context, key Key) (int, error) {
-	if err := m.usable(ctx); err != nil {
-		return 0, err
-	}
-	if err := checkKey(key); err != nil {
-		return 0, err
-	}
-	outbox, err := m.outbox()
-	if err != nil {
-		return 0, err
-	}
-	m.attempt()
-	n, err := outbox.Replay(ctx, key)
-	if err = m.failed(err); err == nil && n > 0 {
-		m.queued()
-	}
-	return n, err
-}
-
-// outbox returns the store as one that keeps notifications.
-func (m *manager) outbox() (OutboxStore, error) {
-	if outbox, ok := m.store.(OutboxStore); ok {
-		return outbox, nil
-	}
-	return nil, invalid("store", "keeps no notifications; use one that is an OutboxStore")
 }

@@ -58,26 +58,3 @@ func unlink(before *State, project ProjectID) (decision, error) {
 	after.Incident.Projects = slices.Delete(after.Incident.Projects, i, i+1)
 	return decision{before: before, after: after}, checkRuleProjects(after.Incident.AlertRuleID, after.Incident.Projects)
 }
-
-func (m *manager) LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
-	r, err := m.relink(ctx, key, project, link)
-	return r.listed(), wrap(err, "link a project to %s", key)
-}
-
-func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
-	r, err := m.relink(ctx, key, project, unlink)
-	return r.listed(), wrap(err, "unlink a project from %s", key)
-}
-
-func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(*State, ProjectID) (decision, error)) (Result, error) {
-	if err := m.usable(ctx); err != nil {
-		return Result{}, err
-	}
-	if err := checkKey(key); err != nil {
-		return Result{}, err
-	}
-	if err := checkID("project", project, false); err != nil {
-		return Result{}, err
-	}
-	return m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) { return rule(before, project) })
-}

@@ -37,26 +37,3 @@ type SeenStore interface {
 	// UserID. It must return [ErrNotFound] if the incident does not exist.
 	SeenBy(ctx context.Context, key Key) ([]Seen, error)
 }
-
-func (m *manager) MarkSeen(ctx context.Context, key Key, user UserID) (Seen, error) {
-	seen, err := m.markSeen(ctx, key, user)
-	return seen, wrap(err, "mark %s seen", key)
-}
-
-func (m *manager) markSeen(ctx context.Context, key Key, user UserID) (Seen, error) {
-	now, err := m.begin(ctx)
-	if err != nil {
-		return Seen{}, err
-	}
-	if err := m.admit(ctx, key, user); err != nil {
-		return Seen{}, err
-	}
-	m.attempt()
-	seen, err := m.store.MarkSeen(ctx, Seen{Incident: key, UserID: user, LastSeen: now})
-	return seen, m.failed(err)
-}
-
-func (m *manager) SeenBy(ctx context.Context, key Key) ([]Seen, error) {
-	seen, err := read(ctx, m, key, m.store.SeenBy)
-	return listed(seen), wrap(err, "seen by of %s", key)
-}

@@ -111,43 +111,6 @@ type counters struct {
 	misses, bypassed, staleDrops, loadsShared, conflicts, told, resets atomic.Uint64
 }
 
-func (m *manager) Stats() Stats {
-	n := &m.coherence.counters
-	s := Stats{
-		Running:       m.running.Load(),
-		CacheHits:     m.coherence.hits(),
-		CacheMisses:   n.misses.Load(),
-		CacheBypassed: n.bypassed.Load(),
-		StaleDrops:    n.staleDrops.Load(),
-		LoadsShared:   n.loadsShared.Load(),
-		Conflicts:     n.conflicts.Load(),
-		Feed:          m.feedStats(),
-	}
-	if m.relay != nil {
-		s.Notifications = m.relay.record.stats()
-	}
-	return s
-}
-
-func (m *manager) feedStats() FeedStats {
-	s := FeedStats{Told: m.coherence.counters.told.Load(), Resets: m.coherence.counters.resets.Load()}
-	if m.feed.store == nil {
-		return s
-	}
-	now, served := m.coherence.now(), time.Duration(m.coherence.served.Load())
-	switch {
-	case !m.running.Load():
-		s.State = FeedStopped
-	case m.coherence.attention.Load() == asleep:
-		s.State = FeedAsleep
-	case now >= served:
-		s.State = FeedLost
-	default:
-		s.State, s.Lag = FeedFollowing, now-(served-feedLease)
-	}
-	return s
-}
-
 // hits adds up those of all keys.
 func (c *coherence) hits() (n uint64) {
 	for i := range c.stripes {

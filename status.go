@@ -1,8 +1,6 @@
 package incident
 
 import (
-	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -183,48 +181,6 @@ func setStatus(before *State, u StatusUpdate, at, now time.Time) (decision, erro
 		activities:    change,
 		subscriptions: follow(after.Incident.Key(), followers(u.UserID, nil), now),
 	}, nil
-}
-
-func (m *manager) UpdateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error) {
-	r, err := m.updateStatus(ctx, key, u)
-	return r.listed(), wrap(err, "update status of %s", key)
-}
-
-func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error) {
-	now, err := m.begin(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := checkKey(key); err != nil {
-		return Result{}, err
-	}
-	at, err := u.check(now)
-	if err != nil {
-		return Result{}, err
-	}
-	r, err := m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) {
-		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
-			return decision{}, ErrVersionConflict
-		}
-		return setStatus(before, u, at, now)
-	})
-	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
-		return m.repeated(ctx, key, u.NotificationUUID)
-	}
-	return r, err
-}
-
-// repeated answers an update whose expected version is gone, perhaps by the
-// update itself, whose answer was lost: no stored version is the expected one
-// here, so the store can only know the UUID or refuse.
-func (m *manager) repeated(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
-	applied, err := m.apply(ctx, &Change{
-		Key:           key,
-		Incident:      &Incident{OrganizationID: key.OrganizationID, Identifier: key.Identifier},
-		ExpectVersion: -1,
-		Activities:    []Activity{{Incident: key, Type: ActivityTypeStatusChange, NotificationUUID: notification}},
-	})
-	return Result{Incident: applied.Incident}, err
 }
 
 // check returns the date of the update.

@@ -1,0 +1,108 @@
+package incident
+
+import (
+	"slices"
+	"time"
+)
+
+// decision is what a rule made of a state: the state after it, which is the same
+// one if it stays as it is, and what is appended. A nil before means a new incident.
+type decision struct {
+	before, after *State
+	activities    []Activity
+	subscriptions []Subscription
+}
+
+func unchanged(s *State) decision { return decision{before: s, after: s} }
+
+// follow is what to append so that users follow the incident.
+func follow(key Key, users []UserID, added time.Time) []Subscription {
+	subs := make([]Subscription, len(users))
+	for i, u := range users {
+		subs[i] = Subscription{Incident: key, UserID: u, DateAdded: added}
+	}
+	return subs
+}
+
+// changeOf is what the store has to do so that a decision stands: the difference of
+// its two states, with what is appended. A state that stays the same leaves the row
+// alone, and its version with it. The state after the decision becomes a part of
+// the change.
+func changeOf(d decision) Change {
+	c := Change{Activities: d.activities, Subscriptions: d.subscriptions}
+	if d.after == nil {
+		return c
+	}
+	c.Key = d.after.Incident.Key()
+	if d.after == d.before {
+		return c
+	}
+	before, after := d.before, d.after
+	if before == nil {
+		before = &noState
+	}
+	c.Triggers = changedTriggers(before.Triggers, after.Triggers)
+	if len(c.Triggers) == 0 && after.Incident.equal(&before.Incident) {
+		return c
+	}
+	c.Incident = &after.Incident
+	c.ExpectVersion = before.Incident.Version
+	c.Incident.Version = c.ExpectVersion + 1
+	c.Link = without(after.Incident.Projects, before.Incident.Projects)
+	c.Unlink = without(before.Incident.Projects, after.Incident.Projects)
+	held, wanted := slotsOf(&before.Incident), slotsOf(&after.Incident)
+	c.Claim, c.Release = without(wanted, held), without(held, wanted)
+	return c
+}
+
+// noState is what there is before an incident is made.
+var noState State
+
+func (c *Change) empty() bool {
+	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0
+}
+
+// changedTriggers returns the triggers that are new or differ. Both lists are in order of
+// TriggerID. The result is after itself if before is empty.
+func changedTriggers(before, after []Trigger) []Trigger {
+	if len(before) == 0 {
+		return after
+	}
+	var changed []Trigger
+	for i := range after {
+		t := &after[i]
+		for len(before) > 0 && before[0].TriggerID < t.TriggerID {
+			before = before[1:]
+		}
+		if len(before) == 0 || before[0] != *t {
+			changed = append(changed, *t)
+		}
+	}
+	return changed
+}
+
+// maxScanned is up to which length a list is searched from its beginning. A set costs
+// more for a short list.
+const maxScanned = 16
+
+// without returns the elements of a that are not in b. It is a itself if b is empty.
+func without[T comparable](a, b []T) []T {
+	if len(b) == 0 {
+		return a
+	}
+	isIn := func(v T) bool { return slices.Contains(b, v) }
+	if len(a) > 1 && len(b) > maxScanned {
+		set := make(map[T]struct{}, len(b))
+		for _, v := range b {
+			set[v] = struct{}{}
+		}
+		isIn = func(v T) bool { _, found := set[v]; return found }
+	}
+	var rest []T
+	for _, v := range a {
+		if !isIn(v) {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}
