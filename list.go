@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"github.com/incidentkit/incident/internal/cursor"
 )
 
 // Limits of a page.
@@ -156,22 +158,22 @@ func (f IncidentFilter) query() (q IncidentQuery, err error) {
 }
 
 // scope is what the query's cursors are bound to: all of it but the page.
-func (q *IncidentQuery) scope() *cursorScope {
-	s := newCursorScope("incidents", q.OrganizationID)
-	addAll(s, q.Projects)
+func (q *IncidentQuery) scope() *cursor.Scope {
+	s := cursor.NewScope("incidents", string(q.OrganizationID))
+	cursor.AddAll(s, q.Projects)
 	if q.Access == nil {
-		s.addNumber(-1) // differs from the number of any projects
+		s.AddNumber(-1) // differs from the number of any projects
 	} else {
-		addAll(s, q.Access.Projects)
+		cursor.AddAll(s, q.Access.Projects)
 	}
-	s.addNumber(int64(len(q.Statuses)))
+	s.AddNumber(int64(len(q.Statuses)))
 	for _, st := range q.Statuses {
-		s.addNumber(int64(st))
+		s.AddNumber(int64(st))
 	}
-	s.add(string(q.AlertRuleID))
-	s.add(q.Title)
-	s.addTime(q.Start)
-	s.addTime(q.End)
+	s.Add(string(q.AlertRuleID))
+	s.Add(q.Title)
+	s.AddTime(q.Start)
+	s.AddTime(q.End)
 	return s
 }
 
@@ -179,26 +181,35 @@ func (q *IncidentQuery) scope() *cursorScope {
 // identifier.
 const listCursorSize = 1 + 8 + 8
 
-func listCursor(scope *cursorScope, inc Incident, reverse bool) string {
-	place := make([]byte, 1, listCursorSize)
+func listCursor(scope *cursor.Scope, inc Incident, reverse bool) string {
+	payload := make([]byte, 1, listCursorSize)
 	if reverse {
-		place[0] = 1
+		payload[0] = 1
 	}
-	place = binary.BigEndian.AppendUint64(place, uint64(inc.DateStarted.UnixMicro()))
-	place = binary.BigEndian.AppendUint64(place, uint64(inc.Identifier))
-	return scope.encode(place)
+	payload = binary.BigEndian.AppendUint64(payload, uint64(inc.DateStarted.UnixMicro()))
+	payload = binary.BigEndian.AppendUint64(payload, uint64(inc.Identifier))
+	return scope.Encode(payload)
 }
 
 // resume makes the query go on at a cursor.
-func (q *IncidentQuery) resume(scope *cursorScope, cursor string) error {
-	place, err := scope.decode(cursor, listCursorSize)
+func (q *IncidentQuery) resume(scope *cursor.Scope, token string) error {
+	payload, err := decodeCursor(scope, token, listCursorSize)
 	if err != nil {
 		return err
 	}
-	q.Reverse = place[0] == 1
+	q.Reverse = payload[0] == 1
 	q.After = &Position{
-		DateStarted: time.UnixMicro(int64(binary.BigEndian.Uint64(place[1:]))).UTC(),
-		Identifier:  int64(binary.BigEndian.Uint64(place[9:])),
+		DateStarted: time.UnixMicro(int64(binary.BigEndian.Uint64(payload[1:]))).UTC(),
+		Identifier:  int64(binary.BigEndian.Uint64(payload[9:])),
 	}
 	return nil
+}
+
+// decodeCursor returns the payload of a cursor, which must belong to scope.
+func decodeCursor(scope *cursor.Scope, token string, size int) ([]byte, error) {
+	payload, ok := scope.Decode(token, size)
+	if !ok {
+		return nil, invalid("cursor", "is damaged, or belongs to another list; start again without one")
+	}
+	return payload, nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strconv"
 	"time"
+
+	"github.com/incidentkit/incident/internal/cursor"
 )
 
 func (m *manager) Activities(ctx context.Context, key Key, f ActivityFilter) (ActivityPage, error) {
@@ -28,15 +30,15 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 		return ActivityPage{}, err
 	}
 	q := ActivityQuery{Descending: f.Descending, Limit: limit + 1} // one more tells whether the list goes on
-	scope := newCursorScope("activities", key.OrganizationID)
-	scope.addNumber(key.Identifier)
-	scope.add(strconv.FormatBool(f.Descending))
+	scope := cursor.NewScope("activities", string(key.OrganizationID))
+	scope.AddNumber(key.Identifier)
+	scope.Add(strconv.FormatBool(f.Descending))
 	if f.Cursor != "" {
-		place, err := scope.decode(f.Cursor, activityCursorSize)
+		payload, err := decodeCursor(scope, f.Cursor, activityCursorSize)
 		if err != nil {
 			return ActivityPage{}, err
 		}
-		q.After = int64(binary.BigEndian.Uint64(place))
+		q.After = int64(binary.BigEndian.Uint64(payload))
 	}
 	log, err := m.store.Activities(ctx, key, q)
 	if err != nil {
@@ -50,7 +52,7 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 	last := found[limit-1].Sequence
 	return ActivityPage{
 		Activities: found[:limit],
-		Next:       scope.encode(binary.BigEndian.AppendUint64(nil, uint64(last))),
+		Next:       scope.Encode(binary.BigEndian.AppendUint64(nil, uint64(last))),
 	}, nil
 }
 

@@ -3,6 +3,8 @@ package incident
 import (
 	"context"
 	"encoding/binary"
+
+	"github.com/incidentkit/incident/internal/cursor"
 )
 
 func (m *manager) Parked(ctx context.Context, f ParkedFilter) (ParkedPage, error) {
@@ -30,14 +32,14 @@ func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error
 		return none, err
 	}
 	q := ParkedQuery{OrganizationID: f.OrganizationID, Limit: limit + 1} // one more tells whether the list goes on
-	scope := newCursorScope("parked", f.OrganizationID)
+	scope := cursor.NewScope("parked", string(f.OrganizationID))
 	if f.Cursor != "" {
-		place, err := scope.decode(f.Cursor, parkedCursorSize)
+		payload, err := decodeCursor(scope, f.Cursor, parkedCursorSize)
 		if err != nil {
 			return none, err
 		}
-		q.AfterIdentifier = int64(binary.BigEndian.Uint64(place))
-		q.AfterSequence = int64(binary.BigEndian.Uint64(place[8:]))
+		q.AfterIdentifier = int64(binary.BigEndian.Uint64(payload))
+		q.AfterSequence = int64(binary.BigEndian.Uint64(payload[8:]))
 	}
 	found, err := outbox.Parked(ctx, q)
 	switch {
@@ -47,10 +49,10 @@ func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error
 		return ParkedPage{Notifications: listed(found)}, nil
 	}
 	last := found[limit-1]
-	place := binary.BigEndian.AppendUint64(nil, uint64(last.Incident.Identifier))
+	payload := binary.BigEndian.AppendUint64(nil, uint64(last.Incident.Identifier))
 	return ParkedPage{
 		Notifications: found[:limit],
-		Next:          scope.encode(binary.BigEndian.AppendUint64(place, uint64(last.Sequence))),
+		Next:          scope.Encode(binary.BigEndian.AppendUint64(payload, uint64(last.Sequence))),
 	}, nil
 }
 
