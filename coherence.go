@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/incidentkit/incident/internal/flight"
 )
 
 // coherence is the read-through logic: it keeps the cache in step with the
@@ -54,7 +56,7 @@ type coherence struct {
 	creating  atomic.Int32 // publications of new incidents on their way, which have no key to mark
 	overflown atomic.Bool  // there were more doubts than a stripe holds
 
-	flight    flights
+	flight    flight.Group[string, any]
 	published atomic.Uint64 // numbers the publications
 	seed      maphash.Seed
 	stripes   [1024]stripe
@@ -81,6 +83,7 @@ type stripe struct {
 func newCoherence(cache Cache, logger *slog.Logger, shared bool) *coherence {
 	c := &coherence{cache: cache, logger: logger, born: time.Now(), seed: maphash.MakeSeed(), observedTTL: DefaultCacheTTL}
 	c.own, _ = cache.(*memoryCache)
+	c.flight.Panicked = storePanicked
 	c.beginGeneration()
 	c.off.Store(shared || cache == NoCache)
 	return c
@@ -267,7 +270,7 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 		return v, true, err
 	}
 	g := c.generation.Load()
-	l, own, err := c.flight.wait(ctx, key+g.suffix, func(ctx context.Context) (any, error) {
+	a, err := c.flight.Do(ctx, key+g.suffix, func(ctx context.Context) (any, error) {
 		s.loading.Add(1)
 		defer s.loading.Add(-1)
 		epoch := s.now()
@@ -280,19 +283,19 @@ func load[T any](ctx context.Context, c *coherence, key string, ttl time.Duratio
 	switch {
 	case err != nil:
 		return v, false, err
-	case !own && errors.Is(l.err, ErrNotFound):
+	case !a.Own && errors.Is(a.Err, ErrNotFound):
 		// A write that makes something new cannot mark its key beforehand.
 		if v, err = fetch(ctx); err == nil {
 			c.observeEntry(ctx, key, entry(v))
 		}
 		return v, true, err
-	case errors.Is(l.err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return v, own, fmt.Errorf("%w: the store did not answer within %v", ErrUnavailable, loadTimeout)
-	case !own:
+	case errors.Is(a.Err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return v, a.Own, fmt.Errorf("%w: the store did not answer within %v", ErrUnavailable, flight.Timeout)
+	case !a.Own:
 		c.counters.loadsShared.Add(1)
 	}
-	v, _ = l.value.(T)
-	return v, own, l.err
+	v, _ = a.Value.(T)
+	return v, a.Own, a.Err
 }
 
 func (s *stripe) now() uint64 {

@@ -2,13 +2,16 @@ package incident
 
 import "fmt"
 
-// guarded calls a store from a goroutine of the library's, in which nobody else could
-// recover a panic of the store or of its driver. It would end the process.
+// guarded calls a store from a goroutine of the library. A panic of the store or its driver
+// would end the process there, since no caller could recover it: guarded makes it an error.
 func guarded[T any](call func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: the store panicked: %v", ErrUnavailable, p)
+			err = storePanicked(p)
 		}
 	}()
 	return call()
 }
+
+// storePanicked returns the error of a call of the store that has panicked.
+func storePanicked(p any) error { return fmt.Errorf("%w: the store panicked: %v", ErrUnavailable, p) }

@@ -6,6 +6,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/incidentkit/incident/internal/flight"
+	"github.com/incidentkit/incident/internal/turns"
+	"github.com/incidentkit/incident/internal/uuid7"
 )
 
 // Manager is incident management: everything that a host application calls.
@@ -136,7 +140,7 @@ func New(store Store, opts *Options) (Manager, error) {
 		}
 		c.relay = newRelay(outbox, &c.options)
 	}
-	c.freshReads.shared = &c.coherence.counters.loadsShared
+	c.freshReads.Panicked = storePanicked
 	return &manager{core: c, store: store}, nil
 }
 
@@ -154,9 +158,9 @@ type core struct {
 	options    Options
 	local      bool // the store is a local one
 	coherence  *coherence
-	queues     queues
-	freshReads freshReads
-	entropy    entropy
+	turns      turns.Lines[subject]
+	freshReads flight.Next[subject, *State]
+	uuids      uuid7.Source
 	feed       feed
 	relay      *relay      // nil if there is no Notifier
 	running    atomic.Bool // there is a Run

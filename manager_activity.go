@@ -89,8 +89,8 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 		}},
 		Subscriptions: follow(key, users, now),
 	}
-	names := notifications{entropy: &m.entropy}
-	names.name(c.Activities)
+	ids := m.uuids.Series()
+	nameActivities(&ids, c.Activities)
 	applied, err := m.apply(ctx, &c)
 	if err != nil {
 		return Activity{}, err

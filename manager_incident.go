@@ -23,8 +23,8 @@ func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
 	}
 	after := &State{Incident: inc}
 	c := changeOf(decision{after: after, activities: opening(nil, &after.Incident, n.UserID)})
-	names := notifications{entropy: &m.entropy}
-	names.name(c.Activities)
+	ids := m.uuids.Series()
+	nameActivities(&ids, c.Activities)
 	return m.commit(ctx, &c, after)
 }
 

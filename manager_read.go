@@ -6,6 +6,12 @@ import (
 	"slices"
 )
 
+// subject is the incident or the slot that a read or write is about.
+type subject struct {
+	key  Key
+	slot Slot // if key is zero
+}
+
 // state reads an incident's state through the cache. It is shared: callers copy
 // what they return.
 func (m *manager) state(ctx context.Context, key Key) (*State, error) {
@@ -150,7 +156,7 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 				return s, false, nil
 			}
 		}
-		s, err = m.fresh(ctx, place{slot: t.slot})
+		s, err = m.fresh(ctx, subject{slot: t.slot})
 		return s, true, err
 	}
 	if cached {
@@ -159,20 +165,24 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 			return s, false, nil
 		}
 	}
-	s, err = m.fresh(ctx, place{key: t.key})
+	s, err = m.fresh(ctx, subject{key: t.key})
 	return s, true, err
 }
 
 // fresh returns what the store knows of an incident or of who holds a slot, nil for a
 // free one. Where reading takes a while it is shared with others who ask meanwhile.
-func (m *manager) fresh(ctx context.Context, at place) (*State, error) {
+func (m *manager) fresh(ctx context.Context, at subject) (*State, error) {
 	if m.local || m.tx != nil {
 		return m.fetch(ctx, at)
 	}
-	return m.freshReads.read(ctx, at, m.fetch)
+	s, shared, err := m.freshReads.Do(ctx, at, m.fetch)
+	if shared {
+		m.coherence.counters.loadsShared.Add(1)
+	}
+	return s, err
 }
 
-func (m *manager) fetch(ctx context.Context, at place) (*State, error) {
+func (m *manager) fetch(ctx context.Context, at subject) (*State, error) {
 	began := m.coherence.published.Load()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)

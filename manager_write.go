@@ -1,15 +1,13 @@
 package incident
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/google/uuid"
+
+	"github.com/incidentkit/incident/internal/uuid7"
 )
 
 const (
@@ -32,13 +30,13 @@ type target struct {
 	rejoins bool
 }
 
-// queue is where writers of an incident wait for each other: there or, for a new
-// one, where all do who could make it.
-func (t *target) queue(written Key) place {
+// turnOf returns whose turn a write takes: that of the incident or, before it exists, that of
+// the slot that it would occupy.
+func (t *target) turnOf(written Key) subject {
 	if written.Identifier == 0 {
-		return place{slot: t.slot}
+		return subject{slot: t.slot}
 	}
-	return place{key: written}
+	return subject{key: written}
 }
 
 // write loads, decides and commits. decide applies a rule: it is pure, and must not
@@ -46,9 +44,9 @@ func (t *target) queue(written Key) place {
 // a fresh state; it takes no turn in a queue. When another writer was faster, write
 // begins again.
 func (m *manager) write(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
-	t := turn{queues: &m.queues}
-	defer t.leave()
-	names := notifications{entropy: &m.entropy}
+	turn := m.turns.Turn()
+	defer turn.Leave()
+	ids := m.uuids.Series()
 	conflicts, anew := 0, false
 	for {
 		state, fresh, err := m.load(ctx, where, anew)
@@ -65,7 +63,7 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 			continue
 		}
 		if m.takesTurns(c.Key) {
-			waited, err := t.take(ctx, where.queue(c.Key))
+			waited, err := turn.Take(ctx, where.turnOf(c.Key))
 			if err != nil {
 				return Result{}, err
 			}
@@ -77,7 +75,7 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		if c.Subscriptions, err = m.admitted(ctx, &d.after.Incident, c.Subscriptions); err != nil {
 			return Result{}, err
 		}
-		names.name(c.Activities)
+		nameActivities(&ids, c.Activities)
 		r, err := m.commit(ctx, &c, d.after)
 		if !fresh && errors.Is(err, ErrNotFound) {
 			m.checkHistory(ctx, c.Key, 0, m.coherence.published.Load()) // it was there when it was cached
@@ -229,42 +227,12 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	return applied, nil
 }
 
-// notifications are the NotificationUUIDs of one call. They are the same
-// whenever it is decided anew, so that a store knows it again.
-type notifications struct {
-	entropy *entropy
-	first   uuid.UUID // nil until it is needed
-}
-
-// name gives UUIDs to the activities that have none. They are of version 7 and
-// follow each other, so that an index on them grows at its end.
-func (n *notifications) name(activities []Activity) {
+// nameActivities gives a NotificationUUID to each activity that has none. A repetition of the
+// call gives the same, so that the store recognizes it.
+func nameActivities(ids *uuid7.Series, activities []Activity) {
 	for i := range activities {
-		if activities[i].NotificationUUID != uuid.Nil {
-			continue
+		if activities[i].NotificationUUID == uuid.Nil {
+			activities[i].NotificationUUID = ids.At(i)
 		}
-		if n.first == uuid.Nil {
-			n.first = n.entropy.newUUID()
-		}
-		id := n.first
-		tail := id[8:]
-		binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)+uint64(i))
-		activities[i].NotificationUUID = id
 	}
-}
-
-// entropy is the system's randomness, of which it reads a supply at a time.
-type entropy struct {
-	mu     sync.Mutex // guards supply
-	supply *bufio.Reader
-}
-
-// newUUID returns a UUID of version 7.
-func (e *entropy) newUUID() uuid.UUID {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.supply == nil {
-		e.supply = bufio.NewReaderSize(rand.Reader, 1024)
-	}
-	return uuid.Must(uuid.NewV7FromReader(e.supply)) // fails only without the system's randomness, which ends the process before
 }

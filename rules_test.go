@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/incidentkit/incident/internal/uuid7"
 )
 
 var ruleEpoch = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
@@ -242,20 +244,20 @@ func TestRule_followers(t *testing.T) {
 	})
 }
 
-func TestNotifications_name(t *testing.T) {
-	var source entropy
-	n, given := notifications{entropy: &source}, notifications{entropy: &source}
+func TestNameActivities(t *testing.T) {
+	var source uuid7.Source
+	ids, given := source.Series(), source.Series()
 	named := newActivities(3)
-	given.name(named[:1])
+	nameActivities(&given, named[:1])
 	a, b := newActivities(3), newActivities(2)
 	a[1].NotificationUUID = named[0].NotificationUUID
-	n.name(a)
-	n.name(b)
+	nameActivities(&ids, a)
+	nameActivities(&ids, b)
 	if a[1].NotificationUUID != named[0].NotificationUUID {
 		t.Error("a given UUID was replaced")
 	}
 	if a[0] != b[0] {
-		t.Error("deciding anew gives another UUID")
+		t.Error("deciding again gives another UUID")
 	}
 	if a[0].NotificationUUID == a[2].NotificationUUID || a[2].NotificationUUID == named[0].NotificationUUID {
 		t.Error("a UUID was given twice")

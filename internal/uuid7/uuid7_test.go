@@ -1,0 +1,21 @@
+package uuid7
+
+import "testing"
+
+func TestSeries_At(t *testing.T) {
+	var source Source
+	a, b := source.Series(), source.Series()
+	if a.At(1) != a.At(1) {
+		t.Error("an index has another UUID when asked again")
+	}
+	seen := map[[16]byte]bool{}
+	for i := range 3 {
+		seen[a.At(i)], seen[b.At(i)] = true, true
+	}
+	if len(seen) != 6 {
+		t.Errorf("6 indexes of 2 series have %d UUIDs", len(seen))
+	}
+	if v := a.At(0).Version(); v != 7 {
+		t.Errorf("the version is %d", v)
+	}
+}
