@@ -12,8 +12,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// activity is an [incident.Activity] without what its place tells, and with times
-// in microseconds.
+// activity is an [incident.Activity] without its Key and Sequence: the index implies
+// both. Times are in microseconds.
 type activity struct {
 	user                   incident.UserID
 	comment                string
@@ -23,7 +23,7 @@ type activity struct {
 	kind, value, previous  int16
 }
 
-// never is no time that anything has.
+// never stands for a nil time. No valid time has this value.
 const never = math.MinInt64
 
 func newActivity(a *incident.Activity) activity {
@@ -41,7 +41,7 @@ func newActivity(a *incident.Activity) activity {
 	}
 }
 
-// activity returns the activity of a sequence that exists.
+// activity returns the activity with the given sequence. It must exist.
 func (r *record) activity(sequence int64) incident.Activity {
 	a := &r.activities[sequence-1]
 	return incident.Activity{
@@ -67,7 +67,8 @@ func (r *record) appendActivity(a activity) {
 	r.activities = append(r.activities, a)
 }
 
-// appendActivities returns the sequence of the first one, or 0.
+// appendActivities returns the sequence of the first appended activity, or 0 if there is
+// none.
 func (s *Store) appendActivities(o *organization, r *record, activities []incident.Activity) int64 {
 	if len(activities) == 0 {
 		return 0
@@ -76,10 +77,10 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 	for i := range activities {
 		r.appendActivity(newActivity(&activities[i]))
 	}
-	o.remember(r, from)
+	o.indexUUIDs(r, from)
 	if s.inTx() {
 		s.undo(func() {
-			o.forget(r, from)
+			o.unindexUUIDs(r, from)
 			r.activities = r.activities[:from-1]
 		})
 	}
@@ -88,7 +89,7 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 
 // Activities implements [incident.ActivityStore].
 func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (log incident.ActivityLog, err error) {
-	err = s.view(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, reader, func(r *record) {
 		log.Version = r.incident.Version
 		last := int64(len(r.activities))
 		step, next := int64(1), q.After+1
@@ -113,7 +114,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 // Activity implements [incident.ActivityStore].
 func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	found := false
-	err = s.view(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, reader, func(r *record) {
 		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
 			a = r.activity(sequence)
 		}
@@ -127,7 +128,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 // ReviseActivity implements [incident.ActivityStore].
 func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 	var refused error
-	err := s.view(ctx, a.Incident, writer, func(r *record) {
+	err := s.withRecord(ctx, a.Incident, writer, func(r *record) {
 		if a.Sequence < 1 || a.Sequence > int64(len(r.activities)) {
 			refused = fmt.Errorf("memory: %w", incident.ErrNotFound)
 			return

@@ -24,8 +24,8 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied,
 		return incident.Applied{}, err
 	}
 	if o == nil {
-		// An organization without incidents looks as if it did not exist, so it
-		// may stay when the change is refused or undone.
+		// An organization without incidents reads like no organization, so it may stay
+		// even if the change is refused or undone.
 		o = newOrganization()
 		s.organizations[c.Key.OrganizationID] = o
 	}
@@ -39,8 +39,8 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied,
 
 var errOtherIncident = errors.New("the notification UUID belongs to another incident")
 
-// replay finds what an earlier change with the same UUIDs wrote. The receiver
-// may be nil.
+// replay returns the result of an earlier change with the same UUIDs, if any. The
+// receiver may be nil.
 func (o *organization) replay(c *incident.Change) (incident.Applied, bool, error) {
 	if o == nil {
 		return incident.Applied{}, false, nil
@@ -54,7 +54,7 @@ func (o *organization) replay(c *incident.Change) (incident.Applied, bool, error
 	if len(c.Activities) == 0 {
 		return incident.Applied{}, false, nil
 	}
-	identifier, sequence, ok := o.notified(c.Activities[0].NotificationUUID)
+	identifier, sequence, ok := o.findNotification(c.Activities[0].NotificationUUID)
 	if !ok {
 		return incident.Applied{}, false, nil
 	}
@@ -66,7 +66,7 @@ func (o *organization) replay(c *incident.Change) (incident.Applied, bool, error
 	return incident.Applied{Replayed: true, Incident: r.incident.Clone(), Activity: &a}, true, nil
 }
 
-// check refuses a change before anything of it is written.
+// check returns the error of a change that must not be applied.
 func check(r *record, c *incident.Change) error {
 	switch {
 	case c.Key.Identifier == 0:
@@ -79,8 +79,8 @@ func check(r *record, c *incident.Change) error {
 	return nil
 }
 
-// claimable appends the slots that the change claims, unless another incident
-// holds one of them.
+// claimable appends the slots that the change claims. It returns an
+// [*incident.ConflictError] if another incident holds any of them.
 func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, error) {
 	for _, sl := range c.Claim {
 		claimed := o.slot(sl)
@@ -94,7 +94,7 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 	return slots, nil
 }
 
-// write carries out a change that was checked. Nothing in it can fail.
+// write applies a change that passed all checks. It cannot fail.
 func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []*slot) incident.Applied {
 	if r == nil {
 		r = s.insert(o, c)
@@ -132,10 +132,10 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 	return applied
 }
 
-// insert makes the record of a new incident, with the next identifier.
+// insert adds the record of a new incident under the next identifier.
 func (s *Store) insert(o *organization, c *incident.Change) *record {
 	r := o.records.push()
-	o.views.push()
+	o.viewers.push()
 	r.newIncident(c.Incident, int64(o.records.length))
 	if id := r.incident.DetectionUUID; id != uuid.Nil {
 		o.byDetection[id] = r.incident.Identifier
@@ -146,7 +146,7 @@ func (s *Store) insert(o *organization, c *incident.Change) *record {
 			o.relist(&r.incident, nil)
 			delete(o.byDetection, r.incident.DetectionUUID)
 			o.records.pop()
-			o.views.pop()
+			o.viewers.pop()
 		})
 	}
 	return r

@@ -9,18 +9,18 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// chunk is how many places a list walks before it lets writers in.
+// chunk is the number of list entries that a walk visits before it releases the lock.
 const chunk = 4096
 
-// Incidents implements [incident.IncidentStore]. It walks the shortest lists
-// that hold all matches. A long walk gives the lock back now and then: as a page
-// is bound by places and not by numbers, it still has each match that was there
+// Incidents implements [incident.IncidentStore]. It walks the shortest lists that contain
+// all matches, and releases the lock after each chunk so that writers can proceed. A page
+// starts after a key and not at an index, so it includes every match that was there
 // throughout.
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
 	w := walk{query: q}
 	if q.After != nil {
-		p := placeOf(q.After.DateStarted, q.After.Identifier)
-		w.behind = &p
+		k := listKeyOf(q.After.DateStarted, q.After.Identifier)
+		w.after = &k
 	}
 	for done := false; !done; {
 		if err := s.acquire(ctx, reader); err != nil {
@@ -32,14 +32,14 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 	return w.page, nil
 }
 
-// walk is a page in the making.
+// walk builds a page.
 type walk struct {
-	query  incident.IncidentQuery
-	page   []incident.Incident
-	behind *place // where the walk goes on; nil for the beginning
+	query incident.IncidentQuery
+	page  []incident.Incident
+	after *listKey // the last key visited; nil at the beginning
 }
 
-// run walks one chunk, and reports whether the page is done.
+// run visits a chunk, and reports whether the page is complete.
 func (w *walk) run(o *organization) bool {
 	if o == nil {
 		return true
@@ -47,12 +47,12 @@ func (w *walk) run(o *organization) bool {
 	first, last := o.bounds(w.query)
 	m := w.merge(o, first, last)
 	for range chunk {
-		p, ok := m.next()
-		if !ok || p.started < first || p.started > last {
+		k, ok := m.next()
+		if !ok || k.started < first || k.started > last {
 			return true
 		}
-		w.behind = &p
-		if inc := &o.get(p.identifier).incident; matches(inc, w.query) {
+		w.after = &k
+		if inc := &o.get(k.identifier).incident; matches(inc, w.query) {
 			if w.page == nil {
 				w.page = make([]incident.Incident, 0, w.query.Limit)
 			}
@@ -65,22 +65,21 @@ func (w *walk) run(o *organization) bool {
 	return false
 }
 
-// merge begins at the walk's place or, if that is farther on, at the near one of
-// the bounds.
+// merge starts after the last key visited or, if that is further, at the near bound.
 func (w *walk) merge(o *organization, first, last int64) *merge {
-	bound := place{started: last, identifier: math.MaxInt64}
+	bound := listKey{started: last, identifier: math.MaxInt64}
 	if w.query.Reverse {
-		bound = place{started: first}
+		bound = listKey{started: first}
 	}
-	if w.behind != nil && w.behind.less(bound) != w.query.Reverse {
-		bound = *w.behind
+	if w.after != nil && w.after.less(bound) != w.query.Reverse {
+		bound = *w.after
 	}
 	return newMerge(o.shortest(w.query), bound, w.query.Reverse)
 }
 
-// bounds are the first and the last start that a match can have. An incident
-// that ended in or after the window's Start began at most the longest duration
-// before it, unless it still goes on.
+// bounds returns the earliest and the latest DateStarted that a match can have. An
+// incident that was closed in or after the window started at most o.longest before the
+// window, unless it is still active.
 func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 	first, last = math.MinInt64, math.MaxInt64
 	if !q.End.IsZero() {
@@ -96,11 +95,11 @@ func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 	return first, last
 }
 
-// shortest returns the lists which together hold all matches and are the
-// shortest to do so.
-func (o *organization) shortest(q incident.IncidentQuery) []*places {
-	best, length := []*places{&o.all}, o.all.length()
-	consider := func(lists []*places) {
+// shortest returns the lists that together contain all matches, choosing the alternative
+// with the fewest entries.
+func (o *organization) shortest(q incident.IncidentQuery) []*sortedList {
+	best, length := []*sortedList{&o.all}, o.all.length()
+	consider := func(lists []*sortedList) {
 		n := 0
 		for _, l := range lists {
 			n += l.length()
@@ -110,14 +109,14 @@ func (o *organization) shortest(q incident.IncidentQuery) []*places {
 		}
 	}
 	if q.AlertRuleID != "" {
-		var lists []*places
+		var lists []*sortedList
 		if r := o.rules[q.AlertRuleID]; r != nil {
 			lists = append(lists, &r.incidents)
 		}
 		consider(lists)
 	}
 	if len(q.Projects) > 0 {
-		var lists []*places
+		var lists []*sortedList
 		for _, p := range q.Projects {
 			if l := o.byProject[p]; l != nil {
 				lists = append(lists, l)
@@ -126,7 +125,7 @@ func (o *organization) shortest(q incident.IncidentQuery) []*places {
 		consider(lists)
 	}
 	if q.Access != nil {
-		lists := []*places{&o.unaffecting}
+		lists := []*sortedList{&o.unaffecting}
 		for _, p := range q.Access.Projects {
 			if l := o.byProject[p]; l != nil {
 				lists = append(lists, l)
@@ -137,9 +136,9 @@ func (o *organization) shortest(q incident.IncidentQuery) []*places {
 	switch isActive := incident.Status.Active; {
 	case len(q.Statuses) == 0:
 	case !slices.ContainsFunc(q.Statuses, isActive):
-		consider([]*places{&o.closed})
+		consider([]*sortedList{&o.closed})
 	case !slices.Contains(q.Statuses, incident.StatusClosed):
-		consider([]*places{&o.active})
+		consider([]*sortedList{&o.active})
 	}
 	return best
 }
@@ -157,8 +156,7 @@ func matches(inc *incident.Incident, q incident.IncidentQuery) bool {
 	return q.Title == "" || strings.Contains(incident.FoldTitle(inc.Title), q.Title)
 }
 
-// affectsAny reports whether the incident affects any of the projects, which are
-// sorted.
+// affectsAny reports whether the incident affects any of the projects, a sorted list.
 func affectsAny(inc *incident.Incident, projects []incident.ProjectID) bool {
 	return slices.ContainsFunc(inc.Projects, func(p incident.ProjectID) bool {
 		_, found := slices.BinarySearch(projects, p)

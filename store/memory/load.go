@@ -8,8 +8,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// view runs fn on the incident of key, under the lock.
-func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn func(r *record)) error {
+// withRecord locks the data and calls fn with the incident of key. It returns
+// [incident.ErrNotFound] if there is no such incident.
+func (s *Store) withRecord(ctx context.Context, key incident.Key, shares int64, fn func(r *record)) error {
 	if err := s.acquire(ctx, shares); err != nil {
 		return err
 	}
@@ -24,7 +25,7 @@ func (s *Store) view(ctx context.Context, key incident.Key, shares int64, fn fun
 
 // Load implements [incident.IncidentStore].
 func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
-	err = s.view(ctx, key, reader, func(r *record) { state = r.state() })
+	err = s.withRecord(ctx, key, reader, func(r *record) { state = r.state() })
 	return state, err
 }
 
@@ -51,8 +52,8 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 
 // LoadDetails implements [incident.IncidentStore].
 func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
-	err = s.view(ctx, key, reader, func(r *record) {
-		v := s.seenBy(key)
+	err = s.withRecord(ctx, key, reader, func(r *record) {
+		v := s.viewersOf(key)
 		_, seen := v.find(user)
 		_, subscribed := r.subscribers.find(user)
 		d = incident.Details{

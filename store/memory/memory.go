@@ -1,6 +1,13 @@
-// Package memory is an [incident.Store] that keeps everything in the process's
-// memory: for tests, for demonstrations, and for hosts whose incidents need not
-// outlive them.
+// Package memory implements [incident.Store] in the memory of the process: for tests, for
+// demonstrations, and for hosts that may lose their incidents at a restart.
+//
+// [New] returns an empty store, and [incident.New] makes a Manager of it:
+//
+//	incidents, err := incident.New(memory.New(), nil)
+//
+// The store passes the same conformance suites as a database: transactions are atomic and
+// can be rolled back, and notifications are queued, retried and parked. Reads run in
+// parallel; writes are serialized.
 package memory
 
 import (
@@ -13,9 +20,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Store is an [incident.Store] in memory. It is safe for use by many
-// goroutines: reads run side by side, writes one at a time. A transaction makes
-// everyone else wait for its end, or for the end of their contexts.
+// Store is an [incident.Store] in memory. It is safe for concurrent use: reads run in
+// parallel, writes are serialized. A transaction blocks all other calls until it ends; a
+// blocked call returns when its context is done.
 type Store struct {
 	*data
 	tx *txn // nil outside a transaction
@@ -32,21 +39,21 @@ func New() *Store {
 	}}
 }
 
-// Shared implements [incident.Store]: no other process sees the data.
+// Shared implements [incident.Store]. No other process sees the data.
 func (s *Store) Shared() bool { return false }
 
 // Local implements [incident.LocalStore].
 func (s *Store) Local() bool { return true }
 
-// data is what a store and its transactions share.
+// data is the state that a Store shares with its transactions.
 type data struct {
-	// lock guards all that is below. A reader takes one share of it, a writer
-	// all of them. It is a semaphore because waiting for it ends with a context.
+	// lock guards the other fields. A reader acquires one share, a writer all shares. It
+	// is a semaphore, not an RWMutex, because Acquire returns when the context is done.
 	lock          *semaphore.Weighted
 	organizations map[incident.OrganizationID]*organization
 	outbox        outbox
 
-	queued atomic.Bool // a change was queued
+	queued atomic.Bool // set once a change has been queued
 }
 
 const (
@@ -54,7 +61,8 @@ const (
 	writer int64 = 1 << 40
 )
 
-// acquire waits for the lock and returns what gives it back.
+// acquire locks the data with the given shares. A transaction holds the lock already;
+// within it, acquire only reports whether the transaction and ctx are still usable.
 func (s *Store) acquire(ctx context.Context, shares int64) error {
 	if s.tx == nil {
 		return s.lock.Acquire(ctx, shares)

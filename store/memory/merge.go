@@ -1,20 +1,19 @@
 package memory
 
-// merge walks several lists as one, each place once: from the last place to the
-// first or, ascending, from the first to the last.
+// merge iterates over several lists at once, in order: descending or, if ascending is
+// set, ascending. A key in several lists is returned once.
 type merge struct {
-	// lists is a heap of cursors by the places that they stand on, the next place
-	// of the walk on top.
-	lists     []*cursor
+	// lists is a heap of iterators, with the next key on top.
+	lists     []*listIter
 	ascending bool
 }
 
-// newMerge starts behind a place.
-func newMerge(lists []*places, behind place, ascending bool) *merge {
+// newMerge starts after the given key.
+func newMerge(lists []*sortedList, after listKey, ascending bool) *merge {
 	m := &merge{ascending: ascending}
 	for _, list := range lists {
-		if c, ok := list.behind(behind, ascending); ok {
-			m.lists = append(m.lists, c)
+		if it, ok := list.after(after, ascending); ok {
+			m.lists = append(m.lists, it)
 		}
 	}
 	for i := len(m.lists)/2 - 1; i >= 0; i-- {
@@ -23,12 +22,13 @@ func newMerge(lists []*places, behind place, ascending bool) *merge {
 	return m
 }
 
-func (m *merge) next() (place, bool) {
+// next returns the next key, or false at the end.
+func (m *merge) next() (listKey, bool) {
 	if len(m.lists) == 0 {
-		return place{}, false
+		return listKey{}, false
 	}
-	best := m.lists[0].place()
-	for len(m.lists) > 0 && m.lists[0].place() == best {
+	best := m.lists[0].key()
+	for len(m.lists) > 0 && m.lists[0].key() == best {
 		if !m.lists[0].step(m.ascending) {
 			last := len(m.lists) - 1
 			m.lists[0] = m.lists[last]
@@ -39,7 +39,7 @@ func (m *merge) next() (place, bool) {
 	return best, true
 }
 
-// sink moves the i-th list down the heap to where it belongs.
+// sink moves list i down the heap until the heap order holds.
 func (m *merge) sink(i int) {
 	for {
 		next := i
@@ -56,8 +56,8 @@ func (m *merge) sink(i int) {
 	}
 }
 
-// before reports whether the walk reaches the place of list i before that of list j.
+// before reports whether list i is visited before list j.
 func (m *merge) before(i, j int) bool {
-	a, b := m.lists[i].place(), m.lists[j].place()
+	a, b := m.lists[i].key(), m.lists[j].key()
 	return a != b && a.less(b) == m.ascending
 }

@@ -9,39 +9,38 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// organization is all that belongs to one tenant. Nothing points from one to
-// another.
+// organization holds everything of one tenant. Organizations do not refer to each other.
 type organization struct {
-	// records and views hold the incident of identifier n at n-1. What changes
-	// with every look at an incident lies close together, for the sake of lookups
-	// in a large store.
+	// records and viewers hold the incident with identifier n at index n-1. Viewers
+	// change with every view, so they are stored apart from the records, for cache
+	// locality in a large store.
 	records segments[record]
-	views   segments[views]
+	viewers segments[viewers]
 
 	byDetection map[uuid.UUID]int64
-	// byNotification finds the activities of NotificationUUIDs. It is a tree because
-	// the UUIDs that the package makes ascend, so that it grows at its end.
-	byNotification *btree.BTreeG[run]
-	lastRun        run // the last in the order of UUIDs
+	// byNotification finds activities by NotificationUUID. It is a tree because the UUIDs
+	// made by package incident ascend, so that most insertions are at its end.
+	byNotification *btree.BTreeG[uuidRun]
+	lastRun        uuidRun // the greatest run of byNotification
 
-	// The lists order incidents as a page does.
-	all, active, closed places
-	unaffecting         places // the incidents that affect no project
-	byProject           map[incident.ProjectID]*places
+	// The lists are in the order of a page of incidents.
+	all, active, closed sortedList
+	unaffecting         sortedList // incidents without projects
+	byProject           map[incident.ProjectID]*sortedList
 	rules               map[incident.AlertRuleID]*rule
-	latestRule          *rule // that a writer asked for
+	latestRule          *rule // cache of the rule that a writer asked for last
 	latestRuleID        incident.AlertRuleID
 
-	// longest is the longest time between start and end of any incident that was
-	// ever closed: how far a list has to look back past a window's start. It is in
-	// microseconds, since a time.Duration ends after 292 years.
+	// longest is the longest duration of any incident that was ever closed, in
+	// microseconds. A list looks back this far before the start of its window. A
+	// time.Duration would overflow after 292 years.
 	longest int64
 
 	queues map[queueName]*queue  // nil until something is queued
 	parked *btree.BTreeG[parked] // nil until something is parked
 }
 
-// newTree makes a tree that the store's lock guards.
+// newTree returns a tree without a lock of its own; the store's lock guards it.
 func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
 }
@@ -49,16 +48,17 @@ func newTree[T any](less func(a, b T) bool) *btree.BTreeG[T] {
 func newOrganization() *organization {
 	return &organization{
 		byDetection:    map[uuid.UUID]int64{},
-		byNotification: newTree(run.less),
-		byProject:      map[incident.ProjectID]*places{},
+		byNotification: newTree(uuidRun.less),
+		byProject:      map[incident.ProjectID]*sortedList{},
 		rules:          map[incident.AlertRuleID]*rule{},
 	}
 }
 
-// get returns the incident of an identifier that exists.
+// get returns the incident with the given identifier. It must exist.
 func (o *organization) get(identifier int64) *record { return o.records.at(int(identifier) - 1) }
 
-// record returns the incident of key, or nil.
+// record returns the incident of key and its organization. Either is nil if it does not
+// exist.
 func (d *data) record(key incident.Key) (*organization, *record) {
 	o := d.organizations[key.OrganizationID]
 	if !o.has(key.Identifier) {
@@ -71,12 +71,12 @@ func (o *organization) has(identifier int64) bool {
 	return o != nil && identifier >= 1 && identifier <= int64(o.records.length)
 }
 
-// appendLists appends the lists that the incident is in, and makes those that are
-// missing. An empty one is as good as none.
-func (o *organization) appendLists(lists []*places, inc *incident.Incident) []*places {
+// appendLists appends the lists that contain the incident, and adds missing lists. An
+// empty list reads like a missing list.
+func (o *organization) appendLists(lists []*sortedList, inc *incident.Incident) []*sortedList {
 	lists = append(lists, &o.all)
-	// Lists of single statuses would be a burden on every change of an active
-	// incident's status, and few incidents are active at a time.
+	// A list per status would be updated by every status change of an active incident,
+	// and few incidents are active at a time.
 	if inc.Status.Active() {
 		lists = append(lists, &o.active)
 	} else {
@@ -94,19 +94,19 @@ func (o *organization) appendLists(lists []*places, inc *incident.Incident) []*p
 	return lists
 }
 
-func (o *organization) projectList(p incident.ProjectID) *places {
+func (o *organization) projectList(p incident.ProjectID) *sortedList {
 	l := o.byProject[p]
 	if l == nil {
-		l = &places{}
+		l = &sortedList{}
 		o.byProject[p] = l
 	}
 	return l
 }
 
-// relist moves the incident from the lists of before to those of after, either of
-// which may be nil.
+// relist removes the incident from the lists of before and adds it to those of after.
+// Either may be nil.
 func (o *organization) relist(before, after *incident.Incident) {
-	var buffers [2][8]*places
+	var buffers [2][8]*sortedList
 	from, to := buffers[0][:0], buffers[1][:0]
 	if before != nil {
 		from = o.appendLists(from, before)
@@ -117,12 +117,12 @@ func (o *organization) relist(before, after *incident.Incident) {
 	moves := before != nil && after != nil && !before.DateStarted.Equal(after.DateStarted)
 	for _, l := range from {
 		if moves || !slices.Contains(to, l) {
-			l.delete(placeOf(before.DateStarted, before.Identifier))
+			l.delete(listKeyOf(before.DateStarted, before.Identifier))
 		}
 	}
 	for _, l := range to {
 		if moves || !slices.Contains(from, l) {
-			l.set(placeOf(after.DateStarted, after.Identifier))
+			l.set(listKeyOf(after.DateStarted, after.Identifier))
 		}
 	}
 	if after != nil && after.DateClosed != nil {

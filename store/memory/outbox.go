@@ -13,7 +13,7 @@ var _ incident.UsedOutbox = (*Store)(nil)
 // Queued implements [incident.UsedOutbox].
 func (s *Store) Queued() bool { return s.queued.Load() }
 
-// enqueue queues the activities of a change for delivery.
+// enqueue queues the added activities of an incident for delivery.
 func (s *Store) enqueue(o *organization, key incident.Key, added span) {
 	s.queued.Store(true)
 	if q := o.queues[queueName{identifier: key.Identifier}]; q != nil {
@@ -47,7 +47,7 @@ func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Cl
 	b := &s.outbox
 	now := b.now()
 	b.wake(now)
-	found := b.due(c)
+	found := b.claimable(c)
 	claims := make([]incident.Claim, 0, len(found))
 	for _, q := range found {
 		b.fence++
@@ -59,8 +59,8 @@ func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Cl
 	return claims, nil
 }
 
-// due returns what a claim gets.
-func (b *outbox) due(c incident.ClaimQuery) []*queue {
+// claimable returns the queues that a claim gets.
+func (b *outbox) claimable(c incident.ClaimQuery) []*queue {
 	var found []*queue
 	except := make(map[incident.OrganizationID]bool, len(c.Except))
 	for _, org := range c.Except {
@@ -68,14 +68,14 @@ func (b *outbox) due(c incident.ClaimQuery) []*queue {
 	}
 	it := b.ready.Iter()
 	next := &queue{due: math.MaxInt64, spans: []span{{}}}
-	behind := func(org incident.OrganizationID) bool {
+	seekAfter := func(org incident.OrganizationID) bool {
 		next.key.OrganizationID = org
 		return it.Seek(next)
 	}
-	for ok := behind(c.After); ok && len(found) < c.Limit; {
+	for ok := seekAfter(c.After); ok && len(found) < c.Limit; {
 		org := it.Item().key.OrganizationID
 		if except[org] {
-			ok = behind(org)
+			ok = seekAfter(org)
 			continue
 		}
 		most, named := c.Allowances[org]
@@ -88,13 +88,13 @@ func (b *outbox) due(c incident.ClaimQuery) []*queue {
 			ok = it.Next()
 		}
 		if ok && it.Item().key.OrganizationID == org {
-			ok = behind(org)
+			ok = seekAfter(org)
 		}
 	}
 	return found
 }
 
-// claimOf returns all that the delivery of the head takes.
+// claimOf returns the claim of the queue's head.
 func (s *Store) claimOf(q *queue) incident.Claim {
 	_, r := s.record(q.key)
 	c := incident.Claim{
@@ -130,8 +130,8 @@ func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []i
 	return nil, nil
 }
 
-// claimed returns the queue of a ticket that is valid, and else nil. The receiver may
-// be nil.
+// claimed returns the queue of a ticket, or nil if the ticket is invalid. The receiver
+// may be nil.
 func (o *organization) claimed(t *incident.Ticket) *queue {
 	if o == nil {
 		return nil
@@ -153,7 +153,7 @@ func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 	now := b.now()
 	switch end.Outcome {
 	case incident.OutcomeDelivered:
-		b.next(o, q, now)
+		b.advance(o, q, now)
 	case incident.OutcomeRetry:
 		q.fence = 0
 		b.delay(q, after(now, end.After), now)
@@ -163,7 +163,7 @@ func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 		b.delay(q, now, now)
 	case incident.OutcomePark:
 		s.park(o, q, end.Error)
-		b.next(o, q, now)
+		b.advance(o, q, now)
 	}
 }
 
@@ -181,4 +181,4 @@ func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
 	return backlog, nil
 }
 
-var errClaimInTx = fmt.Errorf("memory: %w: claims are no part of a transaction", incident.ErrInvalid)
+var errClaimInTx = fmt.Errorf("memory: %w: Claim and Settle must not be called in a transaction", incident.ErrInvalid)

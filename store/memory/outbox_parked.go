@@ -23,7 +23,7 @@ func (p parked) less(other parked) bool {
 	return p.sequence < other.sequence
 }
 
-// park keeps the head of a queue, which is about to leave it.
+// park keeps the head of a queue as parked. The caller removes it from the queue.
 func (s *Store) park(o *organization, q *queue, failure string) {
 	s.keepParked(o, parked{
 		identifier: q.key.Identifier,
@@ -47,14 +47,14 @@ func (s *Store) dropParked(o *organization, p parked) {
 	s.outbox.parked--
 }
 
-// parkedBehind calls fn with what is parked behind a place, until it returns false. The
-// receiver may be nil.
-func (o *organization) parkedBehind(identifier, sequence int64, fn func(parked) bool) {
+// parkedAfter calls fn with the notifications parked after the given sequence, in order,
+// until fn returns false. The receiver may be nil.
+func (o *organization) parkedAfter(identifier, sequence int64, fn func(parked) bool) {
 	if o == nil || o.parked == nil {
 		return
 	}
-	place := parked{identifier: identifier, sequence: sequence}
-	o.parked.Ascend(place, func(p parked) bool { return !place.less(p) || fn(p) })
+	start := parked{identifier: identifier, sequence: sequence}
+	o.parked.Ascend(start, func(p parked) bool { return !start.less(p) || fn(p) })
 }
 
 // Parked implements [incident.OutboxStore].
@@ -65,7 +65,7 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 	defer s.release(reader)
 	o := s.organizations[q.OrganizationID]
 	var page []incident.ParkedNotification
-	o.parkedBehind(q.AfterIdentifier, q.AfterSequence, func(p parked) bool {
+	o.parkedAfter(q.AfterIdentifier, q.AfterSequence, func(p parked) bool {
 		page = append(page, incident.ParkedNotification{
 			Incident:         incident.Key{OrganizationID: q.OrganizationID, Identifier: p.identifier},
 			Sequence:         p.sequence,
@@ -90,7 +90,7 @@ func (s *Store) Replay(ctx context.Context, key incident.Key) (int, error) {
 		return 0, fmt.Errorf("memory: %w", incident.ErrNotFound)
 	}
 	var all []parked
-	o.parkedBehind(key.Identifier, 0, func(p parked) bool {
+	o.parkedAfter(key.Identifier, 0, func(p parked) bool {
 		if p.identifier != key.Identifier {
 			return false
 		}
@@ -103,7 +103,7 @@ func (s *Store) Replay(ctx context.Context, key incident.Key) (int, error) {
 	return len(all), nil
 }
 
-// replay makes a parked notification a queue of its own.
+// replay moves a parked notification to a queue of its own.
 func (s *Store) replay(o *organization, key incident.Key, p parked) {
 	q := newQueue(key, span{p.sequence, p.sequence})
 	q.replayed = true

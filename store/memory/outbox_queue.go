@@ -6,30 +6,30 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// queue is what is still to be delivered of an incident, or one notification that was
-// parked and replayed. It exists only while there is something in it.
+// queue holds the undelivered activities of an incident, or a replayed notification. It
+// exists only while it is not empty.
 type queue struct {
 	key      incident.Key
 	replayed bool
 
-	spans []span  // of sequences, in order
-	first [1]span // where spans begins: most queues have no gaps
+	spans []span  // of sequences, ascending
+	first [1]span // initial array of spans; most queues have no gaps
 
 	due      time.Duration
-	since    time.Duration // since when its head is the head
+	since    time.Duration // when the head became the head
 	attempts int
-	fence    int64 // of the claim; 0 while there is none
-	ready    bool  // it is in the tree of those that are due
+	fence    int64 // of the current claim, 0 if unclaimed
+	ready    bool  // in outbox.ready, else in outbox.waiting
 
-	older, newer *queue // neighbors in the order of since
+	older, newer *queue // neighbors in order of since
 }
 
-// span is a run of sequences. A queue has several when changes that are not told of
-// came between those that are.
+// span is a range of sequences. A queue has several if changes without Notify came
+// between.
 type span struct{ first, last int64 }
 
-// queueName names a queue within its organization. Of an incident's own, replayed is
-// 0, and else it is the sequence of the notification.
+// queueName identifies a queue within its organization. replayed is 0 for the incident's
+// own queue, else the sequence of the replayed notification.
 type queueName struct{ identifier, replayed int64 }
 
 func newQueue(key incident.Key, s span) *queue {
@@ -40,7 +40,7 @@ func newQueue(key incident.Key, s span) *queue {
 
 func (q *queue) head() int64 { return q.spans[0].first }
 
-// more reports whether there is something behind the head.
+// more reports whether an activity is queued behind the head.
 func (q *queue) more() bool { return len(q.spans) > 1 || q.spans[0].first < q.spans[0].last }
 
 func (q *queue) length() (n int64) {

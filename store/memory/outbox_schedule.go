@@ -8,7 +8,7 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// byOrganization orders queues as a claim goes through them.
+// byOrganization orders queues by organization, and within each by due.
 func byOrganization(a, b *queue) bool {
 	if a.key.OrganizationID != b.key.OrganizationID {
 		return a.key.OrganizationID < b.key.OrganizationID
@@ -16,7 +16,7 @@ func byOrganization(a, b *queue) bool {
 	return byDue(a, b)
 }
 
-// byDue orders queues of all organizations.
+// byDue orders the queues of all organizations by due.
 func byDue(a, b *queue) bool {
 	c := cmp.Compare(a.due, b.due)
 	if c == 0 {
@@ -26,22 +26,22 @@ func byDue(a, b *queue) bool {
 		c = cmp.Compare(a.key.Identifier, b.key.Identifier)
 	}
 	if c == 0 {
-		c = cmp.Compare(a.head(), b.head()) // a replayed one is not in the incident's own
+		c = cmp.Compare(a.head(), b.head()) // a replayed sequence is not in the incident's own queue
 	}
 	return c < 0
 }
 
-// outbox is the queues of all organizations, by when they are due. A queue that is
-// claimed is due when its lease is over.
+// outbox schedules the queues of all organizations.
 type outbox struct {
-	start time.Time // what times count from
+	start time.Time // origin of all times; they are durations since start
 
-	// ready holds what is due, by organization, and waiting what is due later, by time.
-	// So a claim finds something to claim wherever it looks. What has become due moves
-	// over when the next claim comes.
+	// A due queue is in ready, by organization; any other is in waiting, by the time when
+	// it becomes due. A claim visits only ready queues. Queues that have become due move
+	// from waiting to ready at the next claim. A claimed queue is due when its lease
+	// expires.
 	ready, waiting *btree.BTreeG[*queue]
 
-	oldest, newest *queue // by since
+	oldest, newest *queue // ends of the list in order of since
 
 	pending, parked int64
 	fence           int64 // of the latest claim
@@ -51,10 +51,10 @@ func newOutbox() outbox {
 	return outbox{start: time.Now(), ready: newTree(byOrganization), waiting: newTree(byDue)}
 }
 
-// now does not go back when the clock of the machine is set.
+// now uses the monotonic clock: setting the machine's clock does not affect it.
 func (b *outbox) now() time.Duration { return time.Since(b.start) }
 
-// after is a time later by d, or the end of time.
+// after returns now + d, or the greatest duration instead of an overflow.
 func after(now, d time.Duration) time.Duration {
 	if d > math.MaxInt64-now {
 		return math.MaxInt64
@@ -62,7 +62,7 @@ func after(now, d time.Duration) time.Duration {
 	return now + d
 }
 
-// open makes a queue known, whose head is due.
+// open adds a queue. Its head is due at once.
 func (b *outbox) open(o *organization, q *queue) {
 	if o.queues == nil {
 		o.queues = map[queueName]*queue{}
@@ -71,10 +71,10 @@ func (b *outbox) open(o *organization, q *queue) {
 	b.pending += q.length()
 	q.due = b.now()
 	b.schedule(q, q.due)
-	b.begin(q, q.due)
+	b.link(q, q.due)
 }
 
-// shut undoes open, and is the end of an empty queue.
+// shut removes a queue that is empty, or undoes open.
 func (b *outbox) shut(o *organization, q *queue) {
 	delete(o.queues, q.name())
 	b.pending -= q.length()
@@ -82,8 +82,9 @@ func (b *outbox) shut(o *organization, q *queue) {
 	b.unlink(q)
 }
 
-// next has the queue go on behind its head, which is delivered or parked.
-func (b *outbox) next(o *organization, q *queue, now time.Duration) {
+// advance removes the head after its delivery or parking. The next activity is due at
+// once.
+func (b *outbox) advance(o *organization, q *queue, now time.Duration) {
 	if !q.more() {
 		b.shut(o, q)
 		return
@@ -98,10 +99,10 @@ func (b *outbox) next(o *organization, q *queue, now time.Duration) {
 	q.due, q.attempts, q.fence = now, 0, 0
 	b.schedule(q, now)
 	b.unlink(q)
-	b.begin(q, now)
+	b.link(q, now)
 }
 
-// delay makes the queue due at another time.
+// delay changes when the queue is due.
 func (b *outbox) delay(q *queue, due, now time.Duration) {
 	b.unschedule(q)
 	q.due = due
@@ -124,7 +125,7 @@ func (b *outbox) unschedule(q *queue) {
 	}
 }
 
-// wake moves what has become due.
+// wake moves queues that have become due from waiting to ready.
 func (b *outbox) wake(now time.Duration) {
 	for {
 		q, ok := b.waiting.Min()
@@ -136,8 +137,8 @@ func (b *outbox) wake(now time.Duration) {
 	}
 }
 
-// begin notes since when the head is the head: it is the latest that has become one.
-func (b *outbox) begin(q *queue, now time.Duration) {
+// link appends the queue to the list in order of since, as the newest.
+func (b *outbox) link(q *queue, now time.Duration) {
 	q.since, q.older = now, b.newest
 	if b.newest != nil {
 		b.newest.newer = q
@@ -147,7 +148,7 @@ func (b *outbox) begin(q *queue, now time.Duration) {
 	b.newest = q
 }
 
-// unlink undoes begin.
+// unlink undoes link.
 func (b *outbox) unlink(q *queue) {
 	if q.older != nil {
 		q.older.newer = q.newer

@@ -14,9 +14,9 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// mustTell writes an incident, if the identifier is 0, or appends to it, with activities
-// that are queued.
-func mustTell(t testing.TB, s incident.Store, org incident.OrganizationID, identifier int64, activities int) incident.Key {
+// mustEnqueue appends activities to an incident with Notify set. Identifier 0 creates the
+// incident.
+func mustEnqueue(t testing.TB, s incident.Store, org incident.OrganizationID, identifier int64, activities int) incident.Key {
 	t.Helper()
 	c := incident.Change{Key: incident.Key{OrganizationID: org, Identifier: identifier}, Notify: true}
 	if identifier == 0 {
@@ -67,11 +67,11 @@ func TestStore_outbox(t *testing.T) {
 	storetest.RunOutbox(t, func(*testing.T) incident.OutboxStore { return memory.New() })
 }
 
-// Leases, delays and ages are exact where the clock is.
-func TestStore_outboxClock(t *testing.T) {
+// Leases, delays and ages are exact to the nanosecond.
+func TestStore_Claim_exactTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
-		mustTell(t, s, "acme", 0, 2)
+		mustEnqueue(t, s, "acme", 0, 2)
 		all := incident.ClaimQuery{Limit: 9, PerOrganization: 9, Lease: time.Minute}
 		wantClaims := func(after time.Duration, want int) []incident.Claim {
 			t.Helper()
@@ -86,7 +86,7 @@ func TestStore_outboxClock(t *testing.T) {
 		wantClaims(time.Minute-1, 0)
 		c := wantClaims(1, 1)[0]
 		if c.Attempt != 2 || !c.More {
-			t.Errorf("the second claim = %+v, want the second attempt, and more", c)
+			t.Errorf("second claim = %+v, want Attempt 2 and More", c)
 		}
 		mustSettle(t, s, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRetry, After: time.Hour})
 		wantClaims(time.Hour-1, 0)
@@ -105,12 +105,12 @@ func TestStore_outboxClock(t *testing.T) {
 	})
 }
 
-// The oldest head is that of any queue, whichever of them go on or end.
-func TestStore_outboxOldest(t *testing.T) {
+// Oldest is the age of the oldest head, in whatever order queues advance and end.
+func TestStore_Backlog_oldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		for range 4 {
-			mustTell(t, s, "acme", 0, 1)
+			mustEnqueue(t, s, "acme", 0, 1)
 			time.Sleep(time.Second)
 		}
 		claims := mustClaim(t, s, incident.ClaimQuery{Limit: 9, PerOrganization: 9, Lease: time.Minute})
@@ -120,16 +120,16 @@ func TestStore_outboxOldest(t *testing.T) {
 		}{{1, 4 * time.Second}, {0, 2 * time.Second}, {3, 2 * time.Second}, {2, 0}} {
 			mustSettle(t, s, incident.Settlement{Ticket: claims[step.settles].Ticket, Outcome: incident.OutcomeDelivered})
 			if got := mustBacklog(t, s).Oldest; got != step.oldest {
-				t.Errorf("after %s was delivered the oldest is %v, want %v", claims[step.settles].Key, got, step.oldest)
+				t.Errorf("after the delivery of %s Oldest = %v, want %v", claims[step.settles].Key, got, step.oldest)
 			}
 		}
 	})
 }
 
-// A transaction that is undone leaves queues as they were, those with gaps too.
-func TestStore_outboxUndone(t *testing.T) {
+// A rollback restores queues, including those with gaps.
+func TestStore_InTx_rollbackRestoresQueues(t *testing.T) {
 	s := memory.New()
-	key := mustTell(t, s, "acme", 0, 1)
+	key := mustEnqueue(t, s, "acme", 0, 1)
 	quiet := func(tx incident.Store) {
 		_, err := tx.Apply(t.Context(), incident.Change{Key: key, Activities: []incident.Activity{{
 			Type: incident.ActivityTypeComment, NotificationUUID: uuid.New(),
@@ -141,25 +141,25 @@ func TestStore_outboxUndone(t *testing.T) {
 	undo := errors.New("undo")
 	for range 2 {
 		err := s.InTx(t.Context(), func(tx incident.Store) error {
-			mustTell(t, tx, "acme", key.Identifier, 1)
-			mustTell(t, tx, "acme", key.Identifier, 2)
+			mustEnqueue(t, tx, "acme", key.Identifier, 1)
+			mustEnqueue(t, tx, "acme", key.Identifier, 2)
 			quiet(tx)
-			mustTell(t, tx, "acme", key.Identifier, 2)
-			mustTell(t, tx, "acme", key.Identifier, 1)
-			mustTell(t, tx, "acme", 0, 3)
-			mustTell(t, tx, "umbrella", 0, 3)
+			mustEnqueue(t, tx, "acme", key.Identifier, 2)
+			mustEnqueue(t, tx, "acme", key.Identifier, 1)
+			mustEnqueue(t, tx, "acme", 0, 3)
+			mustEnqueue(t, tx, "umbrella", 0, 3)
 			return undo
 		})
 		if !errors.Is(err, undo) {
 			t.Fatal(err)
 		}
 		if got := mustBacklog(t, s).Pending; got != 1 {
-			t.Errorf("%d are pending, want 1", got)
+			t.Errorf("Pending = %d, want 1", got)
 		}
 	}
-	mustTell(t, s, "acme", key.Identifier, 1)
+	mustEnqueue(t, s, "acme", key.Identifier, 1)
 	quiet(s)
-	mustTell(t, s, "acme", key.Identifier, 2)
+	mustEnqueue(t, s, "acme", key.Identifier, 2)
 	var got []int64
 	for {
 		claims := mustClaim(t, s, incident.ClaimQuery{Limit: 9, PerOrganization: 9, Lease: time.Minute})
@@ -170,18 +170,18 @@ func TestStore_outboxUndone(t *testing.T) {
 		mustSettle(t, s, incident.Settlement{Ticket: claims[0].Ticket, Outcome: incident.OutcomeDelivered})
 	}
 	if fmt.Sprint(got) != "[1 2 4 5]" {
-		t.Errorf("delivered are %v, want 1, 2, 4 and 5", got)
+		t.Errorf("delivered %v, want [1 2 4 5]", got)
 	}
 }
 
-// Claims are no part of a transaction, which could not undo them.
-func TestStore_claimInTx(t *testing.T) {
+// A transaction cannot undo claims, so it refuses them.
+func TestStore_InTx_refusesClaimAndSettle(t *testing.T) {
 	s := memory.New()
 	err := s.InTx(t.Context(), func(tx incident.Store) error {
 		_, err := tx.(incident.OutboxStore).Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1})
 		_, settled := tx.(incident.OutboxStore).Settle(t.Context(), nil)
 		if !errors.Is(err, incident.ErrInvalid) || !errors.Is(settled, incident.ErrInvalid) {
-			t.Errorf("Claim() and Settle() in a transaction = %v, %v", err, settled)
+			t.Errorf("Claim() and Settle() in a transaction = %v, %v, want ErrInvalid", err, settled)
 		}
 		return nil
 	})
@@ -190,14 +190,14 @@ func TestStore_claimInTx(t *testing.T) {
 	}
 }
 
-// A claim and its settlement, beside what is due in one organization, or in many.
+// The cost of a claim and its settlement with many due queues, in one organization and in many.
 func BenchmarkStore_Claim(b *testing.B) {
 	for _, size := range []struct{ organizations, each int }{{1, 10}, {1, 100_000}, {5000, 20}} {
 		b.Run(fmt.Sprintf("%dx%d", size.organizations, size.each), func(b *testing.B) {
 			s := memory.New()
 			for i := range size.organizations {
 				for range size.each {
-					mustTell(b, s, incident.OrganizationID(fmt.Sprint("org-", i)), 0, 1)
+					mustEnqueue(b, s, incident.OrganizationID(fmt.Sprint("org-", i)), 0, 1)
 				}
 			}
 			q := incident.ClaimQuery{Limit: 10, PerOrganization: 10, Lease: time.Minute}

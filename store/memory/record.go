@@ -7,22 +7,21 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// record is one incident with everything that hangs on it. What most incidents
-// have lies in the record itself.
+// record is an incident with its activities, triggers and subscribers. The usual number
+// of each fits into the record itself.
 type record struct {
-	// What makes up the state of the incident lies together, for the sake of
-	// lookups in a large store.
+	// The fields of [incident.State] are adjacent, for cache locality in a large store.
 	incident     incident.Incident
-	firstProject [1]incident.ProjectID // where the incident's projects begin
+	firstProject [1]incident.ProjectID // initial array of incident.Projects
 	triggers     []incident.Trigger    // by TriggerID
-	firstTrigger [1]incident.Trigger   // where triggers begins
+	firstTrigger [1]incident.Trigger   // initial array of triggers
 
 	activities      []activity // by Sequence, from 1
-	subscribers     users
-	firstActivities [3]activity // where activities begins
+	subscribers     userDates
+	firstActivities [3]activity // initial array of activities
 }
 
-// newIncident fills the record in.
+// newIncident initializes the record with a copy of inc.
 func (r *record) newIncident(inc *incident.Incident, identifier int64) {
 	r.incident = *inc
 	r.incident.Identifier = identifier
@@ -32,8 +31,8 @@ func (r *record) newIncident(inc *incident.Incident, identifier int64) {
 	}
 }
 
-// setTriggers replaces the list, and never its elements, so that the old list is
-// what undoes it.
+// setTriggers inserts or replaces triggers. It replaces the slice and never modifies its
+// elements, so the old slice is enough to undo the call.
 func (r *record) setTriggers(triggers []incident.Trigger) {
 	after := r.firstTrigger[:0]
 	if r.triggers != nil || len(triggers) > 1 {

@@ -2,17 +2,17 @@ package memory
 
 import "github.com/incidentkit/incident"
 
-// rule is what there is of one alert rule: the list of its incidents, and its
-// slots. The first slot lies in it, since most rules have one.
+// rule is the state of an alert rule: the list of its incidents, and its slots. The first
+// slot is stored inline because most rules have a single slot.
 type rule struct {
-	incidents places
+	incidents sortedList
 	firstKey  slotKey
 	first     slot
 	hasFirst  bool
 	others    map[slotKey]*slot
 }
 
-// slotKey is a slot within its rule.
+// slotKey identifies a slot within its rule.
 type slotKey struct {
 	project incident.ProjectID
 	query   incident.QueryID
@@ -20,11 +20,11 @@ type slotKey struct {
 
 type slot struct {
 	version int64
-	holder  int64 // 0 when it is free
+	holder  int64 // identifier of the incident, 0 for a free slot
 }
 
-// slot returns a slot, which it makes if it is missing: one that was never claimed
-// looks as if it did not exist.
+// slot returns the slot of key and adds it if missing. A slot that was never claimed
+// reads like a missing slot.
 func (r *rule) slot(key slotKey) *slot {
 	if held := r.existingSlot(key); held != nil {
 		return held
@@ -51,10 +51,10 @@ func (r *rule) existingSlot(key slotKey) *slot {
 
 func keyOf(sl incident.Slot) slotKey { return slotKey{project: sl.ProjectID, query: sl.QueryID} }
 
-// rule returns a rule, which it makes if it is missing. Only a writer may call it.
+// rule returns the rule and adds it if missing. Only writers may call it.
 func (o *organization) rule(id incident.AlertRuleID) *rule {
 	if o.latestRule != nil && o.latestRuleID == id {
-		return o.latestRule // a change asks for the same one several times
+		return o.latestRule // a change asks for the same rule several times
 	}
 	r := o.rules[id]
 	if r == nil {
@@ -65,7 +65,7 @@ func (o *organization) rule(id incident.AlertRuleID) *rule {
 	return r
 }
 
-// slot returns a slot, which it makes if it is missing.
+// slot returns the slot and adds it if missing. Only writers may call it.
 func (o *organization) slot(sl incident.Slot) *slot { return o.rule(sl.AlertRuleID).slot(keyOf(sl)) }
 
 // existingSlot returns nil if the slot is missing.
@@ -76,7 +76,7 @@ func (o *organization) existingSlot(sl incident.Slot) *slot {
 	return nil
 }
 
-// setHolder returns the new version of the slot.
+// setHolder sets the holder of the slot and returns the slot's new version.
 func (s *Store) setHolder(held *slot, holder int64) int64 {
 	before := *held
 	*held = slot{version: before.version + 1, holder: holder}

@@ -9,19 +9,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// views is who has seen an incident.
-type views struct {
-	users
-	first [1]userDate // where users begins: most incidents are seen by few
+// viewers are the users who have seen an incident, with the date of their latest view.
+type viewers struct {
+	userDates
+	first [1]userDate // initial array of userDates; few users see most incidents
 }
 
-// seenBy returns who has seen the incident of key, or nil if there is none.
-func (d *data) seenBy(key incident.Key) *views {
+// viewersOf returns the viewers of the incident, or nil if the incident does not exist.
+func (d *data) viewersOf(key incident.Key) *viewers {
 	o := d.organizations[key.OrganizationID]
 	if !o.has(key.Identifier) {
 		return nil
 	}
-	return o.views.at(int(key.Identifier) - 1)
+	return o.viewers.at(int(key.Identifier) - 1)
 }
 
 // MarkSeen implements [incident.SeenStore].
@@ -30,21 +30,21 @@ func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen
 		return incident.Seen{}, err
 	}
 	defer s.release(writer)
-	v := s.seenBy(seen.Incident)
+	v := s.viewersOf(seen.Incident)
 	if v == nil {
 		return incident.Seen{}, fmt.Errorf("memory: %w", incident.ErrNotFound)
 	}
 	i, found := v.find(seen.UserID)
 	switch {
 	case !found:
-		if v.users == nil {
-			v.users = v.first[:0]
+		if v.userDates == nil {
+			v.userDates = v.first[:0]
 		}
-		s.insertUser(&v.users, i, userDate{seen.UserID, seen.LastSeen})
-	case v.users[i].date.Before(seen.LastSeen):
-		s.redateUser(&v.users, i, seen.LastSeen)
+		s.insertUser(&v.userDates, i, userDate{seen.UserID, seen.LastSeen})
+	case v.userDates[i].date.Before(seen.LastSeen):
+		s.redateUser(&v.userDates, i, seen.LastSeen)
 	default:
-		seen.LastSeen = v.users[i].date
+		seen.LastSeen = v.userDates[i].date
 	}
 	return seen, nil
 }
@@ -55,16 +55,18 @@ func (s *Store) SeenBy(ctx context.Context, key incident.Key) ([]incident.Seen, 
 		return nil, err
 	}
 	defer s.release(reader)
-	v := s.seenBy(key)
+	v := s.viewersOf(key)
 	if v == nil {
 		return nil, fmt.Errorf("memory: %w", incident.ErrNotFound)
 	}
 	return v.latestFirst(key), nil
 }
 
-func (v *views) latestFirst(key incident.Key) []incident.Seen {
-	seen := make([]incident.Seen, 0, len(v.users))
-	for _, u := range v.users {
+// latestFirst returns the views in the order that [incident.SeenStore] requires: latest
+// first, then by UserID.
+func (v *viewers) latestFirst(key incident.Key) []incident.Seen {
+	seen := make([]incident.Seen, 0, len(v.userDates))
+	for _, u := range v.userDates {
 		seen = append(seen, incident.Seen{Incident: key, UserID: u.user, LastSeen: u.date})
 	}
 	slices.SortFunc(seen, func(a, b incident.Seen) int {

@@ -2,21 +2,21 @@ package memory
 
 import "math/bits"
 
-// segments is a list whose elements never move. The first segment has 8, and each
-// one twice as many as the one before, up to 1,024. A small list stays small, and
-// a lookup in a large one touches no index of a million pointers.
+// segments is a list whose elements never move. Its segments double in size from 8 to
+// 1,024 elements. So a small list stays small, and a large list needs no index of a
+// million pointers.
 type segments[T any] struct {
 	segments [][]T
 	length   int
 }
 
 const (
-	firstSegment = 3                                    // of 2^3 elements
-	lastDoubled  = 10                                   // of 2^10 elements, as are all after it
-	doubled      = 1<<(lastDoubled+1) - 1<<firstSegment // elements up to that segment
+	firstSegment = 3                                    // log2 of the first segment's size
+	lastDoubled  = 10                                   // log2 of the largest segment's size
+	doubled      = 1<<(lastDoubled+1) - 1<<firstSegment // elements in the segments up to the first of the largest size
 )
 
-// locate returns the segment of a position, and the place in it.
+// locate returns the segment of element i, and the offset in the segment.
 func locate(i int) (segment, offset int) {
 	if i >= doubled {
 		i -= doubled
@@ -32,7 +32,7 @@ func (s *segments[T]) at(i int) *T {
 	return &s.segments[segment][offset]
 }
 
-// push adds a zero element.
+// push appends a zero element.
 func (s *segments[T]) push() *T {
 	segment, _ := locate(s.length)
 	if segment == len(s.segments) {
@@ -42,7 +42,7 @@ func (s *segments[T]) push() *T {
 	return s.at(s.length - 1)
 }
 
-// pop takes the last element away.
+// pop removes the last element.
 func (s *segments[T]) pop() {
 	s.length--
 	var none T

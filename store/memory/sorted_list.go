@@ -7,142 +7,142 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// place is an incident's place in a list. It holds no pointers, so that a large
-// list costs the garbage collector nothing.
-type place struct {
+// listKey orders an incident in a list. It has no pointers, so a large list costs the
+// garbage collector nothing.
+type listKey struct {
 	started    int64 // microseconds
 	identifier int64
 }
 
-func placeOf(started time.Time, identifier int64) place {
-	return place{started: started.UnixMicro(), identifier: identifier}
+func listKeyOf(started time.Time, identifier int64) listKey {
+	return listKey{started: started.UnixMicro(), identifier: identifier}
 }
 
-func (p place) less(other place) bool {
-	if p.started != other.started {
-		return p.started < other.started
+func (k listKey) less(other listKey) bool {
+	if k.started != other.started {
+		return k.started < other.started
 	}
-	return p.identifier < other.identifier
+	return k.identifier < other.identifier
 }
 
-func (p place) compare(other place) int {
+func (k listKey) compare(other listKey) int {
 	switch {
-	case p.less(other):
+	case k.less(other):
 		return -1
-	case p == other:
+	case k == other:
 		return 0
 	}
 	return 1
 }
 
-// places is a list in order. There is one for each rule, and most rules open few
-// incidents, so that a short list is a slice.
-type places struct {
-	few   []place
-	first [1]place             // where few begins
-	many  *btree.BTreeG[place] // instead of few, once there were more than maxFew
+// sortedList is an ordered list of incidents: a slice while it is short, then a tree.
+// Each rule has a list, and most rules open few incidents.
+type sortedList struct {
+	few   []listKey
+	first [1]listKey             // initial array of few
+	many  *btree.BTreeG[listKey] // replaces few once the list exceeds maxFew
 }
 
 const maxFew = 32
 
-func (l *places) set(p place) {
+func (l *sortedList) set(k listKey) {
 	if l.many != nil {
-		l.many.Load(p) // is fast at the end, and elsewhere as Set
+		l.many.Load(k) // as Set, but faster at the end
 		return
 	}
 	if l.few == nil {
 		l.few = l.first[:0]
 	}
-	i, found := slices.BinarySearchFunc(l.few, p, place.compare)
+	i, found := slices.BinarySearchFunc(l.few, k, listKey.compare)
 	if found {
 		return
 	}
 	if len(l.few) < maxFew {
-		l.few = slices.Insert(l.few, i, p)
+		l.few = slices.Insert(l.few, i, k)
 		return
 	}
-	l.many = newTree(place.less)
+	l.many = newTree(listKey.less)
 	for _, q := range l.few {
 		l.many.Set(q)
 	}
-	l.many.Set(p)
+	l.many.Set(k)
 	l.few = nil
 }
 
-func (l *places) delete(p place) {
+func (l *sortedList) delete(k listKey) {
 	if l.many != nil {
-		l.many.Delete(p)
-	} else if i, found := slices.BinarySearchFunc(l.few, p, place.compare); found {
+		l.many.Delete(k)
+	} else if i, found := slices.BinarySearchFunc(l.few, k, listKey.compare); found {
 		l.few = slices.Delete(l.few, i, i+1)
 	}
 }
 
-func (l *places) length() int {
+func (l *sortedList) length() int {
 	if l.many != nil {
 		return l.many.Len()
 	}
 	return len(l.few)
 }
 
-func (l *places) min() (place, bool) {
+func (l *sortedList) min() (listKey, bool) {
 	if l.many != nil {
 		return l.many.Min()
 	}
 	if len(l.few) == 0 {
-		return place{}, false
+		return listKey{}, false
 	}
 	return l.few[0], true
 }
 
-// cursor stands on a place of a list, which must not change meanwhile.
-type cursor struct {
-	few  []place
+// listIter iterates over a sortedList. The list must not change meanwhile.
+type listIter struct {
+	few  []listKey
 	i    int
-	many *btree.IterG[place] // instead of few
+	many *btree.IterG[listKey] // replaces few for a tree
 }
 
-// behind returns a cursor on the first place behind the given one, if there is
-// one: the next lower or, ascending, the next higher.
-func (l *places) behind(p place, ascending bool) (*cursor, bool) {
+// after returns an iterator at the next key after k, if any: the next lower key or, if
+// ascending is set, the next higher key.
+func (l *sortedList) after(k listKey, ascending bool) (*listIter, bool) {
 	if l.many == nil {
-		i, found := slices.BinarySearchFunc(l.few, p, place.compare)
-		c := &cursor{few: l.few, i: i}
+		i, found := slices.BinarySearchFunc(l.few, k, listKey.compare)
+		it := &listIter{few: l.few, i: i}
 		if ascending && !found {
-			return c, i < len(l.few)
+			return it, i < len(l.few)
 		}
-		return c, c.step(ascending)
+		return it, it.step(ascending)
 	}
-	it := l.many.Iter()
-	c := &cursor{many: &it}
-	found := it.Seek(p) // stands on it, or on the next one after
+	tree := l.many.Iter()
+	it := &listIter{many: &tree}
+	found := tree.Seek(k) // at k, or at the next higher key
 	switch {
 	case ascending:
-		return c, found && (it.Item() != p || it.Next())
+		return it, found && (tree.Item() != k || tree.Next())
 	case found:
-		return c, it.Prev()
+		return it, tree.Prev()
 	}
-	return c, it.Last()
+	return it, tree.Last()
 }
 
-func (c *cursor) place() place {
-	if c.many != nil {
-		return c.many.Item()
+func (it *listIter) key() listKey {
+	if it.many != nil {
+		return it.many.Item()
 	}
-	return c.few[c.i]
+	return it.few[it.i]
 }
 
-// step moves to the next lower place or, ascending, to the next higher one. It
-// reports whether there is one.
-func (c *cursor) step(ascending bool) bool {
+// step moves to the next lower key or, if ascending is set, to the next higher. It
+// reports whether there is such a key.
+func (it *listIter) step(ascending bool) bool {
 	switch {
-	case c.many != nil && ascending:
-		return c.many.Next()
-	case c.many != nil:
-		return c.many.Prev()
+	case it.many != nil && ascending:
+		return it.many.Next()
+	case it.many != nil:
+		return it.many.Prev()
 	case ascending:
-		c.i++
-		return c.i < len(c.few)
+		it.i++
+		return it.i < len(it.few)
 	}
-	c.i--
-	return c.i >= 0
+	it.i--
+	return it.i >= 0
 }

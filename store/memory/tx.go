@@ -9,11 +9,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// txn is a transaction that holds the lock.
+// txn is a transaction in progress. It holds the writer's lock.
 type txn struct {
-	undo   []func()
+	undo   []func() // of its writes, oldest first
 	ended  atomic.Bool
-	broken error // of a part that did not return, which dooms the whole
+	broken error // set when a nested transaction panicked; dooms the outer transaction
 }
 
 // InTx implements [incident.Store].
@@ -43,12 +43,12 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) (err
 	return nil
 }
 
-// errBrokenOff is the failure of a transaction of which a part panicked or ended its
-// goroutine.
-var errBrokenOff = fmt.Errorf("memory: %w: a part of the transaction panicked or ended its goroutine", incident.ErrUnavailable)
+// errBrokenOff is returned by a transaction after a nested transaction panicked or exited
+// its goroutine.
+var errBrokenOff = fmt.Errorf("memory: %w: a nested transaction panicked or exited its goroutine", incident.ErrUnavailable)
 
-// nested runs fn as a part of the transaction, and undoes that part alone when fn fails.
-// One that does not return dooms the whole.
+// nested runs fn as part of the transaction. If fn returns an error, only the writes of
+// fn are undone. If fn panics or exits its goroutine, the whole transaction is doomed.
 func (s *Store) nested(fn func(tx incident.Store) error) error {
 	start, returned, done := len(s.tx.undo), false, false
 	defer func() {
@@ -64,6 +64,7 @@ func (s *Store) nested(fn func(tx incident.Store) error) error {
 	return err
 }
 
+// rollBackTo undoes the writes from index start on, latest first.
 func (s *Store) rollBackTo(start int) {
 	for i := len(s.tx.undo) - 1; i >= start; i-- {
 		s.tx.undo[i]()
@@ -71,14 +72,14 @@ func (s *Store) rollBackTo(start int) {
 	s.tx.undo = s.tx.undo[:start]
 }
 
-// undo registers how to take a write back. Outside a transaction nothing has to
-// be: a method checks everything before it writes anything.
+// undo registers the reverse of a write. Outside a transaction there is nothing to
+// register: a method validates everything before it writes anything.
 func (s *Store) undo(fn func()) {
 	if s.tx != nil {
 		s.tx.undo = append(s.tx.undo, fn)
 	}
 }
 
-// inTx reports whether writes must register their undoing; asking first saves
-// making the closure.
+// inTx reports whether writes must register an undo. Callers ask first, so that no
+// closure is allocated outside a transaction.
 func (s *Store) inTx() bool { return s.tx != nil }

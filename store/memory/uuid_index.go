@@ -6,38 +6,38 @@ import (
 	"github.com/google/uuid"
 )
 
-// run is where the activities of one change are, as far as their UUIDs follow each
-// other, which those that the package makes do. It holds no pointers, so that a
-// large tree costs the garbage collector nothing.
-type run struct {
+// uuidRun locates consecutive activities of an incident that also have consecutive UUIDs.
+// Package incident generates such UUIDs for the activities of a change. It has no
+// pointers, so a large tree costs the garbage collector nothing.
+type uuidRun struct {
 	high, low  uint64 // the first UUID
 	length     int64
 	identifier int64
 	sequence   int64 // of the first activity
 }
 
-func runOf(id uuid.UUID) run {
-	return run{high: binary.BigEndian.Uint64(id[:8]), low: binary.BigEndian.Uint64(id[8:]), length: 1}
+func uuidRunOf(id uuid.UUID) uuidRun {
+	return uuidRun{high: binary.BigEndian.Uint64(id[:8]), low: binary.BigEndian.Uint64(id[8:]), length: 1}
 }
 
-func (n run) less(other run) bool {
+func (n uuidRun) less(other uuidRun) bool {
 	if n.high != other.high {
 		return n.high < other.high
 	}
 	return n.low < other.low
 }
 
-// precedes reports whether the run of one UUID goes on where n ends.
-func (n run) precedes(next run) bool {
+// precedes reports whether next, a run of length 1, directly follows n.
+func (n uuidRun) precedes(next uuidRun) bool {
 	return n.high == next.high && n.low+uint64(n.length) == next.low && next.low > n.low
 }
 
-// runs calls fn with each run of the record's activities from a sequence on.
-func (r *record) runs(from int64, fn func(run)) {
-	var current run
+// uuidRuns calls fn with each run of the record's activities, starting at sequence from.
+func (r *record) uuidRuns(from int64, fn func(uuidRun)) {
+	var current uuidRun
 	for i := range r.activities[from-1:] {
 		sequence := from + int64(i)
-		next := runOf(r.activities[sequence-1].notification)
+		next := uuidRunOf(r.activities[sequence-1].notification)
 		if current.length > 0 && current.precedes(next) {
 			current.length++
 			continue
@@ -53,30 +53,30 @@ func (r *record) runs(from int64, fn func(run)) {
 	}
 }
 
-// remember makes the record's activities from a sequence on known by their UUIDs.
-func (o *organization) remember(r *record, from int64) {
-	r.runs(from, func(n run) {
-		o.byNotification.Load(n) // is fast at the end, and elsewhere as Set
+// indexUUIDs adds the record's activities to byNotification, starting at sequence from.
+func (o *organization) indexUUIDs(r *record, from int64) {
+	r.uuidRuns(from, func(n uuidRun) {
+		o.byNotification.Load(n) // as Set, but faster at the end
 		if o.lastRun.less(n) {
 			o.lastRun = n
 		}
 	})
 }
 
-// forget undoes remember.
-func (o *organization) forget(r *record, from int64) {
-	r.runs(from, func(n run) { o.byNotification.Delete(n) })
+// unindexUUIDs undoes indexUUIDs.
+func (o *organization) unindexUUIDs(r *record, from int64) {
+	r.uuidRuns(from, func(n uuidRun) { o.byNotification.Delete(n) })
 	o.lastRun, _ = o.byNotification.Max()
 }
 
-// notified returns the identifier of the incident and the sequence of the activity
-// of a NotificationUUID.
-func (o *organization) notified(id uuid.UUID) (identifier, sequence int64, known bool) {
-	want := runOf(id)
+// findNotification returns the identifier of the incident and the sequence of the
+// activity with the given NotificationUUID.
+func (o *organization) findNotification(id uuid.UUID) (identifier, sequence int64, known bool) {
+	want := uuidRunOf(id)
 	found, ok := o.lastRun, true
 	if want.less(found) {
 		ok = false
-		o.byNotification.Descend(want, func(n run) bool {
+		o.byNotification.Descend(want, func(n uuidRun) bool {
 			found, ok = n, true
 			return false
 		})
