@@ -31,8 +31,8 @@ func TestTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for i, m := range managers {
 			all.Go(func() {
-				err := managertest.Togetherness{
-					Manager: m, Process: i, LooksOn: i == 2,
+				err := managertest.TogetherWorker{
+					Manager: m, Process: i, ReadsOnly: i == 2,
 					Emit: func(o managertest.Operation) {
 						mu.Lock()
 						defer mu.Unlock()

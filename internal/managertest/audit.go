@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Audit checks all that can be said of organizations without knowing what was
-// done to them: what must hold after any calls, of any number of goroutines.
+// Audit checks the invariants of organizations: everything that must hold after any calls
+// from any number of goroutines.
 func Audit(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
 	for _, org := range orgs {
 		a := auditor{
@@ -76,7 +76,7 @@ func sortedIdentifiers(list []incident.Incident) []int64 {
 	return ids
 }
 
-// incident compares the ways to read an incident, and checks each part.
+// incident compares the ways to read an incident, and checks each part of it.
 func (a *auditor) incident(listed incident.Incident) error {
 	key := listed.Key()
 	got, err := a.manager.Get(a.ctx, key)
@@ -122,7 +122,8 @@ func (a *auditor) row(inc incident.Incident) error {
 	return a.unique(inc.DetectionUUID, inc.Key())
 }
 
-// unique allows no UUID twice in an organization. None is none.
+// unique returns an error if the organization has another UUID equal to id. The nil UUID
+// may repeat.
 func (a *auditor) unique(id uuid.UUID, key incident.Key) error {
 	if other, taken := a.uuids[id]; taken {
 		return fmt.Errorf("%s has the UUID %s too", other, id)
@@ -158,9 +159,9 @@ func (a *auditor) people(d incident.Details) error {
 	if err != nil {
 		return err
 	}
-	var followers, viewers []incident.UserID
+	var subscribers, viewers []incident.UserID
 	for _, s := range subs {
-		followers = append(followers, s.UserID)
+		subscribers = append(subscribers, s.UserID)
 	}
 	for i, s := range d.SeenBy {
 		viewers = append(viewers, s.UserID)
@@ -169,14 +170,14 @@ func (a *auditor) people(d incident.Details) error {
 		}
 	}
 	slices.Sort(viewers)
-	if !isStrictlySorted(followers) || !isStrictlySorted(viewers) {
-		return fmt.Errorf("followed by %q, seen by %q", followers, viewers)
+	if !isStrictlySorted(subscribers) || !isStrictlySorted(viewers) {
+		return fmt.Errorf("subscribers %q, viewers %q", subscribers, viewers)
 	}
 	return nil
 }
 
-// slots checks that an active incident of a rule, and no other, holds its
-// slots.
+// slots checks that an active incident of a rule holds its slots, and that no other
+// incident holds them.
 func (a *auditor) slots(inc incident.Incident) error {
 	r := record{incident: inc}
 	for _, slot := range r.slots() {

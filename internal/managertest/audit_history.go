@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// history checks that the activities lead to what the incident is.
+// history checks that the activities lead to the incident's current state.
 func (a *auditor) history(inc incident.Incident) error {
 	log, err := allActivities(a.ctx, a.manager, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *auditor) history(inc incident.Incident) error {
 	if status != inc.Status {
 		return fmt.Errorf("the history ends with status %v, the incident is %v", status, inc.Status)
 	}
-	// The change that opens an incident may have raised it already.
+	// The change that opened the incident may have raised its status too.
 	if inc.Version < max(1, changes) {
 		return fmt.Errorf("version %d after %d changes of status", inc.Version, changes)
 	}
@@ -63,17 +63,17 @@ func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activi
 	case act.NotificationUUID == uuid.Nil:
 		return errors.New("has no UUID")
 	case isRevised != (act.Revision > 0) || isRevised && !isComment:
-		return errors.New("is revised without a reason")
+		return errors.New("is revised, but must not be")
 	case isComment && (act.Comment == "") != (act.DateDeleted != nil):
-		return errors.New("has lost its text, or kept it")
+		return errors.New("is a comment without text, or a deleted comment with text")
 	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && !isComment:
-		return errors.New("does not belong here")
+		return errors.New("has an unexpected type")
 	}
 	return a.unique(act.NotificationUUID, key)
 }
 
-// auditTriggered checks the severity rule: what only triggers have touched is as
-// bad as the worst active one.
+// auditTriggered checks the severity rule: an incident that only triggers have changed
+// has the severity of its worst active trigger.
 func auditTriggered(inc incident.Incident, triggers []incident.Trigger) error {
 	worst := incident.StatusClosed
 	for _, t := range triggers {

@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// AuditOutbox takes all that is queued, and checks that it is each activity of the
-// organizations' incidents, once and in order.
+// AuditOutbox drains the outbox, and checks that it held each activity of the
+// organizations' incidents once, in order of Sequence.
 func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore, orgs ...incident.OrganizationID) error {
 	came := map[incident.Key]int64{}
 	deadline := time.Now().Add(5 * time.Second)
@@ -19,7 +19,8 @@ func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore
 			return err
 		}
 		if len(claims) == 0 {
-			// A claim passes over what a transaction holds that the server has not ended yet.
+			// A claim skips queues locked by a transaction that the server has not ended
+			// yet.
 			b, err := s.Backlog(ctx)
 			if err != nil {
 				return err
@@ -34,7 +35,7 @@ func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore
 		for i, c := range claims {
 			came[c.Key]++
 			if c.Sequence != came[c.Key] || c.Activity.Sequence != c.Sequence || c.Incident.Key() != c.Key {
-				return fmt.Errorf("queued as notification %d of %s is %s", came[c.Key], c.Key, describe(c))
+				return fmt.Errorf("notification %d of %s is %s", came[c.Key], c.Key, describe(c))
 			}
 			settlements[i] = incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered}
 		}
@@ -53,13 +54,13 @@ func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore
 				return err
 			}
 			if n := came[inc.Key()]; n != int64(len(log)) {
-				return fmt.Errorf("of %d activities of %s %d were queued", len(log), inc.Key(), n)
+				return fmt.Errorf("%s has %d activities, but %d were queued", inc.Key(), len(log), n)
 			}
 			delete(came, inc.Key())
 		}
 	}
 	if len(came) > 0 {
-		return fmt.Errorf("queued are notifications of incidents that do not exist: %v", came)
+		return fmt.Errorf("notifications were queued for incidents that do not exist: %v", came)
 	}
 	return nil
 }

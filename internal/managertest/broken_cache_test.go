@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// tenantlessCache drops the organization from its keys, which is their first
-// part: its length, a colon and it.
+// tenantlessCache drops the organization from its keys. It is the first part of a key:
+// length, colon, name.
 type tenantlessCache struct{ incident.Cache }
 
 func withoutOrganization(key string) string {
@@ -41,7 +41,7 @@ func (c *firstCache) Put(ctx context.Context, key string, e incident.CacheEntry,
 	}
 }
 
-// trustingCache ignores entries without a value, which keep old ones out.
+// trustingCache drops entries without a value, so old entries stay.
 type trustingCache struct{ incident.Cache }
 
 func (c *trustingCache) Put(ctx context.Context, key string, e incident.CacheEntry, ttl time.Duration) {
@@ -50,7 +50,7 @@ func (c *trustingCache) Put(ctx context.Context, key string, e incident.CacheEnt
 	}
 }
 
-// tardyCache takes entries a while after they were put.
+// tardyCache stores an entry some time after Put has returned.
 type tardyCache struct {
 	incident.Cache
 	wg sync.WaitGroup

@@ -50,7 +50,7 @@ func (m *sharingManager) Get(ctx context.Context, key incident.Key) (incident.In
 	return inc, nil
 }
 
-// deafManager does not subscribe those who are mentioned.
+// deafManager does not subscribe mentioned users.
 type deafManager struct{ incident.Manager }
 
 func (m *deafManager) Comment(ctx context.Context, key incident.Key, n incident.NewComment) (incident.Activity, error) {
@@ -58,7 +58,7 @@ func (m *deafManager) Comment(ctx context.Context, key incident.Key, n incident.
 	return m.Manager.Comment(ctx, key, n)
 }
 
-// eagerManager says that every resolution changed something.
+// eagerManager reports that every resolution changed something.
 type eagerManager struct{ incident.Manager }
 
 func (m *eagerManager) Resolve(ctx context.Context, r incident.Resolution) (incident.Result, error) {
@@ -86,7 +86,7 @@ func (m *sortingManager) Create(ctx context.Context, n incident.NewIncident) (in
 	return m.Manager.Create(ctx, n)
 }
 
-// lenientManager begins anew where a cursor is refused.
+// lenientManager starts at the first page after a cursor was refused.
 type lenientManager struct{ incident.Manager }
 
 func (m *lenientManager) List(ctx context.Context, f incident.IncidentFilter) (incident.IncidentPage, error) {
@@ -98,17 +98,17 @@ func (m *lenientManager) List(ctx context.Context, f incident.IncidentFilter) (i
 	return page, err
 }
 
-// stubbornManager makes the calls of a transaction one by one.
+// stubbornManager makes the calls of a transaction without one.
 type stubbornManager struct{ incident.Manager }
 
 func (m *stubbornManager) InTx(_ context.Context, fn func(tx incident.Manager) error) error {
 	return fn(m.Manager)
 }
 
-// hastyManager answers from what it read within the last millisecond.
+// hastyManager returns reads that are up to a millisecond old.
 type hastyManager struct {
 	incident.Manager
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	kept  map[incident.Key]incident.Incident
 	until map[incident.Key]time.Time
 }
@@ -162,7 +162,7 @@ func (m *forgetfulManager) UpdateStatus(ctx context.Context, key incident.Key, u
 	return incident.Result{Incident: inc, Changed: changed}, err
 }
 
-// impatientManager gives up every fiftieth update.
+// impatientManager fails every fiftieth update.
 type impatientManager struct {
 	incident.Manager
 	calls atomic.Int64

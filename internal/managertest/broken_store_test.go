@@ -50,7 +50,7 @@ func forgetNotification(c *incident.Change) {
 	}
 }
 
-// keepsClosed keeps DateClosed when an incident is opened again.
+// keepsClosed keeps DateClosed when an incident is reopened.
 type keepsClosed struct {
 	incident.Store
 	closed *time.Time
@@ -65,7 +65,7 @@ func (s *keepsClosed) Apply(ctx context.Context, c incident.Change) (incident.Ap
 	return s.Store.Apply(ctx, c)
 }
 
-// staleSlots answers with what a slot held at the last look.
+// staleSlots returns the previous state of a slot.
 type staleSlots struct {
 	incident.Store
 	mu   sync.Mutex // guards last
@@ -89,7 +89,7 @@ func (s *staleSlots) LoadSlot(ctx context.Context, slot incident.Slot) (incident
 	return held, err
 }
 
-// leakyStore looks into another organization where an incident is not found.
+// leakyStore reads from another organization if an incident is not found.
 type leakyStore struct{ incident.Store }
 
 func (s *leakyStore) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
@@ -100,7 +100,7 @@ func (s *leakyStore) LoadDetails(ctx context.Context, key incident.Key, user inc
 	return d, err
 }
 
-// sharingStore keeps what it returns.
+// sharingStore keeps the values that it returns.
 type sharingStore struct {
 	incident.Store
 	kept map[string]incident.Details
@@ -131,7 +131,7 @@ func (s *datedStore) Activities(ctx context.Context, key incident.Key, q inciden
 	return all, err
 }
 
-// tiedStore follows pages by the date alone.
+// tiedStore continues pages by the date alone.
 type tiedStore struct{ incident.Store }
 
 func (s *tiedStore) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
@@ -141,7 +141,7 @@ func (s *tiedStore) Incidents(ctx context.Context, q incident.IncidentQuery) ([]
 	return s.Store.Incidents(ctx, q)
 }
 
-// openStore takes access to no project for access to all.
+// openStore treats access to no project as access to all.
 type openStore struct{ incident.Store }
 
 func (s *openStore) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
@@ -162,12 +162,12 @@ func (s *fineStore) Subscribers(ctx context.Context, key incident.Key) ([]incide
 	return subs, err
 }
 
-// noRollback commits each write of a transaction at once.
+// noRollback commits each write of a transaction immediately.
 type noRollback struct{ incident.Store }
 
 func (s *noRollback) InTx(_ context.Context, fn func(tx incident.Store) error) error { return fn(s) }
 
-// lateErrors says now and then that it is not available when it has written.
+// lateErrors sometimes returns ErrUnavailable after a successful write.
 type lateErrors struct {
 	incident.Store
 	calls int
@@ -181,7 +181,7 @@ func (s *lateErrors) Subscribe(ctx context.Context, sub incident.Subscription) (
 	return sub, err
 }
 
-// unversionedStore writes whatever version is the standing one.
+// unversionedStore ignores ExpectVersion.
 type unversionedStore struct{ incident.Store }
 
 func (s *unversionedStore) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// lossyCache loses entries, and refuses to give or to take others.
+// lossyCache randomly loses entries: a third of the reads miss, and a third of the writes
+// only delete.
 type lossyCache struct {
 	incident.Cache
 	mu  sync.Mutex // guards rng
@@ -34,8 +35,7 @@ func (c *lossyCache) Get(ctx context.Context, key string) (incident.CacheEntry, 
 	return c.Cache.Get(ctx, key)
 }
 
-// Put implements [incident.Cache]. An entry that is not taken drops the one
-// that it was to replace.
+// Put implements [incident.Cache]. A lost entry deletes the entry that it was to replace.
 func (c *lossyCache) Put(ctx context.Context, key string, e incident.CacheEntry, ttl time.Duration) {
 	if c.loses() {
 		ttl = 0
@@ -43,8 +43,8 @@ func (c *lossyCache) Put(ctx context.Context, key string, e incident.CacheEntry,
 	c.Cache.Put(ctx, key, e, ttl)
 }
 
-// remoteCache brings entries into their binary form and back before it keeps
-// them, like a cache outside the process.
+// remoteCache encodes and decodes each entry before it stores it, as a cache outside the
+// process does.
 type remoteCache struct{ incident.Cache }
 
 func newRemoteCache() *remoteCache { return &remoteCache{incident.NewCache(1000)} }
@@ -57,7 +57,7 @@ func (c *remoteCache) Put(ctx context.Context, key string, e incident.CacheEntry
 		err = received.UnmarshalBinary(data)
 	}
 	if err != nil {
-		panic(err) // the Manager then does without the cache
+		panic(err) // the Manager then bypasses the cache
 	}
 	c.Cache.Put(ctx, key, received, ttl)
 }

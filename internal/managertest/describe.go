@@ -11,19 +11,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// describe shows a value in the same way whenever it is run again, so that a
-// failure can be recognised: without addresses and random identifiers.
+// describe formats a value the same way in every run, without addresses and random UUIDs,
+// so that a failure can be recognized.
 func describe(v any) string {
 	changed := ""
 	switch r := v.(type) {
 	case incident.Result:
 		changed = fmt.Sprintf("changed=%t ", r.Changed)
 	case incident.Activity:
-		v = recognisable(r)
+		v = withStableUUID(r)
 	case []incident.Activity:
 		shown := slices.Clone(r)
 		for i := range shown {
-			shown[i] = recognisable(shown[i])
+			shown[i] = withStableUUID(shown[i])
 		}
 		v = shown
 	}
@@ -34,7 +34,8 @@ func describe(v any) string {
 	return changed + strings.TrimSpace(string(b))
 }
 
-func recognisable(a incident.Activity) incident.Activity {
+// withStableUUID replaces a UUID that the library generated.
+func withStableUUID(a incident.Activity) incident.Activity {
 	if a.NotificationUUID[0] != notificationUUIDs[0][0] && a.NotificationUUID != uuid.Nil {
 		a.NotificationUUID = uuid.Max
 	}

@@ -1,9 +1,19 @@
-// Package managertest checks an [incident.Manager] over any store: by random
-// sequences of calls that are compared with a plain model of the documented
-// rules, and by concurrent histories that must be linearizable.
+// Package managertest checks an [incident.Manager] over any [incident.Store], in two
+// ways:
 //
-// Both take a factory, which returns a new and empty store, and report to the
-// test that they are given. A check needs nothing of a store but its contract.
+//   - [Model] makes random sequences of calls and compares each result with a plain model
+//     of the documented rules (files model_*.go).
+//   - [Linearizable] records concurrent histories and checks that each is linearizable
+//     (files linear_*.go). [TogetherWorker] and [CheckTogether] do the same for several
+//     processes.
+//
+// [Audit] and [AuditOutbox] check the invariants that hold after any calls (files
+// audit*.go). Both checkers end with Audit.
+//
+// A checker takes a factory that returns a new, empty store, and reports to the given
+// test. It requires nothing of a store beyond its contract:
+//
+//	func TestModel(t *testing.T) { managertest.Model(t, newStore) }
 package managertest
 
 import (
@@ -12,5 +22,5 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// NewStore returns a store without any incident, and has the test clean it up.
+// NewStore returns an empty store and registers its cleanup with the test.
 type NewStore = func(t *testing.T) incident.Store

@@ -6,18 +6,18 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// hook is what is done around the calls of a store.
+// hook wraps the calls of a store.
 type hook interface {
 	around(ctx context.Context, isWrite bool, call func(context.Context) error) error
 	inTx(ctx context.Context, s incident.Store, fn func(tx incident.Store) error) error
 }
 
-// hookedStore is a store with a hook around each call, those of transactions
-// too.
+// hookedStore is a store with a hook around each call, including calls within
+// transactions.
 type hookedStore struct {
 	incident.Store
 	hook  hook
-	local bool // is what Local answers, whatever the store's own answer
+	local bool // the result of Local, whatever the store's own
 }
 
 // Local implements [incident.LocalStore].
@@ -116,8 +116,7 @@ func (s *hookedStore) Subscribers(ctx context.Context, key incident.Key) ([]inci
 	})
 }
 
-// hookedOutbox is a hooked store that keeps what is to be delivered. What is done to the
-// outbox itself has no hook.
+// hookedOutbox is a hookedStore with an outbox. Calls of the outbox itself have no hook.
 type hookedOutbox struct {
 	*hookedStore
 	outbox incident.OutboxStore
@@ -125,7 +124,7 @@ type hookedOutbox struct {
 
 var _ incident.OutboxStore = (*hookedOutbox)(nil)
 
-// withHook puts a hook around the calls of a store.
+// withHook wraps the calls of s with h. The result is an [incident.OutboxStore] if s is.
 func withHook(s incident.Store, h hook, local bool) incident.Store {
 	hooked := &hookedStore{Store: s, hook: h, local: local}
 	if outbox, ok := s.(incident.OutboxStore); ok {

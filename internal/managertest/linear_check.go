@@ -7,12 +7,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Linearizable checks that calls of many goroutines look as if they had been
-// made one by one: histories of incidents and of slots, through caches of which
-// some are too small, on a store that is slow in an irregular manner and loses
-// some answers. It also checks that no read is older than what was acknowledged
-// or read before, and that no writer is turned away or waits for ever. In short
-// mode it makes a quarter of the calls.
+// Linearizable records histories of concurrent calls on incidents and slots, and checks
+// that:
+//
+//   - each history is linearizable
+//   - no read is older than a version acknowledged or read before
+//   - every writer succeeds in time
+//
+// The caches vary, and some are too small. The store is slow at random and loses some
+// answers. In short mode each client makes a quarter of the calls.
 func Linearizable(t *testing.T, newStore NewStore) {
 	calls := 160
 	if testing.Short() {
@@ -42,7 +45,7 @@ func Linearizable(t *testing.T, newStore NewStore) {
 	}
 }
 
-// labCache is one of those that drop most entries, some, or none.
+// labCache returns a cache that drops most entries, some, or none.
 func labCache(seed uint64) incident.Cache {
 	switch seed % 4 {
 	case 0:

@@ -16,28 +16,27 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// labSetup is what a lab is made of.
+// labSetup configures a lab.
 type labSetup struct {
 	store incident.Store
 	cache incident.Cache
 	seed  uint64
-	local bool // the store says that it is one of the process
+	local bool // the result of the store's Local
 
-	// clients run side by side, each with so many calls.
+	// clients is the number of concurrent clients, calls the number of calls of each.
 	clients, calls int
 
-	// losses is how many answers of the store are lost at most.
+	// losses is the maximum number of lost answers of the store.
 	losses int
 
-	// artifacts is where a history that fails is drawn. Empty for nowhere.
+	// artifacts is the directory for the drawing of a failed history. Empty for none.
 	artifacts string
 
-	// decorate, when it is not nil, puts something between the Manager and its
-	// callers.
+	// decorate, if not nil, wraps the Manager.
 	decorate func(incident.Manager) incident.Manager
 }
 
-// lab is where a history is made: a Manager of a slow store.
+// lab makes a history on a Manager of a slow store.
 type lab struct {
 	labSetup
 	manager incident.Manager
@@ -61,7 +60,7 @@ func newLab(s labSetup) (*lab, error) {
 	return &lab{labSetup: s, manager: m}, nil
 }
 
-// client is one goroutine of a history.
+// client is a goroutine of a history.
 type client struct {
 	id   int
 	rng  *rand.Rand
@@ -69,13 +68,13 @@ type client struct {
 	ops  []porcupine.Operation
 	err  error
 
-	lab            *lab // where it works, in a history of several processes
-	recorded, sent int  // calls, of which the last are in ops
+	lab            *lab // its own lab, in a history of several processes
+	recorded, sent int  // number of calls; only the last are in ops
 }
 
-// run has all clients make their calls at once and returns what they recorded.
+// run has all clients make their calls at the same time and returns the recorded history.
 func (l *lab) run(call func(c *client) error) ([]porcupine.Operation, error) {
-	base := time.Now() // all times are since then, by the monotonic clock
+	base := time.Now() // origin of all times, with the monotonic clock
 	clients := make([]client, l.clients)
 	var wg sync.WaitGroup
 	for i := range clients {
@@ -99,9 +98,9 @@ func (l *lab) run(call func(c *client) error) ([]porcupine.Operation, error) {
 	return history, errors.Join(errs...)
 }
 
-// observe makes a call and records its output. A call that had no answer is not
-// in the history if it has written nothing. If that is unknown, it never
-// returned, and its client is not heard of again.
+// observe makes a call and records its output. A call without an answer that wrote
+// nothing is not recorded. A call of unknown outcome is recorded as never returned, under
+// a client ID without other calls.
 func observe[O any](c *client, input any, isRead bool, call func(ctx context.Context) (O, error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -123,15 +122,14 @@ func observe[O any](c *client, input any, isRead bool, call func(ctx context.Con
 	return nil
 }
 
-// unknown is the output of a call that was not answered.
+// unknown is the output of a call of unknown outcome.
 type unknown struct{}
 
-// checkTimeout bounds the search for an order of a history, which takes
-// milliseconds unless there is none.
+// checkTimeout bounds the search for a linearization. A successful search takes
+// milliseconds.
 const checkTimeout = 30 * time.Second
 
-// checkHistory finds out whether there is an order in which the calls, one by
-// one, give the recorded results by the model.
+// checkHistory reports whether the history is linearizable with respect to the model.
 func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupine.Operation) error {
 	if made := l.clients * l.calls; len(history) < made*3/4 {
 		return fmt.Errorf("%d of %d calls had no answer, seed %d", made-len(history), made, l.seed)
@@ -149,7 +147,7 @@ func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupi
 		porcupine.VisualizePath(model, info, path))
 }
 
-// partition splits a history by what its inputs are about.
+// partition splits a history by a key of its inputs.
 func partition[I any, K comparable](of func(I) K) func([]porcupine.Operation) [][]porcupine.Operation {
 	return func(history []porcupine.Operation) [][]porcupine.Operation {
 		index := map[K]int{}

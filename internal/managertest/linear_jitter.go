@@ -9,19 +9,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// jitter is a hook that sleeps for a while before and after each call, so that
-// calls meet in every order, and now and then loses the answer to a write.
+// jitter is a hook that sleeps before and after each call, so that calls interleave in
+// every order. Occasionally it loses the answer to a write.
 type jitter struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	rng    *rand.Rand
-	losses int // how many answers may still be lost
+	losses int // answers that may still be lost
 }
 
 func newJitter(seed uint64, losses int) *jitter {
 	return &jitter{rng: rand.New(rand.NewPCG(seed, 2)), losses: losses}
 }
 
-// maxPause is the longest of the pauses, of which every other one is none.
+// maxPause is the longest pause. Half of the pauses are zero.
 const maxPause = 200 * time.Microsecond
 
 func (j *jitter) pause() {
@@ -33,8 +33,8 @@ func (j *jitter) pause() {
 	}
 }
 
-// loss says whether the answer to a write is lost, and whether the write itself
-// is too.
+// loss reports whether the answer to a write is lost, and whether the write itself is
+// lost too.
 func (j *jitter) loss() (answer, write bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -66,7 +66,7 @@ func (j *jitter) inTx(ctx context.Context, s incident.Store, fn func(tx incident
 	return j.around(ctx, true, func(ctx context.Context) error { return s.InTx(ctx, fn) })
 }
 
-// jitterCache gives what it has late, and takes what it is given late.
+// jitterCache delays the results of Get and the effects of Put.
 type jitterCache struct {
 	incident.Cache
 	*jitter

@@ -7,7 +7,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// TestLinearizable_Catches plants faults that only concurrent calls show.
+// Each planted fault shows only in concurrent calls.
 func TestLinearizable_Catches(t *testing.T) {
 	manual := func(s labSetup) error { return checkSlots(s, manualOps) }
 	triggered := func(s labSetup) error { return checkSlots(s, triggerOps) }
@@ -50,12 +50,12 @@ func TestLinearizable_Catches(t *testing.T) {
 					return
 				}
 			}
-			t.Error("the fault was not noticed")
+			t.Error("the fault was not detected")
 		})
 	}
 }
 
-// A cache that takes what it is given too late serves old versions.
+// A cache that stores entries too late returns old versions.
 func TestLinearizable_CatchesCache(t *testing.T) {
 	for name, check := range map[string]func(labSetup) error{"status": checkRegister, "freshness": checkFreshness} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestLinearizable_CatchesCache(t *testing.T) {
 					return
 				}
 			}
-			t.Error("the fault was not noticed")
+			t.Error("the fault was not detected")
 		})
 	}
 }

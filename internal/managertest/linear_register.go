@@ -10,9 +10,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The register is the state of one incident, which one trigger opened and which
-// nobody else can take the slot of. Users set its status; its version, triggers,
-// slot and latest activity follow from that, and are read in several ways.
+// A register is the state of an incident with a single trigger. No other incident
+// competes for its slot. Users set its status. Its version, triggers, slot and latest
+// activity follow from that, and are read in several ways.
 
 type registerOp string
 
@@ -33,15 +33,16 @@ var registerOps = []registerOp{
 	opGet, opGet, opGet, opActive, opActive, opTriggers, opDetails, opLatest, opListed,
 }
 
+// registerInput is a call of a history of registers.
 type registerInput struct {
 	Identifier int64
 	Op         registerOp
 	To, Then   incident.Status
 	Expect     int64
-	Comment    string // of an update, by which its activity can be found
+	Comment    string // of an update; identifies its activity
 }
 
-// registerOutput has what a call tells of the state, and zeros for the rest.
+// registerOutput has the part of the state that a call returns, and zeros for the rest.
 type registerOutput struct {
 	Status   incident.Status
 	Version  int64
@@ -172,7 +173,7 @@ func fireSafely(l *lab, f incident.Firing) (r incident.Result, err error) {
 	return r, err
 }
 
-// lastVersion is the version that the client saw last.
+// lastVersion returns the latest version of the incident that the client has seen.
 func (c *client) lastVersion(identifier int64) int64 {
 	for i := len(c.ops) - 1; i >= 0; i-- {
 		in := c.ops[i].Input.(registerInput)
@@ -213,7 +214,7 @@ func (l *lab) update(ctx context.Context, in registerInput) (registerOutput, err
 	return out, err
 }
 
-// updateInTx retries what lost against another writer.
+// updateInTx retries the transaction after a version conflict.
 func (l *lab) updateInTx(ctx context.Context, in registerInput) (out registerOutput, err error) {
 	for range 100 {
 		err = l.manager.InTx(ctx, func(tx incident.Manager) error {
@@ -271,7 +272,7 @@ func (l *lab) readRegister(ctx context.Context, in registerInput) (out registerO
 	if err != nil {
 		return out, err
 	}
-	// Three activities opened the incident, and each change adds one.
+	// Three activities opened the incident, and each change added another.
 	return registerOutput{Status: page.Activities[0].Value, Version: page.Activities[0].Sequence - 2}, nil
 }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A slot has an organization of its own, so that its incidents are 1, 2, 3 … in
-// the order in which they were opened. Two triggers fire and resolve, and users
-// close, reopen and grade its incidents.
+// Each slot has its own organization, so its incidents have the identifiers 1, 2, 3 … in
+// the order in which they were opened. Two triggers fire and resolve. Users close, reopen
+// and grade the incidents.
 
 type slotOp string
 
@@ -33,23 +33,23 @@ type slotInput struct {
 	Identifier int64           // of UpdateStatus and Get
 }
 
-// slotOutput is what a call returned. It is the zero output for no incident.
+// slotOutput is the result of a call. It is zero if there is no incident.
 type slotOutput struct {
 	Identifier int64
 	Status     incident.Status
 	Version    int64
 	Changed    bool
-	Conflict   int64 // the incident that is in the way
+	Conflict   int64 // the incident that holds the slot
 	NotFound   bool
 }
 
-// slotState is the incidents of a slot. It is never changed.
+// slotState holds the incidents of a slot in order of identifier. It is immutable.
 type slotState []slotIncident
 
 type slotIncident struct {
 	status   incident.Status
 	version  int64
-	triggers [2]incident.Status // the severity of an active trigger, or 0
+	triggers [2]incident.Status // severity of each active trigger, else 0
 }
 
 var slotModel = porcupine.Model{
@@ -66,7 +66,7 @@ var slotModel = porcupine.Model{
 	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v → %+v", in, out) },
 }
 
-// holder is the place of the active incident, or -1.
+// holder returns the index of the active incident, or -1.
 func (s slotState) holder() int {
 	return slices.IndexFunc(s, func(inc slotIncident) bool { return inc.status != incident.StatusClosed })
 }
@@ -78,8 +78,7 @@ func (s slotState) output(i int, changed bool) slotOutput {
 	return slotOutput{Identifier: int64(i) + 1, Status: s[i].status, Version: s[i].version, Changed: changed}
 }
 
-// with returns the state after an incident became inc, which counts as a
-// change.
+// with returns the state after incident i became inc. This counts as a change.
 func (s slotState) with(i int, inc slotIncident) (slotState, slotOutput) {
 	inc.version++
 	next := slices.Clone(s)
@@ -153,14 +152,13 @@ func (s slotState) resolve(i, trigger int) (slotState, slotOutput) {
 var (
 	slotOrgs = []incident.OrganizationID{"slot1", "slot2", "slot3"}
 
-	// manualOps are what is done to a slot by triggers and users, triggerOps by
-	// triggers only.
+	// manualOps are the calls of triggers and users, triggerOps those of triggers alone.
 	manualOps  = []slotOp{opFire, opFire, opFire, opResolve, opResolve, opHolder, opHolder, opHolder, opGrade, opGrade, opGrade, opRead}
 	triggerOps = []slotOp{opFire, opFire, opFire, opResolve, opResolve, opResolve, opHolder, opHolder, opHolder, opRead}
 )
 
-// checkSlots records a history of several slots and checks it. Where only
-// triggers are at work, it checks the severity rule at the end too.
+// checkSlots records a history of several slots and checks it. If ops has only calls of
+// triggers, checkSlots also checks the severity rule at the end.
 func checkSlots(s labSetup, ops []slotOp) error {
 	l, err := newLab(s)
 	if err != nil {
@@ -215,7 +213,7 @@ func (l *lab) auditTriggered() error {
 	return nil
 }
 
-// lastIdentifier is the highest that the client saw of late.
+// lastIdentifier returns the highest identifier among the client's last 20 calls.
 func (c *client) lastIdentifier(org incident.OrganizationID) int64 {
 	last := int64(1)
 	for i := len(c.ops) - 1; i >= max(0, len(c.ops)-20); i-- {
@@ -247,7 +245,7 @@ func (l *lab) slot(c *client, in slotInput) error {
 	})
 }
 
-// slotOutputOf makes an output of what is an answer, though it is an error.
+// slotOutputOf makes an output of a result. Some errors are outputs too.
 func slotOutputOf(r incident.Result, err error) (slotOutput, error) {
 	var conflict *incident.ConflictError
 	switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// floor is the highest version of a key that was acknowledged to a writer or
-// returned to a reader: what no later read may be below.
+// floor is the highest version of a key that was acknowledged to a writer or returned to
+// a reader. No later read may return a lower version.
 type floor struct{ version atomic.Int64 }
 
 func (f *floor) raise(version int64) {
@@ -25,7 +25,7 @@ func (f *floor) raise(version int64) {
 	}
 }
 
-// read makes a read, and checks it against what was known before it.
+// read makes a read, and compares its version with the floor before the read.
 func (f *floor) read(read func() (version int64, err error)) error {
 	lowest := f.version.Load()
 	version, err := read()
@@ -39,8 +39,8 @@ func (f *floor) read(read func() (version int64, err error)) error {
 	return nil
 }
 
-// checkFreshness has writers and readers at a few incidents, and lets no read be
-// stale. The incidents are never closed, so that they stay in their slots.
+// checkFreshness has writers and readers share a few incidents, and fails on a stale
+// read. The incidents are never closed, so they stay in their slots.
 func checkFreshness(s labSetup) error {
 	const incidents = 3
 	l, err := newRegisters(s, incidents)
@@ -68,8 +68,8 @@ func checkFreshness(s labSetup) error {
 	return errors.Join(err, Audit(context.Background(), l.manager, l.store, registerOrg))
 }
 
-// checkBirths has readers at incidents that are just being created: once one was
-// seen or acknowledged, nobody may miss it.
+// checkBirths has readers poll incidents that are being created. After a creation was
+// seen or acknowledged, every read must find the incident.
 func checkBirths(s labSetup) error {
 	l, err := newLab(s)
 	if err != nil {
@@ -99,8 +99,8 @@ func checkBirths(s labSetup) error {
 	return errors.Join(err, Audit(context.Background(), l.manager, l.store, registerOrg))
 }
 
-// version reads an incident's version in any of the ways that there are. It is
-// 0 where there is none.
+// version reads the incident's version in a random way. It returns 0 if there is no
+// incident.
 func (l *lab) version(rng *rand.Rand, key incident.Key, slot incident.Slot) (int64, error) {
 	ctx := context.Background()
 	var inc incident.Incident
@@ -122,8 +122,8 @@ func (l *lab) version(rng *rand.Rand, key incident.Key, slot incident.Slot) (int
 	return inc.Version, err
 }
 
-// checkProgress has many writers at one incident. All must succeed, in a time
-// that tells waiting from starving.
+// checkProgress has many writers change the same incident. All must succeed within a time
+// that a starving writer would exceed.
 func checkProgress(s labSetup) error {
 	s.clients, s.calls = 16, s.calls/8
 	l, err := newRegisters(s, 1)

@@ -13,16 +13,16 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Operation is a call in a history that several processes make together. Its JSON is how
-// they send it to who checks it.
+// Operation is a call in a history of several processes. Its JSON is how a process sends
+// it to the checker.
 type Operation struct {
 	Process, Client int
 
-	// Call and Return are nanoseconds since 1970, by the clock of the machine, which all
-	// processes share.
+	// Call and Return are nanoseconds since 1970, by the clock of the machine, common to
+	// all processes.
 	Call, Return int64
 
-	// Unknown means that nobody knows whether the call took effect.
+	// Unknown means that the outcome of the call is unknown.
 	Unknown bool `json:",omitempty"`
 
 	Register       *registerInput  `json:",omitempty"`
@@ -31,28 +31,28 @@ type Operation struct {
 	SlotOutput     *slotOutput     `json:",omitempty"`
 }
 
-// Wrote reports whether the call is one that may write.
+// Wrote reports whether the call may have written.
 func (o *Operation) Wrote() bool {
 	return o.Slot != nil || o.Register != nil && o.Register.Op == opUpdate
 }
 
-// Togetherness is what one of several processes does.
-type Togetherness struct {
+// TogetherWorker makes the calls of a process in a history of several processes.
+type TogetherWorker struct {
 	Manager incident.Manager
 	Process int
 
-	// LooksOn means that it only reads, from its cache where that is possible, so that it
-	// has nothing but the feed to learn from.
-	LooksOn bool
+	// ReadsOnly means that the process only reads, from its cache if possible. Then the
+	// feed is its only source of changes.
+	ReadsOnly bool
 
-	// Emit gets each call when it has returned, one at a time.
+	// Emit receives each call after its return. Calls of Emit do not overlap.
 	Emit func(Operation)
 }
 
-// togetherRegisters is how many incidents all processes read and change.
+// togetherRegisters is the number of incidents that all processes read and change.
 const togetherRegisters = 4
 
-// OpenTogether opens the incidents that processes work on together.
+// OpenTogether opens the incidents that the processes share.
 func OpenTogether(ctx context.Context, m incident.Manager) error {
 	for i := range int64(togetherRegisters) {
 		r, err := m.Fire(ctx, incident.Firing{
@@ -68,16 +68,16 @@ func OpenTogether(ctx context.Context, m incident.Manager) error {
 	return nil
 }
 
-// Run makes calls until ctx ends. Calls that fail because the database does are not
-// told; its error is another one's.
-func (s Togetherness) Run(ctx context.Context) error {
+// Run makes calls until ctx ends. It does not emit a call that failed because the
+// database did, and returns any other error.
+func (s TogetherWorker) Run(ctx context.Context) error {
 	var mu sync.Mutex // guards Emit and failed
 	var failed error
 	var all sync.WaitGroup
 	work := func(id int, call func(context.Context, *client) error) {
 		all.Go(func() {
 			l := &lab{manager: s.Manager}
-			// Nanoseconds since 1970 are what the clocks of all processes have in common.
+			// Nanoseconds since 1970 are comparable across processes.
 			c := &client{id: id, rng: rand.New(rand.NewPCG(uint64(s.Process), uint64(id))), base: time.Unix(0, 0), lab: l}
 			for ctx.Err() == nil {
 				err := call(ctx, c)
@@ -93,7 +93,7 @@ func (s Togetherness) Run(ctx context.Context) error {
 	}
 	for id := range 2 {
 		work(id, readTogether)
-		if !s.LooksOn {
+		if !s.ReadsOnly {
 			work(id+2, changeTogether)
 			work(id+4, fireTogether)
 		}
@@ -102,9 +102,8 @@ func (s Togetherness) Run(ctx context.Context) error {
 	return failed
 }
 
-// emit sends the client's last call, if there is a new one, and forgets those of long
-// ago.
-func (s Togetherness) emit(c *client) {
+// emit sends the client's last call, if it is new, and drops old calls from memory.
+func (s TogetherWorker) emit(c *client) {
 	if c.sent == c.recorded {
 		return
 	}
@@ -130,7 +129,7 @@ func (s Togetherness) emit(c *client) {
 	}
 }
 
-// readTogether reads what the cache may answer, and nothing else.
+// readTogether makes reads that the cache may answer.
 func readTogether(ctx context.Context, c *client) error {
 	ops := []registerOp{opGet, opGet, opActive, opTriggers}
 	err := c.lab.register(c, registerInput{Identifier: c.rng.Int64N(togetherRegisters) + 1, Op: ops[c.rng.IntN(len(ops))]})
@@ -147,7 +146,7 @@ func changeTogether(ctx context.Context, c *client) error {
 		To:         statuses[c.rng.IntN(len(statuses))],
 	}
 	if in.Op == opUpdate {
-		in.Comment = fmt.Sprintf("%d in %d at %d", c.id, c.rng.Uint64(), time.Now().UnixNano()) // finds its activity
+		in.Comment = fmt.Sprintf("%d in %d at %d", c.id, c.rng.Uint64(), time.Now().UnixNano()) // identifies its activity
 		if c.rng.IntN(4) == 0 {
 			in.Expect = c.lastVersion(in.Identifier)
 		}
@@ -157,8 +156,8 @@ func changeTogether(ctx context.Context, c *client) error {
 	return err
 }
 
-// fireTogether has the triggers of a slot fire and resolve, and users close and reopen
-// what they open. All processes meet in the same slot, in another one each second.
+// fireTogether has triggers of a slot fire and resolve, and users close and reopen its
+// incidents. All processes use the same slot, and a new slot each second.
 func fireTogether(ctx context.Context, c *client) error {
 	ops := []slotOp{opFire, opFire, opFire, opResolve, opResolve, opHolder, opGrade, opRead}
 	in := slotInput{
@@ -179,7 +178,7 @@ func fireTogether(ctx context.Context, c *client) error {
 	return err
 }
 
-// rest waits for d, or for the end of ctx.
+// rest sleeps for d, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

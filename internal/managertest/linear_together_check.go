@@ -14,27 +14,27 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// togetherBound is how old an answer of a cache may be.
+// togetherBound is the maximum age of a cached answer.
 const togetherBound = time.Second
 
-// TogetherReport is what a history of several processes has shown.
+// TogetherReport summarizes a history of several processes.
 type TogetherReport struct {
 	Reads, Writes, Slots int
 
-	// Delay is the median of how long after a change was acknowledged the processes that
-	// look on have read it.
+	// Delay is the median time from the acknowledgement of a change until the read-only
+	// processes have read it.
 	Delay time.Duration
 }
 
-// CheckTogether checks a history that several processes have made together:
+// CheckTogether checks a history of several processes:
 //
-//   - What they wrote, and what they read from the store, is linearizable.
-//   - What they read from their caches was true at some time within the call or the
-//     second before it.
-//   - No process has read anything older than what it had read or written before.
-//   - At most one incident is active in a slot, and what is stored is sound.
+//   - Writes, and reads from the store, are linearizable.
+//   - Each read from a cache was true at some time within the call or the second before
+//     it.
+//   - No process has read a version older than it had read or written before.
+//   - At most one incident is active in a slot, and the stored data passes [Audit].
 //
-// A history that fails is drawn in the directory artifacts.
+// The drawing of a failed history is written to the directory artifacts.
 func CheckTogether(ctx context.Context, m incident.Manager, s incident.Store, ops []Operation, artifacts string) (TogetherReport, error) {
 	h := &togetherHistory{}
 	var report TogetherReport
@@ -54,23 +54,23 @@ func CheckTogether(ctx context.Context, m incident.Manager, s incident.Store, op
 	return report, errors.Join(errs...)
 }
 
-// togetherHistory is a history in parts that are checked in different ways.
+// togetherHistory is a history in parts that are checked differently.
 type togetherHistory struct {
 	registers, slots []porcupine.Operation
 	orgs             []incident.OrganizationID // of the slots
 	cached           []Operation
-	versions         [togetherRegisters + 1][]togetherVersion // by identifier, and by version - 1
+	versions         [togetherRegisters + 1][]togetherVersion // by identifier, then by version - 1
 }
 
-// togetherVersion is a version of a register: what it was, and when the call that made
+// togetherVersion is a version of a register, with the times at which the call that made
 // it began and was acknowledged.
 type togetherVersion struct {
 	state              registerState
 	call, acknowledged int64
 }
 
-// take sorts the operations into the parts. The log says of each update whose outcome
-// nobody knew whether it took effect.
+// take sorts the operations into the parts. For updates of unknown outcome, the stored
+// activities show whether the update took effect.
 func (h *togetherHistory) take(ctx context.Context, m incident.Manager, ops []Operation) error {
 	found, err := sequencesByComment(ctx, m)
 	if err != nil {
@@ -109,8 +109,7 @@ func (h *togetherHistory) take(ctx context.Context, m incident.Manager, ops []Op
 	return nil
 }
 
-// operation is the call as porcupine takes it. One of unknown outcome may take effect at
-// any time after it began.
+// operation converts the call for porcupine.
 func (o *Operation) operation(in, out any) porcupine.Operation {
 	op := porcupine.Operation{ClientId: o.Process*1000 + o.Client, Input: in, Call: o.Call, Return: o.Return}
 	switch v := out.(type) {
@@ -134,7 +133,8 @@ func (h *togetherHistory) addVersion(o Operation) {
 	v.call, v.acknowledged = o.Call, o.Return
 }
 
-// sequencesByComment finds the activities of the registers' updates.
+// sequencesByComment returns the sequences of the registers' activities by their
+// comments.
 func sequencesByComment(ctx context.Context, m incident.Manager) (map[string]int64, error) {
 	found := map[string]int64{}
 	for id := int64(1); id <= togetherRegisters; id++ {
@@ -155,14 +155,14 @@ func sequencesByComment(ctx context.Context, m incident.Manager) (map[string]int
 	return found, nil
 }
 
-// checkVersions checks that no version is missing, and fills in what follows from the
-// ones before: what fires, and that a later acknowledgement is one of the earlier ones.
+// checkVersions checks that no version is missing, and completes the versions: Firing
+// follows from the versions before, and an acknowledgement covers all earlier versions.
 func (h *togetherHistory) checkVersions() error {
 	for id := 1; id <= togetherRegisters; id++ {
 		all := h.versions[id]
 		for i := range all {
 			if all[i].state.Version != int64(i)+1 {
-				return fmt.Errorf("nobody has written version %d of %d", i+1, id)
+				return fmt.Errorf("version %d of incident %d was never written", i+1, id)
 			}
 			if i > 0 {
 				all[i].state.Firing = all[i-1].state.set(all[i].state.Status).Firing
@@ -175,7 +175,7 @@ func (h *togetherHistory) checkVersions() error {
 	return nil
 }
 
-// checkCached checks that each answer of a cache was true a short time ago.
+// checkCached checks that each answer of a cache was true recently.
 func (h *togetherHistory) checkCached() error {
 	stale, example := 0, ""
 	for _, o := range h.cached {
@@ -185,14 +185,15 @@ func (h *togetherHistory) checkCached() error {
 		}
 	}
 	if stale > 0 {
-		return fmt.Errorf("of %d answers that a cache may give %d were not true within %v, such as %s", len(h.cached), stale, togetherBound, example)
+		return fmt.Errorf("%d of %d cached answers were not true within %v, such as %s", stale, len(h.cached), togetherBound, example)
 	}
 	return nil
 }
 
 func (h *togetherHistory) wasTrue(o *Operation) bool {
 	all := h.versions[o.Register.Identifier]
-	// The first version that may have stood: the one after it is not known for longer.
+	// The last version acknowledged before the bound is the first that may still be
+	// returned.
 	first, _ := slices.BinarySearchFunc(all, o.Call-int64(togetherBound), func(v togetherVersion, at int64) int {
 		return cmp.Compare(v.acknowledged, at)
 	})
@@ -204,8 +205,8 @@ func (h *togetherHistory) wasTrue(o *Operation) bool {
 	return false
 }
 
-// checkMonotonic checks that no call has returned a lower version than one which had
-// returned before it began, in the same process.
+// checkMonotonic checks that within a process no call returned a lower version than a
+// call that had returned before it began.
 func checkMonotonic(ops []Operation) error {
 	type of struct {
 		process    int
@@ -220,7 +221,7 @@ func checkMonotonic(ops []Operation) error {
 	}
 	back := 0
 	for _, all := range calls {
-		// The highest version among those that ended before each began.
+		// highest is the highest version among the calls that ended before o began.
 		ended := slices.SortedFunc(slices.Values(all), func(a, b Operation) int { return cmp.Compare(a.Return, b.Return) })
 		slices.SortFunc(all, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 		highest, next := int64(0), 0
@@ -234,13 +235,13 @@ func checkMonotonic(ops []Operation) error {
 		}
 	}
 	if back > 0 {
-		return fmt.Errorf("%d calls returned what was older than what their process knew", back)
+		return fmt.Errorf("%d calls returned a version older than their process had seen", back)
 	}
 	return nil
 }
 
-// delay is the median of how long after it was acknowledged each version was read by
-// the processes that write nothing.
+// delay returns the median time from the acknowledgement of each version until a
+// read-only process has read it.
 func (h *togetherHistory) delay(ops []Operation) time.Duration {
 	writes := map[int]bool{}
 	for _, o := range ops {

@@ -10,8 +10,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// TestMain makes TestModel's sequences 2,000, unless the command line says
-// otherwise.
+// TestMain has TestModel run 2,000 sequences, unless the command line sets a number.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "500"); err != nil {
 		panic(err)

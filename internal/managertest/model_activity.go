@@ -40,11 +40,11 @@ func (w *world) comment(key incident.Key, n incident.NewComment) (any, error) {
 		Type: incident.ActivityTypeComment, UserID: n.UserID, Comment: n.Comment,
 		NotificationUUID: n.NotificationUUID, DateAdded: w.orNow(n.Date),
 	})
-	w.follow(r, append(slices.Clone(n.Mentions), n.UserID)...)
+	w.subscribeAll(r, append(slices.Clone(n.Mentions), n.UserID)...)
 	return copyActivity(r.activities[len(r.activities)-1]), nil
 }
 
-// commentOf returns the comment that an edit or a deletion is about.
+// commentOf returns the comment that an edit or a deletion names.
 func (w *world) commentOf(key incident.Key, e incident.CommentEdit) (*incident.Activity, error) {
 	r := w.find(key)
 	if r == nil || e.Sequence > int64(len(r.activities)) {
@@ -109,8 +109,7 @@ func (w *world) seenBy(key incident.Key) (any, error) {
 	return r.seenList(), nil
 }
 
-// seenList is sorted twice, so that users of the same time stay in ascending
-// order.
+// seenList is sorted twice, so that users with the same time stay in ascending order.
 func (r *record) seenList() []incident.Seen {
 	list := []incident.Seen{}
 	for _, u := range sortedKeys(r.seen) {
@@ -128,7 +127,7 @@ func (w *world) subscribe(key incident.Key, user incident.UserID) (any, error) {
 	if !w.admits(r, user) {
 		return nil, incident.ErrForbidden
 	}
-	w.follow(r, user)
+	w.subscribeAll(r, user)
 	return incident.Subscription{Incident: key, UserID: user, DateAdded: r.subscribers[user]}, nil
 }
 

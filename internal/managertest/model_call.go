@@ -11,14 +11,14 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// call is one call of the Manager and what the model makes of it. Both return
-// the same types, but for activities, which the model returns as pointers.
+// call is a call of the Manager together with the model's prediction. Both return values
+// of the same types.
 type call struct {
 	name string
 	args []any
-	orgs []incident.OrganizationID // whom it is about
+	orgs []incident.OrganizationID // organizations that the call is about
 
-	// isRead means that the call can change nothing.
+	// isRead reports that the call cannot change anything.
 	isRead bool
 
 	do     func(ctx context.Context, m incident.Manager) (any, error)
@@ -38,7 +38,7 @@ func only(org incident.OrganizationID) []incident.OrganizationID {
 	return []incident.OrganizationID{org}
 }
 
-// errEdited means that the library wrote to its argument.
+// errEdited means that the library modified its argument.
 var errEdited = errors.New("the call changed its argument")
 
 // answer drops the value of a failed call.
@@ -49,9 +49,9 @@ func answer[T any](v T, err error) (any, error) {
 	return v, nil
 }
 
-// lend returns a copy of a list for a call to use, and what to do after the
-// call: it finds out whether the library changed the copy, and spoils it to find
-// out whether the library kept it.
+// lend returns a copy of a list to pass to a call, and a function to run after the call.
+// That function reports whether the library modified the copy, and overwrites it, so that
+// a later read fails if the library kept it.
 func lend[T comparable](own []T) (lent []T, back func() error) {
 	lent = slices.Clone(own)
 	return lent, func() error {

@@ -63,7 +63,7 @@ func subscribers(key incident.Key) call {
 	}
 }
 
-// activities reads all pages. Of the filter, the cursor is not used.
+// activities reads all pages. It ignores the filter's cursor.
 func activities(key incident.Key, f incident.ActivityFilter) call {
 	return call{
 		name: "Activities", args: []any{key, f}, orgs: only(key.OrganizationID), isRead: true,
@@ -92,8 +92,7 @@ func allActivities(ctx context.Context, m incident.Manager, key incident.Key, f 
 	}
 }
 
-// checkPage checks that only the last page is short, and that a page follows
-// where the cursor says so.
+// checkPage checks that only the last page is short.
 func checkPage(n, limit int, isLast bool) error {
 	if limit == 0 {
 		limit = incident.DefaultPageSize
@@ -104,8 +103,7 @@ func checkPage(n, limit int, isLast bool) error {
 	return nil
 }
 
-// list reads all pages, to the end and back. Of the filter, the cursor is not
-// used.
+// list reads all pages to the end and back. It ignores the filter's cursor.
 func list(f incident.IncidentFilter) call {
 	return call{
 		name: "List", args: []any{f}, orgs: only(f.OrganizationID), isRead: true,
@@ -156,8 +154,7 @@ func allIncidents(ctx context.Context, m incident.Manager, f incident.IncidentFi
 	return all, nil
 }
 
-// walkBack checks that the pages are the same when they are read from the last
-// to the first.
+// walkBack checks that reading the pages from the last to the first gives the same pages.
 func walkBack(ctx context.Context, m incident.Manager, f incident.IncidentFilter, pages []incident.IncidentPage) error {
 	for i := len(pages) - 1; i > 0; i-- {
 		f.Cursor = pages[i].Previous

@@ -9,10 +9,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Model compares the Manager with the model: random sequences of calls, in some
-// of which the store fails, with several caches. Each sequence has a store of
-// its own. There are four times as many as rapid's flags say, and in short mode
-// a fifth of that.
+// Model compares the Manager with the model, in random sequences of calls with several
+// kinds of cache. Some calls run with injected faults of the store. Each sequence has its
+// own store. It runs four times as many sequences as rapid's flags say, and a fifth of
+// that in short mode.
 func Model(t *testing.T, newStore NewStore) {
 	variants := map[string]func(seed uint64) setup{
 		"cache": func(seed uint64) setup { return setup{local: seed%2 == 0} },
@@ -34,7 +34,7 @@ func Model(t *testing.T, newStore NewStore) {
 	}
 }
 
-// poorCache is too small, or it is far away and loses things on the way.
+// poorCache returns a cache that is too small, or that is remote and loses entries.
 func poorCache(seed uint64) incident.Cache {
 	if seed%2 == 0 {
 		return incident.NewCache(2)
@@ -42,7 +42,7 @@ func poorCache(seed uint64) incident.Cache {
 	return newLossyCache(newRemoteCache(), seed)
 }
 
-// property is one random sequence of calls.
+// property returns the property that rapid checks: a random sequence of calls.
 func property(newSetup func(seed uint64) setup) func(*rapid.T) {
 	return func(t *rapid.T) {
 		m, err := newMachine(newSetup(rapid.Uint64().Draw(t, "seed")))
@@ -68,7 +68,7 @@ func property(newSetup func(seed uint64) setup) func(*rapid.T) {
 	}
 }
 
-// ticks are how far the clock goes on, or back.
+// ticks are the amounts by which the clock advances or, if negative, goes back.
 var ticks = []time.Duration{
 	time.Microsecond, time.Second, 10 * time.Minute, time.Hour, -time.Second, -20 * time.Minute,
 }

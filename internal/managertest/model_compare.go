@@ -11,16 +11,16 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// anyConflict is the model's conflict with other incidents, each of which the
-// library may name.
+// anyConflict is the model's conflict with several incidents. The library may name any of
+// them.
 type anyConflict struct{ others []incident.Key }
 
 func (e *anyConflict) Error() string { return fmt.Sprintf("conflict with one of %v", e.others) }
 
 func (e *anyConflict) Unwrap() error { return incident.ErrConflict }
 
-// categories are what an error can match. The first that an expected error
-// matches is what it is.
+// categories are the errors that callers match. An error belongs to the first that it
+// matches.
 var categories = []error{
 	incident.ErrInvalid, incident.ErrNotFound, incident.ErrVersionConflict, incident.ErrConflict,
 	incident.ErrForbidden, incident.ErrUnavailable, incident.ErrUnknownOutcome,
@@ -36,8 +36,8 @@ func category(err error) error {
 	return err
 }
 
-// checkError compares an error with the expected one, and checks that it has
-// the form that its category promises.
+// checkError compares an error with the expected error, and checks that its form fits its
+// category.
 func checkError(want, got error) error {
 	if want == nil && got == nil {
 		return nil
@@ -64,7 +64,8 @@ func checkError(want, got error) error {
 	return nil
 }
 
-// countCategories counts a version conflict, which is a conflict, as one.
+// countCategories counts the categories that the error matches. A version conflict is
+// also a conflict, and counts once.
 func countCategories(err error) int {
 	n := 0
 	for _, c := range categories {
@@ -82,7 +83,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// checkValue compares what a call returned with what the model says.
+// checkValue compares the result of a call with the model's.
 func checkValue(w *world, want, got any) error {
 	switch want := want.(type) {
 	case nil:
@@ -109,11 +110,10 @@ func checkValue(w *world, want, got any) error {
 	return nil
 }
 
-// checkActivity compares an activity. The model learns the UUID that the
-// library made for it, which is there to stay and nobody else's in the
-// organization.
+// checkActivity compares an activity. The model learns each UUID that the library
+// generated; a UUID must never change and must be unique in the organization.
 func (w *world) checkActivity(want, got incident.Activity) error {
-	o, own := w.org(want.Incident.OrganizationID), place{want.Incident.Identifier, want.Sequence}
+	o, own := w.org(want.Incident.OrganizationID), activityID{want.Incident.Identifier, want.Sequence}
 	if want.NotificationUUID == uuid.Nil {
 		id := &o.records[own.identifier-1].activities[own.sequence-1].NotificationUUID
 		if *id == uuid.Nil {

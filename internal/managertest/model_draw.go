@@ -9,8 +9,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The domains are small, so that calls meet each other, and their identifiers
-// are such that a key put together carelessly is that of something else.
+// The domains are small, so that calls affect each other. Their identifiers are chosen so
+// that a carelessly concatenated key equals the key of something else.
 var (
 	orgs       = []incident.OrganizationID{"acme", "acme#1", "ac"}
 	users      = []incident.UserID{"ada", "Ada", "bob"}
@@ -36,7 +36,7 @@ var (
 	zone  = time.FixedZone("elsewhere", -(9*3600 + 1800))
 )
 
-// testUUIDs returns UUIDs that the library does not make up.
+// testUUIDs returns UUIDs that the library does not generate.
 func testUUIDs(kind byte, n int) []uuid.UUID {
 	ids := make([]uuid.UUID, n)
 	for i := range ids {
@@ -45,7 +45,7 @@ func testUUIDs(kind byte, n int) []uuid.UUID {
 	return ids
 }
 
-// allSlots are those of an organization.
+// allSlots returns all slots of an organization.
 func allSlots(org incident.OrganizationID) []incident.Slot {
 	var slots []incident.Slot
 	for _, r := range rules {
@@ -58,24 +58,24 @@ func allSlots(org incident.OrganizationID) []incident.Slot {
 	return slots
 }
 
-// source draws arguments for calls on a world.
+// source draws the arguments of calls on a world.
 type source struct {
 	t *rapid.T
 	w *world
 }
 
-// pick draws the place and not the value, which may be long: the call that is
-// made of it is shown.
+// pick draws an index and not the value, because values may be long; the resulting call
+// is logged.
 func pick[T any](s source, label string, from []T) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(s.t, label)]
 }
 
-// oneIn is true once in n times, and false in the simplest case.
+// oneIn is true once in n times. The simplest case is false.
 func (s source) oneIn(n int, label string) bool {
 	return rapid.IntRange(0, n-1).Draw(s.t, label) == n-1
 }
 
-// some returns a list with repetitions, in any order.
+// some returns a list in any order, with repetitions.
 func some[T any](s source, label string, from []T, minLen, maxLen int) []T {
 	return rapid.SliceOfN(rapid.SampledFrom(from), minLen, maxLen).Draw(s.t, label)
 }
@@ -85,8 +85,8 @@ func (s source) org() incident.OrganizationID {
 	return orgs[max(0, rapid.IntRange(-3, len(orgs)-1).Draw(s.t, "org"))]
 }
 
-// key names an incident that exists, as a rule, or else the next one, one of
-// another organization or none.
+// key usually names an existing incident. Otherwise it names the next incident, that of
+// another organization, or none.
 func (s source) key() incident.Key {
 	org := s.org()
 	n := len(s.w.org(org).records)
@@ -108,7 +108,7 @@ func (s source) slot() incident.Slot {
 	}
 }
 
-// date is none, as a rule, or near the clock, in any zone and finer than a
+// date is usually zero. Otherwise it is near the clock, in any zone and finer than a
 // microsecond.
 func (s source) date(label string) time.Time {
 	step := rapid.IntRange(-8, 6).Draw(s.t, label)
@@ -126,7 +126,8 @@ func (s source) optional(label string, ids []uuid.UUID) uuid.UUID {
 	return pick(s, label, append([]uuid.UUID{{}, {}, {}}, ids...))
 }
 
-// notification is a key of idempotency, as often as not of another call.
+// notification is an idempotency key. Unless the world is careful, another call may have
+// used the same key.
 func (s source) notification(key incident.Key, kind incident.ActivityType) uuid.UUID {
 	id := s.optional("notification", notificationUUIDs)
 	if s.w.careful && id != uuid.Nil {
@@ -137,12 +138,12 @@ func (s source) notification(key incident.Key, kind incident.ActivityType) uuid.
 
 func (s source) user() incident.UserID { return pick(s, "user", users) }
 
-// actor is a user or a program.
+// actor is a user or, if empty, a program.
 func (s source) actor() incident.UserID {
 	return pick(s, "actor", append([]incident.UserID{""}, users...))
 }
 
-// sequence is that of a comment, as a rule.
+// sequence is usually the sequence of a comment.
 func (s source) sequence(key incident.Key) int64 {
 	r := s.w.find(key)
 	if r == nil {
@@ -157,8 +158,8 @@ func (s source) sequence(key incident.Key) int64 {
 	return pick(s, "sequence", choices)
 }
 
-// version is what an update may expect: nothing, as a rule, or the standing
-// version, or one beside it.
+// version is the version that an update expects: usually any, else the current version or
+// an adjacent version.
 func (s source) version(key incident.Key) int64 {
 	r := s.w.find(key)
 	if r == nil || !s.oneIn(3, "expects a version") {
@@ -167,5 +168,5 @@ func (s source) version(key incident.Key) int64 {
 	return max(0, r.incident.Version+pick(s, "off by", []int64{0, 0, -1, 1}))
 }
 
-// limit is a page size, small ones as a rule.
+// limit is a page size, usually small.
 func (s source) limit() int { return pick(s, "limit", []int{1, 2, 3, 0, incident.MaxPageSize}) }

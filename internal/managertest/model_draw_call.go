@@ -6,7 +6,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// kinds are the calls by how often they come.
+// kinds are the calls, weighted by frequency.
 var kinds = weighted([]weight{
 	{5, func(s source) call { return create(s.newIncident()) }},
 	{5, func(s source) call { return fire(s.firing()) }},
@@ -39,11 +39,11 @@ func weighted(weights []weight) []func(s source) call {
 	return all
 }
 
-// draw returns any call but InTx.
+// draw returns any call except InTx.
 func (s source) draw() call { return pick(s, "call", kinds)(s) }
 
-// drawRead returns a read. What is there is read after each call anyway: this
-// is for strange keys, and to fail within transactions and under faults.
+// drawRead returns a read. The machine reads all existing data after each call anyway;
+// drawRead adds unknown keys, and reads that fail within transactions and under faults.
 func drawRead(s source) call {
 	key := s.key()
 	reads := []func() call{
@@ -122,7 +122,7 @@ func (s source) edit(key incident.Key) incident.CommentEdit {
 	return e
 }
 
-// deletion is the author's, as a rule.
+// deletion is usually by the author.
 func (s source) deletion(key incident.Key) incident.CommentEdit {
 	e := incident.CommentEdit{
 		Sequence:  s.sequence(key),

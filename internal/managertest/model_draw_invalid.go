@@ -10,7 +10,7 @@ import (
 
 var (
 	badIDs = []string{"", "a\x00b", "\xff", "tab\t", strings.Repeat("x", incident.MaxIDSize+1)}
-	// badTexts are refused as a title and as a comment.
+	// badTexts are invalid both as a title and as a comment.
 	badTexts = []string{"", " \n\t ", "nul\x00", "cut \xe2\x82", "bell\a", strings.Repeat("é", incident.MaxCommentSize)}
 	badDates = []time.Time{
 		time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -19,7 +19,7 @@ var (
 	badCursors  = []string{"x", "!", strings.Repeat("A", 44), strings.Repeat("A", 1<<16)}
 )
 
-// refused is a call with an input that breaks a rule. It changes nothing.
+// refused expects the call to fail with [incident.ErrInvalid] and to change nothing.
 func refused(c call) call {
 	c.name += " with invalid input"
 	c.isRead = true
@@ -27,7 +27,7 @@ func refused(c call) call {
 	return c
 }
 
-// invalid draws a call and breaks one of its inputs.
+// invalid draws a call and breaks a random input.
 func invalid(s source) call {
 	return refused(pick(s, "invalid", []func(source) call{
 		invalidKey, invalidNewIncident, invalidStatusUpdate, invalidFiring, invalidResolution,
@@ -199,8 +199,8 @@ func invalidPage(s source) call {
 	return list(f)
 }
 
-// errNoCursor stands for the refusal where there is no second page whose cursor
-// could be misused.
+// errNoCursor stands for the refusal if there is no second page whose cursor could be
+// misused.
 var errNoCursor = &incident.FieldError{Field: "cursor", Problem: "is not there"}
 
 // foreignCursor uses the cursor of a list for another list.
@@ -222,7 +222,7 @@ func foreignCursor(s source) call {
 	return misuse(f, other)
 }
 
-// misuse continues one list by the cursor of another.
+// misuse continues the list other with a cursor of the list f.
 func misuse(f, other incident.IncidentFilter) call {
 	return refused(call{
 		name: "List by a foreign cursor", args: []any{f, other}, orgs: only(f.OrganizationID),
@@ -241,7 +241,8 @@ func misuse(f, other incident.IncidentFilter) call {
 	})
 }
 
-// foreignActivityCursor does the same with the activities of an incident.
+// foreignActivityCursor uses the cursor of an incident's activities for another incident,
+// or for the opposite direction.
 func foreignActivityCursor(s source) call {
 	key, other := s.key(), s.key()
 	f := incident.ActivityFilter{Limit: 1, Descending: s.oneIn(2, "descending")}

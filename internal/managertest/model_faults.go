@@ -9,32 +9,31 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// fault is what goes wrong at a call of the store.
+// fault is an injected failure of a store call.
 type fault string
 
 const (
 	faultNone fault = ""
-	// faultCanceled ends the caller's context before the caller's call.
+	// faultCanceled cancels the caller's context before the caller's call.
 	faultCanceled fault = "canceled from the start"
-	// faultRefused fails the call, and nothing of it is written.
+	// faultRefused fails the call; nothing is written.
 	faultRefused fault = "refused"
-	// faultLost is a write that was not made, without the caller being told.
+	// faultLost writes nothing and reports an unknown outcome.
 	faultLost fault = "lost"
-	// faultUnanswered is a write that was made, without the caller being told.
+	// faultUnanswered writes and reports an unknown outcome.
 	faultUnanswered fault = "unanswered"
-	// faultCanceledBefore ends the caller's context before the call.
+	// faultCanceledBefore cancels the caller's context before the store call.
 	faultCanceledBefore fault = "canceled before"
-	// faultCanceledAfter ends the caller's context as soon as the call is made.
+	// faultCanceledAfter cancels the caller's context right after the store call.
 	faultCanceledAfter fault = "canceled after"
 )
 
-// faults are all of them but none.
+// faults are all faults except faultNone.
 var faults = []fault{
 	faultRefused, faultLost, faultUnanswered, faultCanceledBefore, faultCanceledAfter, faultCanceled,
 }
 
-// errReadFailed and errWriteFailed are what injected errors match beside their
-// category.
+// errReadFailed and errWriteFailed are matched by injected errors, beside their category.
 var (
 	errReadFailed  = errors.New("injected fault of a read")
 	errWriteFailed = errors.New("injected fault of a write")
@@ -44,16 +43,16 @@ var (
 	errWriteUnknown = fmt.Errorf("%w: %w", incident.ErrUnknownOutcome, errWriteFailed)
 )
 
-// faultPlan says which call fails, counted from 0, and how.
+// faultPlan is the fault of a store call, and the number of that call, counted from 0.
 type faultPlan struct {
-	mu     sync.Mutex // guards what follows: loads may run in goroutines of their own
+	mu     sync.Mutex // guards the fields below; loads may run in their own goroutines
 	calls  int
 	at     int
 	fault  fault
 	cancel context.CancelFunc
 }
 
-// arm makes a call of the store fail, counted from now on.
+// arm makes the store call number at fail, counted from 0 from now on.
 func (p *faultPlan) arm(at int, f fault, cancel context.CancelFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +61,7 @@ func (p *faultPlan) arm(at int, f fault, cancel context.CancelFunc) {
 
 func (p *faultPlan) disarm() { p.arm(0, faultNone, func() {}) }
 
-// next counts a call and returns what goes wrong with it.
+// next counts a call and returns its fault.
 func (p *faultPlan) next() (fault, context.CancelFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,7 +73,7 @@ func (p *faultPlan) next() (fault, context.CancelFunc) {
 	return f, p.cancel
 }
 
-// around implements [hook]. The outcome of a read cannot be unknown: it fails.
+// around implements [hook]. A read has no unknown outcome: it just fails.
 func (p *faultPlan) around(ctx context.Context, isWrite bool, call func(context.Context) error) error {
 	f, cancel := p.next()
 	refused, unknown := errReadRefused, errReadRefused
@@ -100,16 +99,16 @@ func (p *faultPlan) around(ctx context.Context, isWrite bool, call func(context.
 	return call(ctx)
 }
 
-// canceled ends a context that does not follow the caller's, such as that of a
-// load which several callers wait for.
+// canceled returns a canceled context. It is for loads shared by several callers, whose
+// context does not end with the caller's.
 func canceled(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	return ctx
 }
 
-// inTx implements [hook]. A transaction counts as two calls: its beginning,
-// which may be refused, and its commit.
+// inTx implements [hook]. A transaction counts as two calls: its begin, where it may be
+// refused, and its commit.
 func (p *faultPlan) inTx(ctx context.Context, s incident.Store, fn func(tx incident.Store) error) error {
 	f, cancel := p.next()
 	switch f {

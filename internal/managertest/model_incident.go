@@ -119,12 +119,12 @@ func (w *world) updateStatus(key incident.Key, u incident.StatusUpdate) (any, er
 	w.setStatus(r, u.Status, u.Method, incident.Activity{
 		UserID: u.UserID, Comment: u.Comment, NotificationUUID: u.NotificationUUID, DateAdded: at,
 	})
-	w.follow(r, u.UserID)
+	w.subscribeAll(r, u.UserID)
 	return changed(r), nil
 }
 
-// setStatus carries a status change out and logs it. Closing resolves the
-// active triggers, and is at the incident's start at the earliest.
+// setStatus changes the status and logs the change. Closing resolves the active triggers;
+// its date is not before the incident's start.
 func (w *world) setStatus(r *record, to incident.Status, method incident.StatusMethod, a incident.Activity) {
 	a.Type = incident.ActivityTypeStatusChange
 	a.PreviousValue, a.Value = r.incident.Status, to
@@ -193,7 +193,7 @@ func (w *world) get(key incident.Key) (any, error) {
 	return copyIncident(r.incident), nil
 }
 
-// activeAnswer is what Active returns.
+// activeAnswer is the result of Active.
 type activeAnswer struct {
 	Incident incident.Incident
 	OK       bool
@@ -223,7 +223,7 @@ func (w *world) details(key incident.Key, user incident.UserID) (any, error) {
 	}, nil
 }
 
-// list is the whole list that a filter selects, whatever its pages are.
+// list returns the whole list that a filter selects, without paging.
 func (w *world) list(f incident.IncidentFilter) (any, error) {
 	list := []incident.Incident{}
 	for _, r := range w.org(f.OrganizationID).records {

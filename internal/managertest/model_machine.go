@@ -12,38 +12,38 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// machine makes calls on a Manager and on the model, and compares the two.
+// machine makes calls on a Manager and on the model, and compares the results.
 type machine struct {
-	// callers are whom calls are made on, and manager is whom is looked at: the
-	// only caller or, where there are several with caches of their own, plain.
+	// callers are the Managers that calls are made on. manager is the Manager that state
+	// is read from: the only caller or, if there are several with caches of their own,
+	// plain.
 	callers []incident.Manager
 	manager incident.Manager
 	w       *world
 	faults  *faultPlan
 
-	// store is the Manager's without the faults, and plain a Manager of that
-	// which keeps nothing in a cache.
+	// store is the store without injected faults. plain is a Manager of store without a
+	// cache.
 	store incident.Store
 	plain incident.Manager
 
-	slots map[incident.Slot]int64 // the highest versions seen
-	turns int
+	slots map[incident.Slot]int64 // highest version seen of each slot
+	looks int
 }
 
-// setup is what a machine is made of.
+// setup configures a machine.
 type setup struct {
 	store   incident.Store
-	cache   incident.Cache // nil for the default one
+	cache   incident.Cache // defaults to the Manager's default
 	guarded bool           // with an Authorizer
-	local   bool           // the store says that it is one of the process
+	local   bool           // the result of the store's Local
 
-	// processes, when it is more than 1, is how many Managers of the store there
-	// are. Their caches do not follow each other's writes, so they only write:
-	// that must be right whatever their caches hold.
+	// processes, if above 1, is the number of Managers on the store. Their caches do not
+	// follow each other's writes, so they only write. Writes must be correct whatever the
+	// caches hold.
 	processes int
 
-	// decorate, when it is not nil, puts something between the Manager and its
-	// caller.
+	// decorate, if not nil, wraps the Manager that calls are made on.
 	decorate func(incident.Manager) incident.Manager
 }
 
@@ -54,8 +54,7 @@ func newMachine(s setup) (*machine, error) {
 		store:  s.store,
 		slots:  map[incident.Slot]int64{},
 	}
-	// Which of several reasons to refuse a call is given first may depend on what
-	// a cache holds.
+	// If a call breaks several rules, the reported rule may depend on the cache.
 	m.w.guarded, m.w.careful = s.guarded, s.processes > 1
 	m.faults.disarm()
 	for range max(1, s.processes) {
@@ -80,7 +79,7 @@ func newMachine(s setup) (*machine, error) {
 
 func (m *machine) options(s setup) *incident.Options {
 	o := &incident.Options{
-		// Finer than a microsecond and in another zone: the library has to cut it.
+		// Finer than a microsecond and in another zone: the library has to normalize it.
 		Now:    func() time.Time { return m.w.now.Add(999).In(zone) },
 		Cache:  s.cache,
 		Logger: slog.New(slog.DiscardHandler),
@@ -99,7 +98,7 @@ func authorized(
 ) ([]incident.UserID, error) {
 	allowed := []incident.UserID{"somebody else"}
 	for _, u := range users {
-		if mayFollow(u, projects) {
+		if maySubscribe(u, projects) {
 			allowed = append(allowed, u)
 		}
 	}
@@ -108,11 +107,11 @@ func authorized(
 	return allowed, nil
 }
 
-// step makes one call, in which the store may fail at its n-th call, and checks
-// its answer and what there is to see afterwards.
+// step makes a call with a fault at store call number at, then checks the result and the
+// visible state.
 func (m *machine) step(c call, caller incident.Manager, at int, f fault) error {
 	if c.isRead && caller != m.manager {
-		_, _ = c.do(context.Background(), caller) // may be stale, and fills its cache
+		_, _ = c.do(context.Background(), caller) // may be stale, and fills the caller's cache
 		caller = m.manager
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +134,7 @@ func (m *machine) step(c call, caller incident.Manager, at int, f fault) error {
 	case f != faultNone && isOutage(gotErr):
 		err = m.settle(c, before, gotErr)
 	case f == faultCanceled && category(gotErr) != incident.ErrInvalid:
-		err = fmt.Errorf("error is %q of a call whose context had ended", text(gotErr))
+		err = fmt.Errorf("a call with a canceled context returned %q", text(gotErr))
 	default:
 		err = m.compare(want, wantErr, got, gotErr)
 	}
@@ -164,9 +163,9 @@ func (m *machine) compare(want any, wantErr error, got any, gotErr error) error 
 
 func isOwn(err error) bool { return errors.Is(err, errAbandoned) }
 
-// settle finds out what became of a call that was not answered. The model is
-// that after the call, or before if nothing was written. It may be either only
-// when the outcome is unknown.
+// settle finds out whether a call without an answer wrote. The state must be that before
+// the call or, only if the outcome is unknown, that after it. settle keeps the matching
+// model.
 func (m *machine) settle(c call, before *world, got error) error {
 	if n := countCategories(got); n != 1 {
 		return fmt.Errorf("error %q matches %d categories, want one", got, n)
@@ -199,11 +198,11 @@ func (m *machine) lookAtAll(manager incident.Manager, w *world, called []inciden
 	return nil
 }
 
-// look compares what there is to see of the organizations that were called with
-// the model. From time to time it looks at everything.
+// look compares the organizations of the call with the model and, every twelfth time, all
+// of them.
 func (m *machine) look(c call) error {
-	m.turns++
-	if m.turns%12 == 0 {
+	m.looks++
+	if m.looks%12 == 0 {
 		return m.lookThrough(m.manager, m.w)
 	}
 	return m.lookAtAll(m.manager, m.w, c.orgs)
@@ -238,13 +237,13 @@ func (m *machine) lookThrough(manager incident.Manager, w *world) error {
 }
 
 func (m *machine) lookAt(manager incident.Manager, w *world, org incident.OrganizationID) error {
-	for _, c := range views(w, org, users[m.turns%len(users)]) {
+	for _, c := range views(w, org, users[m.looks%len(users)]) {
 		if err := m.see(manager, w, c); err != nil {
 			return err
 		}
 	}
 	for i, slot := range allSlots(org) {
-		if i%3 != m.turns%3 && w.holder(slot) == nil {
+		if i%3 != m.looks%3 && w.holder(slot) == nil {
 			continue
 		}
 		if err := m.see(manager, w, active(slot)); err != nil {
@@ -254,7 +253,7 @@ func (m *machine) lookAt(manager incident.Manager, w *world, org incident.Organi
 	return nil
 }
 
-// see compares one read with the model.
+// see compares a read with the model.
 func (m *machine) see(manager incident.Manager, w *world, c call) error {
 	want, wantErr := c.expect(w)
 	got, err := c.do(context.Background(), manager)
@@ -279,7 +278,7 @@ func views(w *world, org incident.OrganizationID, user incident.UserID) []call {
 			activities(key, incident.ActivityFilter{Limit: incident.MaxPageSize}),
 		)
 	}
-	if n > 0 { // what all have been seen by is among the details
+	if n > 0 { // details covers the other incidents
 		calls = append(calls, seenBy(incident.Key{OrganizationID: org, Identifier: n}))
 	}
 	next := incident.Key{OrganizationID: org, Identifier: n + 1}
@@ -288,8 +287,8 @@ func views(w *world, org incident.OrganizationID, user incident.UserID) []call {
 	return calls
 }
 
-// pages are reads of an organization by small pages, by cursors that are not
-// theirs, and of all slots.
+// pages are reads of an organization by small pages, by foreign cursors, and of all
+// slots.
 func pages(org incident.OrganizationID) []call {
 	f := incident.IncidentFilter{OrganizationID: org, Limit: 2}
 	first, other, closed := f, f, f
@@ -308,8 +307,8 @@ func pages(org incident.OrganizationID) []call {
 	return calls
 }
 
-// lookAtSlots checks that the store agrees about who holds the slots, and that
-// their versions never go down.
+// lookAtSlots checks that the store has the same holders as the model, and that the
+// versions of slots never decrease.
 func (m *machine) lookAtSlots(w *world, org incident.OrganizationID) error {
 	for _, slot := range allSlots(org) {
 		held, err := m.store.LoadSlot(context.Background(), slot)

@@ -9,9 +9,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// A machine must notice when a call that claims to have written nothing wrote
-// something.
-func TestMachine_settle(t *testing.T) {
+// A call that wrote although it returned ErrUnavailable or Canceled is detected.
+func TestMachine_seesDeniedWrites(t *testing.T) {
 	key := incident.Key{OrganizationID: orgs[0], Identifier: 1}
 	for _, claim := range []error{incident.ErrUnavailable, context.Canceled} {
 		m, err := newMachine(setup{store: memory.New(), cache: incident.NoCache})
@@ -27,7 +26,7 @@ func TestMachine_settle(t *testing.T) {
 			return nil, errors.Join(err, claim)
 		}
 		if m.step(c, m.manager, 9, faultRefused) == nil {
-			t.Errorf("a write that ended with %q was not noticed", claim)
+			t.Errorf("a write that returned %q was not detected", claim)
 		}
 	}
 }

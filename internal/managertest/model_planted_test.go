@@ -13,10 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// The checks are worth what they catch: each of these faults must make them
-// fail.
-
-// TestModel_CatchesStore plants faults in the store.
+// Each planted fault of the store must make the check fail.
 func TestModel_CatchesStore(t *testing.T) {
 	for name, breakStore := range map[string]func(incident.Store) incident.Store{
 		"a change without its subscriptions": changing(func(c *incident.Change) { c.Subscriptions = nil }),
@@ -50,7 +47,7 @@ func TestModel_CatchesStore(t *testing.T) {
 	}
 }
 
-// TestModel_CatchesCache plants faults in the cache.
+// Each planted fault of the cache must make the check fail.
 func TestModel_CatchesCache(t *testing.T) {
 	for name, breakCache := range map[string]func(incident.Cache) incident.Cache{
 		"keys without the organization":     func(c incident.Cache) incident.Cache { return &tenantlessCache{c} },
@@ -65,17 +62,17 @@ func TestModel_CatchesCache(t *testing.T) {
 	}
 }
 
-// TestModel_CatchesManager plants faults in the Manager.
+// Each planted fault of the Manager must make the check fail.
 func TestModel_CatchesManager(t *testing.T) {
 	for name, breakManager := range map[string]func(incident.Manager) incident.Manager{
-		"errors that are remembered":    func(m incident.Manager) incident.Manager { return &errorKeeper{Manager: m} },
-		"incidents in shared memory":    func(m incident.Manager) incident.Manager { return &sharingManager{Manager: m} },
-		"mentions that are not heard":   func(m incident.Manager) incident.Manager { return &deafManager{m} },
-		"no change that is called one":  func(m incident.Manager) incident.Manager { return &eagerManager{m} },
-		"firings that lower the status": func(m incident.Manager) incident.Manager { return &loweringManager{m} },
-		"arguments that are sorted":     func(m incident.Manager) incident.Manager { return &sortingManager{m} },
-		"cursors that are not checked":  func(m incident.Manager) incident.Manager { return &lenientManager{m} },
-		"failures that are committed":   func(m incident.Manager) incident.Manager { return &stubbornManager{m} },
+		"errors that are remembered":     func(m incident.Manager) incident.Manager { return &errorKeeper{Manager: m} },
+		"incidents in shared memory":     func(m incident.Manager) incident.Manager { return &sharingManager{Manager: m} },
+		"mentions that are not heard":    func(m incident.Manager) incident.Manager { return &deafManager{m} },
+		"no change reported as a change": func(m incident.Manager) incident.Manager { return &eagerManager{m} },
+		"firings that lower the status":  func(m incident.Manager) incident.Manager { return &loweringManager{m} },
+		"arguments that are sorted":      func(m incident.Manager) incident.Manager { return &sortingManager{m} },
+		"cursors that are not checked":   func(m incident.Manager) incident.Manager { return &lenientManager{m} },
+		"failures that are committed":    func(m incident.Manager) incident.Manager { return &stubbornManager{m} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			mustFalsify(t, func(uint64) setup {
@@ -85,10 +82,10 @@ func TestModel_CatchesManager(t *testing.T) {
 	}
 }
 
-// recorder is a test whose failure is looked for.
+// recorder is a testing.TB that records failures.
 type recorder struct {
 	name   string
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	failed bool
 	log    []string
 }
@@ -124,8 +121,7 @@ func (r *recorder) Failed() bool {
 	return r.failed
 }
 
-// mustFalsify fails the test if no sequence of calls tells the setup from a
-// right one.
+// mustFalsify fails the test if the property holds for the setup in all sequences.
 func mustFalsify(t *testing.T, newSetup func(seed uint64) setup) {
 	t.Helper()
 	for name, value := range map[string]string{
@@ -145,13 +141,13 @@ func mustFalsify(t *testing.T, newSetup func(seed uint64) setup) {
 	}
 	r := &recorder{name: t.Name()}
 	done := make(chan struct{})
-	go func() { // so that it can end at any place
+	go func() { // FailNow exits the goroutine
 		defer close(done)
 		rapid.Check(r, property(newSetup))
 	}()
 	<-done
 	if !r.Failed() {
-		t.Fatal("the fault was not noticed")
+		t.Fatal("the fault was not detected")
 	}
 	t.Log(r.log[0])
 }

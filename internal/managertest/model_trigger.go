@@ -6,7 +6,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// worst is the status that the active triggers ask for, Closed for none.
+// worst returns the highest severity of the active triggers, or Closed if there are none.
 func (r *record) worst() incident.Status {
 	worst := incident.StatusClosed
 	for _, t := range r.triggers {
@@ -17,7 +17,7 @@ func (r *record) worst() incident.Status {
 	return worst
 }
 
-// rank orders the statuses by how bad they are.
+// rank orders the statuses by severity.
 var rank = map[incident.Status]int{
 	incident.StatusClosed: 0, incident.StatusOpen: 1, incident.StatusWarning: 2, incident.StatusCritical: 3,
 }

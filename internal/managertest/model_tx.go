@@ -11,11 +11,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// errAbandoned ends a transaction that shall not be committed.
+// errAbandoned aborts a transaction on purpose.
 var errAbandoned = errors.New("abandoned")
 
-// ending is how the function that is given to InTx ends when no call in it
-// failed.
+// ending is how the function passed to InTx ends if no call in it failed.
 type ending string
 
 const (
@@ -24,16 +23,16 @@ const (
 	endPanic  ending = "panic"
 )
 
-// txAnswer is what the calls of a transaction returned. The expected one is
-// that of a world which may have been rolled back.
+// txAnswer holds the results of a transaction's calls. In an expected txAnswer, world is
+// the model within the transaction, even if that was rolled back since.
 type txAnswer struct {
 	world  *world
 	values []any
 	errs   []error
 }
 
-// inTx makes several calls one. A failed write ends the transaction, with its
-// error or, if it is swallowed, with none: InTx fails anyway.
+// inTx makes several calls in a transaction. A failed write ends the function: with its
+// error or, if swallow is set, with nil. InTx must fail either way.
 func inTx(calls []call, end ending, swallow bool) call {
 	tx := txCalls{calls: calls, end: end, swallow: swallow}
 	c := call{name: "InTx", args: []any{end, calls}, do: tx.do, expect: tx.expect}
@@ -61,7 +60,7 @@ func (t txCalls) do(ctx context.Context, m incident.Manager) (answer any, err er
 	}()
 	var ended incident.Manager
 	err = m.InTx(ctx, func(tx incident.Manager) error {
-		ended, got = tx, txAnswer{} // InTx may run it again
+		ended, got = tx, txAnswer{} // InTx may run the function again
 		for _, c := range t.calls {
 			v, err := c.do(ctx, tx)
 			got.values, got.errs = append(got.values, v), append(got.errs, err)
@@ -71,7 +70,7 @@ func (t txCalls) do(ctx context.Context, m incident.Manager) (answer any, err er
 				if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: orgs[0]}); err == nil {
 					return errors.New("a transaction went on after a failed write")
 				}
-				return nil // to see that InTx fails nonetheless
+				return nil // InTx must fail nonetheless
 			default:
 				return err
 			}
@@ -84,13 +83,13 @@ func (t txCalls) do(ctx context.Context, m incident.Manager) (answer any, err er
 		}
 		return nil
 	})
-	if ended == nil || m == ended { // m is a transaction itself, and goes on
+	if ended == nil || m == ended { // m is a transaction itself, and still open
 		return got, err
 	}
 	return got, cmp.Or(useAfterEnd(ctx, ended), err)
 }
 
-// useAfterEnd finds out whether a transaction that has ended still answers.
+// useAfterEnd returns an error if a transaction still answers after its end.
 func useAfterEnd(ctx context.Context, tx incident.Manager) error {
 	if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: orgs[0]}); err == nil {
 		return errors.New("a transaction was read after its end")
@@ -118,8 +117,7 @@ func (t txCalls) expect(w *world) (any, error) {
 	return want, nil
 }
 
-// check compares the answers of a transaction one by one. They end early where
-// a fault ended the transaction.
+// check compares the results in order. A fault may have ended the transaction early.
 func (want txAnswer) check(got txAnswer) error {
 	for i := range got.errs {
 		if isOutage(got.errs[i]) {
@@ -138,14 +136,13 @@ func (want txAnswer) check(got txAnswer) error {
 	return nil
 }
 
-// isFatal reports whether a write failed in the store, which ends a transaction.
+// isFatal reports whether a write failed in the store. Such a failure ends a transaction.
 func isFatal(err error) bool {
 	var conflict *incident.ConflictError
 	return errors.Is(err, errWriteFailed) || errors.As(err, &conflict)
 }
 
-// isOutage reports whether the error is not the answer to a call, but that
-// there was none.
+// isOutage reports whether the error means that the call had no answer.
 func isOutage(err error) bool {
 	return errors.Is(err, incident.ErrUnavailable) || errors.Is(err, incident.ErrUnknownOutcome) ||
 		errors.Is(err, context.Canceled)

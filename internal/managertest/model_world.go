@@ -11,27 +11,27 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// world is the model: what the organizations hold after a sequence of calls.
-// Its methods are the documented rules, written without the library's code.
-// They change the world only where they return no error.
+// world is the model: the content of all organizations after a sequence of calls. Its
+// methods are the documented rules, written without the library's code. A method that
+// returns an error leaves the world unchanged.
 type world struct {
-	now     time.Time // what the clock says, in canonical form
-	guarded bool      // there is an Authorizer, which goes by mayFollow
-	careful bool      // nobody uses a NotificationUUID for two things
+	now     time.Time // the clock, in canonical form
+	guarded bool      // there is an Authorizer with the rule maySubscribe
+	careful bool      // no NotificationUUID is used for two calls
 	orgs    map[incident.OrganizationID]*organization
 }
 
 type organization struct {
-	records       []*record // that of identifier n is at n-1
+	records       []*record // identifier n at index n-1
 	detections    map[uuid.UUID]*record
-	notifications map[uuid.UUID]place
+	notifications map[uuid.UUID]activityID
 }
 
-// place is where an activity is.
-type place struct{ identifier, sequence int64 }
+// activityID identifies an activity in its organization.
+type activityID struct{ identifier, sequence int64 }
 
-// record is an incident with everything that hangs on it. The NotificationUUID
-// of an activity is zero until it was seen, where the library made it up.
+// record is an incident with its triggers, activities and users. A NotificationUUID that
+// the library generates is zero until it has been read.
 type record struct {
 	incident    incident.Incident
 	triggers    map[incident.TriggerID]incident.Trigger
@@ -44,11 +44,11 @@ func newWorld(now time.Time) *world {
 	return &world{now: now, orgs: map[incident.OrganizationID]*organization{}}
 }
 
-// org returns an organization, an empty one where nothing was ever created.
+// org returns an organization. It is empty if nothing was ever created in it.
 func (w *world) org(id incident.OrganizationID) *organization {
 	o := w.orgs[id]
 	if o == nil {
-		o = &organization{detections: map[uuid.UUID]*record{}, notifications: map[uuid.UUID]place{}}
+		o = &organization{detections: map[uuid.UUID]*record{}, notifications: map[uuid.UUID]activityID{}}
 		w.orgs[id] = o
 	}
 	return o
@@ -112,15 +112,14 @@ func copyTime(t *time.Time) *time.Time {
 	return &c
 }
 
-// cut makes a time canonical: UTC, in whole microseconds, without a monotonic
-// part.
+// cut makes a time canonical: UTC, whole microseconds, no monotonic part.
 func cut(t time.Time) time.Time {
 	t = t.UTC()
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(),
 		t.Nanosecond()/1000*1000, time.UTC)
 }
 
-// orNow is the rule for a date that the caller may leave out.
+// orNow returns the canonical time, or the clock's time for the zero time.
 func (w *world) orNow(t time.Time) time.Time {
 	if t.IsZero() {
 		return w.now
@@ -139,14 +138,14 @@ func (r *record) holds(slot incident.Slot) bool {
 	return r.active() && r.occupies(slot)
 }
 
-// occupies is holds for the incident as if it were active.
+// occupies reports whether the incident would hold the slot if it were active.
 func (r *record) occupies(slot incident.Slot) bool {
 	return r.incident.AlertRuleID != "" && r.incident.AlertRuleID == slot.AlertRuleID &&
 		r.incident.QueryID == slot.QueryID && r.incident.OrganizationID == slot.OrganizationID &&
 		slices.Contains(r.incident.Projects, slot.ProjectID)
 }
 
-// slots returns what the incident occupies while it is active.
+// slots returns the slots that the incident holds while it is active.
 func (r *record) slots() []incident.Slot {
 	var slots []incident.Slot
 	for _, p := range r.incident.Projects {
@@ -163,7 +162,7 @@ func (r *record) slots() []incident.Slot {
 	return slots
 }
 
-// holder returns the incident that is active in the slot, or nil.
+// holder returns the incident that holds the slot, or nil.
 func (w *world) holder(slot incident.Slot) *record {
 	for _, r := range w.org(slot.OrganizationID).records {
 		if r.holds(slot) {
@@ -173,8 +172,7 @@ func (w *world) holder(slot incident.Slot) *record {
 	return nil
 }
 
-// obstacles returns the conflict with other incidents that are active in the
-// slots, or nil.
+// obstacles returns the conflict with other holders of the slots, or nil.
 func (w *world) obstacles(own *record, slots ...incident.Slot) error {
 	var others []incident.Key
 	for _, slot := range slots {
@@ -194,12 +192,12 @@ func (w *world) append(r *record, a incident.Activity) {
 	a.Sequence = int64(len(r.activities)) + 1
 	r.activities = append(r.activities, a)
 	if a.NotificationUUID != uuid.Nil {
-		w.org(a.Incident.OrganizationID).notifications[a.NotificationUUID] = place{a.Incident.Identifier, a.Sequence}
+		w.org(a.Incident.OrganizationID).notifications[a.NotificationUUID] = activityID{a.Incident.Identifier, a.Sequence}
 	}
 }
 
-// known looks for the activity of a UUID. It is that of a repeated call if it
-// is of the same incident and type.
+// known finds the activity with the given UUID. It returns the activity only if it has
+// the same incident and type, as in a repeated call.
 func (w *world) known(key incident.Key, id uuid.UUID, kind incident.ActivityType) (a *incident.Activity, isKnown bool) {
 	p, isKnown := w.org(key.OrganizationID).notifications[id]
 	if isKnown && p.identifier == key.Identifier {
@@ -210,18 +208,18 @@ func (w *world) known(key incident.Key, id uuid.UUID, kind incident.ActivityType
 	return nil, isKnown
 }
 
-// mayFollow is the word of the host of a guarded world: bob follows only what
-// affects the project p, or no project.
-func mayFollow(user incident.UserID, projects []incident.ProjectID) bool {
+// maySubscribe is the access rule of a guarded world: bob may see incidents that affect
+// the project p or no project, and all others may see everything.
+func maySubscribe(user incident.UserID, projects []incident.ProjectID) bool {
 	return user != "bob" || len(projects) == 0 || slices.Contains(projects, "p")
 }
 
 func (w *world) admits(r *record, user incident.UserID) bool {
-	return !w.guarded || mayFollow(user, r.incident.Projects)
+	return !w.guarded || maySubscribe(user, r.incident.Projects)
 }
 
-// follow subscribes those who do not follow yet and are admitted.
-func (w *world) follow(r *record, users ...incident.UserID) {
+// subscribeAll subscribes the users who are admitted and not subscribed yet.
+func (w *world) subscribeAll(r *record, users ...incident.UserID) {
 	for _, u := range users {
 		if _, ok := r.subscribers[u]; !ok && u != "" && w.admits(r, u) {
 			r.subscribers[u] = w.now

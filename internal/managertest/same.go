@@ -8,9 +8,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// same compares two values of a type that a call returns. Times are the same
-// only if they are in the same zone and have no monotonic part. Between empty
-// and nil lists it makes no difference, as the contract makes none.
+// same compares two values of a type that a call returns. Times are equal only in the
+// same zone and without a monotonic part. Nil and empty slices are equal, as in the
+// contract.
 func same(a, b any) bool {
 	switch a := a.(type) {
 	case incident.Result:
@@ -70,9 +70,9 @@ func sameTime(a, b *time.Time) bool {
 	return *a == *b
 }
 
-// scribble overwrites everything that a copy of v shares with v: the elements
-// of lists, up to their capacity, and what pointers point at. Whoever kept
-// memory of v is found out by the next read.
+// scribble overwrites all memory that a copy of v shares with v: the elements of slices
+// up to their capacity, and the targets of pointers. If the library has kept any of it,
+// the next read is wrong.
 func scribble(v any) {
 	switch v := v.(type) {
 	case incident.Result:

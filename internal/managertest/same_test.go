@@ -11,9 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What the checks compare by hand must not miss a field, one of tomorrow's
-// either.
-func TestSame(t *testing.T) {
+// same compares every field, including fields added later.
+func TestSame_seesEveryField(t *testing.T) {
 	date := start
 	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
 	for _, v := range []any{
@@ -44,8 +43,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestScribble checks that nothing is left in what a value shares.
-func TestScribble(t *testing.T) {
+// scribble overwrites everything that a copy of the value shares.
+func TestScribble_reachesEverything(t *testing.T) {
 	date := start
 	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
 	for _, v := range []any{
@@ -68,7 +67,7 @@ func TestScribble(t *testing.T) {
 	}
 }
 
-// deepCopy returns a settable copy that shares nothing.
+// deepCopy returns a settable copy that shares no memory with v.
 func deepCopy(v reflect.Value) reflect.Value {
 	c := reflect.New(v.Type()).Elem()
 	c.Set(v)
@@ -89,8 +88,7 @@ func deepCopy(v reflect.Value) reflect.Value {
 	return c
 }
 
-// change changes the n-th leaf of v and returns where it is, or "" if there are
-// not so many.
+// change changes leaf n of v and returns its path, or "" if v has fewer leaves.
 func change(v reflect.Value, n *int, path string) string {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Time](), v.Type() == reflect.TypeFor[uuid.UUID]():

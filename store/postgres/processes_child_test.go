@@ -90,8 +90,8 @@ func (t task) run() error {
 	if t.Contends {
 		return contend(ctx, m, t.Number, out)
 	}
-	return managertest.Togetherness{
-		Manager: m, Process: t.Number, LooksOn: t.LooksOn,
+	return managertest.TogetherWorker{
+		Manager: m, Process: t.Number, ReadsOnly: t.LooksOn,
 		Emit: func(o managertest.Operation) { _ = out.Encode(o) }, // the parent is gone: so is the reader
 	}.Run(ctx)
 }
