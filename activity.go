@@ -9,20 +9,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// ActivityType is what happened. The numbers are Sentry's.
+// ActivityType is the kind of an activity. The numbers are Sentry's.
 type ActivityType int
 
 // The types of an activity.
 const (
-	// ActivityTypeCreated is the recording of the incident. Its Value is the
-	// status that the incident began with.
+	// ActivityTypeCreated records the creation of the incident. Value is its first
+	// status.
 	ActivityTypeCreated ActivityType = 1
 	// ActivityTypeStatusChange is a change from PreviousValue to Value.
 	ActivityTypeStatusChange ActivityType = 2
-	// ActivityTypeComment is what a user wrote.
+	// ActivityTypeComment is a comment of a user.
 	ActivityTypeComment ActivityType = 3
-	// ActivityTypeDetected is when the incident was noticed: its DateAdded is
-	// the incident's DateDetected.
+	// ActivityTypeDetected records that the incident was noticed. DateAdded is the
+	// incident's DateDetected.
 	ActivityTypeDetected ActivityType = 4
 )
 
@@ -40,8 +40,8 @@ func (t ActivityType) String() string {
 	return "ActivityType(" + strconv.Itoa(int(t)) + ")"
 }
 
-// Activity is one entry of an incident's history. It never changes, but for
-// the text of a comment.
+// Activity is an entry in the history of an incident. Only comments can change: their
+// text can be edited or deleted.
 type Activity struct {
 	Incident Key `json:"incident"`
 
@@ -51,29 +51,29 @@ type Activity struct {
 
 	Type ActivityType `json:"type"`
 
-	// UserID is whose doing it was. Empty for a program's.
+	// UserID is the user who acted. Empty for a program.
 	UserID UserID `json:"user"`
 
 	// Value and PreviousValue are the statuses after and before a StatusChange.
 	Value         Status `json:"value,string,omitzero"`
 	PreviousValue Status `json:"previousValue,string,omitzero"`
 
-	// Comment is the text of a Comment, or what a user said about a
-	// StatusChange. It is empty once it was deleted.
+	// Comment is the text of a Comment, or a remark on a StatusChange. Deleting the
+	// comment empties it.
 	Comment string `json:"comment"`
 
-	// NotificationUUID is unique in the organization. It makes the write safe
-	// to repeat, and tells a receiver of notifications which it has had.
+	// NotificationUUID is unique in the organization. It makes the write safe to
+	// repeat, and lets a receiver recognize a repeated notification.
 	NotificationUUID uuid.UUID `json:"notificationUuid"`
 
 	DateAdded time.Time `json:"dateCreated"`
 
 	// DateEdited is when the comment was last edited, DateDeleted when it was
-	// deleted. Nil if it was not.
+	// deleted. Nil if that has not happened.
 	DateEdited  *time.Time `json:"dateEdited"`
 	DateDeleted *time.Time `json:"dateDeleted"`
 
-	// Revision counts the edits and the deletion.
+	// Revision counts edits and the deletion.
 	Revision int64 `json:"revision"`
 }
 
@@ -84,64 +84,64 @@ func (a Activity) Clone() Activity {
 	return a
 }
 
-// NewComment is what [ActivityManager.Comment] writes.
+// NewComment holds the parameters of [ActivityManager.Comment].
 type NewComment struct {
 	// UserID is the author. Required.
 	UserID UserID
 
-	// Comment is the text: 1 to 65,536 bytes that are not all blank. Its lines end
-	// with a newline alone: a carriage return is refused like all control
-	// characters but newline and tab.
+	// Comment is the text: 1 to [MaxCommentSize] bytes, not all blank, without control
+	// characters other than newline and tab. A carriage return is refused.
 	Comment string
 
-	// Mentions are users who become subscribed with the author, at most 1,000.
-	// Where there is an [Authorizer], it must let all of them in.
+	// Mentions lists users to subscribe beside the author, at most [MaxMentions]. An
+	// [Authorizer] must let all of them in.
 	Mentions []UserID
 
 	// Date is when the comment was made. Defaults to now.
 	Date time.Time
 
-	// NotificationUUID is the idempotency key of the call and names the
-	// activity: a second comment with it returns the first and writes nothing.
-	// Defaults to a new one.
+	// NotificationUUID is the idempotency key of the call and the UUID of the
+	// activity. A later comment with the same UUID writes nothing and returns the
+	// first. Defaults to a new UUID.
 	NotificationUUID uuid.UUID
 }
 
-// CommentEdit is a change to a comment: [ActivityManager.EditComment] gives it a new
-// text, [ActivityManager.DeleteComment] takes its text away.
+// CommentEdit holds the parameters of [ActivityManager.EditComment] and
+// [ActivityManager.DeleteComment].
 type CommentEdit struct {
-	// Sequence is that of the comment's activity.
+	// Sequence is the sequence of the comment.
 	Sequence int64
 
-	// UserID is who asks. Only the author may, or a moderator.
+	// UserID is the user who edits: the author, or any user if Moderator is set.
 	UserID UserID
 
-	// Moderator is the host's word that the user may change others' comments.
+	// Moderator permits the user to change the comments of others. The host decides.
 	Moderator bool
 
-	// Comment is the new text. It must be empty for a deletion.
+	// Comment is the new text. It must be empty for DeleteComment.
 	Comment string
 }
 
 // ActivityFilter selects activities of one incident.
 type ActivityFilter struct {
-	// Descending turns the order to the latest first.
+	// Descending returns the latest activity first.
 	Descending bool
 
-	// Cursor is [ActivityPage.Next] of the page before, of the same incident
+	// Cursor is the [ActivityPage.Next] of the previous page, for the same incident
 	// and direction. Empty for the first page.
 	Cursor string
 
-	// Limit is the size of the page, 1 to 100. Defaults to 25.
+	// Limit is the size of the page, 1 to [MaxPageSize]. Defaults to
+	// [DefaultPageSize].
 	Limit int
 }
 
-// ActivityPage is a part of an incident's activities, in order of Sequence. The
-// list is never nil.
+// ActivityPage is a page of an incident's activities, in order of Sequence. The list
+// is never nil.
 type ActivityPage struct {
 	Activities []Activity
 
-	// Next is the cursor of the page after this one. Empty on the last.
+	// Next is the cursor of the next page. Empty on the last page.
 	Next string
 }
 
@@ -150,32 +150,35 @@ type ActivityManager interface {
 	// Activities returns a page of an incident's history.
 	Activities(ctx context.Context, key Key, f ActivityFilter) (ActivityPage, error)
 
-	// Comment adds a comment and subscribes its author and those mentioned.
+	// Comment adds a comment, and subscribes the author and the mentioned users.
 	Comment(ctx context.Context, key Key, n NewComment) (Activity, error)
 
-	// EditComment gives a comment a new text and returns it with its edit time.
-	// It returns [ErrForbidden] to anyone but the author or a moderator,
-	// [ErrNotFound] for a comment that was deleted, and [ErrInvalid] for an
-	// activity that is not a comment. The same text changes nothing.
+	// EditComment replaces the text of a comment and returns the comment. The same
+	// text changes nothing.
+	//
+	// It returns [ErrForbidden] unless the user is the author or a moderator,
+	// [ErrNotFound] if the comment was deleted, and [ErrInvalid] if the activity is
+	// not a comment.
 	EditComment(ctx context.Context, key Key, e CommentEdit) (Activity, error)
 
-	// DeleteComment takes a comment's text away and leaves a tombstone in its
-	// place. It returns the errors of EditComment, but deleting what is deleted
-	// changes nothing.
+	// DeleteComment empties the text of a comment and sets its DateDeleted; the
+	// activity remains. It returns the errors of EditComment, except that deleting a
+	// deleted comment changes nothing.
 	DeleteComment(ctx context.Context, key Key, e CommentEdit) (Activity, error)
 }
 
-// ActivityQuery is an [ActivityFilter] as a [Store] gets it.
+// ActivityQuery is an [ActivityFilter] as a [Store] receives it.
 type ActivityQuery struct {
-	// After is the sequence that the page starts behind, in its direction. 0 for
-	// the beginning.
+	// After excludes the activities up to this sequence, in the direction of the
+	// page. 0 for the first page.
 	After      int64
 	Descending bool
-	Limit      int // the most that may be returned, 1 to 101
+	Limit      int // 1 to MaxPageSize + 1
 }
 
-// ActivityLog is a part of an incident's activities, and the [Incident.Version] that the
-// incident had when they were read: they tell of all changes up to that one.
+// ActivityLog is a page of an incident's activities, read together with the
+// [Incident.Version]. The activities of all changes up to that version had been
+// appended.
 type ActivityLog struct {
 	Activities []Activity
 	Version    int64
@@ -183,23 +186,22 @@ type ActivityLog struct {
 
 // ActivityStore persists the activities of incidents.
 type ActivityStore interface {
-	// Activities returns at most q.Limit activities in order of Sequence, never
-	// of a date. It must return [ErrNotFound] if the incident does not exist.
+	// Activities returns at most q.Limit activities in order of Sequence, not of
+	// date. It must return [ErrNotFound] if the incident does not exist.
 	Activities(ctx context.Context, key Key, q ActivityQuery) (ActivityLog, error)
 
-	// Activity returns one of them. It must return [ErrNotFound] if the incident
-	// or the activity does not exist.
+	// Activity returns one activity. It must return [ErrNotFound] if the incident or
+	// the activity does not exist.
 	Activity(ctx context.Context, key Key, sequence int64) (Activity, error)
 
-	// ReviseActivity stores the Comment, DateEdited, DateDeleted and Revision of
-	// a in the activity of its Incident and Sequence. It must return
-	// [ErrNotFound] if that does not exist, and [ErrVersionConflict] if the
-	// stored Revision is not a.Revision - 1.
+	// ReviseActivity writes Comment, DateEdited, DateDeleted and Revision of a to the
+	// activity with a's Incident and Sequence. It must return [ErrNotFound] if that
+	// activity does not exist, and [ErrVersionConflict] if its Revision is not
+	// a.Revision - 1.
 	ReviseActivity(ctx context.Context, a Activity) error
 }
 
-// opening is the rule of what is logged when an incident is created: that it was
-// detected, and that it was recorded.
+// opening is the rule for the activities of a new incident: Detected, then Created.
 func opening(log []Activity, inc *Incident, user UserID) []Activity {
 	return append(log,
 		Activity{
@@ -217,8 +219,8 @@ func opening(log []Activity, inc *Incident, user UserID) []Activity {
 		})
 }
 
-// statusChange is the rule of what is logged when an incident's status may have
-// changed: one activity more if it has, with the true previous status.
+// statusChange is the rule for the activity of a status change. It appends none if the
+// status is the previous one.
 func statusChange(log []Activity, previous Status, after *Incident, at time.Time) []Activity {
 	if previous == after.Status {
 		return log
@@ -232,8 +234,8 @@ func statusChange(log []Activity, previous Status, after *Incident, at time.Time
 	})
 }
 
-// edit is the rule of who may give a comment which text. It returns the comment
-// as it is if nothing changes.
+// edit is the rule for editing a comment. It returns the comment unchanged if it has
+// the text already.
 func (e CommentEdit) edit(a Activity, at time.Time) (Activity, error) {
 	switch err := e.permitted(a); {
 	case err != nil:
@@ -248,7 +250,7 @@ func (e CommentEdit) edit(a Activity, at time.Time) (Activity, error) {
 	return a, nil
 }
 
-// remove is the rule of who may delete a comment.
+// remove is the rule for deleting a comment. It returns a deleted comment unchanged.
 func (e CommentEdit) remove(a Activity, at time.Time) (Activity, error) {
 	if err := e.permitted(a); err != nil || a.DateDeleted != nil {
 		return a, err
@@ -261,14 +263,14 @@ func (e CommentEdit) remove(a Activity, at time.Time) (Activity, error) {
 func (e CommentEdit) permitted(a Activity) error {
 	switch {
 	case a.Type != ActivityTypeComment:
-		return invalid("sequence", "is not that of a comment; only comments can be changed")
+		return invalid("sequence", "does not name a comment; only comments can be changed")
 	case a.UserID != e.UserID && !e.Moderator:
-		return fmt.Errorf("only its author or a moderator may change a comment: %w", ErrForbidden)
+		return fmt.Errorf("only the author or a moderator may change a comment: %w", ErrForbidden)
 	}
 	return nil
 }
 
-// check returns the date of the comment, and sorts its mentions.
+// check validates n, sorts its mentions, and returns the date of the comment.
 func (n *NewComment) check(now time.Time) (at time.Time, err error) {
 	if err := checkID("userId", n.UserID, false); err != nil {
 		return at, err

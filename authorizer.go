@@ -2,23 +2,29 @@ package incident
 
 import "context"
 
-// Authorizer is the host's word on who may see and follow incidents. It is asked
-// before a view or a subscription is stored, and about each user whom a comment
-// or a change of the status subscribes: a user without access may do both, but
-// does not follow the incident then, and must not be mentioned. An error of its
-// own ends the call that asked.
+// Authorizer decides which users may see incidents and subscribe to them. A [Manager]
+// asks it
+//
+//   - before it records a view or a subscription, which fails with [ErrForbidden] if the
+//     user has no access;
+//   - about each user that a comment or a status change would subscribe. A user without
+//     access may still comment and change the status, but is not subscribed, and must not
+//     be mentioned;
+//   - about the subscribers of an incident, before each attempt to notify them.
+//
+// If the Authorizer returns an error, the call or the attempt fails with it.
 type Authorizer interface {
-	// Authorized returns those of users who may see, follow and be notified of
-	// an incident of the projects: members of the organization and, where the
-	// incident has projects, of at least one of them. It must not call the
-	// Manager, which may be in the middle of a write.
+	// Authorized returns the users, of the given ones, that have access to an incident
+	// of the projects: members of the organization and, if there are projects, of at
+	// least one of them. It must not call the Manager, which may be in the middle of a
+	// write.
 	//
-	// A follower who is not returned is left out of a notification, and goes on
-	// following: call [SubscriptionManager.Unsubscribe] when access ends for good.
+	// A subscriber without access is left out of a notification, but stays
+	// subscribed: call [SubscriptionManager.Unsubscribe] when access ends for good.
 	Authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error)
 }
 
-// AuthorizerFunc makes an [Authorizer] of a function.
+// AuthorizerFunc is a function that implements [Authorizer].
 type AuthorizerFunc func(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error)
 
 // Authorized implements [Authorizer].

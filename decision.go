@@ -16,7 +16,7 @@ type decision struct {
 func unchanged(s *State) decision { return decision{before: s, after: s} }
 
 // follow is what to append so that users follow the incident.
-func follow(key Key, users []UserID, added time.Time) []Subscription {
+func subscriptions(key Key, users []UserID, added time.Time) []Subscription {
 	subs := make([]Subscription, len(users))
 	for i, u := range users {
 		subs[i] = Subscription{Incident: key, UserID: u, DateAdded: added}

@@ -9,59 +9,57 @@ import (
 	"github.com/google/uuid"
 )
 
-// The host's own identifiers: integers, UUIDs, slugs and names all fit. Each
-// is 1 to 255 bytes of valid UTF-8 without control characters, compared byte
+// Identifiers of the host: integers, UUIDs, slugs and names all fit. Each is 1 to
+// [MaxIDSize] bytes of valid UTF-8 without control characters, and is compared byte
 // for byte.
 type (
-	// OrganizationID names a tenant. Nothing is ever read or written across
-	// two of them.
+	// OrganizationID names a tenant. No call reads or writes across tenants.
 	OrganizationID string
-	// UserID names a person or a program of the host.
+	// UserID names a person or a program.
 	UserID string
-	// AlertRuleID names an alert rule. It may be empty: no rule.
+	// AlertRuleID names an alert rule. Empty for no rule.
 	AlertRuleID string
-	// QueryID names the query of an alert rule. It may be empty: no query.
+	// QueryID names the query of an alert rule. Empty for no query.
 	QueryID string
 )
 
-// Key names one incident everywhere. Identifiers run 1, 2, 3 … without a gap
-// within the organization.
+// Key names an incident. Identifiers run 1, 2, 3 … without a gap within each
+// organization.
 type Key struct {
 	OrganizationID OrganizationID `json:"organizationId"`
 	Identifier     int64          `json:"identifier,string"`
 }
 
-// String returns the key as in "acme#42".
+// String returns the key in the form "acme#42".
 func (k Key) String() string {
 	return string(k.OrganizationID) + "#" + strconv.FormatInt(k.Identifier, 10)
 }
 
-// Incident is something that went wrong, from when it started to when it was
-// closed.
+// Incident is a disruption, from its start until it is closed.
 type Incident struct {
 	OrganizationID OrganizationID `json:"organizationId"`
 	Identifier     int64          `json:"identifier,string"`
 
-	// Title says in a line what is wrong.
+	// Title describes the disruption in one line.
 	Title string `json:"title"`
 
 	Type         Type         `json:"type"`
 	Status       Status       `json:"status"`
 	StatusMethod StatusMethod `json:"statusMethod"`
 
-	// AlertRuleID and QueryID are what detected the incident. Empty for none.
+	// AlertRuleID and QueryID detected the incident. Empty if it was created by hand.
 	AlertRuleID AlertRuleID `json:"alertRule"`
 	QueryID     QueryID     `json:"query"`
 
-	// DetectionUUID is the idempotency key that the incident was created with,
-	// unique in the organization. Zero for none.
+	// DetectionUUID is the idempotency key of the incident's creation, unique in the
+	// organization. Zero if none was given.
 	DetectionUUID uuid.UUID `json:"detectionUuid,omitzero"`
 
-	// Projects are what the incident affects, in ascending order. Of an incident
-	// that a [Manager] returns they are never nil, so that none is [] in JSON.
+	// Projects lists the affected projects in ascending order. A [Manager] never
+	// returns nil here, so that an empty list is [] in JSON.
 	Projects []ProjectID `json:"projects"`
 
-	DateStarted  time.Time `json:"dateStarted"`  // when it began
+	DateStarted  time.Time `json:"dateStarted"`  // when the disruption began
 	DateDetected time.Time `json:"dateDetected"` // when it was noticed
 	DateAdded    time.Time `json:"dateCreated"`  // when it was recorded
 
@@ -69,17 +67,17 @@ type Incident struct {
 	// set if and only if the status is [StatusClosed].
 	DateClosed *time.Time `json:"dateClosed"`
 
-	// Version counts the changes to the incident and its triggers, from 1.
-	// Comments, subscriptions and views are no such changes.
+	// Version counts the changes to the incident and its triggers, from 1. Comments,
+	// subscriptions and views do not change it.
 	Version int64 `json:"version"`
 }
 
-// Key returns the incident's name.
+// Key returns the key of the incident.
 func (inc Incident) Key() Key {
 	return Key{OrganizationID: inc.OrganizationID, Identifier: inc.Identifier}
 }
 
-// CurrentEnd returns when the incident ended, or now while it goes on.
+// CurrentEnd returns when the incident ended, or now if it is still active.
 func (inc Incident) CurrentEnd(now time.Time) time.Time {
 	if inc.DateClosed != nil {
 		return *inc.DateClosed
@@ -87,7 +85,7 @@ func (inc Incident) CurrentEnd(now time.Time) time.Time {
 	return now
 }
 
-// Duration returns how long the incident lasted, or has lasted by now.
+// Duration returns how long the incident lasted, or has lasted until now.
 func (inc Incident) Duration(now time.Time) time.Duration {
 	return inc.CurrentEnd(now).Sub(inc.DateStarted)
 }
@@ -107,7 +105,7 @@ func cloneTime(t *time.Time) *time.Time {
 	return &c
 }
 
-// listed returns a list that is not nil, which would be null in JSON.
+// listed replaces a nil list by an empty one, since nil is null in JSON.
 func listed[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -115,7 +113,8 @@ func listed[T any](list []T) []T {
 	return list
 }
 
-// listed is the incident as it is returned. The zero one is none.
+// listed returns the incident with Projects that are not nil, and the zero Incident
+// unchanged.
 func (inc Incident) listed() Incident {
 	if inc.Identifier != 0 {
 		inc.Projects = listed(inc.Projects)
@@ -123,7 +122,7 @@ func (inc Incident) listed() Incident {
 	return inc
 }
 
-// equal compares everything but the version.
+// equal compares all fields except Version.
 func (inc *Incident) equal(other *Incident) bool {
 	return inc.Key() == other.Key() &&
 		inc.Title == other.Title &&
@@ -147,44 +146,44 @@ func equalTimes(a, b *time.Time) bool {
 	return a.Equal(*b)
 }
 
-// NewIncident is what [IncidentManager.Create] makes an incident from.
+// NewIncident holds the parameters of [IncidentManager.Create].
 type NewIncident struct {
-	OrganizationID OrganizationID
+	OrganizationID OrganizationID // required
 
-	// Title is required: 1 to 1,000 characters that are not all blank. Of control
-	// characters only newline and tab are let in.
+	// Title is required: 1 to [MaxTitleLength] characters, not all blank, without
+	// control characters other than newline and tab.
 	Title string
 
 	// Type defaults to [TypeDetected].
 	Type Type
 
-	// Status is that of an active incident. Defaults to [StatusOpen].
+	// Status must be active. Defaults to [StatusOpen].
 	Status Status
 
-	// AlertRuleID and QueryID are what detected the incident. An incident of an
-	// alert rule needs at least one project, and claims a slot for each.
+	// AlertRuleID and QueryID name the detector of the incident. With an AlertRuleID
+	// the incident needs at least one project, and claims a slot for each.
 	AlertRuleID AlertRuleID
 	QueryID     QueryID
 
-	// Projects are what the incident affects, at most 100 with repetitions. Their
-	// order does not matter.
+	// Projects lists the affected projects in any order, at most [MaxProjects]
+	// entries. Repetitions count as entries, and are dropped.
 	Projects []ProjectID
 
-	// DetectionUUID, when given, makes the call safe to repeat: the first one
-	// creates the incident, and all others return it as it then is.
+	// DetectionUUID makes the call safe to repeat: the first call creates the
+	// incident, and later calls return its current state. Zero for none.
 	DetectionUUID uuid.UUID
 
 	// DateStarted defaults to now, and DateDetected to DateStarted. Neither may
-	// lie more than 24 hours ahead.
+	// be more than [MaxClockLead] in the future.
 	DateStarted  time.Time
 	DateDetected time.Time
 
-	// UserID is who creates the incident. Empty for a program.
+	// UserID is the creator. Empty for a program.
 	UserID UserID
 }
 
-// Result is an incident after a call, and whether the call changed it. What
-// was so before is not an error: it is not Changed.
+// Result is an incident after a call. Changed reports whether the call changed it;
+// finding nothing to change is not an error.
 type Result struct {
 	Incident
 	Changed bool `json:"-"`
@@ -195,96 +194,98 @@ func (r Result) listed() Result {
 	return r
 }
 
-// Details is an incident with what a user is shown beside it. Its lists are
+// Details is an incident with its triggers and views, for one user. Its lists are
 // never nil.
 type Details struct {
 	Incident
 
-	// Triggers are those of the incident, in order of TriggerID.
+	// Triggers lists the incident's triggers in order of TriggerID.
 	Triggers []Trigger `json:"triggers"`
 
-	// SeenBy is who has seen the incident, the latest first.
+	// SeenBy lists the users who have seen the incident, the latest first.
 	SeenBy []Seen `json:"seenBy"`
 
-	// HasSeen and IsSubscribed are about the user who asks.
+	// HasSeen and IsSubscribed are about the user that was passed to Details.
 	HasSeen      bool `json:"hasSeen"`
 	IsSubscribed bool `json:"isSubscribed"`
 }
 
 // IncidentManager is the incidents' part of [Manager].
 type IncidentManager interface {
-	// Create records a new incident, with a Detected and a Created activity.
+	// Create records a new incident with a Detected and a Created activity.
 	//
-	// It returns a [*ConflictError] if the incident is of an alert rule and
-	// another one is active in one of its slots. A DetectionUUID that is known
-	// returns the incident it created, not Changed.
+	// It returns a [*ConflictError] if another incident is active in one of the new
+	// incident's slots. If the DetectionUUID is known, Create writes nothing and
+	// returns the incident that was created with it.
 	Create(ctx context.Context, n NewIncident) (Result, error)
 
 	// Get returns an incident. It reads through the cache.
 	Get(ctx context.Context, key Key) (Incident, error)
 
-	// Details returns an incident with what user is shown beside it, in one
-	// read of the store. The user may be empty, who has seen nothing.
+	// Details returns an incident with its triggers and views, in one read of the
+	// store. An empty user has seen nothing and is not subscribed.
 	Details(ctx context.Context, key Key, user UserID) (Details, error)
 
 	// List returns a page of an organization's incidents, the newest started
 	// first. It reads the store.
 	List(ctx context.Context, f IncidentFilter) (IncidentPage, error)
 
-	// UpdateStatus sets an incident's status. The status that it has already is
-	// not Changed: nothing is written and nobody notified. Otherwise one
-	// StatusChange activity is written with it, and the user is subscribed.
-	// Closing resolves the active triggers and frees the slots. Reopening
-	// claims them again, and returns a [*ConflictError] that names the other
-	// incident where one is active.
+	// UpdateStatus sets the status of an incident. If the incident has that status
+	// already, nothing is written and nobody is notified. Otherwise UpdateStatus
+	// appends one StatusChange activity and subscribes the user.
+	//
+	// Closing an incident resolves its active triggers and frees its slots. Reopening
+	// claims the slots again. It returns a [*ConflictError] if another incident is
+	// active in one of them.
 	UpdateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error)
 
-	// Active returns the incident that is active in the slot, and false if
-	// there is none. It reads through the cache, which remembers 'none' too.
+	// Active returns the active incident of a slot, and false if the slot is free. It
+	// reads through the cache, which also keeps free slots.
 	Active(ctx context.Context, slot Slot) (Incident, bool, error)
 }
 
 // IncidentStore persists incidents with their projects, triggers and slots.
 type IncidentStore interface {
-	// Load returns the state of the incident. It must return [ErrNotFound]
-	// where there is none.
+	// Load returns the state of the incident. It must return [ErrNotFound] if the
+	// incident does not exist.
 	Load(ctx context.Context, key Key) (State, error)
 
-	// LoadSlot returns what the slot holds, in one read. A slot that nobody
-	// ever claimed is the zero SlotState and a nil error.
+	// LoadSlot returns the version of the slot and the state of its holder, in one
+	// read. For a slot that was never claimed it returns the zero SlotState and a nil
+	// error.
 	LoadSlot(ctx context.Context, slot Slot) (SlotState, error)
 
-	// LoadDetails returns the incident with all that [Details] shows to user,
-	// in one read. It must return [ErrNotFound] where there is none.
+	// LoadDetails returns the [Details] of the incident for user, in one read. It
+	// must return [ErrNotFound] if the incident does not exist.
 	LoadDetails(ctx context.Context, key Key, user UserID) (Details, error)
 
-	// Incidents returns at most q.Limit incidents that match q, in its order.
-	// Only what matches may be returned, and following the pages from either
-	// end must return each match once. A long page need not be of one moment:
-	// what changes while it is made may be in it or not.
+	// Incidents returns at most q.Limit incidents that match q, in the order of q. It
+	// must not return incidents that do not match. Following the pages from either
+	// end must return each match once. A long page need not be of one moment: an
+	// incident that changes during the call may be in the page or not.
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
 
-	// Apply writes c. What it checks, in this order:
+	// Apply writes c, after these checks, in this order:
 	//
-	//   - A new incident whose DetectionUUID the organization has already, and
-	//     a change whose first activity has a NotificationUUID that the
-	//     organization has already, must write nothing: Applied is Replayed,
-	//     with the incident of that UUID. Where c.Key names another incident than
-	//     that activity's, it must return [ErrConflict].
-	//   - It must return [ErrNotFound] if c.Key names no incident.
-	//   - It must return [ErrVersionConflict] if c.Incident is given and the
-	//     stored version is not c.ExpectVersion.
-	//   - It must return a [*ConflictError] that names the holder if a slot of
-	//     c.Claim is held by another incident.
+	//  1. If c makes a new incident and the organization knows its DetectionUUID, or
+	//     if the organization knows the NotificationUUID of c's first activity, Apply
+	//     must write nothing. It returns an Applied that is Replayed, with the incident
+	//     of that UUID. It must return [ErrConflict] if the activity belongs to
+	//     an incident other than c.Key.
+	//  2. It must return [ErrNotFound] if c.Key names no incident.
+	//  3. It must return [ErrVersionConflict] if c.Incident is given and the stored
+	//     version is not c.ExpectVersion.
+	//  4. It must return a [*ConflictError] that names the holder if another incident
+	//     holds a slot of c.Claim.
 	//
-	// Identifiers of an organization must be 1, 2, 3 … in the order of commit;
-	// a change that fails or is rolled back must not use one up. Sequences of
-	// an incident's activities must be 1, 2, 3 … likewise. Claiming and
-	// releasing must each raise the version of the slot by one.
+	// Identifiers of an organization must be 1, 2, 3 … in order of commit; a change
+	// that fails or is rolled back must not use up an identifier. The same holds for
+	// the sequences of an incident's activities. Claiming a slot and releasing it must
+	// each raise its version by one.
 	Apply(ctx context.Context, c Change) (Applied, error)
 }
 
-// check returns the incident that is to be made.
+// check validates n and returns the incident to create.
 func (n NewIncident) check(now time.Time) (inc Incident, err error) {
 	if err := checkID("organizationId", n.OrganizationID, false); err != nil {
 		return inc, err

@@ -14,100 +14,99 @@ const (
 	MaxPageSize     = 100
 )
 
-// IncidentFilter selects the incidents of one organization. Conditions that
-// are empty do not restrict, except [IncidentFilter.Access]; all that are given must
-// hold.
+// IncidentFilter selects the incidents of one organization that meet all of its
+// conditions. An empty condition does not restrict, except a non-nil
+// [IncidentFilter.Access].
 type IncidentFilter struct {
 	OrganizationID OrganizationID // required
 
-	// Access restricts the list to the incidents that a user may see, within which
-	// the other conditions select. Nil does not restrict. A host whose users have
-	// access by project sets it in every list that it makes for a user:
+	// Access restricts the list to the incidents that a user may see. Nil does not
+	// restrict. A host whose users have access by project sets it in every list for a
+	// user:
 	//
 	//	Access: &incident.ProjectAccess{Projects: projectsOf(user)}
 	Access *ProjectAccess
 
-	// Projects selects incidents that affect any of the projects, at most 100.
-	// Empty does not restrict: the list then has the incidents of all projects, and
-	// those that affect none. The projects that a user may see belong in Access.
+	// Projects selects incidents that affect any of the projects, at most
+	// [MaxProjects]. If empty, the list also has incidents that affect no project. Do
+	// not use it for access control: see Access.
 	Projects []ProjectID
 
 	Statuses    []Status // any of them; see [ActiveStatuses]
 	AlertRuleID AlertRuleID
 
-	// Title is a text that the incident's title contains, regardless of case.
-	// It has no wildcards.
+	// Title selects incidents whose title contains the text, regardless of case. It
+	// has no wildcards.
 	Title string
 
-	// Start and End are a window of time: incidents that went on in it, which
-	// are those not closed before Start and not started after End. Both ends
-	// belong to it.
+	// Start and End select incidents that were active at some time of the window:
+	// started at End or before, and not closed before Start. Zero for no bound.
 	Start, End time.Time
 
-	// Cursor is [IncidentPage.Next] or [IncidentPage.Previous] of a page of the
+	// Cursor is the [IncidentPage.Next] or [IncidentPage.Previous] of a page for the
 	// same organization and filter. Empty for the first page.
 	Cursor string
 
-	// Limit is the size of the page, 1 to 100. Defaults to 25.
+	// Limit is the size of the page, 1 to [MaxPageSize]. Defaults to
+	// [DefaultPageSize].
 	Limit int
 }
 
-// ProjectAccess is what a user may see of an organization's incidents, by the rule of
-// [Authorizer]: the incidents that affect any of the projects, and the incidents that
-// affect no project. The zero value has access to the latter only.
+// ProjectAccess grants a user access to incidents by the rule of [Authorizer]: to those
+// that affect any of the projects, and to those that affect no project. The zero value
+// grants access to the latter only.
 type ProjectAccess struct {
-	// Projects are those that the user has access to, at most [MaxAccessProjects],
-	// in any order.
+	// Projects lists the projects of the user in any order, at most
+	// [MaxAccessProjects].
 	Projects []ProjectID
 }
 
 // MaxAccessProjects is the most projects that a [ProjectAccess] can name.
 const MaxAccessProjects = 1000
 
-// IncidentPage is a part of a list, the newest started first. Incidents that
-// started at the same time are ordered by identifier, the highest first. The list
-// is never nil.
+// IncidentPage is a page of a list, the newest started first. Incidents that started at
+// the same time are in descending order of identifier. The list is never nil.
 type IncidentPage struct {
 	Incidents []Incident
 
-	// Next and Previous are the cursors of the pages after and before this one.
-	// Empty where there is none.
+	// Next and Previous are the cursors of the adjacent pages. Empty if there is no
+	// such page.
 	Next, Previous string
 }
 
-// IncidentQuery is an [IncidentFilter] as a [Store] gets it: validated, sorted
-// and without repetitions.
+// IncidentQuery is an [IncidentFilter] as a [Store] receives it: validated, sorted and
+// without repetitions.
 type IncidentQuery struct {
 	OrganizationID OrganizationID
 	Projects       []ProjectID
 	Statuses       []Status
 	AlertRuleID    AlertRuleID
 
-	// Access restricts the result to incidents that affect any of its projects, or
-	// none at all. Its projects are sorted and without repetitions. Nil does not
+	// Access restricts the result to incidents that affect any of its projects, or no
+	// project at all. Its projects are sorted and without repetitions. Nil does not
 	// restrict.
 	Access *ProjectAccess
 
-	// Title is folded by [FoldTitle]. A title matches if it contains Title when
-	// it is folded too. No character in it is a wildcard.
+	// Title is folded by [FoldTitle]. The folded title of an incident matches if it
+	// contains Title. No character of Title is a wildcard.
 	Title string
 
-	// Start and End are as in the filter. Zero for no bound.
+	// Start and End are those of the filter. Zero for no bound.
 	Start, End time.Time
 
-	// After is the place that the page starts behind. Nil for the beginning.
+	// After excludes the incidents up to this position, in the direction of the page.
+	// Nil for the first page.
 	After *Position
 
-	// Reverse turns the order to the oldest started first, and the meaning of
-	// After with it.
+	// Reverse returns the oldest started first.
 	Reverse bool
 
-	// Limit is the most that may be returned, 1 to 101.
+	// Limit is the most incidents to return, 1 to MaxPageSize + 1.
 	Limit int
 }
 
-// Position is an incident's place in a list, which is ordered by DateStarted
-// and then by Identifier, both descending.
+// Position is the position of an incident in a list, which is in order of DateStarted,
+// then of Identifier, both descending.
 type Position struct {
 	DateStarted time.Time
 	Identifier  int64

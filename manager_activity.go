@@ -87,7 +87,7 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 			NotificationUUID: n.NotificationUUID,
 			DateAdded:        at,
 		}},
-		Subscriptions: follow(key, users, now),
+		Subscriptions: subscriptions(key, users, now),
 	}
 	ids := m.uuids.Series()
 	nameActivities(&ids, c.Activities)

@@ -115,7 +115,7 @@ func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscripti
 // readers returns who follows the incident after a comment. An author without
 // access does not; mentioning one without access is refused.
 func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions []UserID) ([]UserID, error) {
-	users := followers(author, mentions)
+	users := subscribersOf(author, mentions)
 	if m.options.Authorizer == nil {
 		return users, nil
 	}

@@ -82,7 +82,7 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
 			return decision{}, ErrVersionConflict
 		}
-		return setStatus(before, u, at, now)
+		return decideStatus(before, u, at, now)
 	})
 	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
 		return m.repeated(ctx, key, u.NotificationUUID)

@@ -52,11 +52,11 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 		d = new(draft)
 	}
 	where := target{slot: f.Slot, rejoins: true}
-	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return firing(before, f, at, now, d) })
+	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return decideFiring(before, f, at, now, d) })
 	if errors.Is(err, errImpatient) {
 		// What outlasts this call is a copy: the usual firing allocates nothing for it.
 		f, elsewhere, d := *f, where, new(draft)
-		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return firing(before, &f, at, now, d) })
+		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return decideFiring(before, &f, at, now, d) })
 	}
 	return r, err
 }
@@ -81,5 +81,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.writeInTurn(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return resolution(before, r.TriggerID, at) })
+	return m.writeInTurn(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return decideResolution(before, r.TriggerID, at) })
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// ProjectID names a project of the host: what an incident affects.
+// ProjectID names a project of the host. An incident affects projects.
 type ProjectID string
 
 // MaxProjects is the most projects that an incident can affect.
@@ -13,28 +13,27 @@ const MaxProjects = 100
 
 // ProjectManager is the projects' part of [Manager].
 type ProjectManager interface {
-	// LinkProject adds a project to those that the incident affects; one that is
-	// there already changes nothing. An active incident of an alert rule claims
-	// the project's slot: LinkProject returns a [*ConflictError] if another
-	// incident is active in it.
+	// LinkProject adds an affected project. Adding it again changes nothing. An active
+	// incident of an alert rule claims the project's slot: LinkProject returns a
+	// [*ConflictError] if another incident is active in the slot.
 	LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
 
-	// UnlinkProject takes a project away and frees its slot; one that is not
-	// there changes nothing. The last project of an incident of an alert rule
-	// stays: taking it away returns [ErrInvalid].
+	// UnlinkProject removes an affected project and frees its slot. Removing it again
+	// changes nothing. It returns [ErrInvalid] for the last project of an incident of
+	// an alert rule.
 	UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
 }
 
-// checkRuleProjects refuses an incident of an alert rule that would be in no
-// slot.
+// checkRuleProjects refuses an incident of an alert rule without a project, which would
+// occupy no slot.
 func checkRuleProjects(rule AlertRuleID, projects []ProjectID) error {
 	if rule != "" && len(projects) == 0 {
-		return invalid("projects", "must name at least one project of an alert rule's incident")
+		return invalid("projects", "must name at least one project if the incident has an alert rule")
 	}
 	return nil
 }
 
-// link is the rule of adding a project.
+// link is the rule for adding a project.
 func link(before *State, project ProjectID) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if found {
@@ -48,7 +47,7 @@ func link(before *State, project ProjectID) (decision, error) {
 	return decision{before: before, after: after}, nil
 }
 
-// unlink is the rule of taking a project away.
+// unlink is the rule for removing a project.
 func unlink(before *State, project ProjectID) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if !found {

@@ -58,7 +58,7 @@ func genState(t *rapid.T) *State {
 }
 
 func mustFire(t *rapid.T, before *State, f *Firing, at time.Time) *State {
-	after, err := fire(before, f, at)
+	after, err := activateTrigger(before, f, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +133,10 @@ func TestRule_severity(t *testing.T) {
 				}
 			} else {
 				var err error
-				if s, err = resolve(s, id, genTime(t, "at")); err != nil {
+				if s, err = resolveTrigger(s, id, genTime(t, "at")); err != nil {
 					t.Fatal(err)
 				}
-				if again, err := resolve(s, id, genTime(t, "again")); err != nil || !again.Incident.equal(&s.Incident) {
+				if again, err := resolveTrigger(s, id, genTime(t, "again")); err != nil || !again.Incident.equal(&s.Incident) {
 					t.Fatalf("resolving again gives %+v, %v", again, err)
 				}
 			}
@@ -166,7 +166,7 @@ func TestRule_fireNeverLowersResolveNeverRaises(t *testing.T) {
 				t.Fatalf("firing %s in %s gives %s", severity, s.Incident.Status, fired.Incident.Status)
 			}
 		}
-		resolved, err := resolve(s, id, ruleEpoch)
+		resolved, err := resolveTrigger(s, id, ruleEpoch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,13 +217,13 @@ func TestRule_statusChangeTellsTheTruePrevious(t *testing.T) {
 	})
 }
 
-func TestRule_followers(t *testing.T) {
+func TestRule_subscribers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		user := rapid.SampledFrom([]UserID{"ada", "grace", "linus"})
 		actor := rapid.OneOf(user, rapid.Just(UserID(""))).Draw(t, "actor")
 		mentions := rapid.SliceOf(user).Draw(t, "mentions")
 		given := slices.Clone(mentions)
-		got := followers(actor, mentions)
+		got := subscribersOf(actor, mentions)
 		if !slices.Equal(given, mentions) {
 			t.Fatalf("the rule changed its input: %v", mentions)
 		}
@@ -234,11 +234,11 @@ func TestRule_followers(t *testing.T) {
 			}
 		}
 		if len(got) != len(want) || !slices.IsSorted(got) {
-			t.Fatalf("followers(%q, %v) = %v", actor, mentions, got)
+			t.Fatalf("subscribersOf(%q, %v) = %v", actor, mentions, got)
 		}
 		for _, u := range got {
 			if !want[u] {
-				t.Fatalf("followers(%q, %v) = %v", actor, mentions, got)
+				t.Fatalf("subscribersOf(%q, %v) = %v", actor, mentions, got)
 			}
 		}
 	})

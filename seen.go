@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// Seen records when a user last saw an incident. It never goes back in time,
-// whatever the order in which views arrive.
+// Seen records when a user last saw an incident. Views may arrive in any order; LastSeen
+// never decreases.
 type Seen struct {
 	Incident Key       `json:"incident"`
 	UserID   UserID    `json:"userId"`
 	LastSeen time.Time `json:"lastSeen"`
 }
 
-// SeenManager is the part of [Manager] about who has seen an incident.
+// SeenManager is the views' part of [Manager].
 type SeenManager interface {
-	// MarkSeen records that the user sees the incident now, and returns when
-	// that last was: now, or later where a clock ran ahead. It returns
-	// [ErrForbidden], and records nothing, if the [Authorizer] does not let the
-	// user in.
+	// MarkSeen records that the user sees the incident now, and returns the latest
+	// view, which is later than now if the clock of another process is ahead.
+	//
+	// It returns [ErrForbidden], and records nothing, if the [Authorizer] denies the
+	// user access.
 	MarkSeen(ctx context.Context, key Key, user UserID) (Seen, error)
 
-	// SeenBy returns who has seen the incident, the latest first. Users of the
-	// same time are in ascending order.
+	// SeenBy returns the latest view of each user, the latest first. Views of the same
+	// time are in order of UserID.
 	SeenBy(ctx context.Context, key Key) ([]Seen, error)
 }
 
-// SeenStore persists who has seen which incident.
+// SeenStore persists the latest view of each user and incident.
 type SeenStore interface {
-	// MarkSeen stores seen, unless a later LastSeen of the user is stored, and
-	// returns what is stored then. It must return [ErrNotFound] if the incident
-	// does not exist.
+	// MarkSeen saves seen unless a later LastSeen of the user is stored, and returns
+	// the stored row. It must return [ErrNotFound] if the incident does not exist.
 	MarkSeen(ctx context.Context, seen Seen) (Seen, error)
 
-	// SeenBy returns who has seen the incident, by LastSeen descending, then by
-	// UserID. It must return [ErrNotFound] if the incident does not exist.
+	// SeenBy returns the rows of the incident, by LastSeen descending, then by UserID
+	// ascending. It must return [ErrNotFound] if the incident does not exist.
 	SeenBy(ctx context.Context, key Key) ([]Seen, error)
 }

@@ -1,32 +1,33 @@
 package incident
 
-// Slot is what an active incident of an alert rule occupies, once for each of
-// its projects. At most one incident is active in a slot.
+// Slot is a combination of organization, alert rule, project and query. An active
+// incident of an alert rule occupies a slot for each of its projects. At most one
+// incident is active in a slot.
 type Slot struct {
 	OrganizationID OrganizationID `json:"organizationId"`
 	AlertRuleID    AlertRuleID    `json:"alertRule"`
 	ProjectID      ProjectID      `json:"project"`
-	QueryID        QueryID        `json:"query"` // may be empty: no query
+	QueryID        QueryID        `json:"query"` // may be empty
 }
 
-// SlotState is what a slot holds.
+// SlotState is the version of a slot and its holder.
 type SlotState struct {
-	// Version counts how often the slot was claimed and released. It is 0 for
-	// a slot that was never claimed.
+	// Version counts the claims and releases of the slot. 0 if it was never claimed.
 	Version int64
 
-	// State is that of the active incident which occupies the slot, or nil.
+	// State is the state of the incident that occupies the slot. Nil if the slot is
+	// free.
 	State *State
 }
 
-// SlotVersion is a slot's version after a change.
+// SlotVersion is the version of a slot after a change.
 type SlotVersion struct {
 	Slot    Slot
 	Version int64
 }
 
-// slotsOf is the slot rule: an active incident of an alert rule occupies one
-// slot a project, and no other incident occupies any.
+// slotsOf is the slot rule: an active incident of an alert rule occupies one slot for
+// each project, and any other incident occupies none.
 func slotsOf(inc *Incident) []Slot {
 	if inc.AlertRuleID == "" || !inc.Status.Active() {
 		return nil

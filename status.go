@@ -7,15 +7,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// Status is how bad an incident is, or that it is over. The numbers are the
-// wire contract and those of Sentry's incidents module.
+// Status is the severity of an active incident, or closed. The numbers are the wire
+// contract, and the numbers of Sentry's incidents module.
 type Status int
 
-// The statuses of an incident. Any may follow any.
+// The statuses of an incident. Any status may follow any other.
 const (
-	// StatusOpen is an incident of no stated severity: the status of a new one.
+	// StatusOpen is active without a stated severity: the default of a new incident.
 	StatusOpen Status = 1
-	// StatusClosed is an incident that is over. It is labelled "Resolved".
+	// StatusClosed is over. Its label is "Resolved".
 	StatusClosed Status = 2
 	// StatusWarning is set by hand, or by an active trigger of this severity.
 	StatusWarning Status = 10
@@ -23,7 +23,7 @@ const (
 	StatusCritical Status = 20
 )
 
-// String returns the label that is shown to users.
+// String returns the label for users.
 func (s Status) String() string {
 	switch s {
 	case StatusOpen:
@@ -38,29 +38,29 @@ func (s Status) String() string {
 	return "Status(" + strconv.Itoa(int(s)) + ")"
 }
 
-// Active reports whether an incident of this status goes on.
+// Active reports whether the status is not closed.
 func (s Status) Active() bool {
 	return s == StatusOpen || s == StatusWarning || s == StatusCritical
 }
 
-// ActiveStatuses returns the statuses of an incident that goes on, for
-// [IncidentFilter]. The caller owns the result.
+// ActiveStatuses returns the active statuses, for [IncidentFilter]. The caller owns the
+// result.
 func ActiveStatuses() []Status {
 	return []Status{StatusOpen, StatusWarning, StatusCritical}
 }
 
 func (s Status) known() bool { return s == StatusClosed || s.Active() }
 
-// StatusMethod is what set an incident's status. The numbers are Sentry's.
+// StatusMethod is the cause of an incident's status. The numbers are Sentry's.
 type StatusMethod int
 
-// The ways in which a status comes about.
+// The causes of a status.
 const (
-	// StatusMethodManual is a person's doing.
+	// StatusMethodManual means that a person set the status.
 	StatusMethodManual StatusMethod = 1
-	// StatusMethodRuleUpdated is a change of the alert rule's definition.
+	// StatusMethodRuleUpdated means that the definition of the alert rule changed.
 	StatusMethodRuleUpdated StatusMethod = 2
-	// StatusMethodRuleTriggered is a trigger of the alert rule.
+	// StatusMethodRuleTriggered means that a trigger of the alert rule fired or resolved.
 	StatusMethodRuleTriggered StatusMethod = 3
 )
 
@@ -80,13 +80,13 @@ func (m StatusMethod) known() bool {
 	return m >= StatusMethodManual && m <= StatusMethodRuleTriggered
 }
 
-// Type is how an incident came to be. The numbers are Sentry's, which is why
-// zero is a valid one.
+// Type is the origin of an incident. The numbers are Sentry's, so that zero is a valid
+// type.
 type Type int
 
 // The types of an incident.
 const (
-	// TypeDetected is an incident that was noticed, by a person or a program.
+	// TypeDetected is an incident that a person or a program noticed.
 	TypeDetected Type = 0
 	// TypeAlertTriggered is an incident that a trigger of an alert rule opened.
 	TypeAlertTriggered Type = 2
@@ -104,41 +104,39 @@ func (t Type) String() string {
 
 func (t Type) known() bool { return t == TypeDetected || t == TypeAlertTriggered }
 
-// StatusUpdate is what [IncidentManager.UpdateStatus] does.
+// StatusUpdate holds the parameters of [IncidentManager.UpdateStatus].
 type StatusUpdate struct {
-	// Status is the new one. Required.
+	// Status is the new status. Required.
 	Status Status
 
 	// Method defaults to [StatusMethodManual].
 	Method StatusMethod
 
-	// UserID is who does it. Empty for a program.
+	// UserID is the user who sets the status. Empty for a program.
 	UserID UserID
 
-	// Comment is shown with the activity. It may be empty, and has at most
-	// 65,536 bytes.
+	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be
+	// empty.
 	Comment string
 
-	// Date is when the status came about: DateClosed, when it is closed.
-	// Defaults to now. An incident cannot be closed before its start.
+	// Date is when the status changed; of a closed incident, its DateClosed. Defaults
+	// to now. A closing date must not be before the start of the incident.
 	Date time.Time
 
-	// ExpectVersion, when not 0, is the [Incident.Version] that the caller has
-	// seen. UpdateStatus returns [ErrVersionConflict] if it is not the standing
-	// one.
+	// ExpectVersion is the [Incident.Version] that the caller has seen. UpdateStatus
+	// returns [ErrVersionConflict] if the incident has another version. 0 permits any.
 	ExpectVersion int64
 
-	// NotificationUUID is the idempotency key of the call and names its
-	// activity. A call whose UUID is known writes nothing and returns the
-	// incident as it then is. Defaults to a new one.
+	// NotificationUUID is the idempotency key of the call and the UUID of its
+	// activity. If the UUID is known, UpdateStatus writes nothing and returns the
+	// current incident. Defaults to a new UUID.
 	NotificationUUID uuid.UUID
 }
 
-// transition is the status rule. It returns the state after the incident took
-// status to at the time at: DateClosed is set if and only if the incident is
-// closed, and closing it resolves its active triggers. A closing time that the
-// caller named must not lie before the start; one that a clock gave is moved
-// up to it.
+// transition is the status rule. It returns the state after a change to the given
+// status: DateClosed is set if and only if the incident is closed, and closing it
+// resolves its active triggers. A closing date before the start is refused if the caller
+// named it, and is moved to the start if it came from a clock.
 func transition(before *State, to Status, method StatusMethod, at time.Time, named bool) (*State, error) {
 	after := before.clone()
 	after.Incident.Status = to
@@ -163,9 +161,9 @@ func transition(before *State, to Status, method StatusMethod, at time.Time, nam
 	return after, nil
 }
 
-// setStatus decides an update by the rules: the status that stands already is no
-// change, and the user who changes it becomes subscribed.
-func setStatus(before *State, u StatusUpdate, at, now time.Time) (decision, error) {
+// decideStatus is the rule for an update by hand: the same status changes nothing, and a
+// change subscribes the user.
+func decideStatus(before *State, u StatusUpdate, at, now time.Time) (decision, error) {
 	if before.Incident.Status == u.Status {
 		return unchanged(before), nil
 	}
@@ -179,11 +177,11 @@ func setStatus(before *State, u StatusUpdate, at, now time.Time) (decision, erro
 		before:        before,
 		after:         after,
 		activities:    change,
-		subscriptions: follow(after.Incident.Key(), followers(u.UserID, nil), now),
+		subscriptions: subscriptions(after.Incident.Key(), subscribersOf(u.UserID, nil), now),
 	}, nil
 }
 
-// check returns the date of the update.
+// check validates u, completes Method, and returns the date of the update.
 func (u *StatusUpdate) check(now time.Time) (time.Time, error) {
 	if u.Method == 0 {
 		u.Method = StatusMethodManual

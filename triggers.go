@@ -13,16 +13,16 @@ import (
 // and its critical threshold.
 type TriggerID string
 
-// TriggerStatus says whether a trigger's condition is met. The numbers are
-// Sentry's, which is why zero is a valid one.
+// TriggerStatus tells whether the condition of a trigger is met. The numbers are
+// Sentry's, so that zero is a valid status.
 type TriggerStatus int
 
 // The statuses of a trigger.
 const (
-	// TriggerStatusActive is a trigger that fired.
+	// TriggerStatusActive means that the trigger fired.
 	TriggerStatusActive TriggerStatus = 0
-	// TriggerStatusResolved is a trigger that no longer fires, or whose incident
-	// was closed.
+	// TriggerStatusResolved means that the trigger was resolved, or its incident
+	// closed.
 	TriggerStatusResolved TriggerStatus = 1
 )
 
@@ -36,7 +36,7 @@ func (s TriggerStatus) String() string {
 	return "TriggerStatus(" + strconv.Itoa(int(s)) + ")"
 }
 
-// Trigger is what became of a trigger in an incident. An incident has each
+// Trigger is the state of an alert rule's trigger in an incident. An incident has each
 // trigger once.
 type Trigger struct {
 	Incident  Key       `json:"incident"`
@@ -44,7 +44,7 @@ type Trigger struct {
 
 	Status TriggerStatus `json:"status"`
 
-	// Severity is the status that the active trigger raises its incident to:
+	// Severity is the status to which the active trigger raises its incident:
 	// [StatusWarning] or [StatusCritical].
 	Severity Status `json:"severity"`
 
@@ -52,10 +52,10 @@ type Trigger struct {
 	DateModified time.Time `json:"dateModified"` // when it last changed
 }
 
-// MaxTriggers is the most triggers that an incident can have, resolved ones included.
+// MaxTriggers is the most triggers, active and resolved, that an incident can have.
 const MaxTriggers = 1000
 
-// Firing says that a trigger's condition is met.
+// Firing reports that the condition of a trigger is met.
 type Firing struct {
 	Slot
 
@@ -64,23 +64,23 @@ type Firing struct {
 	// Severity is [StatusWarning] or [StatusCritical].
 	Severity Status
 
-	// Title is that of the incident which the firing opens, by the rules of
+	// Title is the title of the incident that the firing opens, by the rules of
 	// [NewIncident].
 	Title string
 
-	// Date is when the condition came to be met. Defaults to now. An incident
-	// that the firing opens started and was detected then.
+	// Date is when the condition was met: DateStarted and DateDetected of an incident
+	// that the firing opens. Defaults to now.
 	Date time.Time
 }
 
-// Resolution says that a trigger's condition is no longer met.
+// Resolution reports that the condition of a trigger is no longer met.
 type Resolution struct {
 	Slot
 
 	TriggerID TriggerID
 
-	// Date is when it came to be so. Defaults to now. An incident that is closed by
-	// it ends then, or at its start if that is later.
+	// Date is when the condition ended: DateClosed of an incident that the resolution
+	// closes, unless the incident started later. Defaults to now.
 	Date time.Time
 }
 
@@ -90,23 +90,26 @@ type TriggerManager interface {
 	// reads through the cache.
 	Triggers(ctx context.Context, key Key) ([]Trigger, error)
 
-	// Fire marks the trigger active in the slot's incident, which it opens if
-	// there is none, and raises the status to the highest severity of the active
-	// triggers. It never lowers it. Firing what is active already, with the same
-	// severity, is not Changed. An incident has at most [MaxTriggers] triggers: firing
-	// another one in it returns [ErrInvalid].
+	// Fire marks the trigger active in the incident of the slot, and opens an incident
+	// if the slot is free. It raises the status to the highest severity of the active
+	// triggers, and never lowers it. Firing an active trigger again with the same
+	// severity changes nothing.
+	//
+	// It returns [ErrInvalid] if the trigger is new to an incident that has
+	// [MaxTriggers] triggers.
 	Fire(ctx context.Context, f Firing) (Result, error)
 
-	// Resolve marks the trigger resolved in the slot's incident, lowers the
-	// status to the highest severity of the triggers that remain active, and
-	// closes the incident when none remains. It never raises it. It is not
-	// Changed if no incident is active in the slot, which returns the zero
-	// Incident, or if the trigger is not active in it.
+	// Resolve marks the trigger resolved in the incident of the slot. It lowers the
+	// status to the highest severity of the remaining active triggers, and never
+	// raises it. If no active trigger remains, it closes the incident.
+	//
+	// Resolving a trigger that is not active changes nothing. If the slot is free,
+	// Resolve returns the zero Result.
 	Resolve(ctx context.Context, r Resolution) (Result, error)
 }
 
-// highestSeverity is the severity rule: an incident is as bad as the worst of
-// its active triggers. It is 0 if none is active.
+// highestSeverity is the severity rule: an incident is as severe as its most severe
+// active trigger. It returns 0 if none is active.
 func highestSeverity(triggers []Trigger) (highest Status) {
 	for _, t := range triggers {
 		if t.Status == TriggerStatusActive {
@@ -122,9 +125,9 @@ func findTrigger(triggers []Trigger, id TriggerID) (int, bool) {
 	})
 }
 
-// fire is the rule of a trigger that fires in an active incident: it becomes
-// active, and may raise the status. It is refused if it would be one too many.
-func fire(before *State, f *Firing, at time.Time) (*State, error) {
+// activateTrigger is the rule for a firing in an active incident: the trigger becomes
+// active, and may raise the status. It returns before itself if nothing changes.
+func activateTrigger(before *State, f *Firing, at time.Time) (*State, error) {
 	i, found := findTrigger(before.Triggers, f.TriggerID)
 	switch {
 	case !found && len(before.Triggers) >= MaxTriggers:
@@ -139,7 +142,8 @@ func fire(before *State, f *Firing, at time.Time) (*State, error) {
 	return after, nil
 }
 
-// activate makes the trigger of a firing active, which is or will be the i-th.
+// activate makes the trigger of f active, at index i of the triggers. found reports
+// whether the trigger is there already.
 func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
 	if !found {
 		s.Triggers = slices.Insert(s.Triggers, i, Trigger{
@@ -155,9 +159,9 @@ func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
 	}
 }
 
-// resolve is the rule of a trigger that no longer fires: it becomes resolved,
-// and may lower the status or close the incident.
-func resolve(before *State, id TriggerID, at time.Time) (*State, error) {
+// resolveTrigger is the rule for a resolution: the trigger becomes resolved, and may
+// lower the status or close the incident. It returns before itself if nothing changes.
+func resolveTrigger(before *State, id TriggerID, at time.Time) (*State, error) {
 	i, found := findTrigger(before.Triggers, id)
 	if !found || before.Triggers[i].Status != TriggerStatusActive {
 		return before, nil
@@ -173,12 +177,13 @@ func resolve(before *State, id TriggerID, at time.Time) (*State, error) {
 	return after, nil
 }
 
-// firing decides a firing in the slot's state, which is nil for a free slot.
-func firing(before *State, f *Firing, at, now time.Time, d *draft) (decision, error) {
+// decideFiring decides a firing on the state of the slot's incident, nil for a free
+// slot.
+func decideFiring(before *State, f *Firing, at, now time.Time, d *draft) (decision, error) {
 	if before == nil {
-		return d.openedBy(f, at, now), nil
+		return d.open(f, at, now), nil
 	}
-	after, err := fire(before, f, at)
+	after, err := activateTrigger(before, f, at)
 	if err != nil {
 		return decision{}, err
 	}
@@ -189,7 +194,7 @@ func firing(before *State, f *Firing, at, now time.Time, d *draft) (decision, er
 	}, nil
 }
 
-// draft is the memory of a decision to open an incident.
+// draft is the memory for a decision that opens an incident, in one allocation.
 type draft struct {
 	state    State
 	projects [1]ProjectID
@@ -197,8 +202,8 @@ type draft struct {
 	log      [3]Activity
 }
 
-// openedBy decides a firing in a free slot: it opens an incident.
-func (d *draft) openedBy(f *Firing, at, now time.Time) decision {
+// open is the rule for a firing in a free slot: it opens an incident.
+func (d *draft) open(f *Firing, at, now time.Time) decision {
 	d.projects[0] = f.ProjectID
 	d.state = State{Triggers: d.triggers[:0], Incident: Incident{
 		OrganizationID: f.OrganizationID,
@@ -219,16 +224,17 @@ func (d *draft) openedBy(f *Firing, at, now time.Time) decision {
 	return decision{after: after, activities: statusChange(log, opened, &after.Incident, at)}
 }
 
-// drafts are those that serve again, where the store keeps nothing of them.
+// drafts are reused with a local store. Its new incidents are not put into the cache, so
+// that nothing keeps the memory of a draft.
 var drafts = sync.Pool{New: func() any { return new(draft) }}
 
-// resolution decides a resolution in the slot's state, which is nil for a free
-// slot.
-func resolution(before *State, id TriggerID, at time.Time) (decision, error) {
+// decideResolution decides a resolution on the state of the slot's incident, nil for a
+// free slot.
+func decideResolution(before *State, id TriggerID, at time.Time) (decision, error) {
 	if before == nil {
 		return unchanged(nil), nil
 	}
-	after, err := resolve(before, id, at)
+	after, err := resolveTrigger(before, id, at)
 	if err != nil {
 		return decision{}, err
 	}

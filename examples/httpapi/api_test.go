@@ -271,8 +271,8 @@ func testComments(w *world) {
 	one := comments + "4/"
 	w.want(403, "", "grace", "PUT", one, `{"comment":"mine"}`)
 	w.want(403, "", "root", "DELETE", one, "")
-	w.want(400, `{"sequence":["is not that of a comment; only comments can be changed"]}`, "ada", "PUT", comments+"1/", `{"comment":"x"}`)
-	w.want(400, `{"sequence":["is not that of a comment; only comments can be changed"]}`, "ada", "DELETE", comments+"1/", "")
+	w.want(400, `{"sequence":["does not name a comment; only comments can be changed"]}`, "ada", "PUT", comments+"1/", `{"comment":"x"}`)
+	w.want(400, `{"sequence":["does not name a comment; only comments can be changed"]}`, "ada", "DELETE", comments+"1/", "")
 	w.want(404, "", "ada", "PUT", comments+"5/", `{"comment":"x"}`)
 	w.want(404, "", "ada", "DELETE", comments+"5/", "")
 	if after := w.snapshot(); after != before {
