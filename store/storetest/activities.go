@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -30,7 +29,7 @@ func upTo(n int) []int64 {
 }
 
 // Each incident counts for itself, in the order of the change.
-func applySequencesAreGapless(t testing.TB, s incident.Store) {
+func applySequencesAreGapless(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme)).Incident.Key()
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
 	foreign := mustCreate(t, s, draft(umbrella)).Incident.Key()
@@ -55,7 +54,7 @@ func applySequencesAreGapless(t testing.TB, s incident.Store) {
 }
 
 // A change that writes nothing leaves no gap in the sequences.
-func applyFailuresUseNoSequence(t testing.TB, s incident.Store) {
+func applyFailuresUseNoSequence(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api))
 	mustCreate(t, s, ruled(acme, db))
 	second := mustChange(t, s, retitling(first, "Newer"))
@@ -76,10 +75,10 @@ func applyFailuresUseNoSequence(t testing.TB, s incident.Store) {
 	}
 }
 
-func applySequencesAreGaplessUnderConcurrency(t testing.TB, s incident.Store) {
+func applySequencesAreGaplessUnderConcurrency(t *trial, s incident.Store) {
 	const writers, each = 8, 6
 	keys := []incident.Key{mustCreate(t, s, draft(acme)).Incident.Key(), mustCreate(t, s, draft(acme)).Incident.Key()}
-	together(writers, func(i int) {
+	t.together(writers, func(i int) {
 		for range each {
 			c := comment(keys[i%2], "text")
 			if i == 0 {
@@ -100,7 +99,7 @@ func applySequencesAreGaplessUnderConcurrency(t testing.TB, s incident.Store) {
 }
 
 // mustHistory makes an incident with n activities, whose dates run backwards.
-func mustHistory(t testing.TB, s incident.Store, n int) incident.Key {
+func mustHistory(t *trial, s incident.Store, n int) incident.Key {
 	t.Helper()
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for i := 2; i < n; i++ {
@@ -112,7 +111,7 @@ func mustHistory(t testing.TB, s incident.Store, n int) incident.Key {
 }
 
 // The order is that of the sequences, and dates play no part in it.
-func activitiesAreOrderedBySequence(t testing.TB, s incident.Store) {
+func activitiesAreOrderedBySequence(t *trial, s incident.Store) {
 	const n = 9
 	key := mustHistory(t, s, n)
 	all := mustActivities(t, s, key, incident.ActivityQuery{Limit: everything})
@@ -125,7 +124,7 @@ func activitiesAreOrderedBySequence(t testing.TB, s incident.Store) {
 
 // Activities come with the version of the incident as of the same moment, which comments
 // do not count in.
-func activitiesTellTheVersion(t testing.TB, s incident.Store) {
+func activitiesTellTheVersion(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
 	for _, status := range []incident.Status{incident.StatusWarning, incident.StatusCritical, incident.StatusClosed} {
@@ -142,7 +141,7 @@ func activitiesTellTheVersion(t testing.TB, s incident.Store) {
 }
 
 // A page starts behind After in its direction, and has at most Limit.
-func activitiesArePagedBySequence(t testing.TB, s incident.Store) {
+func activitiesArePagedBySequence(t *trial, s incident.Store) {
 	key := mustHistory(t, s, 9)
 	tests := []struct {
 		query incident.ActivityQuery
@@ -167,7 +166,7 @@ func activitiesArePagedBySequence(t testing.TB, s incident.Store) {
 }
 
 // Activity returns what Activities does.
-func activityIsThatOfTheList(t testing.TB, s incident.Store) {
+func activityIsThatOfTheList(t *trial, s incident.Store) {
 	key := mustHistory(t, s, 5)
 	other := mustHistory(t, s, 3)
 	for _, key := range []incident.Key{key, other} {
@@ -181,7 +180,7 @@ func activityIsThatOfTheList(t testing.TB, s incident.Store) {
 // its organization has 5.
 func unknownSequences() []int64 { return []int64{4, 5, 6, 99, 0, -1} }
 
-func activityReturnsErrNotFoundForTheSequence(t testing.TB, s incident.Store) {
+func activityReturnsErrNotFoundForTheSequence(t *trial, s incident.Store) {
 	mustHistory(t, s, 5)
 	key := mustHistory(t, s, 3)
 	for _, seq := range unknownSequences() {
@@ -190,7 +189,7 @@ func activityReturnsErrNotFoundForTheSequence(t testing.TB, s incident.Store) {
 	}
 }
 
-func reviseReturnsErrNotFoundForTheSequence(t testing.TB, s incident.Store) {
+func reviseReturnsErrNotFoundForTheSequence(t *trial, s incident.Store) {
 	mustHistory(t, s, 5)
 	key := mustHistory(t, s, 3)
 	a := edited(mustActivity(t, s, key, 3), "edited")
@@ -204,7 +203,7 @@ func reviseReturnsErrNotFoundForTheSequence(t testing.TB, s incident.Store) {
 
 // A revision is an edit, or a deletion, and then it shows wherever activities
 // are read. The incident's version is not concerned.
-func reviseStoresTheRevision(t testing.TB, s incident.Store) {
+func reviseStoresTheRevision(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
 	a := mustComment(t, s, key, "first")
@@ -224,7 +223,7 @@ func reviseStoresTheRevision(t testing.TB, s incident.Store) {
 }
 
 // Only the text, its dates and the revision are a matter of ReviseActivity.
-func reviseLeavesTheRest(t testing.TB, s incident.Store) {
+func reviseLeavesTheRest(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	want := edited(mustComment(t, s, key, "first"), "second")
 	forged := want
@@ -238,7 +237,7 @@ func reviseLeavesTheRest(t testing.TB, s incident.Store) {
 }
 
 // A revision follows the stored one, and no other.
-func reviseChecksTheRevision(t testing.TB, s incident.Store) {
+func reviseChecksTheRevision(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	a := mustComment(t, s, key, "first")
 	mustRevise(t, s, edited(a, "second"))
@@ -252,13 +251,13 @@ func reviseChecksTheRevision(t testing.TB, s incident.Store) {
 	})
 }
 
-func reviseLetsOneOfARevisionWin(t testing.TB, s incident.Store) {
+func reviseLetsOneOfARevisionWin(t *trial, s incident.Store) {
 	const writers, rounds = 8, 4
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	a := mustComment(t, s, key, "first")
 	for range rounds {
 		var won atomic.Int32
-		together(writers, func(i int) {
+		t.together(writers, func(i int) {
 			err := s.ReviseActivity(t.Context(), edited(a, fmt.Sprint("writer ", i)))
 			if err == nil {
 				won.Add(1)

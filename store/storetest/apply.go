@@ -7,14 +7,13 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // A new incident's identifier is filled in wherever the change has its key.
-func applyFillsInTheIdentifier(t testing.TB, s incident.Store) {
+func applyFillsInTheIdentifier(t *trial, s incident.Store) {
 	mustCreate(t, s, draft(acme))
 	c := creation(ruled(acme, api), firing(critical))
 	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: ada, DateAdded: t0}}
@@ -36,7 +35,7 @@ func applyFillsInTheIdentifier(t testing.TB, s incident.Store) {
 
 // Applied is what reads return afterwards. It has no incident where the change
 // has none, and the slots only that the change claimed or released.
-func applyReturnsWhatIsStored(t testing.TB, s incident.Store) {
+func applyReturnsWhatIsStored(t *trial, s incident.Store) {
 	applied := mustApply(t, s, creation(ruled(acme, api, db)))
 	st := mustLoad(t, s, applied.Incident.Key())
 	wantEqual(t, "a new incident's Applied.Incident", applied.Incident, st.Incident)
@@ -72,7 +71,7 @@ func numbered(c incident.Change, key incident.Key, from int64) []incident.Activi
 }
 
 // wantSlots compares Applied.Slots, whose order is free.
-func wantSlots(t testing.TB, applied incident.Applied, want ...incident.SlotVersion) {
+func wantSlots(t *trial, applied incident.Applied, want ...incident.SlotVersion) {
 	t.Helper()
 	if len(applied.Slots) != len(want) || len(without(want, applied.Slots)) > 0 {
 		t.Errorf("Applied.Slots = %v, want %v in any order", applied.Slots, want)
@@ -81,7 +80,7 @@ func wantSlots(t testing.TB, applied incident.Applied, want ...incident.SlotVers
 
 // The store must not write in the caller's change: a call whose outcome is
 // unknown is repeated with the very same one.
-func applyLeavesTheChangeAlone(t testing.TB, s incident.Store) {
+func applyLeavesTheChangeAlone(t *trial, s incident.Store) {
 	c := creation(ruled(acme, api, db), firing(warning), firing(critical))
 	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: ada, DateAdded: t0}}
 	want := cloneChange(c)
@@ -90,7 +89,7 @@ func applyLeavesTheChangeAlone(t testing.TB, s incident.Store) {
 }
 
 // A change decided on any version but the stored one writes no part of it.
-func applyChecksTheVersion(t testing.TB, s incident.Store) {
+func applyChecksTheVersion(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api), firing(critical))
 	second := mustChange(t, s, retitling(first, "Newer"))
 	future := second
@@ -118,7 +117,7 @@ func everythingOf(before incident.State) incident.Change {
 }
 
 // What leaves the row alone needs no version, and raises none.
-func applyOfACommentNeedsNoVersion(t testing.TB, s incident.Store) {
+func applyOfACommentNeedsNoVersion(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	c := comment(st.Incident.Key(), "text")
 	c.ExpectVersion = 99
@@ -127,12 +126,12 @@ func applyOfACommentNeedsNoVersion(t testing.TB, s incident.Store) {
 }
 
 // Of several changes that were decided on the same version, one is applied.
-func applyLetsOneOfAVersionWin(t testing.TB, s incident.Store) {
+func applyLetsOneOfAVersionWin(t *trial, s incident.Store) {
 	const writers, rounds = 8, 4
 	st := mustCreate(t, s, draft(acme))
 	for range rounds {
 		var won atomic.Int32
-		together(writers, func(i int) {
+		t.together(writers, func(i int) {
 			c := retitling(st, fmt.Sprint("writer ", i))
 			c.Activities = comment(c.Key, c.Incident.Title).Activities
 			if _, err := s.Apply(t.Context(), c); err == nil {
@@ -156,10 +155,10 @@ func applyLetsOneOfAVersionWin(t testing.TB, s incident.Store) {
 
 // Status changes by many writers, each of which loads and decides again when it
 // was too late, make a chain: none is lost.
-func applyLosesNoUpdate(t testing.TB, s incident.Store) {
+func applyLosesNoUpdate(t *trial, s incident.Store) {
 	const writers, each = 6, 5
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
-	together(writers, func(int) {
+	t.together(writers, func(int) {
 		for range each {
 			if err := keepTrying(t, s, key); err != nil {
 				t.Error(err)
@@ -183,7 +182,7 @@ func applyLosesNoUpdate(t testing.TB, s incident.Store) {
 }
 
 // keepTrying changes the status once.
-func keepTrying(t testing.TB, s incident.Store, key incident.Key) error {
+func keepTrying(t *trial, s incident.Store, key incident.Key) error {
 	cycle := map[incident.Status]incident.Status{
 		incident.StatusOpen:    incident.StatusWarning,
 		incident.StatusWarning: incident.StatusClosed,
@@ -205,7 +204,7 @@ func keepTrying(t testing.TB, s incident.Store, key incident.Key) error {
 }
 
 // The date of closing goes when the row says so.
-func applyClearsDateClosed(t testing.TB, s incident.Store) {
+func applyClearsDateClosed(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	st = mustChange(t, s, transition(st, incident.StatusClosed))
 	wantEqual(t, "DateClosed", st.Incident.DateClosed, new(at(time.Hour)))
@@ -216,7 +215,7 @@ func applyClearsDateClosed(t testing.TB, s incident.Store) {
 }
 
 // Projects are kept in ascending order, whatever is linked and unlinked.
-func applyLinksAndUnlinks(t testing.TB, s incident.Store) {
+func applyLinksAndUnlinks(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	for _, want := range [][]incident.ProjectID{{web}, {api, web}, {api, db, web}, {db}, nil, {api, db}} {
 		st = mustChange(t, s, reprojecting(st, want...))
@@ -230,7 +229,7 @@ func applyLinksAndUnlinks(t testing.TB, s incident.Store) {
 
 // A trigger is inserted, or replaces the one of its name whole. The others
 // stay, and all are in order.
-func applyReplacesTriggersByName(t testing.TB, s incident.Store) {
+func applyReplacesTriggersByName(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing("m"))
 	put := func(ids ...incident.TriggerID) {
 		c := retitling(st, fmt.Sprint("with ", ids))

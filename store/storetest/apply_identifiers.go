@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"github.com/google/uuid"
 
@@ -17,7 +16,7 @@ import (
 var errUndo = errors.New("undo this")
 
 // Each organization counts for itself.
-func applyIdentifiersAreGapless(t testing.TB, s incident.Store) {
+func applyIdentifiersAreGapless(t *trial, s incident.Store) {
 	for want := int64(1); want <= 5; want++ {
 		for _, org := range []incident.OrganizationID{acme, umbrella} {
 			if got := mustCreate(t, s, draft(org)).Incident.Identifier; got != want {
@@ -28,7 +27,7 @@ func applyIdentifiersAreGapless(t testing.TB, s incident.Store) {
 }
 
 // Whatever a new incident failed of, the next one gets its identifier.
-func applyFailuresUseNoIdentifier(t testing.TB, s incident.Store) {
+func applyFailuresUseNoIdentifier(t *trial, s incident.Store) {
 	detection := uuid.New()
 	holder := mustApply(t, s, creationWith(detection, ruled(acme, api))).Incident.Key()
 	if !mustApply(t, s, creationWith(detection, draft(acme))).Replayed {
@@ -58,7 +57,7 @@ type creationSpan struct{ began, ended, identifier int64 }
 
 // Many creators in several organizations, some of whom fail or undo, leave no
 // gap and no repetition, and what was made after another has the higher number.
-func applyIdentifiersAreGaplessUnderConcurrency(t testing.TB, s incident.Store) {
+func applyIdentifiersAreGaplessUnderConcurrency(t *trial, s incident.Store) {
 	const creators, each = 4, 6
 	orgs := []incident.OrganizationID{acme, umbrella, "initech"}
 	spans := make([][]creationSpan, len(orgs))
@@ -69,7 +68,7 @@ func applyIdentifiersAreGaplessUnderConcurrency(t testing.TB, s incident.Store) 
 	for _, org := range orgs {
 		mustCreate(t, s, ruled(org, api))
 	}
-	together(creators*len(orgs), func(i int) {
+	t.together(creators*len(orgs), func(i int) {
 		org := i % len(orgs)
 		for n := range each {
 			began := clock.Add(1)
@@ -95,7 +94,7 @@ func applyIdentifiersAreGaplessUnderConcurrency(t testing.TB, s incident.Store) 
 
 // createOrFail returns the identifier of a new incident, or 0 where it was to
 // fail and did.
-func createOrFail(t testing.TB, s incident.Store, org incident.OrganizationID, how int) (int64, error) {
+func createOrFail(t *trial, s incident.Store, org incident.OrganizationID, how int) (int64, error) {
 	switch how {
 	case 0:
 		var conflict *incident.ConflictError
@@ -122,7 +121,7 @@ func createOrFail(t testing.TB, s incident.Store, org incident.OrganizationID, h
 
 // wantGapless checks that identifiers follow the one that was there, and that
 // none is lower than one that was known before it was made.
-func wantGapless(t testing.TB, org incident.OrganizationID, spans []creationSpan) {
+func wantGapless(t *trial, org incident.OrganizationID, spans []creationSpan) {
 	t.Helper()
 	slices.SortFunc(spans, func(a, b creationSpan) int { return int(a.identifier - b.identifier) })
 	for i, span := range spans {

@@ -3,7 +3,6 @@ package storetest
 import (
 	"errors"
 	"sync"
-	"testing"
 
 	"github.com/google/uuid"
 
@@ -11,7 +10,7 @@ import (
 )
 
 // mustReplay applies c, which must write nothing, and returns what it did.
-func mustReplay(t testing.TB, s incident.Store, c incident.Change) incident.Applied {
+func mustReplay(t *trial, s incident.Store, c incident.Change) incident.Applied {
 	t.Helper()
 	var applied incident.Applied
 	wantUnchanged(t, s, c.Key.OrganizationID, func() { applied = mustApply(t, s, c) })
@@ -24,7 +23,7 @@ func mustReplay(t testing.TB, s incident.Store, c incident.Change) incident.Appl
 	return applied
 }
 
-func wantReplayed(t testing.TB, applied incident.Applied, want incident.Activity) {
+func wantReplayed(t *trial, applied incident.Applied, want incident.Activity) {
 	t.Helper()
 	if applied.Activity == nil {
 		t.Fatalf("a replayed change has no activity, want %s", show(want))
@@ -34,7 +33,7 @@ func wantReplayed(t testing.TB, applied incident.Applied, want incident.Activity
 
 // A second creation under the same DetectionUUID returns the first incident as
 // it then is, whatever else the second one says, and needs no free slot.
-func applyReplaysKnownDetectionUUID(t testing.TB, s incident.Store) {
+func applyReplaysKnownDetectionUUID(t *trial, s incident.Store) {
 	detection := uuid.New()
 	first := mustApply(t, s, creationWith(detection, ruled(acme, api)))
 	st := mustLoad(t, s, first.Incident.Key())
@@ -55,7 +54,7 @@ func applyReplaysKnownDetectionUUID(t testing.TB, s incident.Store) {
 }
 
 // The very same creation, repeated because its outcome was not known.
-func applyReplaysACreation(t testing.TB, s incident.Store) {
+func applyReplaysACreation(t *trial, s incident.Store) {
 	c := creation(ruled(acme, api), firing(critical))
 	first := mustApply(t, s, c)
 	applied := mustReplay(t, s, c)
@@ -88,7 +87,7 @@ func withNewUUIDs(c incident.Change) incident.Change {
 
 // A repeated status change is known by its activity, although its version is
 // old by then, and is answered with the incident as it is.
-func applyReplaysAStatusChange(t testing.TB, s incident.Store) {
+func applyReplaysAStatusChange(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	c := transition(st, incident.StatusClosed)
 	first := mustApply(t, s, c)
@@ -106,7 +105,7 @@ func applyReplaysAStatusChange(t testing.TB, s incident.Store) {
 	wantEqual(t, "the other incident", mustLoad(t, s, other.Incident.Key()), other)
 }
 
-func applyReplaysAComment(t testing.TB, s incident.Store) {
+func applyReplaysAComment(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	c := comment(key, "first")
 	first := mustApply(t, s, c)
@@ -127,7 +126,7 @@ func applyReplaysAComment(t testing.TB, s incident.Store) {
 }
 
 // UUIDs are unique in an organization only.
-func applyKeepsUUIDsOfOrganizationsApart(t testing.TB, s incident.Store) {
+func applyKeepsUUIDsOfOrganizationsApart(t *trial, s incident.Store) {
 	detection := uuid.New()
 	c := creationWith(detection, ruled(acme, api))
 	first := mustApply(t, s, c)
@@ -149,7 +148,7 @@ func applyKeepsUUIDsOfOrganizationsApart(t testing.TB, s incident.Store) {
 }
 
 // UUIDs that differ in any one byte are two.
-func applyComparesWholeUUIDs(t testing.TB, s incident.Store) {
+func applyComparesWholeUUIDs(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	base := uuid.New()
 	for i := range len(base) + 1 {
@@ -170,7 +169,7 @@ func applyComparesWholeUUIDs(t testing.TB, s incident.Store) {
 
 // A NotificationUUID that another incident of the organization has is neither
 // a replay nor a matter of versions or slots.
-func applyRefusesAnotherIncidentsUUID(t testing.TB, s incident.Store) {
+func applyRefusesAnotherIncidentsUUID(t *trial, s incident.Store) {
 	said := mustComment(t, s, mustCreate(t, s, ruled(acme, api)).Incident.Key(), "text")
 	st := mustCreate(t, s, draft(acme))
 	stale := retitling(st, "Stale")
@@ -194,7 +193,7 @@ func applyRefusesAnotherIncidentsUUID(t testing.TB, s incident.Store) {
 }
 
 // Zero is no DetectionUUID, and no two incidents are the same for having none.
-func applyTakesAZeroDetectionUUIDForNone(t testing.TB, s incident.Store) {
+func applyTakesAZeroDetectionUUIDForNone(t *trial, s incident.Store) {
 	for range 3 {
 		if mustApply(t, s, creation(draft(acme))).Replayed {
 			t.Fatal("Apply() of a new incident without a DetectionUUID is Replayed")
@@ -204,7 +203,7 @@ func applyTakesAZeroDetectionUUIDForNone(t testing.TB, s incident.Store) {
 
 // What was not written is not remembered: the same change is applied when
 // nothing stands in its way.
-func applyForgetsUUIDsOfFailures(t testing.TB, s incident.Store) {
+func applyForgetsUUIDsOfFailures(t *trial, s incident.Store) {
 	holder := mustCreate(t, s, ruled(acme, api))
 	c := creationWith(uuid.New(), ruled(acme, api))
 	_, err := s.Apply(t.Context(), c)
@@ -227,7 +226,7 @@ func applyForgetsUUIDsOfFailures(t testing.TB, s incident.Store) {
 }
 
 // Of several identical calls at once, one writes and the others are replayed.
-func applyReplaysUnderConcurrency(t testing.TB, s incident.Store) {
+func applyReplaysUnderConcurrency(t *trial, s incident.Store) {
 	const rounds = 3
 	for range rounds {
 		st := mustCreate(t, s, ruled(acme, db))
@@ -256,14 +255,14 @@ func applyReplaysUnderConcurrency(t testing.TB, s incident.Store) {
 
 // mustWriteOnce makes the same call many times at once, and returns the
 // incident that it is about.
-func mustWriteOnce(t testing.TB, s incident.Store, name string, next func() incident.Change) incident.Key {
+func mustWriteOnce(t *trial, s incident.Store, name string, next func() incident.Change) incident.Key {
 	t.Helper()
 	var (
 		mu    sync.Mutex // guards key and wrote
 		key   incident.Key
 		wrote int
 	)
-	together(8, func(int) {
+	t.together(8, func(int) {
 		applied, err := s.Apply(t.Context(), next())
 		mu.Lock()
 		defer mu.Unlock()

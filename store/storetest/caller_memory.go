@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +10,7 @@ import (
 
 // mustRichWorld is a world in which every read returns all that it can point
 // to: closing, editing and deletion dates too.
-func mustRichWorld(t testing.TB, s incident.Store) world {
+func mustRichWorld(t *trial, s incident.Store) world {
 	t.Helper()
 	closed := ruled(acme, api, web)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
@@ -23,13 +22,13 @@ func mustRichWorld(t testing.TB, s incident.Store) world {
 }
 
 // mustFreeze returns the records in memory that no store can share.
-func mustFreeze(t testing.TB, s incident.Store) string {
+func mustFreeze(t *trial, s incident.Store) string {
 	t.Helper()
 	return show(mustSnapshot(t, s, acme))
 }
 
 // What a read returned belongs to the caller, who may write in it.
-func memoryOfReadsIsTheCallers(t testing.TB, s incident.Store) {
+func memoryOfReadsIsTheCallers(t *trial, s incident.Store) {
 	w := mustRichWorld(t, s)
 	before := mustFreeze(t, s)
 	for _, op := range reads() {
@@ -43,7 +42,7 @@ func memoryOfReadsIsTheCallers(t testing.TB, s incident.Store) {
 }
 
 // So is what a write returned, replayed or not.
-func memoryOfResultsIsTheCallers(t testing.TB, s incident.Store) {
+func memoryOfResultsIsTheCallers(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api, db), firing(critical))
 	said := comment(st.Incident.Key(), "text")
 	closed := ruled(acme, api, web)
@@ -72,7 +71,7 @@ func memoryOfResultsIsTheCallers(t testing.TB, s incident.Store) {
 }
 
 // What a call was given is the caller's again when it has returned.
-func memoryOfArgumentsIsTheCallers(t testing.TB, s incident.Store) {
+func memoryOfArgumentsIsTheCallers(t *trial, s incident.Store) {
 	closed := ruled(acme, api, web)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
 	c := creation(closed, firing(warning), firing(critical))
@@ -99,7 +98,7 @@ func memoryOfArgumentsIsTheCallers(t testing.TB, s incident.Store) {
 
 // wantOwnMemory applies c and compares what is stored with what it would be
 // if the caller had never touched its memory again.
-func wantOwnMemory(t testing.TB, s incident.Store, c incident.Change) {
+func wantOwnMemory(t *trial, s incident.Store, c incident.Change) {
 	t.Helper()
 	kept := cloneChange(c)
 	applied := mustApply(t, s, c)
@@ -126,7 +125,7 @@ func wantOwnMemory(t testing.TB, s incident.Store, c incident.Change) {
 }
 
 // wantOwnNames checks what is looked up by the names in a change.
-func wantOwnNames(t testing.TB, s incident.Store, key incident.Key, kept incident.Change) {
+func wantOwnNames(t *trial, s incident.Store, key incident.Key, kept incident.Change) {
 	t.Helper()
 	for _, sub := range kept.Subscriptions {
 		sub.Incident = key
@@ -160,7 +159,7 @@ func contains[T any](all []T, want T) bool {
 }
 
 // A query is not written in, although a store may want it in another order.
-func memoryOfQueriesIsLeftAlone(t testing.TB, s incident.Store) {
+func memoryOfQueriesIsLeftAlone(t *trial, s incident.Store) {
 	mustWorld(t, s, acme)
 	build := func() incident.IncidentQuery {
 		return incident.IncidentQuery{

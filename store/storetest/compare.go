@@ -4,18 +4,58 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"testing"
+	"strings"
 	"time"
 )
 
-// wantEqual reports the first difference of two values. An empty slice equals
-// nil; a time equals only one of the same instant that is in UTC too, since
-// the states of incidents are compared with ==.
-func wantEqual(t testing.TB, what string, got, want any) {
+// wantEqual reports the first difference of two values. An empty slice equals nil. A time
+// equals only the same instant in the same location, because the states of incidents are
+// compared with ==.
+func wantEqual(t *trial, name string, got, want any) {
 	t.Helper()
 	if diff := difference(reflect.ValueOf(got), reflect.ValueOf(want)); diff != "" {
-		t.Errorf("%s%s\n got: %s\nwant: %s", what, diff, show(got), show(want))
+		gotText, wantText := excerpts(show(got), show(want))
+		t.Errorf("%s%s\n got: %s\nwant: %s", name, diff, gotText, wantText)
 	}
+}
+
+// excerpts cuts out of long texts the parts around their first difference.
+func excerpts(got, want string) (gotPart, wantPart string) {
+	const before, length = 60, 200
+	if len(got) <= length && len(want) <= length {
+		return got, want
+	}
+	same := 0
+	for same < min(len(got), len(want)) && got[same] == want[same] {
+		same++
+	}
+	from := max(same-before, 0)
+	return excerpt(got, from, length), excerpt(want, from, length)
+}
+
+// excerpt returns at most length bytes of a text.
+func excerpt(text string, from, length int) string {
+	part := text[from:min(from+length, len(text))]
+	if from > 0 {
+		part = "..." + part
+	}
+	if from+length < len(text) {
+		part += "..."
+	}
+	return strings.ToValidUTF8(part, "?")
+}
+
+// shorten cuts a message to a few lines of readable length.
+func shorten(message string) string {
+	const maxLines, maxLine = 5, 400
+	lines := strings.Split(message, "\n")
+	if len(lines) > maxLines {
+		lines = append(lines[:maxLines], "...")
+	}
+	for i, line := range lines {
+		lines[i] = excerpt(line, 0, maxLine)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // equal reports whether wantEqual would be content.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -13,19 +12,19 @@ import (
 
 // A context that is done before the call ends it with its error, and nothing
 // is done.
-func contextCancelledBefore(t testing.TB, s incident.Store) {
+func contextCancelledBefore(t *trial, s incident.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wantContextError(ctx, t, s, context.Canceled)
 }
 
-func contextExpiredBefore(t testing.TB, s incident.Store) {
+func contextExpiredBefore(t *trial, s incident.Store) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
 	wantContextError(ctx, t, s, context.DeadlineExceeded)
 }
 
-func wantContextError(ctx context.Context, t testing.TB, s incident.Store, want error) {
+func wantContextError(ctx context.Context, t *trial, s incident.Store, want error) {
 	t.Helper()
 	w := mustWorld(t, s, acme)
 	for _, op := range operations() {
@@ -44,7 +43,7 @@ func wantContextError(ctx context.Context, t testing.TB, s incident.Store, want 
 }
 
 // A done context ends the calls of a transaction in the same way.
-func contextCancelledWithinTx(t testing.TB, s incident.Store) {
+func contextCancelledWithinTx(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -64,7 +63,7 @@ func contextCancelledWithinTx(t testing.TB, s incident.Store) {
 }
 
 // A call in vain needs a context as well: it comes first.
-func contextBeforeOtherErrors(t testing.TB, s incident.Store) {
+func contextBeforeOtherErrors(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -77,7 +76,7 @@ func contextBeforeOtherErrors(t testing.TB, s incident.Store) {
 
 // A write whose context ends meanwhile says nil only for what is written, and anything
 // but ErrUnknownOutcome only for what is not.
-func contextEndsDuringAWrite(t testing.TB, s incident.Store) {
+func contextEndsDuringAWrite(t *trial, s incident.Store) {
 	for i, op := range writes() {
 		for looks := int64(2); looks <= 4; looks++ {
 			org := incident.OrganizationID("ends-" + strconv.Itoa(i) + "-" + strconv.FormatInt(looks, 10))

@@ -38,7 +38,7 @@ func TestRunOutbox_RejectsBrokenOutboxes(t *testing.T) {
 					continue
 				}
 				all.Go(func() {
-					rejected, reason := rejects(t, run, f.plant(memory.New()))
+					rejected, reason := rejects(t, name, run, f.plant(memory.New()))
 					if !rejected {
 						t.Errorf("%s accepts the outbox", name)
 					}

@@ -1,10 +1,8 @@
 package storetest
 
 import (
-	"fmt"
-	"runtime"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,7 +38,7 @@ func TestRun_RejectsBrokenStores(t *testing.T) {
 }
 
 // wantRejected checks that each of the named cases fails on a broken store of its own.
-func wantRejected[S incident.Store, F ~func(testing.TB, S)](t *testing.T, byName map[string]F, names []string, plant func() S) {
+func wantRejected[S incident.Store, F ~func(*trial, S)](t *testing.T, byName map[string]F, names []string, plant func() S) {
 	t.Helper()
 	for _, name := range names {
 		run, ok := byName[name]
@@ -48,7 +46,7 @@ func wantRejected[S incident.Store, F ~func(testing.TB, S)](t *testing.T, byName
 			t.Errorf("there is no case %s", name)
 			continue
 		}
-		rejected, reason := rejects(t, run, plant())
+		rejected, reason := rejects(t, name, run, plant())
 		if !rejected {
 			t.Errorf("%s accepts the store", name)
 		}
@@ -74,8 +72,8 @@ func wantEachNamed[F any](t *testing.T, byName map[string]F, named []string) {
 	}
 }
 
-func casesByName[S incident.Store](groups []group[S]) map[string]func(testing.TB, S) {
-	byName := map[string]func(testing.TB, S){}
+func casesByName[S incident.Store](groups []group[S]) map[string]func(*trial, S) {
+	byName := map[string]func(*trial, S){}
 	for _, g := range groups {
 		for _, c := range g.cases {
 			name := g.name + "/" + c.name
@@ -88,64 +86,23 @@ func casesByName[S incident.Store](groups []group[S]) map[string]func(testing.TB
 	return byName
 }
 
-// rejects reports whether the case fails on the store, and why.
-func rejects[S incident.Store](t *testing.T, run func(testing.TB, S), s S) (rejected bool, reason string) {
+// briefPatience is enough for broken stores: an event that does not happen at once never
+// happens.
+const briefPatience = 150 * time.Millisecond
+
+// rejects reports whether the case fails on the store, and what it prints.
+func rejects[S incident.Store](t *testing.T, name string, run func(*trial, S), s S) (rejected bool, report string) {
 	t.Helper()
-	r := &recorder{TB: t}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		run(r, s)
-	}()
-	<-done
-	return r.failed, r.first
-}
-
-// recorder is a testing.TB for a case that is to fail.
-type recorder struct {
-	testing.TB
-	mu     sync.Mutex // guards failed and first
-	failed bool
-	first  string
-}
-
-func (r *recorder) record(message string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.failed {
-		r.first = message
+	trial := newTrial(t.Context(), t.Name()+" "+name, briefPatience)
+	if hung := trial.run(maxLimit, func() { run(trial, s) }); hung {
+		t.Errorf("%s hangs", name)
 	}
-	r.failed = true
+	report = trial.report()
+	if lines := strings.Count(report, "\n") + 1; lines > maxReport {
+		t.Errorf("%s prints %d lines, want at most %d:\n%s", name, lines, maxReport, report)
+	}
+	return report != "", report
 }
 
-func (r *recorder) Failed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-// Patience is short: what a broken store does not do at once it never does.
-func (r *recorder) Patience() time.Duration { return 150 * time.Millisecond }
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Fail() { r.record("") }
-
-func (r *recorder) Error(args ...any) { r.record(fmt.Sprint(args...)) }
-
-func (r *recorder) Errorf(format string, args ...any) { r.record(fmt.Sprintf(format, args...)) }
-
-func (r *recorder) FailNow() {
-	r.Fail()
-	runtime.Goexit()
-}
-
-func (r *recorder) Fatal(args ...any) {
-	r.Error(args...)
-	runtime.Goexit()
-}
-
-func (r *recorder) Fatalf(format string, args ...any) {
-	r.Errorf(format, args...)
-	runtime.Goexit()
-}
+// maxReport is the number of lines that a case may print.
+const maxReport = 12

@@ -11,21 +11,8 @@ import (
 // RunFeed runs the cases of [incident.FeedStore], as [Run] does those of the rest.
 func RunFeed(t *testing.T, newStore func(t *testing.T) incident.FeedStore) {
 	t.Helper()
-	for _, c := range feedContract() {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t, newStore(t))
-		})
-	}
+	runCases(t, feedContract(), newStore, newLimit(maxLimit))
 }
-
-type feedCase struct {
-	name string
-	run  feedCaseFunc
-}
-
-// feedCaseFunc checks one promise on an empty store.
-type feedCaseFunc func(t testing.TB, s incident.FeedStore)
 
 // feedContract lists what a feed promises.
 func feedContract() []feedCase {
@@ -45,7 +32,7 @@ func feedContract() []feedCase {
 	}
 }
 
-func feedBeginsNow(t testing.TB, s incident.FeedStore) {
+func feedBeginsNow(t *trial, s incident.FeedStore) {
 	before := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f := mustFollowFeed(t, s)
 	if f.knowsSomething() {
@@ -60,7 +47,7 @@ func feedBeginsNow(t testing.TB, s incident.FeedStore) {
 }
 
 // What was told is not told for ever.
-func feedGoesOn(t testing.TB, s incident.FeedStore) {
+func feedGoesOn(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	key := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f.mustCatchUp(t)
@@ -75,7 +62,7 @@ func feedGoesOn(t testing.TB, s incident.FeedStore) {
 }
 
 // An answer can be lost on its way: then the same is asked again.
-func feedPositionsStayGood(t testing.TB, s incident.FeedStore) {
+func feedPositionsStayGood(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	begin := f.position
 	var keys []incident.Key
@@ -93,7 +80,7 @@ func feedPositionsStayGood(t testing.TB, s incident.FeedStore) {
 }
 
 // Each process follows on its own.
-func feedFollowersAreIndependent(t testing.TB, s incident.FeedStore) {
+func feedFollowersAreIndependent(t *trial, s incident.FeedStore) {
 	first := mustFollowFeed(t, s)
 	early := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	second := mustFollowFeed(t, s)
@@ -109,7 +96,7 @@ func feedFollowersAreIndependent(t testing.TB, s incident.FeedStore) {
 
 // A position that the store cannot have answered tells nothing: not an error, from which
 // no follower would ever recover, and not silence either.
-func feedResetsForeignPositions(t testing.TB, s incident.FeedStore) {
+func feedResetsForeignPositions(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	own := mustFollowFeed(t, s).position
 	for _, foreign := range []incident.FeedPosition{"no position", " ", "/", "::", "\x00", "\xff", own + "?", "?" + own} {
@@ -125,7 +112,7 @@ func feedResetsForeignPositions(t testing.TB, s incident.FeedStore) {
 	}
 }
 
-func feedObeysTheContext(t testing.TB, s incident.FeedStore) {
+func feedObeysTheContext(t *trial, s incident.FeedStore) {
 	begun := mustFollowFeed(t, s).position
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()

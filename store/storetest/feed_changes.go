@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -12,7 +11,7 @@ import (
 
 // Whatever changes an incident's version is told, and so are slots: in all
 // organizations.
-func feedTellsEachChange(t testing.TB, s incident.FeedStore) {
+func feedTellsEachChange(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	for _, org := range []incident.OrganizationID{acme, umbrella} {
 		st := mustCreate(t, s, ruled(org, api, db), firing(critical))
@@ -32,7 +31,7 @@ func feedTellsEachChange(t testing.TB, s incident.FeedStore) {
 }
 
 // However much was committed since, by one or by many, one call tells it.
-func feedTellsManyAtOnce(t testing.TB, s incident.FeedStore) {
+func feedTellsManyAtOnce(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	nth := func(i int) incident.Change { return creation(ruled(acme, nthProject(i))) }
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -53,7 +52,7 @@ func feedTellsManyAtOnce(t testing.TB, s incident.FeedStore) {
 }
 
 // Names are told byte for byte, and so is the slot of no query.
-func feedTellsNames(t testing.TB, s incident.FeedStore) {
+func feedTellsNames(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	var made []incident.Incident
 	for _, name := range names() {
@@ -71,7 +70,7 @@ func feedTellsNames(t testing.TB, s incident.FeedStore) {
 
 // A transaction that began before others is told when it commits, and not before,
 // although they have been told by then. What one within it wrote is a part of it.
-func feedTellsLateCommits(t testing.TB, s incident.FeedStore) {
+func feedTellsLateCommits(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	f := mustFollowFeed(t, s)
 	var opened incident.Key
@@ -96,21 +95,19 @@ func feedTellsLateCommits(t testing.TB, s incident.FeedStore) {
 }
 
 // However commits fall between the calls, none is missed.
-func feedTellsAllUnderConcurrency(t testing.TB, s incident.FeedStore) {
+func feedTellsAllUnderConcurrency(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	const writers, rounds = 8, 25
-	done := make(chan struct{})
-	defer func() { <-done }()
-	go func() {
-		defer close(done)
-		together(writers, func(w int) {
+	done := t.start(func() {
+		t.together(writers, func(w int) {
 			for i := range rounds {
 				if err := openInTx(t.Context(), s, ruled(nthOrganization(w), nthProject(i)), i%2 == 0); err != nil {
 					t.Errorf("InTx() = %v, want no error", err)
 				}
 			}
 		})
-	}()
+	})
+	defer func() { <-done }()
 	for going := true; going; {
 		select {
 		case <-done:
@@ -156,7 +153,7 @@ func openInTx(ctx context.Context, s incident.Store, inc incident.Incident, clos
 
 // What was undone is not told, be it a whole transaction or one within, and what commits
 // next is not missed for it.
-func feedPassesOverWhatIsUndone(t testing.TB, s incident.FeedStore) {
+func feedPassesOverWhatIsUndone(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	f := mustFollowFeed(t, s)
 	undone := func(within incident.Store) {

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -21,14 +20,14 @@ func followFeedFrom(s incident.FeedStore, position incident.FeedPosition) *follo
 	return &follower{store: s, position: position, incidents: map[incident.Key]int64{}, slots: map[incident.Slot]int64{}}
 }
 
-func mustFollowFeed(t testing.TB, s incident.FeedStore) *follower {
+func mustFollowFeed(t *trial, s incident.FeedStore) *follower {
 	t.Helper()
 	f := followFeedFrom(s, "")
 	f.mustCatchUp(t)
 	return f
 }
 
-func (f *follower) mustCatchUp(t testing.TB) {
+func (f *follower) mustCatchUp(t *trial) {
 	t.Helper()
 	changes, err := f.store.Changes(t.Context(), f.position)
 	if err != nil {
@@ -53,7 +52,7 @@ func (f *follower) knowsSomething() bool { return len(f.incidents)+len(f.slots) 
 
 // wantTold checks that the follower knows the version of an incident and of the
 // slots.
-func (f *follower) wantTold(t testing.TB, key incident.Key, slots ...incident.Slot) {
+func (f *follower) wantTold(t *trial, key incident.Key, slots ...incident.Slot) {
 	t.Helper()
 	if got, want := f.incidents[key], mustLoad(t, f.store, key).Incident.Version; got != want {
 		t.Errorf("the feed has told version %d of %s, want %d", got, key, want)
@@ -66,7 +65,7 @@ func (f *follower) wantTold(t testing.TB, key incident.Key, slots ...incident.Sl
 }
 
 // wantCommitted checks that all that the follower was told is there.
-func (f *follower) wantCommitted(t testing.TB) {
+func (f *follower) wantCommitted(t *trial) {
 	t.Helper()
 	for key, told := range f.incidents {
 		st, err := f.store.Load(t.Context(), key)
@@ -88,7 +87,7 @@ func (f *follower) wantCommitted(t testing.TB) {
 // beOvertaken has umbrella write and the follower ask, while a transaction goes on that
 // writes to acme. A store may make either wait: then nothing overtakes it. What is told
 // meanwhile is forgotten.
-func (f *follower) beOvertaken(t testing.TB) error {
+func (f *follower) beOvertaken(t *trial) error {
 	write := func(ctx context.Context) error {
 		_, err := f.store.Apply(ctx, creation(draft(umbrella)))
 		return err

@@ -45,8 +45,8 @@ func TestRunFeed_EachCaseRejectsAFeed(t *testing.T) {
 	wantEachNamed(t, feedCasesByName(), named)
 }
 
-func feedCasesByName() map[string]feedCaseFunc {
-	byName := map[string]feedCaseFunc{}
+func feedCasesByName() map[string]func(*trial, incident.FeedStore) {
+	byName := map[string]func(*trial, incident.FeedStore){}
 	for _, c := range feedContract() {
 		byName[c.name] = c.run
 	}

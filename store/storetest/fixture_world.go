@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -27,7 +26,7 @@ func (w world) moved(key incident.Key) world {
 	return w
 }
 
-func mustWorld(t testing.TB, s incident.Store, org incident.OrganizationID) world {
+func mustWorld(t *trial, s incident.Store, org incident.OrganizationID) world {
 	t.Helper()
 	key := mustCreate(t, s, ruled(org, api, db), firing(critical), firing(warning)).Incident.Key()
 	w := world{comment: mustComment(t, s, key, "The database of "+string(org)+" is down")}
@@ -152,7 +151,7 @@ func unsubscribe(ctx context.Context, s incident.Store, w world) (any, error) {
 // ErrNotFound, and write nothing, for every key that is none of the
 // organization's, although another one has it.
 func refusesUnknown(call func(ctx context.Context, s incident.Store, w world) (any, error)) caseFunc {
-	return func(t testing.TB, s incident.Store) {
+	return func(t *trial, s incident.Store) {
 		w := mustWorld(t, s, acme)
 		mustWorld(t, s, umbrella)
 		mustCreate(t, s, draft(umbrella))

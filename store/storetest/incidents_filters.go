@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -42,7 +41,7 @@ func (e exhibit) incident(org incident.OrganizationID) incident.Incident {
 	return inc
 }
 
-func mustExhibit(t testing.TB, s incident.Store) {
+func mustExhibit(t *trial, s incident.Store) {
 	t.Helper()
 	for _, e := range exhibits {
 		mustCreate(t, s, e.incident(acme))
@@ -173,7 +172,7 @@ func listed(ids []int64) []int64 {
 }
 
 // wantListed runs a query with these conditions.
-func wantListed(t testing.TB, s incident.Store, conditions ...condition) {
+func wantListed(t *trial, s incident.Store, conditions ...condition) {
 	t.Helper()
 	q := incident.IncidentQuery{OrganizationID: acme, Limit: everything}
 	want, name := upTo(len(exhibits)), ""
@@ -193,7 +192,7 @@ func wantListed(t testing.TB, s incident.Store, conditions ...condition) {
 
 // filteredBy makes a case of conditions that hold alone.
 func filteredBy(conditions func() []condition) caseFunc {
-	return func(t testing.TB, s incident.Store) {
+	return func(t *trial, s incident.Store) {
 		mustExhibit(t, s)
 		for _, c := range conditions() {
 			wantListed(t, s, c)
@@ -203,7 +202,7 @@ func filteredBy(conditions func() []condition) caseFunc {
 
 // Conditions that are given together must all hold, and one that is not given
 // does not restrict.
-func incidentsMeetAllConditions(t testing.TB, s incident.Store) {
+func incidentsMeetAllConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	all := [][]condition{projectConditions(), accessConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions()}
 	var combine func(chosen []condition, rest [][]condition)
@@ -222,7 +221,7 @@ func incidentsMeetAllConditions(t testing.TB, s incident.Store) {
 
 // Of the incidents that affect any of the projects asked for, those are returned that
 // affect a project of the access, which may be another one.
-func incidentsOfProjectsWithinAccess(t testing.TB, s incident.Store) {
+func incidentsOfProjectsWithinAccess(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	for _, p := range projectConditions() {
 		for _, a := range accessConditions() {
@@ -233,7 +232,7 @@ func incidentsOfProjectsWithinAccess(t testing.TB, s incident.Store) {
 
 // An incident enters the list of those that affect no project with its last project,
 // and leaves it with its first.
-func incidentsWithinAccessFollowProjects(t testing.TB, s incident.Store) {
+func incidentsWithinAccessFollowProjects(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	q := incident.IncidentQuery{OrganizationID: acme, Access: &incident.ProjectAccess{}, Limit: everything}
 	wantEqual(t, "the incidents without a project", mustIncidents(t, s, q), []incident.Incident{st.Incident})
@@ -252,7 +251,7 @@ func incidentsWithinAccessFollowProjects(t testing.TB, s incident.Store) {
 
 // Incidents are returned whole, as Load returns them: with all their projects
 // when one of them is asked for.
-func incidentsAreWhole(t testing.TB, s incident.Store) {
+func incidentsAreWhole(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{db, web}, Limit: everything}
 	for _, inc := range mustIncidents(t, s, q) {
@@ -261,7 +260,7 @@ func incidentsAreWhole(t testing.TB, s incident.Store) {
 }
 
 // No match is an empty list, also in an organization that nobody knows.
-func incidentsMayBeNone(t testing.TB, s incident.Store) {
+func incidentsMayBeNone(t *trial, s incident.Store) {
 	mustCreate(t, s, draft(acme))
 	for _, q := range []incident.IncidentQuery{
 		{OrganizationID: "nobody", Limit: everything},
@@ -277,7 +276,7 @@ func incidentsMayBeNone(t testing.TB, s incident.Store) {
 }
 
 // A list follows what is written.
-func incidentsFollowChanges(t testing.TB, s incident.Store) {
+func incidentsFollowChanges(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	after := st
 	after.Incident.Title = "ÜBERLAST"
@@ -314,7 +313,7 @@ func incidentsFollowChanges(t testing.TB, s incident.Store) {
 }
 
 // An incident may last for longer than a time.Duration can tell.
-func incidentsMayLastForAges(t testing.TB, s incident.Store) {
+func incidentsMayLastForAges(t *trial, s incident.Store) {
 	inc := draft(acme)
 	inc.Status = incident.StatusClosed
 	inc.DateStarted = time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -13,7 +12,7 @@ import (
 // mustShelf makes 24 incidents that start in 6 moments, a microsecond apart,
 // with every third of a project, and as many in another organization. It
 // returns them in order.
-func mustShelf(t testing.TB, s incident.Store) []incident.Incident {
+func mustShelf(t *trial, s incident.Store) []incident.Incident {
 	t.Helper()
 	var shelf []incident.Incident
 	for i := range 24 {
@@ -40,7 +39,7 @@ func positionOf(inc incident.Incident) *incident.Position {
 }
 
 // mustFollow returns what all pages of a query hold, one after the other.
-func mustFollow(t testing.TB, s incident.Store, q incident.IncidentQuery) []incident.Incident {
+func mustFollow(t *trial, s incident.Store, q incident.IncidentQuery) []incident.Incident {
 	t.Helper()
 	var all []incident.Incident
 	for {
@@ -57,7 +56,7 @@ func mustFollow(t testing.TB, s incident.Store, q incident.IncidentQuery) []inci
 }
 
 // From either end, the pages of any size hold each match once, in order.
-func incidentsArePagedFromBothEnds(t testing.TB, s incident.Store) {
+func incidentsArePagedFromBothEnds(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	some := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) == 0 })
 	rest := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) > 0 })
@@ -83,7 +82,7 @@ func incidentsArePagedFromBothEnds(t testing.TB, s incident.Store) {
 	}
 }
 
-func wantPages(t testing.TB, s incident.Store, q incident.IncidentQuery, want []incident.Incident) {
+func wantPages(t *trial, s incident.Store, q incident.IncidentQuery, want []incident.Incident) {
 	t.Helper()
 	want = slices.Clone(want)
 	if q.Reverse {
@@ -93,7 +92,7 @@ func wantPages(t testing.TB, s incident.Store, q incident.IncidentQuery, want []
 }
 
 // From any place, the pages ahead and the pages back leave out that place only.
-func incidentsArePagedFromAnyPlace(t testing.TB, s incident.Store) {
+func incidentsArePagedFromAnyPlace(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	for i, inc := range shelf {
 		q := incident.IncidentQuery{OrganizationID: acme, After: positionOf(inc), Limit: everything}
@@ -106,7 +105,7 @@ func incidentsArePagedFromAnyPlace(t testing.TB, s incident.Store) {
 }
 
 // The place that a page starts behind need not be that of an incident.
-func incidentsArePagedFromVacantPlaces(t testing.TB, s incident.Store) {
+func incidentsArePagedFromVacantPlaces(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	for _, place := range []incident.Position{
 		{DateStarted: at(time.Hour), Identifier: 1},
@@ -139,7 +138,7 @@ func isBehind(inc incident.Incident, place incident.Position) bool {
 }
 
 // Limit counts incidents, also where one matches in several ways.
-func incidentsAreLimited(t testing.TB, s incident.Store) {
+func incidentsAreLimited(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	for limit := 1; limit <= len(shelf)+1; limit++ {
 		q := incident.IncidentQuery{OrganizationID: acme, Limit: limit}
@@ -153,7 +152,7 @@ func incidentsAreLimited(t testing.TB, s incident.Store) {
 
 // A list that is followed while incidents are added returns each incident that
 // was there once.
-func incidentsArePagedWhileOthersAreAdded(t testing.TB, s incident.Store) {
+func incidentsArePagedWhileOthersAreAdded(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	q := incident.IncidentQuery{OrganizationID: acme, Limit: 5}
 	var got []incident.Incident
@@ -173,7 +172,7 @@ func incidentsArePagedWhileOthersAreAdded(t testing.TB, s incident.Store) {
 
 // A page of what meets a condition may start behind any place, one that does
 // not meet it too: an incident may have changed since it ended a page.
-func incidentsArePagedWithinConditions(t testing.TB, s incident.Store) {
+func incidentsArePagedWithinConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	conditions := slices.Concat(projectConditions(), accessConditions(), statusConditions(), ruleConditions(), windowConditions())
 	for _, c := range append(conditions, titleConditions()[:3]...) {
@@ -185,7 +184,7 @@ func incidentsArePagedWithinConditions(t testing.TB, s incident.Store) {
 	}
 }
 
-func wantPageBehind(t testing.TB, s incident.Store, c condition, place incident.Position) {
+func wantPageBehind(t *trial, s incident.Store, c condition, place incident.Position) {
 	t.Helper()
 	q := incident.IncidentQuery{OrganizationID: acme, After: &place, Limit: everything}
 	c.set(&q)

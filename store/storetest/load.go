@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -13,7 +12,7 @@ import (
 
 // Load returns the row with its projects, and the triggers in order, as they
 // were written last.
-func loadReturnsTheState(t testing.TB, s incident.Store) {
+func loadReturnsTheState(t *trial, s incident.Store) {
 	inc := ruled(acme, api, db)
 	got := mustCreate(t, s, inc, firing(warning), firing(critical))
 	inc.Identifier, inc.Version = 1, 1
@@ -32,7 +31,7 @@ func loadReturnsTheState(t testing.TB, s incident.Store) {
 
 // The details are the state, who has seen the incident, and two facts about
 // the user who asks.
-func loadDetailsIsAboutTheUser(t testing.TB, s incident.Store) {
+func loadDetailsIsAboutTheUser(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme) // ada follows, bob has seen
 	mustMarkSeen(t, s, incident.Seen{Incident: w.key(), UserID: eve, LastSeen: at(time.Hour)})
 	mustSubscribe(t, s, incident.Subscription{Incident: w.key(), UserID: eve, DateAdded: t0})
@@ -63,7 +62,7 @@ func loadDetailsIsAboutTheUser(t testing.TB, s incident.Store) {
 }
 
 // An incident that nobody has looked at has details too.
-func loadDetailsOfABareIncident(t testing.TB, s incident.Store) {
+func loadDetailsOfABareIncident(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	want := incident.Details{Incident: st.Incident}
 	wantEqual(t, "the details", mustLoadDetails(t, s, st.Incident.Key(), ada), want)
@@ -71,7 +70,7 @@ func loadDetailsOfABareIncident(t testing.TB, s incident.Store) {
 
 // What Load returns was all true at one moment: never the row of one version
 // with the projects or the triggers of another.
-func loadIsOneRead(t testing.TB, s incident.Store) {
+func loadIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))
 	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
 		got, err := s.Load(ctx, st.Incident.Key())
@@ -82,7 +81,7 @@ func loadIsOneRead(t testing.TB, s incident.Store) {
 	})
 }
 
-func loadDetailsIsOneRead(t testing.TB, s incident.Store) {
+func loadDetailsIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))
 	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
 		got, err := s.LoadDetails(ctx, st.Incident.Key(), ada)
@@ -95,7 +94,7 @@ func loadDetailsIsOneRead(t testing.TB, s incident.Store) {
 
 // A slot's version and its holder belong together: here they count alike, and
 // the slot is held at each odd version.
-func loadSlotIsOneRead(t testing.TB, s incident.Store) {
+func loadSlotIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
 		got, err := s.LoadSlot(ctx, slotOf(acme, api))
@@ -152,10 +151,10 @@ func checkStamp(got incident.State) error {
 
 // whileStamping changes the incident over and over while two readers read, and
 // reports what read finds wrong, and versions that go back.
-func whileStamping(t testing.TB, s incident.Store, st incident.State, read func(context.Context) (int64, error)) {
+func whileStamping(t *trial, s incident.Store, st incident.State, read func(context.Context) (int64, error)) {
 	var readers atomic.Int32
 	readers.Store(2)
-	together(3, func(i int) {
+	t.together(3, func(i int) {
 		var err error
 		if i == 0 {
 			err = keepStamping(t.Context(), s, st, &readers)

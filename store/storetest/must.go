@@ -3,8 +3,6 @@ package storetest
 import (
 	"errors"
 	"math"
-	"sync"
-	"testing"
 
 	"github.com/incidentkit/incident"
 )
@@ -13,7 +11,7 @@ import (
 // it wants all of them.
 const everything = 101
 
-func mustApply(t testing.TB, s incident.Store, c incident.Change) incident.Applied {
+func mustApply(t *trial, s incident.Store, c incident.Change) incident.Applied {
 	t.Helper()
 	applied, err := s.Apply(t.Context(), c)
 	if err != nil {
@@ -23,7 +21,7 @@ func mustApply(t testing.TB, s incident.Store, c incident.Change) incident.Appli
 }
 
 // mustCreate makes an incident and returns its state as the store tells it.
-func mustCreate(t testing.TB, s incident.Store, inc incident.Incident, triggers ...incident.Trigger) incident.State {
+func mustCreate(t *trial, s incident.Store, inc incident.Incident, triggers ...incident.Trigger) incident.State {
 	t.Helper()
 	applied := mustApply(t, s, creation(inc, triggers...))
 	if applied.Replayed {
@@ -33,7 +31,7 @@ func mustCreate(t testing.TB, s incident.Store, inc incident.Incident, triggers 
 }
 
 // mustChange applies c and returns the state of its incident then.
-func mustChange(t testing.TB, s incident.Store, c incident.Change) incident.State {
+func mustChange(t *trial, s incident.Store, c incident.Change) incident.State {
 	t.Helper()
 	if mustApply(t, s, c).Replayed {
 		t.Fatalf("Apply(%s) of a new change was replayed", c.Key)
@@ -42,12 +40,12 @@ func mustChange(t testing.TB, s incident.Store, c incident.Change) incident.Stat
 }
 
 // mustComment adds a comment and returns it as the store tells it.
-func mustComment(t testing.TB, s incident.Store, key incident.Key, text string) incident.Activity {
+func mustComment(t *trial, s incident.Store, key incident.Key, text string) incident.Activity {
 	t.Helper()
 	return mustActivity(t, s, key, mustApply(t, s, comment(key, text)).Sequence)
 }
 
-func mustLoad(t testing.TB, s incident.Store, key incident.Key) incident.State {
+func mustLoad(t *trial, s incident.Store, key incident.Key) incident.State {
 	t.Helper()
 	st, err := s.Load(t.Context(), key)
 	if err != nil {
@@ -56,7 +54,7 @@ func mustLoad(t testing.TB, s incident.Store, key incident.Key) incident.State {
 	return st
 }
 
-func mustLoadSlot(t testing.TB, s incident.Store, slot incident.Slot) incident.SlotState {
+func mustLoadSlot(t *trial, s incident.Store, slot incident.Slot) incident.SlotState {
 	t.Helper()
 	st, err := s.LoadSlot(t.Context(), slot)
 	if err != nil {
@@ -65,7 +63,7 @@ func mustLoadSlot(t testing.TB, s incident.Store, slot incident.Slot) incident.S
 	return st
 }
 
-func mustLoadDetails(t testing.TB, s incident.Store, key incident.Key, user incident.UserID) incident.Details {
+func mustLoadDetails(t *trial, s incident.Store, key incident.Key, user incident.UserID) incident.Details {
 	t.Helper()
 	d, err := s.LoadDetails(t.Context(), key, user)
 	if err != nil {
@@ -74,7 +72,7 @@ func mustLoadDetails(t testing.TB, s incident.Store, key incident.Key, user inci
 	return d
 }
 
-func mustIncidents(t testing.TB, s incident.Store, q incident.IncidentQuery) []incident.Incident {
+func mustIncidents(t *trial, s incident.Store, q incident.IncidentQuery) []incident.Incident {
 	t.Helper()
 	incidents, err := s.Incidents(t.Context(), q)
 	if err != nil {
@@ -83,7 +81,7 @@ func mustIncidents(t testing.TB, s incident.Store, q incident.IncidentQuery) []i
 	return incidents
 }
 
-func mustActivities(t testing.TB, s incident.Store, key incident.Key, q incident.ActivityQuery) []incident.Activity {
+func mustActivities(t *trial, s incident.Store, key incident.Key, q incident.ActivityQuery) []incident.Activity {
 	t.Helper()
 	log, err := s.Activities(t.Context(), key, q)
 	if err != nil {
@@ -92,7 +90,7 @@ func mustActivities(t testing.TB, s incident.Store, key incident.Key, q incident
 	return log.Activities
 }
 
-func mustActivity(t testing.TB, s incident.Store, key incident.Key, sequence int64) incident.Activity {
+func mustActivity(t *trial, s incident.Store, key incident.Key, sequence int64) incident.Activity {
 	t.Helper()
 	a, err := s.Activity(t.Context(), key, sequence)
 	if err != nil {
@@ -101,14 +99,14 @@ func mustActivity(t testing.TB, s incident.Store, key incident.Key, sequence int
 	return a
 }
 
-func mustRevise(t testing.TB, s incident.Store, a incident.Activity) {
+func mustRevise(t *trial, s incident.Store, a incident.Activity) {
 	t.Helper()
 	if err := s.ReviseActivity(t.Context(), a); err != nil {
 		t.Fatalf("ReviseActivity(%s, %d) = %v, want no error", a.Incident, a.Sequence, err)
 	}
 }
 
-func mustMarkSeen(t testing.TB, s incident.Store, seen incident.Seen) incident.Seen {
+func mustMarkSeen(t *trial, s incident.Store, seen incident.Seen) incident.Seen {
 	t.Helper()
 	stored, err := s.MarkSeen(t.Context(), seen)
 	if err != nil {
@@ -117,7 +115,7 @@ func mustMarkSeen(t testing.TB, s incident.Store, seen incident.Seen) incident.S
 	return stored
 }
 
-func mustSeenBy(t testing.TB, s incident.Store, key incident.Key) []incident.Seen {
+func mustSeenBy(t *trial, s incident.Store, key incident.Key) []incident.Seen {
 	t.Helper()
 	seen, err := s.SeenBy(t.Context(), key)
 	if err != nil {
@@ -126,7 +124,7 @@ func mustSeenBy(t testing.TB, s incident.Store, key incident.Key) []incident.See
 	return seen
 }
 
-func mustSubscribe(t testing.TB, s incident.Store, sub incident.Subscription) incident.Subscription {
+func mustSubscribe(t *trial, s incident.Store, sub incident.Subscription) incident.Subscription {
 	t.Helper()
 	stored, err := s.Subscribe(t.Context(), sub)
 	if err != nil {
@@ -135,14 +133,14 @@ func mustSubscribe(t testing.TB, s incident.Store, sub incident.Subscription) in
 	return stored
 }
 
-func mustUnsubscribe(t testing.TB, s incident.Store, key incident.Key, user incident.UserID) {
+func mustUnsubscribe(t *trial, s incident.Store, key incident.Key, user incident.UserID) {
 	t.Helper()
 	if err := s.Unsubscribe(t.Context(), key, user); err != nil {
 		t.Fatalf("Unsubscribe(%s, %q) = %v, want no error", key, user, err)
 	}
 }
 
-func mustSubscribers(t testing.TB, s incident.Store, key incident.Key) []incident.Subscription {
+func mustSubscribers(t *trial, s incident.Store, key incident.Key) []incident.Subscription {
 	t.Helper()
 	subs, err := s.Subscribers(t.Context(), key)
 	if err != nil {
@@ -151,7 +149,7 @@ func mustSubscribers(t testing.TB, s incident.Store, key incident.Key) []inciden
 	return subs
 }
 
-func mustInTx(t testing.TB, s incident.Store, fn func(tx incident.Store) error) {
+func mustInTx(t *trial, s incident.Store, fn func(tx incident.Store) error) {
 	t.Helper()
 	if err := s.InTx(t.Context(), fn); err != nil {
 		t.Fatalf("InTx() = %v, want no error", err)
@@ -159,7 +157,7 @@ func mustInTx(t testing.TB, s incident.Store, fn func(tx incident.Store) error) 
 }
 
 // wantError checks what a call returned. Any more exact kind of want is one too.
-func wantError(t testing.TB, call string, got, want error) {
+func wantError(t *trial, call string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
 		t.Errorf("%s = %v, want an error that matches %q", call, got, want)
@@ -167,7 +165,7 @@ func wantError(t testing.TB, call string, got, want error) {
 }
 
 // wantHolder checks that a claim was refused in favor of one of the holders.
-func wantHolder(t testing.TB, call string, got error, holders ...incident.Key) {
+func wantHolder(t *trial, call string, got error, holders ...incident.Key) {
 	t.Helper()
 	var conflict *incident.ConflictError
 	if !errors.As(got, &conflict) {
@@ -180,21 +178,6 @@ func wantHolder(t testing.TB, call string, got error, holders ...incident.Key) {
 		}
 	}
 	t.Errorf("%s names %s as the holder, want one of %v", call, conflict.Existing, holders)
-}
-
-// together calls fn n times at once, and returns when all have returned. fn
-// must not end the case.
-func together(n int, fn func(i int)) {
-	var wg sync.WaitGroup
-	start := make(chan struct{})
-	for i := range n {
-		wg.Go(func() {
-			<-start
-			fn(i)
-		})
-	}
-	close(start)
-	wg.Wait()
 }
 
 // identifiersOf returns the identifiers in the order of the incidents.

@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"testing"
-
 	"github.com/google/uuid"
 
 	"github.com/incidentkit/incident"
@@ -10,7 +8,7 @@ import (
 
 // No read for one organization shows anything of another, although both have
 // the same identifiers, sequences, slots, projects and users.
-func isolationOfReads(t testing.TB, s incident.Store) {
+func isolationOfReads(t *trial, s incident.Store) {
 	inc := mustWorld(t, s, acme)
 	alone := make(map[string]any)
 	for _, op := range reads() {
@@ -29,7 +27,7 @@ func isolationOfReads(t testing.TB, s incident.Store) {
 }
 
 // No write for one organization changes anything of another.
-func isolationOfWrites(t testing.TB, s incident.Store) {
+func isolationOfWrites(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	mustWorld(t, s, umbrella)
 	for _, op := range writes() {
@@ -42,7 +40,7 @@ func isolationOfWrites(t testing.TB, s incident.Store) {
 }
 
 // The same changes, made in two organizations in turn, do the same in both.
-func isolationOfEqualHistories(t testing.TB, s incident.Store) {
+func isolationOfEqualHistories(t *trial, s incident.Store) {
 	id := uuid.New()
 	var worlds []world
 	for _, org := range []incident.OrganizationID{acme, umbrella} {
@@ -81,7 +79,7 @@ func numbersOf(snap snapshot) numbers {
 
 // Who holds a slot is an incident of its organization, whatever another one's
 // incident of the same identifier holds.
-func isolationOfHolders(t testing.TB, s incident.Store) {
+func isolationOfHolders(t *trial, s incident.Store) {
 	mustCreate(t, s, ruled(umbrella, api))
 	st := mustCreate(t, s, ruled(acme, db))
 	wantSlot(t, s, slotOf(acme, api), 0, nil)
@@ -92,7 +90,7 @@ func isolationOfHolders(t testing.TB, s incident.Store) {
 	wantHolder(t, "Apply() of a slot that both organizations have taken", err, st.Incident.Key())
 }
 
-func mustCall(t testing.TB, s incident.Store, op operation, w world) any {
+func mustCall(t *trial, s incident.Store, op operation, w world) any {
 	t.Helper()
 	got, err := op.call(t.Context(), s, w)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // slow store passes. Other claims of the same data would disturb them.
 func RunOutbox(t *testing.T, newStore func(t *testing.T) incident.OutboxStore) {
 	t.Helper()
-	runAll(t, outboxContract(), newStore)
+	runGroups(t, outboxContract(), newStore)
 }
 
 // outboxContract lists what an outbox promises.

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -9,7 +8,7 @@ import (
 
 // What is to be delivered counts until it is, claimed, delayed or replayed, and in
 // whichever organization.
-func backlogCountsAll(t testing.TB, s incident.OutboxStore) {
+func backlogCountsAll(t *trial, s incident.OutboxStore) {
 	wantBacklog(t, s, "of an empty store", 0, 0)
 	key := mustQueue(t, s, acme, 3)
 	wantBacklog(t, s, "with three comments", 3, 0)
@@ -37,7 +36,7 @@ func backlogCountsAll(t testing.TB, s incident.OutboxStore) {
 
 // Oldest is for how long the longest waiting head has been one. Failures and claims do
 // not make it younger.
-func backlogTellsTheOldest(t testing.TB, s incident.OutboxStore) {
+func backlogTellsTheOldest(t *trial, s incident.OutboxStore) {
 	const age = 30 * time.Millisecond
 	if b := mustBacklog(t, s); b.Oldest != 0 {
 		t.Errorf("Oldest of an empty store is %v, want 0", b.Oldest)

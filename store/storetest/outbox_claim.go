@@ -6,14 +6,13 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // A claim has all that the delivery takes.
-func claimIsWhole(t testing.TB, s incident.OutboxStore) {
+func claimIsWhole(t *trial, s incident.OutboxStore) {
 	c := told(creation(ruled(acme, api, db), firing(critical)))
 	key := mustApply(t, s, c).Incident.Key()
 	for _, user := range []incident.UserID{"zoe", "10", "9", "Zoe", "émile"} {
@@ -41,7 +40,7 @@ func claimIsWhole(t testing.TB, s incident.OutboxStore) {
 }
 
 // All of it is as it is at the time of the claim, whatever it was at the commit.
-func claimIsOfThePresent(t testing.TB, s incident.OutboxStore) {
+func claimIsOfThePresent(t *trial, s incident.OutboxStore) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	key := st.Incident.Key()
 	mustTell(t, s, key, 1)
@@ -66,7 +65,7 @@ func claimIsOfThePresent(t testing.TB, s incident.OutboxStore) {
 
 // A claim was all true at one moment: here the title, the comment and who follows
 // always agree.
-func claimIsOneRead(t testing.TB, s incident.OutboxStore) {
+func claimIsOneRead(t *trial, s incident.OutboxStore) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
 	write := func(ctx context.Context, tx incident.Store) error {
@@ -96,14 +95,14 @@ func claimIsOneRead(t testing.TB, s incident.OutboxStore) {
 
 	var reading atomic.Bool
 	reading.Store(true)
-	together(2, func(i int) {
+	t.together(2, func(i int) {
 		var err error
 		for i == 0 && err == nil && reading.Load() {
 			err = s.InTx(t.Context(), func(tx incident.Store) error { return write(t.Context(), tx) })
 		}
 		if i == 1 {
 			defer reading.Store(false)
-			err = keepClaiming(t.Context(), s, patienceOf(t))
+			err = keepClaiming(t.Context(), s, t.patience)
 		}
 		if err != nil {
 			t.Error(err)
@@ -136,7 +135,7 @@ func keepClaiming(ctx context.Context, s incident.OutboxStore, patience time.Dur
 }
 
 // More says whether something waits behind the activity at the time of the claim.
-func claimTellsOfMore(t testing.TB, s incident.OutboxStore) {
+func claimTellsOfMore(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	want := func(sequence int64, more bool) incident.Claim {
 		t.Helper()
@@ -156,7 +155,7 @@ func claimTellsOfMore(t testing.TB, s incident.OutboxStore) {
 
 // Nothing of a queue can be claimed while its head is, whatever it is that waits and
 // whatever comes.
-func claimIsOfOneAtATime(t testing.TB, s incident.OutboxStore) {
+func claimIsOfOneAtATime(t *trial, s incident.OutboxStore) {
 	key := mustApply(t, s, told(creation(draft(acme)))).Incident.Key()
 	mustTell(t, s, key, 2)
 	for sequence := int64(1); sequence <= 5; sequence++ {
@@ -172,7 +171,7 @@ func claimIsOfOneAtATime(t testing.TB, s incident.OutboxStore) {
 }
 
 // What is claimed is nobody else's, whatever they ask for.
-func claimExcludesOthers(t testing.TB, s incident.OutboxStore) {
+func claimExcludesOthers(t *trial, s incident.OutboxStore) {
 	mustQueue(t, s, acme, 2)
 	mustQueue(t, s, umbrella, 1)
 	q := anything()
@@ -185,7 +184,7 @@ func claimExcludesOthers(t testing.TB, s incident.OutboxStore) {
 		{Limit: 9, PerOrganization: 1, After: acme, Lease: longLease},
 		{Limit: 9, PerOrganization: 9, Except: []incident.OrganizationID{umbrella}, Lease: longLease},
 	} {
-		together(4, func(int) {
+		t.together(4, func(int) {
 			if claims, err := try(t.Context(), s, q); err != nil || len(claims) > 0 {
 				t.Errorf("Claim(%+v) of what others have claimed = %v, %v", q, placesOf(claims), err)
 			}
@@ -195,7 +194,7 @@ func claimExcludesOthers(t testing.TB, s incident.OutboxStore) {
 
 // After its lease others claim the queue: the same activity, as the next attempt. The
 // claim lasts as long as it was asked for, each time.
-func claimEndsWithItsLease(t testing.TB, s incident.OutboxStore) {
+func claimEndsWithItsLease(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	q := anything()
 	q.Lease = shortLease
@@ -221,7 +220,7 @@ func claimEndsWithItsLease(t testing.TB, s incident.OutboxStore) {
 }
 
 // The longest lease is one that does not end, and no other state than that of a claim.
-func claimMayLastForEver(t testing.TB, s incident.OutboxStore) {
+func claimMayLastForEver(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	q := anything()
 	q.Lease = math.MaxInt64
@@ -235,7 +234,7 @@ func claimMayLastForEver(t testing.TB, s incident.OutboxStore) {
 
 // Two claims of a notification never have the same fence, whatever ended the one and
 // however often it was parked and replayed in between.
-func claimHasItsOwnFence(t testing.TB, s incident.OutboxStore) {
+func claimHasItsOwnFence(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	fences := map[int64]int{}
 	last := 0
@@ -262,7 +261,7 @@ func claimHasItsOwnFence(t testing.TB, s incident.OutboxStore) {
 	}
 }
 
-func claimIsTheCallersMemory(t testing.TB, s incident.OutboxStore) {
+func claimIsTheCallersMemory(t *trial, s incident.OutboxStore) {
 	closed := ruled(acme, api, db)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
 	key := mustCreate(t, s, closed).Incident.Key()

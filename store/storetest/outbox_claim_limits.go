@@ -4,14 +4,13 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // A claim gets as many as it asks for, of the first organizations; the others remain.
-func claimIsLimited(t testing.TB, s incident.OutboxStore) {
+func claimIsLimited(t *trial, s incident.OutboxStore) {
 	for range 3 {
 		mustQueue(t, s, acme, 2)
 	}
@@ -41,7 +40,7 @@ func claimIsLimited(t testing.TB, s incident.OutboxStore) {
 }
 
 // No organization gets more than its part of a claim, although others take less.
-func claimIsLimitedPerOrganization(t testing.TB, s incident.OutboxStore) {
+func claimIsLimitedPerOrganization(t *trial, s incident.OutboxStore) {
 	for range 5 {
 		mustQueue(t, s, acme, 1)
 		mustQueue(t, s, umbrella, 1)
@@ -69,7 +68,7 @@ func claimIsLimitedPerOrganization(t testing.TB, s incident.OutboxStore) {
 
 // An organization that has an allowance gets at most that instead of the part of the
 // others, be it more or less.
-func claimKeepsAllowances(t testing.TB, s incident.OutboxStore) {
+func claimKeepsAllowances(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"a", "b", "c"}
 	for range 6 {
 		for _, org := range orgs {
@@ -105,7 +104,7 @@ func claimKeepsAllowances(t testing.TB, s incident.OutboxStore) {
 }
 
 // wantOrganizations checks which ones a claim goes to, and gives it back.
-func wantOrganizations(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery, want ...incident.OrganizationID) {
+func wantOrganizations(t *trial, s incident.OutboxStore, q incident.ClaimQuery, want ...incident.OrganizationID) {
 	t.Helper()
 	q.PerOrganization, q.Lease = 1, longLease
 	var claims []incident.Claim
@@ -129,7 +128,7 @@ func wantOrganizations(t testing.TB, s incident.OutboxStore, q incident.ClaimQue
 
 // A claim goes to the organizations behind the one that it names, which need not have
 // anything, in the order of their bytes, and does not begin anew at the end.
-func claimGoesOnBehindAnOrganization(t testing.TB, s incident.OutboxStore) {
+func claimGoesOnBehindAnOrganization(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"B", "a", "a-b", "ab", "b", "é"}
 	for _, org := range []incident.OrganizationID{"ab", "é", "B", "a-b", "b", "a"} {
 		mustQueue(t, s, org, 1)
@@ -152,7 +151,7 @@ func claimGoesOnBehindAnOrganization(t testing.TB, s incident.OutboxStore) {
 }
 
 // A claim leaves out the organizations that it is told to, however many there are.
-func claimLeavesOrganizationsOut(t testing.TB, s incident.OutboxStore) {
+func claimLeavesOrganizationsOut(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"a", "b", "c"}
 	for range 2 {
 		for _, org := range orgs {
@@ -190,7 +189,7 @@ func claimLeavesOrganizationsOut(t testing.TB, s incident.OutboxStore) {
 // Of an organization the queue comes first that has been due for the longest: not the
 // oldest incident, and not the one with the oldest activity, since a queue that goes on
 // or was delayed is due anew.
-func claimBeginsWithTheLongestDue(t testing.TB, s incident.OutboxStore) {
+func claimBeginsWithTheLongestDue(t *trial, s incident.OutboxStore) {
 	a, b, c := mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)
 	apart := func() { time.Sleep(rounding) }
 	for _, key := range []incident.Key{c, a, b} {
@@ -222,7 +221,7 @@ func claimBeginsWithTheLongestDue(t testing.TB, s incident.OutboxStore) {
 }
 
 // Of many who claim at the same time each queue goes to one.
-func claimGoesToOneOfMany(t testing.TB, s incident.OutboxStore) {
+func claimGoesToOneOfMany(t *trial, s incident.OutboxStore) {
 	const claimers, each = 8, 20
 	want := map[queueName]bool{}
 	for range each {
@@ -243,9 +242,9 @@ func claimGoesToOneOfMany(t testing.TB, s incident.OutboxStore) {
 		return len(claimed) < len(want)
 	}
 	start := time.Now()
-	together(claimers, func(i int) {
+	t.together(claimers, func(i int) {
 		q := incident.ClaimQuery{Limit: 1 + i%3, PerOrganization: 2, Lease: longLease}
-		for going := true; going && time.Since(start) < patienceOf(t); {
+		for going := true; going && time.Since(start) < t.patience; {
 			claims, err := try(t.Context(), s, q)
 			if err != nil {
 				t.Error(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -13,18 +12,17 @@ import (
 
 // Whatever is appended while others claim and settle comes once, in the order of its
 // incident, one at a time, and with a count of its attempts that is right.
-func outboxLosesAndRepeatsNothing(t testing.TB, s incident.OutboxStore) {
+func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 	const deliverers, each = 4, 15
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)}
 	l := newLedger(keys, each)
-	var all sync.WaitGroup
-	for _, key := range keys {
-		all.Go(func() { l.report(appendTo(t.Context(), s, key, each)) })
-	}
-	for range deliverers {
-		all.Go(func() { l.report(l.deliver(t.Context(), s, patienceOf(t))) })
-	}
-	all.Wait()
+	t.together(len(keys)+deliverers, func(i int) {
+		if i < len(keys) {
+			l.report(appendTo(t.Context(), s, keys[i], each))
+		} else {
+			l.report(l.deliver(t.Context(), s, t.patience))
+		}
+	})
 	for _, err := range l.errors {
 		t.Error(err)
 	}
@@ -178,7 +176,7 @@ func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience t
 
 // Deliverers that die, or come back too late, hold nothing up for longer than a lease:
 // everything is delivered at least once, and nothing before what comes before it.
-func outboxOutlivesItsUsers(t testing.TB, s incident.OutboxStore) {
+func outboxOutlivesItsUsers(t *trial, s incident.OutboxStore) {
 	const deliverers, each = 4, 6
 	keys := []incident.Key{mustQueue(t, s, acme, each), mustQueue(t, s, acme, each), mustQueue(t, s, umbrella, each)}
 	var mu sync.Mutex // guards what is below
@@ -218,15 +216,15 @@ func outboxOutlivesItsUsers(t testing.TB, s incident.OutboxStore) {
 			}
 			time.Sleep(rand.N(15 * time.Millisecond))
 			mark(c)
-			if err := settle(t.Context(), s, patienceOf(t), deliver(c)); err != nil {
+			if err := settle(t.Context(), s, t.patience, deliver(c)); err != nil {
 				return false, err
 			}
 		}
 		return true, nil
 	}
 	start := time.Now()
-	together(deliverers, func(int) {
-		for going := true; going && time.Since(start) < patienceOf(t); {
+	t.together(deliverers, func(int) {
+		for going := true; going && time.Since(start) < t.patience; {
 			var err error
 			if going, err = round(); err != nil {
 				t.Error(err)

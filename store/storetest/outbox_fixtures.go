@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -23,14 +22,6 @@ const (
 	rounding = 5 * time.Millisecond
 )
 
-// patienceOf is how long a case waits for what must happen.
-func patienceOf(t testing.TB) time.Duration {
-	if impatient, ok := t.(interface{ Patience() time.Duration }); ok {
-		return impatient.Patience()
-	}
-	return 3 * patience
-}
-
 // told is the same change, and one to tell of.
 func told(c incident.Change) incident.Change {
 	c.Notify = true
@@ -39,7 +30,7 @@ func told(c incident.Change) incident.Change {
 
 // mustQueue makes an incident whose queue has n comments, from sequence 3 on. It was
 // created in silence.
-func mustQueue(t testing.TB, s incident.Store, org incident.OrganizationID, n int) incident.Key {
+func mustQueue(t *trial, s incident.Store, org incident.OrganizationID, n int) incident.Key {
 	t.Helper()
 	key := mustCreate(t, s, draft(org)).Incident.Key()
 	mustTell(t, s, key, n)
@@ -47,7 +38,7 @@ func mustQueue(t testing.TB, s incident.Store, org incident.OrganizationID, n in
 }
 
 // mustTell appends n comments to tell of.
-func mustTell(t testing.TB, s incident.Store, key incident.Key, n int) {
+func mustTell(t *trial, s incident.Store, key incident.Key, n int) {
 	t.Helper()
 	for range n {
 		mustApply(t, s, told(comment(key, fmt.Sprint("text of ", key))))
@@ -101,7 +92,7 @@ func queueOf(t incident.Ticket) queueName {
 
 // mustClaim claims until it gets something: a store may pass over what is due for a
 // moment.
-func mustClaim(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery) []incident.Claim {
+func mustClaim(t *trial, s incident.OutboxStore, q incident.ClaimQuery) []incident.Claim {
 	t.Helper()
 	for start := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		claims, err := try(t.Context(), s, q)
@@ -111,14 +102,14 @@ func mustClaim(t testing.TB, s incident.OutboxStore, q incident.ClaimQuery) []in
 		if len(claims) > 0 {
 			return claims
 		}
-		if time.Since(start) > patienceOf(t) {
+		if time.Since(start) > t.patience {
 			t.Fatalf("Claim(%+v) returns nothing, although something is due", q)
 		}
 	}
 }
 
 // mustClaimOne claims the only queue that is due.
-func mustClaimOne(t testing.TB, s incident.OutboxStore, key incident.Key, sequence int64) incident.Claim {
+func mustClaimOne(t *trial, s incident.OutboxStore, key incident.Key, sequence int64) incident.Claim {
 	t.Helper()
 	c := mustClaim(t, s, anything())
 	wantPlaces(t, "the claims", c, place{key, sequence})
@@ -142,7 +133,7 @@ func placesOf(claims []incident.Claim) []string {
 }
 
 // wantPlaces ends the case if the claims are others: what follows would say nothing.
-func wantPlaces(t testing.TB, what string, claims []incident.Claim, want ...place) {
+func wantPlaces(t *trial, what string, claims []incident.Claim, want ...place) {
 	t.Helper()
 	var names []string
 	for _, p := range want {
@@ -153,7 +144,7 @@ func wantPlaces(t testing.TB, what string, claims []incident.Claim, want ...plac
 	}
 }
 
-func wantNoClaim(t testing.TB, s incident.OutboxStore, when string) {
+func wantNoClaim(t *trial, s incident.OutboxStore, when string) {
 	t.Helper()
 	claims, err := try(t.Context(), s, anything())
 	if err != nil {
@@ -201,15 +192,15 @@ func settle(ctx context.Context, s incident.OutboxStore, patience time.Duration,
 	return nil
 }
 
-func mustSettle(t testing.TB, s incident.OutboxStore, all ...incident.Settlement) {
+func mustSettle(t *trial, s incident.OutboxStore, all ...incident.Settlement) {
 	t.Helper()
-	if err := settle(t.Context(), s, patienceOf(t), all...); err != nil {
+	if err := settle(t.Context(), s, t.patience, all...); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // mustDrain delivers everything, and checks that it is these sequences in their order.
-func mustDrain(t testing.TB, s incident.OutboxStore, want map[incident.Key][]int64) {
+func mustDrain(t *trial, s incident.OutboxStore, want map[incident.Key][]int64) {
 	t.Helper()
 	got, n, total := map[incident.Key][]int64{}, 0, 0
 	for _, sequences := range want {
@@ -228,7 +219,7 @@ func mustDrain(t testing.TB, s incident.OutboxStore, want map[incident.Key][]int
 	}
 }
 
-func mustParked(t testing.TB, s incident.OutboxStore, q incident.ParkedQuery) []incident.ParkedNotification {
+func mustParked(t *trial, s incident.OutboxStore, q incident.ParkedQuery) []incident.ParkedNotification {
 	t.Helper()
 	parked, err := s.Parked(t.Context(), q)
 	if err != nil {
@@ -238,7 +229,7 @@ func mustParked(t testing.TB, s incident.OutboxStore, q incident.ParkedQuery) []
 }
 
 // wantParked checks what is parked in an organization.
-func wantParked(t testing.TB, s incident.OutboxStore, org incident.OrganizationID, want ...place) {
+func wantParked(t *trial, s incident.OutboxStore, org incident.OrganizationID, want ...place) {
 	t.Helper()
 	var got []place
 	for _, p := range mustParked(t, s, incident.ParkedQuery{OrganizationID: org, Limit: everything}) {
@@ -250,14 +241,14 @@ func wantParked(t testing.TB, s incident.OutboxStore, org incident.OrganizationI
 }
 
 // mustPark parks the next n of an incident, which alone is due.
-func mustPark(t testing.TB, s incident.OutboxStore, n int) {
+func mustPark(t *trial, s incident.OutboxStore, n int) {
 	t.Helper()
 	for range n {
 		mustSettle(t, s, park(mustClaim(t, s, anything())[0], "no receiver"))
 	}
 }
 
-func mustReplayParked(t testing.TB, s incident.OutboxStore, key incident.Key, want int) {
+func mustReplayParked(t *trial, s incident.OutboxStore, key incident.Key, want int) {
 	t.Helper()
 	n, err := s.Replay(t.Context(), key)
 	if err != nil || n != want {
@@ -265,7 +256,7 @@ func mustReplayParked(t testing.TB, s incident.OutboxStore, key incident.Key, wa
 	}
 }
 
-func mustBacklog(t testing.TB, s incident.OutboxStore) incident.Backlog {
+func mustBacklog(t *trial, s incident.OutboxStore) incident.Backlog {
 	t.Helper()
 	b, err := s.Backlog(t.Context())
 	if err != nil {
@@ -274,7 +265,7 @@ func mustBacklog(t testing.TB, s incident.OutboxStore) incident.Backlog {
 	return b
 }
 
-func wantBacklog(t testing.TB, s incident.OutboxStore, when string, pending, parked int64) {
+func wantBacklog(t *trial, s incident.OutboxStore, when string, pending, parked int64) {
 	t.Helper()
 	if b := mustBacklog(t, s); b.Pending != pending || b.Parked != parked {
 		t.Errorf("%s the backlog is %+v, want %d pending and %d parked", when, b, pending, parked)

@@ -3,14 +3,13 @@ package storetest
 import (
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // What is parked is told with all that there is to know about it.
-func parkedAreWhole(t testing.TB, s incident.OutboxStore) {
+func parkedAreWhole(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	texts := []string{"", "dial tcp 10.0.0.1:443:\n\t'x' \"\\%s", strings.Repeat("▲", incident.MaxParkedError/3) + "."}
 	for i, text := range texts {
@@ -41,7 +40,7 @@ func parkedAreWhole(t testing.TB, s incident.OutboxStore) {
 
 // Pages are in order of incident and activity, begin behind any place, and hold what is
 // parked in one organization.
-func parkedArePaged(t testing.TB, s incident.OutboxStore) {
+func parkedArePaged(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme)
 	wantParked(t, s, "nobody")
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)}
@@ -82,7 +81,7 @@ func parkedArePaged(t testing.TB, s incident.OutboxStore) {
 
 // Each parked notification of the incident is due again, at once and beside the others,
 // with all attempts before it, and is over when it was delivered.
-func replayQueuesEachAgain(t testing.TB, s incident.OutboxStore) {
+func replayQueuesEachAgain(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
 	mustPark(t, s, 2)
@@ -116,7 +115,7 @@ func replayQueuesEachAgain(t testing.TB, s incident.OutboxStore) {
 }
 
 // What fails again is tried again, and parked again.
-func replayParksAgain(t testing.TB, s incident.OutboxStore) {
+func replayParksAgain(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
 	for range 2 {
@@ -145,7 +144,7 @@ func replayParksAgain(t testing.TB, s incident.OutboxStore) {
 
 // What is replayed neither waits for the incident's own queue nor stops it, and how the
 // one ends says nothing about the other.
-func replayIsAQueueOfItsOwn(t testing.TB, s incident.OutboxStore) {
+func replayIsAQueueOfItsOwn(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	mustPark(t, s, 1)
 	own := mustClaimOne(t, s, key, 4)
@@ -186,7 +185,7 @@ func replayIsAQueueOfItsOwn(t testing.TB, s incident.OutboxStore) {
 
 // Claims of a notification from before it was parked, or from before it was replayed
 // once more, are not valid, whatever their fences are.
-func replayIgnoresClaimsFromBefore(t testing.TB, s incident.OutboxStore) {
+func replayIgnoresClaimsFromBefore(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	brief := anything()
 	brief.Lease = time.Millisecond
@@ -216,7 +215,7 @@ func replayIgnoresClaimsFromBefore(t testing.TB, s incident.OutboxStore) {
 	}
 }
 
-func replayOfNothing(t testing.TB, s incident.OutboxStore) {
+func replayOfNothing(t *trial, s incident.OutboxStore) {
 	quiet, waiting := mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 2)
 	mustReplayParked(t, s, quiet, 0)
 	mustReplayParked(t, s, waiting, 0)
@@ -226,7 +225,7 @@ func replayOfNothing(t testing.TB, s incident.OutboxStore) {
 	wantBacklog(t, s, "after a replay of nothing", 2, 0)
 }
 
-func replayReturnsErrNotFound(t testing.TB, s incident.OutboxStore) {
+func replayReturnsErrNotFound(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
 	mustQueue(t, s, umbrella, 0)

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +11,7 @@ import (
 )
 
 // All activities of the changes that say so are queued, in their order, and no others.
-func queueHoldsWhatNotifies(t testing.TB, s incident.OutboxStore) {
+func queueHoldsWhatNotifies(t *trial, s incident.OutboxStore) {
 	quiet := mustCreate(t, s, draft(acme))
 	key := quiet.Incident.Key()
 	mustComment(t, s, key, "in silence")
@@ -32,7 +31,7 @@ func queueHoldsWhatNotifies(t testing.TB, s incident.OutboxStore) {
 }
 
 // Changes that do not notify are left out before those that do, and behind them.
-func queueLeavesOutWhatDoesNot(t testing.TB, s incident.OutboxStore) {
+func queueLeavesOutWhatDoesNot(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	mustComment(t, s, key, "in silence")
 	wantBacklog(t, s, "with silence before and behind", 3, 0)
@@ -47,7 +46,7 @@ func queueLeavesOutWhatDoesNot(t testing.TB, s incident.OutboxStore) {
 }
 
 // A change that is refused queues nothing.
-func queueHoldsNothingOfFailures(t testing.TB, s incident.OutboxStore) {
+func queueHoldsNothingOfFailures(t *trial, s incident.OutboxStore) {
 	holder := mustCreate(t, s, ruled(acme, api))
 	other := mustCreate(t, s, draft(acme))
 	stale := transition(other, incident.StatusClosed)
@@ -73,7 +72,7 @@ func queueHoldsNothingOfFailures(t testing.TB, s incident.OutboxStore) {
 
 // A change that is known already queues nothing, whatever has become of what it queued
 // the first time.
-func queueHoldsNothingOfReplays(t testing.TB, s incident.OutboxStore) {
+func queueHoldsNothingOfReplays(t *trial, s incident.OutboxStore) {
 	detected := told(creationWith(uuid.New(), draft(acme)))
 	key := mustApply(t, s, detected).Incident.Key()
 	said := told(comment(key, "text"))
@@ -105,7 +104,7 @@ func queueHoldsNothingOfReplays(t testing.TB, s incident.OutboxStore) {
 
 // What a transaction queued is undone with it, and a queue that was there stays as it
 // was.
-func queueHoldsNothingThatWasUndone(t testing.TB, s incident.OutboxStore) {
+func queueHoldsNothingThatWasUndone(t *trial, s incident.OutboxStore) {
 	waiting, quiet := mustQueue(t, s, acme, 1), mustQueue(t, s, acme, 0)
 	write := func(tx incident.Store) {
 		mustTell(t, tx, waiting, 2)
@@ -144,7 +143,7 @@ func queueHoldsNothingThatWasUndone(t testing.TB, s incident.OutboxStore) {
 
 // What a transaction queued is there when it has committed: on incidents of its own and
 // on others, whose queues may be claimed meanwhile.
-func queueHoldsWhatIsCommitted(t testing.TB, s incident.OutboxStore) {
+func queueHoldsWhatIsCommitted(t *trial, s incident.OutboxStore) {
 	claimed, waiting, quiet := mustQueue(t, s, acme, 1), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)
 	c := mustClaimOne(t, s, claimed, 3)
 	mustTell(t, s, waiting, 1)
@@ -164,7 +163,7 @@ func queueHoldsWhatIsCommitted(t testing.TB, s incident.OutboxStore) {
 
 // A transaction that began before others is delivered when it commits, and not before,
 // although they have been delivered by then.
-func queueHoldsWhatIsCommittedLate(t testing.TB, s incident.OutboxStore) {
+func queueHoldsWhatIsCommittedLate(t *trial, s incident.OutboxStore) {
 	late, early := mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)
 	first := map[incident.Key]int64{late: 3}
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -199,7 +198,7 @@ func queueHoldsWhatIsCommittedLate(t testing.TB, s incident.OutboxStore) {
 
 // overtake tells of something, and delivers all that is due. A store may make that wait
 // for the end of the transaction: then nothing can overtake it.
-func overtake(t testing.TB, s incident.OutboxStore, key incident.Key) {
+func overtake(t *trial, s incident.OutboxStore, key incident.Key) {
 	t.Helper()
 	briefly := func(call func(ctx context.Context) error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -228,7 +227,7 @@ func overtake(t testing.TB, s incident.OutboxStore, key incident.Key) {
 
 // What is appended between the claim of the last activity and its settlement comes
 // next, and once, however the claim ends.
-func queueKeepsWhatIsAppendedMeanwhile(t testing.TB, s incident.OutboxStore) {
+func queueKeepsWhatIsAppendedMeanwhile(t *trial, s incident.OutboxStore) {
 	for _, end := range []func(incident.Claim) incident.Settlement{
 		deliver,
 		func(c incident.Claim) incident.Settlement { return park(c, "no receiver") },
@@ -252,7 +251,7 @@ func queueKeepsWhatIsAppendedMeanwhile(t testing.TB, s incident.OutboxStore) {
 }
 
 // What is appended to a queue does not make it due.
-func queueIsNotHurriedByMore(t testing.TB, s incident.OutboxStore) {
+func queueIsNotHurriedByMore(t *trial, s incident.OutboxStore) {
 	delayed := mustQueue(t, s, acme, 1)
 	mustSettle(t, s, retry(mustClaimOne(t, s, delayed, 3), longLease))
 	claimed := mustQueue(t, s, acme, 1)

@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"math"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -11,7 +10,7 @@ import (
 
 // What was delivered is over. The next one is due at once, with its first attempt, and a
 // queue that has come to its end begins anew with what is appended.
-func settleDeliveredGoesOn(t testing.TB, s incident.OutboxStore) {
+func settleDeliveredGoesOn(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
 	mustSettle(t, s, deliver(mustClaimOne(t, s, key, 3)))
@@ -30,7 +29,7 @@ func settleDeliveredGoesOn(t testing.TB, s incident.OutboxStore) {
 
 // After a failure the same one is due when its delay is over, and nothing behind it
 // before that.
-func settleRetryWaits(t testing.TB, s incident.OutboxStore) {
+func settleRetryWaits(t *trial, s incident.OutboxStore) {
 	never, soon := mustQueue(t, s, acme, 2), mustQueue(t, s, acme, 2)
 	var claims []incident.Claim
 	for len(claims) < 2 {
@@ -62,7 +61,7 @@ func settleRetryWaits(t testing.TB, s incident.OutboxStore) {
 }
 
 // The longest delay does not end, and the notification is not parked.
-func settleRetryMayWaitForEver(t testing.TB, s incident.OutboxStore) {
+func settleRetryMayWaitForEver(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), math.MaxInt64))
 	wantNoClaim(t, s, "within the longest delay")
@@ -71,7 +70,7 @@ func settleRetryMayWaitForEver(t testing.TB, s incident.OutboxStore) {
 }
 
 // What was given back is due at once, as the same attempt of the same activity.
-func settleReleaseTakesTheAttemptBack(t testing.TB, s incident.OutboxStore) {
+func settleReleaseTakesTheAttemptBack(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	for attempt := 1; attempt <= 3; attempt++ {
 		for range 2 {
@@ -86,7 +85,7 @@ func settleReleaseTakesTheAttemptBack(t testing.TB, s incident.OutboxStore) {
 }
 
 // What was parked is not due any more, and the queue goes on behind it.
-func settleParkGoesOn(t testing.TB, s incident.OutboxStore) {
+func settleParkGoesOn(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
 	mustSettle(t, s, park(mustClaimOne(t, s, key, 3), "no receiver"))
@@ -105,7 +104,7 @@ func settleParkGoesOn(t testing.TB, s incident.OutboxStore) {
 
 // Who comes back after others have claimed the queue changes nothing, whatever they
 // think has become of it.
-func settleAfterOthersHaveClaimed(t testing.TB, s incident.OutboxStore) {
+func settleAfterOthersHaveClaimed(t *trial, s incident.OutboxStore) {
 	for name, end := range allOutcomes() {
 		key := mustQueue(t, s, acme, 2)
 		q := anything()
@@ -140,7 +139,7 @@ func allOutcomes() map[string]func(incident.Claim) incident.Settlement {
 }
 
 // A claim whose lease is over is valid until somebody claims the queue.
-func settleAfterTheLease(t testing.TB, s incident.OutboxStore) {
+func settleAfterTheLease(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	late := func(sequence int64) incident.Claim {
 		t.Helper()
@@ -165,7 +164,7 @@ func settleAfterTheLease(t testing.TB, s incident.OutboxStore) {
 }
 
 // A claim ends once. Who repeats it, with the same outcome or another, changes nothing.
-func settleAgain(t testing.TB, s incident.OutboxStore) {
+func settleAgain(t *trial, s incident.OutboxStore) {
 	for first, end := range allOutcomes() {
 		for second, again := range allOutcomes() {
 			what := fmt.Sprintf("%s after %s", second, first)
@@ -207,7 +206,7 @@ func settleAgain(t testing.TB, s incident.OutboxStore) {
 }
 
 // Tickets of queues that do not exist, or that say something wrong, are ignored.
-func settleWhatIsUnknown(t testing.TB, s incident.OutboxStore) {
+func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustQueue(t, s, umbrella, 0)
 	c := mustClaimOne(t, s, key, 3)
@@ -239,7 +238,7 @@ func settleWhatIsUnknown(t testing.TB, s incident.OutboxStore) {
 }
 
 // Of several settlements each is carried out, those beside one that is not valid too.
-func settleEndsEach(t testing.TB, s incident.OutboxStore) {
+func settleEndsEach(t *trial, s incident.OutboxStore) {
 	var all []incident.Settlement
 	claims := map[incident.Key]incident.Claim{}
 	var keys []incident.Key
@@ -281,7 +280,7 @@ func settleEndsEach(t testing.TB, s incident.OutboxStore) {
 }
 
 // Settlements are the caller's memory, before the call and after it.
-func settleLeavesItsArgumentsAlone(t testing.TB, s incident.OutboxStore) {
+func settleLeavesItsArgumentsAlone(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	quiet := mustQueue(t, s, umbrella, 0)
 	c := mustClaimOne(t, s, key, 3)

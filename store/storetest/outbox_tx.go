@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -11,7 +10,7 @@ import (
 
 // The same incidents and activities of two organizations are two: in what a claim holds,
 // and in what becomes of it.
-func outboxIsolatesClaims(t testing.TB, s incident.OutboxStore) {
+func outboxIsolatesClaims(t *trial, s incident.OutboxStore) {
 	mine, others := mustQueue(t, s, acme, 2), mustQueue(t, s, umbrella, 2)
 	mustSubscribe(t, s, incident.Subscription{Incident: others, UserID: eve, DateAdded: t0})
 	mustChange(t, s, retitling(mustLoad(t, s, others), "Another title"))
@@ -47,7 +46,7 @@ func outboxIsolatesClaims(t testing.TB, s incident.OutboxStore) {
 }
 
 // What is parked and replayed in one organization is not in the other.
-func outboxIsolatesParked(t testing.TB, s incident.OutboxStore) {
+func outboxIsolatesParked(t *trial, s incident.OutboxStore) {
 	mine := mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
 	others := mustQueue(t, s, umbrella, 2)
@@ -71,7 +70,7 @@ func outboxIsolatesParked(t testing.TB, s incident.OutboxStore) {
 
 // mustOutboxWorld makes one queue that is due, one that is claimed, and one parked
 // notification.
-func mustOutboxWorld(t testing.TB, s incident.OutboxStore) (claimed incident.Claim, parked incident.Key) {
+func mustOutboxWorld(t *trial, s incident.OutboxStore) (claimed incident.Claim, parked incident.Key) {
 	t.Helper()
 	parked = mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
@@ -100,7 +99,7 @@ func outboxTxOperations(parked incident.Key) []outboxOperation {
 }
 
 // wantOutboxWorld checks that it is as it was.
-func wantOutboxWorld(t testing.TB, s incident.OutboxStore, claimed incident.Claim, parked incident.Key) {
+func wantOutboxWorld(t *trial, s incident.OutboxStore, claimed incident.Claim, parked incident.Key) {
 	t.Helper()
 	wantBacklog(t, s, "after calls in vain", 2, 1)
 	wantParked(t, s, acme, place{parked, 3})
@@ -113,7 +112,7 @@ func wantOutboxWorld(t testing.TB, s incident.OutboxStore, claimed incident.Clai
 }
 
 // A context that is done before the call ends it with its error, and nothing is done.
-func outboxContextCancelledBefore(t testing.TB, s incident.OutboxStore) {
+func outboxContextCancelledBefore(t *trial, s incident.OutboxStore) {
 	claimed, parked := mustOutboxWorld(t, s)
 	operations := append(outboxTxOperations(parked), []outboxOperation{
 		{"Claim", func(ctx context.Context, s incident.OutboxStore) error {
@@ -146,7 +145,7 @@ func outboxContextCancelledBefore(t testing.TB, s incident.OutboxStore) {
 
 // A done context ends the calls of a transaction in the same way, and a transaction that
 // has ended answers with an error.
-func outboxContextCancelledWithinTx(t testing.TB, s incident.OutboxStore) {
+func outboxContextCancelledWithinTx(t *trial, s incident.OutboxStore) {
 	claimed, parked := mustOutboxWorld(t, s)
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -179,7 +178,7 @@ func outboxOf(tx incident.Store) (incident.OutboxStore, error) {
 
 // replayInTx replays what is parked of an incident, and checks that the transaction sees
 // it.
-func replayInTx(t testing.TB, tx incident.Store, key incident.Key, want int) error {
+func replayInTx(t *trial, tx incident.Store, key incident.Key, want int) error {
 	t.Helper()
 	outbox, err := outboxOf(tx)
 	if err != nil {
@@ -199,7 +198,7 @@ func replayInTx(t testing.TB, tx incident.Store, key incident.Key, want int) err
 }
 
 // A transaction replays what is parked, and it is due after the commit.
-func outboxTxReplaysAndCommits(t testing.TB, s incident.OutboxStore) {
+func outboxTxReplaysAndCommits(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustPark(t, s, 2)
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -225,7 +224,7 @@ func outboxTxReplaysAndCommits(t testing.TB, s incident.OutboxStore) {
 }
 
 // A replay is undone with its transaction.
-func outboxTxUndoesAReplay(t testing.TB, s incident.OutboxStore) {
+func outboxTxUndoesAReplay(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustPark(t, s, 2)
 	before := mustParked(t, s, incident.ParkedQuery{OrganizationID: acme, Limit: everything})

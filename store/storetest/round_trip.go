@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +41,7 @@ func names() []string {
 }
 
 // Every field of a state comes back as it was given.
-func roundTripKeepsEveryField(t testing.TB, s incident.Store) {
+func roundTripKeepsEveryField(t *trial, s incident.Store) {
 	for i, text := range texts() {
 		inc := incident.Incident{
 			OrganizationID: acme,
@@ -75,7 +74,7 @@ func roundTripKeepsEveryField(t testing.TB, s incident.Store) {
 }
 
 // A change replaces every field of the row, the version too.
-func roundTripKeepsEveryFieldOfAChange(t testing.TB, s incident.Store) {
+func roundTripKeepsEveryFieldOfAChange(t *trial, s incident.Store) {
 	before := mustCreate(t, s, ruled(acme, api))
 	after := before
 	after.Incident.Title = "Другое"
@@ -92,7 +91,7 @@ func roundTripKeepsEveryFieldOfAChange(t testing.TB, s incident.Store) {
 	wantEqual(t, "the row", mustChange(t, s, c).Incident, *c.Incident)
 }
 
-func roundTripKeepsActivities(t testing.TB, s incident.Store) {
+func roundTripKeepsActivities(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for i, text := range texts() {
 		want := incident.Activity{
@@ -119,7 +118,7 @@ func roundTripKeepsActivities(t testing.TB, s incident.Store) {
 }
 
 // Times reach from 1970 to 9999, to the microsecond.
-func roundTripKeepsTimes(t testing.TB, s incident.Store) {
+func roundTripKeepsTimes(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for _, when := range []time.Time{
 		time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC),
@@ -152,7 +151,7 @@ func roundTripKeepsTimes(t testing.TB, s incident.Store) {
 }
 
 // wantFound checks that an incident is among those of a query.
-func wantFound(t testing.TB, s incident.Store, q incident.IncidentQuery, want incident.Incident) {
+func wantFound(t *trial, s incident.Store, q incident.IncidentQuery, want incident.Incident) {
 	t.Helper()
 	got := mustIncidents(t, s, q)
 	if !slices.ContainsFunc(got, func(inc incident.Incident) bool { return equal(inc, want) }) {
@@ -162,7 +161,7 @@ func wantFound(t testing.TB, s incident.Store, q incident.IncidentQuery, want in
 
 // The longest title, comment and identifiers fit, and the most projects and
 // subscriptions.
-func roundTripKeepsTheLongest(t testing.TB, s incident.Store) {
+func roundTripKeepsTheLongest(t *trial, s incident.Store) {
 	longest := strings.Repeat("🔥", 63) + "abc" // 255 bytes
 	inc := draft(incident.OrganizationID(longest))
 	inc.Title = strings.Repeat("🔥", 1000)
@@ -196,7 +195,7 @@ func roundTripKeepsTheLongest(t testing.TB, s incident.Store) {
 
 // An incident has as many triggers as the Manager lets it have, which are written and
 // changed at once.
-func roundTripKeepsTheMostTriggers(t testing.TB, s incident.Store) {
+func roundTripKeepsTheMostTriggers(t *trial, s incident.Store) {
 	var triggers []incident.Trigger
 	for i := range incident.MaxTriggers {
 		triggers = append(triggers, firing(incident.TriggerID(fmt.Sprintf("trigger %03d", i))))
@@ -214,7 +213,7 @@ func roundTripKeepsTheMostTriggers(t testing.TB, s incident.Store) {
 }
 
 // Organizations that look alike are none the less several.
-func namesOfOrganizationsAreBytes(t testing.TB, s incident.Store) {
+func namesOfOrganizationsAreBytes(t *trial, s incident.Store) {
 	for i, name := range names() {
 		inc := ruled(incident.OrganizationID(name), api)
 		inc.Title = fmt.Sprintf("of %+q", name)
@@ -235,7 +234,7 @@ func namesOfOrganizationsAreBytes(t testing.TB, s incident.Store) {
 
 // Users that look alike follow and see each on their own, and are in the order
 // of their bytes.
-func namesOfUsersAreBytes(t testing.TB, s incident.Store) {
+func namesOfUsersAreBytes(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	var subs []incident.Subscription
 	var seen []incident.Seen
@@ -262,7 +261,7 @@ func namesOfUsersAreBytes(t testing.TB, s incident.Store) {
 
 // Projects and triggers that look alike are several in one incident, and each
 // finds it and is found alone.
-func namesWithinAnIncidentAreBytes(t testing.TB, s incident.Store) {
+func namesWithinAnIncidentAreBytes(t *trial, s incident.Store) {
 	inc := ruled(acme)
 	var triggers []incident.Trigger
 	for _, name := range names() {
@@ -291,7 +290,7 @@ func namesWithinAnIncidentAreBytes(t testing.TB, s incident.Store) {
 
 // Rules and queries that look alike have slots of their own, and find their
 // own incidents only.
-func namesOfRulesAndQueriesAreBytes(t testing.TB, s incident.Store) {
+func namesOfRulesAndQueriesAreBytes(t *trial, s incident.Store) {
 	for _, name := range names() {
 		byRule, byQuery := ruled(acme, api), ruled(acme, api)
 		byRule.AlertRuleID, byQuery.QueryID = incident.AlertRuleID(name), incident.QueryID(name)

@@ -3,14 +3,13 @@ package storetest
 import (
 	"math/rand/v2"
 	"strconv"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // Whatever the order of arrival, the latest view stays, and is what is returned.
-func markSeenNeverGoesBack(t testing.TB, s incident.Store) {
+func markSeenNeverGoesBack(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	latest := time.Time{}
 	for _, minute := range []int{0, 5, 3, 5, -9, 7, 7, 6, 8, -1} {
@@ -24,14 +23,14 @@ func markSeenNeverGoesBack(t testing.TB, s incident.Store) {
 	}
 }
 
-func markSeenNeverGoesBackUnderConcurrency(t testing.TB, s incident.Store) {
+func markSeenNeverGoesBackUnderConcurrency(t *trial, s incident.Store) {
 	const views, rounds = 16, 6
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range rounds {
 		order := random.Perm(views)
 		when := func(view int) time.Time { return at(time.Duration(round*views+view) * time.Microsecond) }
-		together(views, func(i int) {
+		t.together(views, func(i int) {
 			seen := incident.Seen{Incident: key, UserID: ada, LastSeen: when(order[i])}
 			stored, err := s.MarkSeen(t.Context(), seen)
 			if err != nil {
@@ -47,7 +46,7 @@ func markSeenNeverGoesBackUnderConcurrency(t testing.TB, s incident.Store) {
 
 // An incident was seen by whom it was, and no other's viewers. Seeing it is no
 // change of it.
-func markSeenIsAboutOneIncident(t testing.TB, s incident.Store) {
+func markSeenIsAboutOneIncident(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme))
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
 	seen := mustMarkSeen(t, s, incident.Seen{Incident: first.Incident.Key(), UserID: ada, LastSeen: t0})
@@ -60,7 +59,7 @@ func markSeenIsAboutOneIncident(t testing.TB, s incident.Store) {
 }
 
 // The latest comes first; users of the same time are in ascending order.
-func seenByIsOrderedByTimeThenUser(t testing.TB, s incident.Store) {
+func seenByIsOrderedByTimeThenUser(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	var want []incident.Seen
 	for minute := 3; minute > 0; minute-- {

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // wantSlot checks a slot's version and holder. The holder is nil for none.
-func wantSlot(t testing.TB, s incident.Store, slot incident.Slot, version int64, holder *incident.State) {
+func wantSlot(t *trial, s incident.Store, slot incident.Slot, version int64, holder *incident.State) {
 	t.Helper()
 	want := incident.SlotState{Version: version, State: holder}
 	wantEqual(t, fmt.Sprintf("what slot %+v holds", slot), mustLoadSlot(t, s, slot), want)
@@ -19,7 +18,7 @@ func wantSlot(t testing.TB, s incident.Store, slot incident.Slot, version int64,
 
 // A slot that nobody ever claimed is zero and no error, in an organization
 // that nobody knows too.
-func loadSlotIsZeroWhenUnclaimed(t testing.TB, s incident.Store) {
+func loadSlotIsZeroWhenUnclaimed(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf("nobody", api), 0, nil)
 	mustCreate(t, s, ruled(acme, api))
 	wantSlot(t, s, slotOf(acme, db), 0, nil)
@@ -27,7 +26,7 @@ func loadSlotIsZeroWhenUnclaimed(t testing.TB, s incident.Store) {
 }
 
 // A slot holds the whole state of its incident, as it is now.
-func loadSlotReturnsTheHolder(t testing.TB, s incident.Store) {
+func loadSlotReturnsTheHolder(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api, db), firing(warning), firing(critical))
 	wantSlot(t, s, slotOf(acme, api), 1, &st)
 	wantSlot(t, s, slotOf(acme, db), 1, &st)
@@ -36,7 +35,7 @@ func loadSlotReturnsTheHolder(t testing.TB, s incident.Store) {
 }
 
 // Each claim and each release counts, and nothing else does.
-func slotsCountClaimsAndReleases(t testing.TB, s incident.Store) {
+func slotsCountClaimsAndReleases(t *trial, s incident.Store) {
 	slot := slotOf(acme, api)
 	for version := int64(1); version < 8; version += 2 {
 		st := mustCreate(t, s, ruled(acme, api))
@@ -53,7 +52,7 @@ func slotsCountClaimsAndReleases(t testing.TB, s incident.Store) {
 // A claim of a taken slot names who holds it, and nothing of the change is
 // written: for a new incident, for one that is reopened, and for one that gets
 // a project.
-func slotsAreHeldByOne(t testing.TB, s incident.Store) {
+func slotsAreHeldByOne(t *trial, s incident.Store) {
 	closed := mustCreate(t, s, ruled(acme, api), firing(critical))
 	closed = mustChange(t, s, transition(closed, incident.StatusClosed))
 	holder := mustCreate(t, s, ruled(acme, api))
@@ -76,7 +75,7 @@ func slotsAreHeldByOne(t testing.TB, s incident.Store) {
 }
 
 // Of several slots that a change claims each is looked at, whichever is taken.
-func slotsAreClaimedTogether(t testing.TB, s incident.Store) {
+func slotsAreClaimedTogether(t *trial, s incident.Store) {
 	holder := mustCreate(t, s, ruled(acme, web)).Incident.Key()
 	other := mustCreate(t, s, ruled(acme, db)).Incident.Key()
 	tests := []struct {
@@ -99,7 +98,7 @@ func slotsAreClaimedTogether(t testing.TB, s incident.Store) {
 }
 
 // No query is a query like any other.
-func slotsWithoutAQueryAreHeldByOne(t testing.TB, s incident.Store) {
+func slotsWithoutAQueryAreHeldByOne(t *trial, s incident.Store) {
 	inc := ruled(acme, api)
 	inc.QueryID = ""
 	st := mustCreate(t, s, inc)
@@ -111,7 +110,7 @@ func slotsWithoutAQueryAreHeldByOne(t testing.TB, s incident.Store) {
 }
 
 // Slots that differ in any one field have nothing to do with each other.
-func slotsDifferInEachField(t testing.TB, s incident.Store) {
+func slotsDifferInEachField(t *trial, s incident.Store) {
 	all := make([]incident.Incident, 5)
 	for i := range all {
 		all[i] = ruled(acme, api)
@@ -134,7 +133,7 @@ func slotsDifferInEachField(t testing.TB, s incident.Store) {
 }
 
 // A free slot can be claimed, by who held it or by another.
-func slotsAreFreeWhenReleased(t testing.TB, s incident.Store) {
+func slotsAreFreeWhenReleased(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api, db))
 	first = mustChange(t, s, reprojecting(first, db))
 	second := mustCreate(t, s, ruled(acme, api))
@@ -149,7 +148,7 @@ func slotsAreFreeWhenReleased(t testing.TB, s incident.Store) {
 
 // A change may give up one slot and take another; where it cannot take, it
 // gives nothing up.
-func slotsMoveWithinAChange(t testing.TB, s incident.Store) {
+func slotsMoveWithinAChange(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	holder := mustCreate(t, s, ruled(acme, web))
 	wantUnchanged(t, s, acme, func() {
@@ -165,7 +164,7 @@ func slotsMoveWithinAChange(t testing.TB, s incident.Store) {
 }
 
 // The version is checked before the slots: who is late decides again first.
-func slotsAreClaimedAfterTheVersionCheck(t testing.TB, s incident.Store) {
+func slotsAreClaimedAfterTheVersionCheck(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	mustApply(t, s, retitling(st, "Newer"))
 	mustCreate(t, s, ruled(acme, db))
@@ -174,13 +173,13 @@ func slotsAreClaimedAfterTheVersionCheck(t testing.TB, s incident.Store) {
 }
 
 // Of many who claim a slot at once, in sets that overlap, one gets it.
-func slotsHaveOneWinner(t testing.TB, s incident.Store) {
+func slotsHaveOneWinner(t *trial, s incident.Store) {
 	const claimers, rounds = 9, 4
 	sets := [][]incident.ProjectID{{api, db}, {db, web}, {api, web}}
 	for range rounds {
 		errs := make([]error, claimers)
 		keys := make([]incident.Key, claimers)
-		together(claimers, func(i int) {
+		t.together(claimers, func(i int) {
 			applied, err := s.Apply(t.Context(), creation(ruled(acme, sets[i%len(sets)]...)))
 			errs[i], keys[i] = err, applied.Incident.Key()
 		})
@@ -190,7 +189,7 @@ func slotsHaveOneWinner(t testing.TB, s incident.Store) {
 }
 
 // wantOneWinner returns who got the slot, and checks that all others were told.
-func wantOneWinner(t testing.TB, errs []error, keys []incident.Key) incident.Key {
+func wantOneWinner(t *trial, errs []error, keys []incident.Key) incident.Key {
 	t.Helper()
 	var winners []incident.Key
 	for i, err := range errs {
@@ -210,7 +209,7 @@ func wantOneWinner(t testing.TB, errs []error, keys []incident.Key) incident.Key
 }
 
 // Of many closed incidents that are reopened at once, one becomes active.
-func slotsAdmitOneReopening(t testing.TB, s incident.Store) {
+func slotsAdmitOneReopening(t *trial, s incident.Store) {
 	const n, rounds = 8, 4
 	states := make([]incident.State, n)
 	for i := range states {
@@ -219,7 +218,7 @@ func slotsAdmitOneReopening(t testing.TB, s incident.Store) {
 	}
 	for round := range rounds {
 		errs, keys := make([]error, n), make([]incident.Key, n)
-		together(n, func(i int) {
+		t.together(n, func(i int) {
 			_, errs[i] = s.Apply(t.Context(), transition(states[i], incident.StatusCritical))
 			keys[i] = states[i].Incident.Key()
 		})
@@ -233,10 +232,10 @@ func slotsAdmitOneReopening(t testing.TB, s incident.Store) {
 
 // A slot that is taken and freed over and over never has two holders, and
 // counts every time.
-func slotsCountUnderConcurrency(t testing.TB, s incident.Store) {
+func slotsCountUnderConcurrency(t *trial, s incident.Store) {
 	const claimers, each = 6, 8
 	var holders, wins atomic.Int64
-	together(claimers, func(int) {
+	t.together(claimers, func(int) {
 		for range each {
 			applied, err := s.Apply(t.Context(), creation(ruled(acme, api)))
 			if _, taken := errors.AsType[*incident.ConflictError](err); taken {

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -29,7 +28,7 @@ type slotRecord struct {
 	State incident.SlotState
 }
 
-func mustSnapshot(t testing.TB, s incident.Store, org incident.OrganizationID) snapshot {
+func mustSnapshot(t *trial, s incident.Store, org incident.OrganizationID) snapshot {
 	t.Helper()
 	snap, err := takeSnapshot(t.Context(), s, org)
 	if err != nil {
@@ -112,7 +111,7 @@ func knownSlots(org incident.OrganizationID, incidents []incident.Incident) []in
 
 // wantUnchanged runs do, and checks that the organization's records are as
 // they were.
-func wantUnchanged(t testing.TB, s incident.Store, org incident.OrganizationID, do func()) {
+func wantUnchanged(t *trial, s incident.Store, org incident.OrganizationID, do func()) {
 	t.Helper()
 	before := mustSnapshot(t, s, org)
 	do()

@@ -2,14 +2,13 @@ package storetest
 
 import (
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 // A user follows at most once, since the first time, however it came about.
-func subscribeKeepsTheFirstDate(t testing.TB, s incident.Store) {
+func subscribeKeepsTheFirstDate(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	first := incident.Subscription{Incident: key, UserID: ada, DateAdded: at(time.Hour)}
 	wantEqual(t, "what Subscribe returns first", mustSubscribe(t, s, first), first)
@@ -22,7 +21,7 @@ func subscribeKeepsTheFirstDate(t testing.TB, s incident.Store) {
 }
 
 // The same holds for the subscriptions of a change.
-func applyKeepsTheFirstSubscription(t testing.TB, s incident.Store) {
+func applyKeepsTheFirstSubscription(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	sub := func(user incident.UserID, d time.Duration) incident.Subscription {
 		return incident.Subscription{Incident: key, UserID: user, DateAdded: at(d)}
@@ -40,7 +39,7 @@ func applyKeepsTheFirstSubscription(t testing.TB, s incident.Store) {
 }
 
 // A change may do no more than subscribe.
-func applyOfSubscriptionsOnly(t testing.TB, s incident.Store) {
+func applyOfSubscriptionsOnly(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	sub := incident.Subscription{Incident: st.Incident.Key(), UserID: eve, DateAdded: t0}
 	mustApply(t, s, incident.Change{Key: sub.Incident, Subscriptions: []incident.Subscription{sub}})
@@ -49,7 +48,7 @@ func applyOfSubscriptionsOnly(t testing.TB, s incident.Store) {
 }
 
 // Who does not follow need not unsubscribe, and who did may follow anew.
-func unsubscribeEndsIt(t testing.TB, s incident.Store) {
+func unsubscribeEndsIt(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	mustUnsubscribe(t, s, key, ada)
 	bobs := mustSubscribe(t, s, incident.Subscription{Incident: key, UserID: bob, DateAdded: t0})
@@ -65,7 +64,7 @@ func unsubscribeEndsIt(t testing.TB, s incident.Store) {
 }
 
 // An incident has the subscribers that it has, and no other's.
-func subscribersAreThoseOfTheIncident(t testing.TB, s incident.Store) {
+func subscribersAreThoseOfTheIncident(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme)).Incident.Key()
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
 	sub := mustSubscribe(t, s, incident.Subscription{Incident: first, UserID: ada, DateAdded: t0})
@@ -77,7 +76,7 @@ func subscribersAreThoseOfTheIncident(t testing.TB, s incident.Store) {
 	}
 }
 
-func subscribersAreOrderedByUser(t testing.TB, s incident.Store) {
+func subscribersAreOrderedByUser(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	users := []incident.UserID{"10", "9", "Zoe", "ada", "bob", "émile"}
 	for i, n := range []int{3, 0, 5, 1, 4, 2} {
@@ -93,7 +92,7 @@ func subscribersAreOrderedByUser(t testing.TB, s incident.Store) {
 }
 
 // Of many first subscriptions one is the first, and all are told which.
-func subscribeHasOneFirst(t testing.TB, s incident.Store) {
+func subscribeHasOneFirst(t *trial, s incident.Store) {
 	const rounds = 4
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for range rounds {
@@ -111,12 +110,12 @@ func subscribeHasOneFirst(t testing.TB, s incident.Store) {
 
 // subscribeTogether subscribes ada in several ways and at several dates at
 // once, and returns what was told to the callers.
-func subscribeTogether(t testing.TB, s incident.Store, key incident.Key) []incident.Subscription {
+func subscribeTogether(t *trial, s incident.Store, key incident.Key) []incident.Subscription {
 	var (
 		mu   sync.Mutex // guards told
 		told []incident.Subscription
 	)
-	together(12, func(i int) {
+	t.together(12, func(i int) {
 		sub := incident.Subscription{Incident: key, UserID: ada, DateAdded: at(time.Duration(i) * time.Second)}
 		c := comment(key, "text")
 		c.Subscriptions[0] = sub
@@ -136,9 +135,9 @@ func subscribeTogether(t testing.TB, s incident.Store, key incident.Key) []incid
 }
 
 // Subscribing and unsubscribing at once never fails, and ends in one or the other.
-func subscribeAndUnsubscribeMeet(t testing.TB, s incident.Store) {
+func subscribeAndUnsubscribeMeet(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
-	together(8, func(i int) {
+	t.together(8, func(i int) {
 		for range 10 {
 			var err error
 			if i%2 == 0 {

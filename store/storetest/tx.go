@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"testing"
 
 	"github.com/incidentkit/incident"
 )
 
 // Each kind of write is undone when fn fails after it, alone and after all
 // others, and fn's own error comes back.
-func inTxUndoesOnError(t testing.TB, s incident.Store) {
+func inTxUndoesOnError(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		err := s.InTx(t.Context(), func(tx incident.Store) error {
 			write(t.Context(), tx)
@@ -25,7 +24,7 @@ func inTxUndoesOnError(t testing.TB, s incident.Store) {
 }
 
 // Each kind of write is undone when fn panics, and the panic goes on.
-func inTxUndoesOnPanic(t testing.TB, s incident.Store) {
+func inTxUndoesOnPanic(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		got := panicOf(func() {
 			err := s.InTx(t.Context(), func(tx incident.Store) error {
@@ -48,7 +47,7 @@ func panicOf(fn func()) (value any) {
 
 // Each kind of write is undone when the context is done before the commit,
 // although fn is content.
-func inTxUndoesWhenTheContextEnds(t testing.TB, s incident.Store) {
+func inTxUndoesWhenTheContextEnds(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := s.InTx(ctx, func(tx incident.Store) error {
@@ -63,7 +62,7 @@ func inTxUndoesWhenTheContextEnds(t testing.TB, s incident.Store) {
 // wantUndone has attempt write in a transaction that comes to nothing: each
 // kind of write first, then all together. It checks that the transaction saw
 // them, and that nothing of them is left, not even a number.
-func wantUndone(t testing.TB, s incident.Store, attempt func(write func(ctx context.Context, tx incident.Store))) {
+func wantUndone(t *trial, s incident.Store, attempt func(write func(ctx context.Context, tx incident.Store))) {
 	t.Helper()
 	w := mustWorld(t, s, acme)
 	before := mustSnapshot(t, s, acme)
@@ -90,7 +89,7 @@ func wantUndone(t testing.TB, s incident.Store, attempt func(write func(ctx cont
 	wantSlotVersions(t, s, map[incident.ProjectID]int64{api: 1, db: 1, web: 1})
 }
 
-func wantSlotVersions(t testing.TB, s incident.Store, want map[incident.ProjectID]int64) {
+func wantSlotVersions(t *trial, s incident.Store, want map[incident.ProjectID]int64) {
 	t.Helper()
 	for p, version := range want {
 		if got := mustLoadSlot(t, s, slotOf(acme, p)).Version; got != version {
@@ -108,7 +107,7 @@ func singly(ops []operation) [][]operation {
 }
 
 // What was read in the transaction is what everyone reads after the commit.
-func inTxCommits(t testing.TB, s incident.Store) {
+func inTxCommits(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	var inside snapshot
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -125,7 +124,7 @@ func inTxCommits(t testing.TB, s incident.Store) {
 }
 
 // Within a transaction the rules are those outside.
-func inTxChecksWhatApplyChecks(t testing.TB, s incident.Store) {
+func inTxChecksWhatApplyChecks(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	try := func(fn func(tx incident.Store) error) error { return s.InTx(t.Context(), fn) }
 	wantUnchanged(t, s, acme, func() {
@@ -157,7 +156,7 @@ func inTxChecksWhatApplyChecks(t testing.TB, s incident.Store) {
 }
 
 // A transaction within a transaction is a part of it.
-func inTxNests(t testing.TB, s incident.Store) {
+func inTxNests(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	nested := func(end error) func(tx incident.Store) error {
 		return func(tx incident.Store) error {
@@ -199,7 +198,7 @@ func inTxNests(t testing.TB, s incident.Store) {
 
 // A part of a transaction that does not return dooms the whole, whatever the outer function
 // makes of that.
-func inTxIsDoomedByItsParts(t testing.TB, s incident.Store) {
+func inTxIsDoomedByItsParts(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	part := func(tx incident.Store, end func() error) error {
 		return tx.InTx(t.Context(), func(inner incident.Store) error {
@@ -210,12 +209,7 @@ func inTxIsDoomedByItsParts(t testing.TB, s incident.Store) {
 	for name, run := range map[string]func(tx incident.Store){
 		"panics": func(tx incident.Store) { _ = panicOf(func() { _ = part(tx, func() error { panic(errUndo) }) }) },
 		"ends its goroutine": func(tx incident.Store) {
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				_ = part(tx, func() error { runtime.Goexit(); return nil })
-			}()
-			<-ended
+			<-t.start(func() { _ = part(tx, func() error { runtime.Goexit(); return nil }) })
 		},
 		"has such a part": func(tx incident.Store) {
 			_ = tx.InTx(t.Context(), func(inner incident.Store) error {
@@ -239,7 +233,7 @@ func inTxIsDoomedByItsParts(t testing.TB, s incident.Store) {
 
 // A transaction that has ended, either way, answers with an error, and does
 // nothing.
-func inTxEnds(t testing.TB, s incident.Store) {
+func inTxEnds(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	for _, end := range []error{nil, errUndo} {
 		var ended incident.Store
@@ -269,7 +263,7 @@ func inTxEnds(t testing.TB, s incident.Store) {
 }
 
 // An empty transaction, and one that only reads, are fine.
-func inTxMayWriteNothing(t testing.TB, s incident.Store) {
+func inTxMayWriteNothing(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	wantUnchanged(t, s, acme, func() {
 		mustInTx(t, s, func(incident.Store) error { return nil })
@@ -283,7 +277,7 @@ func inTxMayWriteNothing(t testing.TB, s incident.Store) {
 }
 
 // The answer of Shared is the same, whenever and wherever it is asked.
-func sharedIsConstant(t testing.TB, s incident.Store) {
+func sharedIsConstant(t *trial, s incident.Store) {
 	want := s.Shared()
 	w := mustWorld(t, s, acme)
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -293,7 +287,7 @@ func sharedIsConstant(t testing.TB, s incident.Store) {
 		}
 		return nil
 	})
-	together(4, func(int) {
+	t.together(4, func(int) {
 		if got := s.Shared(); got != want {
 			t.Errorf("Shared() = %v, want %v as before", got, want)
 		}

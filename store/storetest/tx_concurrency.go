@@ -5,19 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
-	"testing"
 	"time"
 
 	"github.com/incidentkit/incident"
 )
 
-// patience is how long a case waits for what should take a moment.
-const patience = 10 * time.Second
+// promptly is how long calls whose context has ended may take to return.
+const promptly = 10 * time.Second
 
 // While a transaction goes on, others read what was there before it, or wait
 // until their context ends.
-func inTxIsInvisibleBeforeTheCommit(t testing.TB, s incident.Store) {
+func inTxIsInvisibleBeforeTheCommit(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	before := make(map[string]any)
 	for _, op := range reads() {
@@ -45,25 +43,21 @@ func inTxIsInvisibleBeforeTheCommit(t testing.TB, s incident.Store) {
 }
 
 // lookFromOutside reads while a transaction goes on, each for a moment.
-func lookFromOutside(t testing.TB, s incident.Store, w world, before map[string]any) error {
+func lookFromOutside(t *trial, s incident.Store, w world, before map[string]any) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		for _, op := range reads() {
-			wg.Go(func() {
-				switch got, err := op.call(ctx, s, w); {
-				case err == nil:
-					wantEqual(t, "what "+op.name+" returns before the commit", got, before[op.name])
-				case !errors.Is(err, incident.ErrUnavailable):
-					wantError(t, op.name+" that waits for a transaction", err, context.DeadlineExceeded)
-				}
-			})
-		}
-	}()
+	all := reads()
+	done := t.start(func() {
+		t.together(len(all), func(i int) {
+			op := all[i]
+			switch got, err := op.call(ctx, s, w); {
+			case err == nil:
+				wantEqual(t, "what "+op.name+" returns before the commit", got, before[op.name])
+			case !errors.Is(err, incident.ErrUnavailable):
+				wantError(t, op.name+" that waits for a transaction", err, context.DeadlineExceeded)
+			}
+		})
+	})
 	return waitFor(done, "readers whose context has ended still wait for the transaction")
 }
 
@@ -71,14 +65,14 @@ func waitFor(done <-chan struct{}, failure string) error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(patience):
+	case <-time.After(promptly):
 		return errors.New(failure)
 	}
 }
 
 // Who waits for a transaction until the context ends has written nothing, then
 // and later.
-func inTxOutlastsWritersWhoGiveUp(t testing.TB, s incident.Store) {
+func inTxOutlastsWritersWhoGiveUp(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	changes := []incident.Change{creation(draft(acme)), comment(w.key(), "text"), retitling(w.state, "From outside")}
 	changes[2].Activities = comment(w.key(), "text").Activities
@@ -88,11 +82,9 @@ func inTxOutlastsWritersWhoGiveUp(t testing.TB, s incident.Store) {
 		mustCall(t, tx, operation{"Apply", applyNew}, w)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			together(len(changes), func(i int) { _, errs[i] = s.Apply(ctx, changes[i]) })
-		}()
+		done := t.start(func() {
+			t.together(len(changes), func(i int) { _, errs[i] = s.Apply(ctx, changes[i]) })
+		})
 		return waitFor(done, "writers whose context has ended still wait for the transaction")
 	})
 	for i, c := range changes {
@@ -111,10 +103,10 @@ func inTxOutlastsWritersWhoGiveUp(t testing.TB, s incident.Store) {
 
 // Transactions that read and then write go one after the other, or the later
 // one is told that it decided on an old version.
-func inTxLosesNoUpdate(t testing.TB, s incident.Store) {
+func inTxLosesNoUpdate(t *trial, s incident.Store) {
 	const writers, each = 4, 5
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
-	together(writers, func(int) {
+	t.together(writers, func(int) {
 		for range each {
 			if err := keepTryingInTx(t, s, key); err != nil {
 				t.Error(err)
@@ -129,7 +121,7 @@ func inTxLosesNoUpdate(t testing.TB, s incident.Store) {
 	wantEqual(t, "the sequences", sequencesOf(all), upTo(2+writers*each))
 }
 
-func keepTryingInTx(t testing.TB, s incident.Store, key incident.Key) error {
+func keepTryingInTx(t *trial, s incident.Store, key incident.Key) error {
 	const attempts = 1000
 	for range attempts {
 		err := s.InTx(t.Context(), func(tx incident.Store) error {
@@ -151,19 +143,20 @@ func keepTryingInTx(t testing.TB, s incident.Store, key incident.Key) error {
 }
 
 // What several calls of a transaction write appears in one moment.
-func inTxAppearsAtOnce(t testing.TB, s incident.Store) {
+func inTxAppearsAtOnce(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for range 2 {
-		wg.Go(func() {
+	watching := t.start(func() {
+		t.together(2, func(int) {
 			if err := watchCounts(t.Context(), s, w, stop); err != nil {
 				t.Error(err)
 			}
 		})
-	}
-	defer close(stop)
+	})
+	defer func() {
+		close(stop)
+		<-watching
+	}()
 	for range 30 {
 		err := s.InTx(t.Context(), func(tx incident.Store) error {
 			for _, text := range []string{"one", "two"} {
@@ -200,9 +193,9 @@ func watchCounts(ctx context.Context, s incident.Store, w world, stop <-chan str
 
 // Everything at once, on a few incidents that everyone wants, leaves records
 // that agree with each other.
-func storeIsSafeForConcurrentUse(t testing.TB, s incident.Store) {
+func storeIsSafeForConcurrentUse(t *trial, s incident.Store) {
 	worlds := []world{mustWorld(t, s, acme), mustWorld(t, s, umbrella)}
-	together(8, func(i int) {
+	t.together(8, func(i int) {
 		for n := range 12 {
 			w := worlds[(i+n)%2]
 			for _, op := range operations() {
@@ -218,7 +211,7 @@ func storeIsSafeForConcurrentUse(t testing.TB, s incident.Store) {
 }
 
 // wantConsistent checks what holds in any organization at any moment.
-func wantConsistent(t testing.TB, snap snapshot) {
+func wantConsistent(t *trial, snap snapshot) {
 	t.Helper()
 	wantEqual(t, "the identifiers", numbersOf(snap).Identifiers, upTo(len(snap.Incidents)))
 	holders := map[incident.Slot]incident.State{}
