@@ -29,7 +29,7 @@ func wantContextError(ctx context.Context, t *trial, s incident.Store, want erro
 	w := mustWorld(t, s, acme)
 	for _, op := range operations() {
 		wantUnchanged(t, s, acme, func() {
-			_, err := op.call(ctx, s, w)
+			_, err := op.do(ctx, s, w)
 			wantError(t, op.name+" in a context that is done", err, want)
 		})
 	}
@@ -50,7 +50,7 @@ func contextCancelledWithinTx(t *trial, s incident.Store) {
 	wantUnchanged(t, s, acme, func() {
 		for _, op := range operations() {
 			err := s.InTx(t.Context(), func(tx incident.Store) error {
-				_, err := op.call(done, tx, w)
+				_, err := op.do(done, tx, w)
 				return err
 			})
 			wantError(t, op.name+" of a transaction in a context that is done", err, context.Canceled)
@@ -69,7 +69,7 @@ func contextBeforeOtherErrors(t *trial, s incident.Store) {
 	cancel()
 	unknown := w.moved(incident.Key{OrganizationID: "nobody", Identifier: 9})
 	for _, op := range operations() {
-		_, err := op.call(done, s, unknown)
+		_, err := op.do(done, s, unknown)
 		wantError(t, op.name+" of an unknown incident in a context that is done", err, context.Canceled)
 	}
 }
@@ -83,12 +83,13 @@ func contextEndsDuringAWrite(t *trial, s incident.Store) {
 			w := mustWorld(t, s, org)
 			before := mustSnapshot(t, s, org)
 			ctx := newEndingContext(t.Context(), looks)
-			_, err := op.call(ctx, s, w)
+			_, err := op.do(ctx, s, w)
 			if ctx.Err(); errors.Is(err, incident.ErrUnknownOutcome) {
 				continue
 			}
 			if written := !equal(mustSnapshot(t, s, org), before); written != (err == nil) {
-				t.Errorf("%s whose context ends when it is looked at for the %d. time = %v; it was written: %v", op.name, looks, err, written)
+				t.Errorf("%s whose context ends when it is looked at for the %d. time = %v; it was written: %v%s",
+					op.name, looks, err, written, before.lacking())
 			}
 		}
 	}

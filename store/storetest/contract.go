@@ -1,13 +1,24 @@
 package storetest
 
-import "github.com/incidentkit/incident"
+import (
+	"slices"
 
-// contract lists what a store promises, by method and promise.
+	"github.com/incidentkit/incident"
+)
+
+// contract lists the promises of a store. Each group is a method or a subject, and each
+// case is a promise.
 func contract() []group[incident.Store] {
+	return slices.Concat(
+		readContract(), applyContract(), activityContract(), userContract(), valueContract(), txContract(),
+	)
+}
+
+func readContract() []group[incident.Store] {
 	return []group[incident.Store]{
 		{"Load", []storeCase{
 			{"ReturnsTheState", loadReturnsTheState},
-			{"ReturnsErrNotFound", refusesUnknown(load)},
+			{"ReturnsErrNotFound", refusesUnknown("Load", load)},
 			{"IsOneRead", loadIsOneRead},
 		}},
 		{"LoadSlot", []storeCase{
@@ -18,7 +29,7 @@ func contract() []group[incident.Store] {
 		{"LoadDetails", []storeCase{
 			{"IsAboutTheUser", loadDetailsIsAboutTheUser},
 			{"OfABareIncident", loadDetailsOfABareIncident},
-			{"ReturnsErrNotFound", refusesUnknown(loadDetails)},
+			{"ReturnsErrNotFound", refusesUnknown("LoadDetails", loadDetails)},
 			{"IsOneRead", loadDetailsIsOneRead},
 		}},
 		{"Incidents", []storeCase{
@@ -42,12 +53,17 @@ func contract() []group[incident.Store] {
 			{"ArePagedWithinConditions", incidentsArePagedWithinConditions},
 			{"ArePagedWhileOthersAreAdded", incidentsArePagedWhileOthersAreAdded},
 		}},
+	}
+}
+
+func applyContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"Apply", []storeCase{
 			{"FillsInTheIdentifier", applyFillsInTheIdentifier},
 			{"ReturnsWhatIsStored", applyReturnsWhatIsStored},
 			{"LeavesTheChangeAlone", applyLeavesTheChangeAlone},
-			{"ReturnsErrNotFoundForAChange", refusesUnknown(applyChange)},
-			{"ReturnsErrNotFoundForAComment", refusesUnknown(applyComment)},
+			{"ReturnsErrNotFoundForAChange", refusesUnknown("Apply", applyChange)},
+			{"ReturnsErrNotFoundForAComment", refusesUnknown("Apply", applyComment)},
 			{"IdentifiersAreGapless", applyIdentifiersAreGapless},
 			{"FailuresUseNoIdentifier", applyFailuresUseNoIdentifier},
 			{"IdentifiersAreGaplessUnderConcurrency", applyIdentifiersAreGaplessUnderConcurrency},
@@ -89,15 +105,20 @@ func contract() []group[incident.Store] {
 			{"AdmitOneReopening", slotsAdmitOneReopening},
 			{"CountUnderConcurrency", slotsCountUnderConcurrency},
 		}},
+	}
+}
+
+func activityContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"Activities", []storeCase{
 			{"AreOrderedBySequence", activitiesAreOrderedBySequence},
 			{"ArePagedBySequence", activitiesArePagedBySequence},
 			{"TellTheVersion", activitiesTellTheVersion},
-			{"ReturnsErrNotFound", refusesUnknown(activities)},
+			{"ReturnsErrNotFound", refusesUnknown("Activities", activities)},
 		}},
 		{"Activity", []storeCase{
 			{"IsThatOfTheList", activityIsThatOfTheList},
-			{"ReturnsErrNotFound", refusesUnknown(oneActivity)},
+			{"ReturnsErrNotFound", refusesUnknown("Activity", oneActivity)},
 			{"ReturnsErrNotFoundForTheSequence", activityReturnsErrNotFoundForTheSequence},
 		}},
 		{"ReviseActivity", []storeCase{
@@ -105,34 +126,44 @@ func contract() []group[incident.Store] {
 			{"LeavesTheRest", reviseLeavesTheRest},
 			{"ChecksTheRevision", reviseChecksTheRevision},
 			{"LetsOneOfARevisionWin", reviseLetsOneOfARevisionWin},
-			{"ReturnsErrNotFound", refusesUnknown(reviseActivity)},
+			{"ReturnsErrNotFound", refusesUnknown("ReviseActivity", reviseActivity)},
 			{"ReturnsErrNotFoundForTheSequence", reviseReturnsErrNotFoundForTheSequence},
 		}},
+	}
+}
+
+func userContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"MarkSeen", []storeCase{
 			{"NeverGoesBack", markSeenNeverGoesBack},
 			{"NeverGoesBackUnderConcurrency", markSeenNeverGoesBackUnderConcurrency},
 			{"IsAboutOneIncident", markSeenIsAboutOneIncident},
-			{"ReturnsErrNotFound", refusesUnknown(markSeen)},
+			{"ReturnsErrNotFound", refusesUnknown("MarkSeen", markSeen)},
 		}},
 		{"SeenBy", []storeCase{
 			{"IsOrderedByTimeThenUser", seenByIsOrderedByTimeThenUser},
-			{"ReturnsErrNotFound", refusesUnknown(seenBy)},
+			{"ReturnsErrNotFound", refusesUnknown("SeenBy", seenBy)},
 		}},
 		{"Subscribe", []storeCase{
 			{"KeepsTheFirstDate", subscribeKeepsTheFirstDate},
 			{"HasOneFirst", subscribeHasOneFirst},
 			{"MeetsUnsubscribe", subscribeAndUnsubscribeMeet},
-			{"ReturnsErrNotFound", refusesUnknown(subscribe)},
+			{"ReturnsErrNotFound", refusesUnknown("Subscribe", subscribe)},
 		}},
 		{"Unsubscribe", []storeCase{
 			{"EndsIt", unsubscribeEndsIt},
-			{"ReturnsErrNotFound", refusesUnknown(unsubscribe)},
+			{"ReturnsErrNotFound", refusesUnknown("Unsubscribe", unsubscribe)},
 		}},
 		{"Subscribers", []storeCase{
 			{"AreOrderedByUser", subscribersAreOrderedByUser},
 			{"AreThoseOfTheIncident", subscribersAreThoseOfTheIncident},
-			{"ReturnsErrNotFound", refusesUnknown(subscribers)},
+			{"ReturnsErrNotFound", refusesUnknown("Subscribers", subscribers)},
 		}},
+	}
+}
+
+func valueContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"RoundTrip", []storeCase{
 			{"KeepsEveryField", roundTripKeepsEveryField},
 			{"KeepsEveryFieldOfAChange", roundTripKeepsEveryFieldOfAChange},
@@ -159,6 +190,11 @@ func contract() []group[incident.Store] {
 			{"OfArgumentsIsTheCallers", memoryOfArgumentsIsTheCallers},
 			{"OfQueriesIsLeftAlone", memoryOfQueriesIsLeftAlone},
 		}},
+	}
+}
+
+func txContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"Context", []storeCase{
 			{"CancelledBefore", contextCancelledBefore},
 			{"ExpiredBefore", contextExpiredBefore},

@@ -93,7 +93,14 @@ const briefPatience = 150 * time.Millisecond
 // rejects reports whether the case fails on the store, and what it prints.
 func rejects[S incident.Store](t *testing.T, name string, run func(*trial, S), s S) (rejected bool, report string) {
 	t.Helper()
-	trial := newTrial(t.Context(), t.Name()+" "+name, briefPatience)
+	return rejectsWithin(t, briefPatience, name, run, s)
+}
+
+func rejectsWithin[S incident.Store](
+	t *testing.T, patience time.Duration, name string, run func(*trial, S), s S,
+) (rejected bool, report string) {
+	t.Helper()
+	trial := newTrial(t.Context(), t.Name()+" "+name, patience)
 	if hung := trial.run(maxLimit, func() { run(trial, s) }); hung {
 		t.Errorf("%s hangs", name)
 	}

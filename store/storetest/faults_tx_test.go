@@ -355,6 +355,6 @@ func repeat(s incident.Store, op operation) error {
 	key := incident.Key{OrganizationID: acme, Identifier: 1}
 	st, err1 := s.Load(ctx, key)
 	a, err2 := s.Activity(ctx, key, 3)
-	_, err3 := op.call(ctx, s, world{state: st, comment: a})
+	_, err3 := op.do(ctx, s, world{state: st, comment: a})
 	return errors.Join(err1, err2, err3)
 }

@@ -72,7 +72,7 @@ func loadDetailsOfABareIncident(t *trial, s incident.Store) {
 // with the projects or the triggers of another.
 func loadIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))
-	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
+	whileStamping(t, s, st, "Load", func(ctx context.Context) (int64, error) {
 		got, err := s.Load(ctx, st.Incident.Key())
 		if err != nil {
 			return 0, err
@@ -83,7 +83,7 @@ func loadIsOneRead(t *trial, s incident.Store) {
 
 func loadDetailsIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))
-	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
+	whileStamping(t, s, st, "LoadDetails", func(ctx context.Context) (int64, error) {
 		got, err := s.LoadDetails(ctx, st.Incident.Key(), ada)
 		if err != nil {
 			return 0, err
@@ -96,7 +96,7 @@ func loadDetailsIsOneRead(t *trial, s incident.Store) {
 // the slot is held at each odd version.
 func loadSlotIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
-	whileStamping(t, s, st, func(ctx context.Context) (int64, error) {
+	whileStamping(t, s, st, "LoadSlot", func(ctx context.Context) (int64, error) {
 		got, err := s.LoadSlot(ctx, slotOf(acme, api))
 		switch {
 		case err != nil:
@@ -151,7 +151,7 @@ func checkStamp(got incident.State) error {
 
 // whileStamping changes the incident over and over while two readers read, and
 // reports what read finds wrong, and versions that go back.
-func whileStamping(t *trial, s incident.Store, st incident.State, read func(context.Context) (int64, error)) {
+func whileStamping(t *trial, s incident.Store, st incident.State, method string, read func(context.Context) (int64, error)) {
 	var readers atomic.Int32
 	readers.Store(2)
 	t.together(3, func(i int) {
@@ -163,7 +163,7 @@ func whileStamping(t *trial, s incident.Store, st incident.State, read func(cont
 			err = keepReading(t.Context(), read)
 		}
 		if err != nil {
-			t.Error(err)
+			t.Errorf("%s() of an incident that changes: %v", method, err)
 		}
 	})
 }

@@ -39,10 +39,29 @@ func mustChange(t *trial, s incident.Store, c incident.Change) incident.State {
 	return mustLoad(t, s, c.Key)
 }
 
-// mustComment adds a comment and returns it as the store tells it.
+// mustComment adds a comment and returns it as the store has it. If the store does not
+// implement Activity, mustComment returns the comment as it must be stored.
 func mustComment(t *trial, s incident.Store, key incident.Key, text string) incident.Activity {
 	t.Helper()
-	return mustActivity(t, s, key, mustApply(t, s, comment(key, text)).Sequence)
+	c := comment(key, text)
+	a := numbered(c, key, mustApply(t, s, c).Sequence)[0]
+	mustIfImplemented(t, "Activity", func() error {
+		stored, err := s.Activity(t.Context(), key, a.Sequence)
+		if err == nil {
+			a = stored
+		}
+		return err
+	})
+	return a
+}
+
+// mustIfImplemented makes a call that must succeed unless the store does not implement the
+// method.
+func mustIfImplemented(t *trial, method string, call func() error) {
+	t.Helper()
+	if err := ifImplemented(call); err != nil {
+		t.Fatalf("%s = %v, want no error", method, err)
+	}
 }
 
 func mustLoad(t *trial, s incident.Store, key incident.Key) incident.State {

@@ -34,7 +34,7 @@ func isolationOfWrites(t *trial, s incident.Store) {
 		mine := mustSnapshot(t, s, acme)
 		wantUnchanged(t, s, umbrella, func() { mustCall(t, s, op, w) })
 		if equal(mustSnapshot(t, s, acme), mine) {
-			t.Errorf("%s has no effect", op.name)
+			t.Errorf("%s has no effect%s", op.name, mine.lacking())
 		}
 	}
 }
@@ -92,7 +92,7 @@ func isolationOfHolders(t *trial, s incident.Store) {
 
 func mustCall(t *trial, s incident.Store, op operation, w world) any {
 	t.Helper()
-	got, err := op.call(t.Context(), s, w)
+	got, err := op.do(t.Context(), s, w)
 	if err != nil {
 		t.Fatalf("%s for %s = %v, want no error", op.name, w.key(), err)
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/incidentkit/incident"
@@ -14,8 +15,12 @@ func RunOutbox(t *testing.T, newStore func(t *testing.T) incident.OutboxStore) {
 	runGroups(t, outboxContract(), newStore)
 }
 
-// outboxContract lists what an outbox promises.
+// outboxContract lists the promises of an outbox, as contract does those of a store.
 func outboxContract() []group[incident.OutboxStore] {
+	return slices.Concat(outboxDeliveryContract(), outboxSupportContract())
+}
+
+func outboxDeliveryContract() []group[incident.OutboxStore] {
 	return []group[incident.OutboxStore]{
 		{"Queue", []outboxCase{
 			{"HoldsWhatNotifies", queueHoldsWhatNotifies},
@@ -60,6 +65,11 @@ func outboxContract() []group[incident.OutboxStore] {
 			{"EndsEach", settleEndsEach},
 			{"LeavesItsArgumentsAlone", settleLeavesItsArgumentsAlone},
 		}},
+	}
+}
+
+func outboxSupportContract() []group[incident.OutboxStore] {
+	return []group[incident.OutboxStore]{
 		{"Parked", []outboxCase{
 			{"AreWhole", parkedAreWhole},
 			{"ArePaged", parkedArePaged},

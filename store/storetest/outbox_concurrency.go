@@ -174,67 +174,82 @@ func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience t
 	return nil
 }
 
-// Deliverers that die, or come back too late, hold nothing up for longer than a lease:
-// everything is delivered at least once, and nothing before what comes before it.
+// Deliverers that die or return too late delay a queue by no more than a lease. Every
+// activity is delivered at least once, and none before those that precede it.
 func outboxOutlivesItsUsers(t *trial, s incident.OutboxStore) {
 	const deliverers, each = 4, 6
 	keys := []incident.Key{mustQueue(t, s, acme, each), mustQueue(t, s, acme, each), mustQueue(t, s, umbrella, each)}
-	var mu sync.Mutex // guards what is below
-	claimed, sent := 0, map[incident.Key]int64{}
+	m := &mortals{sent: map[incident.Key]int64{}}
 	for _, key := range keys {
-		sent[key] = 2
-	}
-	check := func(c incident.Claim) (dies bool, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if c.Sequence > sent[c.Key]+1 {
-			return false, fmt.Errorf("%s is claimed before %d was delivered", place{c.Key, c.Sequence}, sent[c.Key]+1)
-		}
-		claimed++
-		return claimed%3 == 1, nil
-	}
-	mark := func(c incident.Claim) {
-		mu.Lock()
-		defer mu.Unlock()
-		sent[c.Key] = max(sent[c.Key], c.Sequence)
-	}
-	// round is one claim, and reports whether there was anything to be delivered.
-	round := func() (going bool, err error) {
-		b, err := s.Backlog(t.Context())
-		if err != nil || b.Pending == 0 {
-			return false, err
-		}
-		claims, err := try(t.Context(), s, incident.ClaimQuery{Limit: 2, PerOrganization: 2, Lease: 10 * time.Millisecond})
-		if err != nil {
-			return false, err
-		}
-		for _, c := range claims {
-			if dies, err := check(c); err != nil {
-				return false, err
-			} else if dies {
-				continue
-			}
-			time.Sleep(rand.N(15 * time.Millisecond))
-			mark(c)
-			if err := settle(t.Context(), s, t.patience, deliver(c)); err != nil {
-				return false, err
-			}
-		}
-		return true, nil
+		m.sent[key] = 2
 	}
 	start := time.Now()
 	t.together(deliverers, func(int) {
-		for going := true; going && time.Since(start) < t.patience; {
+		for pending := true; pending && time.Since(start) < t.patience; {
 			var err error
-			if going, err = round(); err != nil {
+			if pending, err = m.deliver(t.Context(), s, t.patience); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	for _, key := range keys {
-		if want := int64(2 + each); sent[key] != want {
-			t.Errorf("%s was delivered up to %d, want %d", key, sent[key], want)
+		if want := int64(2 + each); m.sent[key] != want {
+			t.Errorf("%s was delivered up to activity %d, want %d", key, m.sent[key], want)
 		}
 	}
 	wantBacklog(t, s, "after all was delivered", 0, 0)
+}
+
+// mortals are deliverers of which every third claim is never settled.
+type mortals struct {
+	mu      sync.Mutex // guards the fields below
+	claimed int
+	sent    map[incident.Key]int64 // the last activity that was delivered
+}
+
+// deliver claims and settles once, and reports whether anything was pending.
+func (m *mortals) deliver(ctx context.Context, s incident.OutboxStore, patience time.Duration) (pending bool, err error) {
+	b, err := s.Backlog(ctx)
+	if err != nil {
+		return false, fmt.Errorf("Backlog() = %w, want no error", err)
+	}
+	if b.Pending == 0 {
+		return false, nil
+	}
+	claims, err := try(ctx, s, incident.ClaimQuery{Limit: 2, PerOrganization: 2, Lease: 10 * time.Millisecond})
+	if err != nil {
+		return false, err
+	}
+	for _, c := range claims {
+		dies, err := m.begin(c)
+		if err != nil {
+			return false, err
+		}
+		if dies {
+			continue
+		}
+		time.Sleep(rand.N(15 * time.Millisecond)) // the lease may expire
+		m.mark(c)
+		if err := settle(ctx, s, patience, deliver(c)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// begin checks the order of a claim, and decides whether its deliverer dies.
+func (m *mortals) begin(c incident.Claim) (dies bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if next := m.sent[c.Key] + 1; c.Sequence > next {
+		return false, fmt.Errorf("%s is claimed before activity %d was delivered", place{c.Key, c.Sequence}, next)
+	}
+	m.claimed++
+	return m.claimed%3 == 1, nil
+}
+
+func (m *mortals) mark(c incident.Claim) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sent[c.Key] = max(m.sent[c.Key], c.Sequence)
 }

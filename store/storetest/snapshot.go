@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -13,6 +15,28 @@ type snapshot struct {
 	Incidents []record
 	Lists     [][]int64 // identifiers by the queries of listQueries
 	Slots     []slotRecord
+	Lacking   []string // the methods that the store does not implement
+}
+
+// lacking explains why a snapshot may not show a write. It is empty for a store that
+// implements all methods.
+func (s snapshot) lacking() string {
+	if len(s.Lacking) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; the store does not implement %v", s.Lacking)
+}
+
+// note makes a call of a snapshot, and notes the method if it is not implemented.
+func (s *snapshot) note(method string, call func() error) error {
+	err := attempt(call)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if !slices.Contains(s.Lacking, method) {
+		s.Lacking = append(s.Lacking, method)
+	}
+	return nil
 }
 
 type record struct {
@@ -37,45 +61,82 @@ func mustSnapshot(t *trial, s incident.Store, org incident.OrganizationID) snaps
 	return snap
 }
 
+// takeSnapshot leaves out the methods that the store does not implement.
 func takeSnapshot(ctx context.Context, s incident.Store, org incident.OrganizationID) (snapshot, error) {
 	var snap snapshot
-	q := incident.IncidentQuery{OrganizationID: org, Reverse: true, Limit: everything}
-	incidents, err := s.Incidents(ctx, q)
+	incidents, err := listOrLoad(ctx, s, org)
 	if err != nil {
 		return snap, err
 	}
 	for _, inc := range incidents {
-		r, err := takeRecord(ctx, s, inc.Key())
-		if err != nil {
+		if err := snap.takeRecord(ctx, s, inc.Key()); err != nil {
 			return snap, err
 		}
-		snap.Incidents = append(snap.Incidents, r)
 	}
 	for _, q := range listQueries(org) {
-		list, err := s.Incidents(ctx, q)
-		if err != nil {
+		if err := snap.note("Incidents", func() error {
+			list, err := s.Incidents(ctx, q)
+			snap.Lists = append(snap.Lists, identifiersOf(list))
+			return err
+		}); err != nil {
 			return snap, err
 		}
-		snap.Lists = append(snap.Lists, identifiersOf(list))
 	}
 	for _, slot := range knownSlots(org, incidents) {
-		st, err := s.LoadSlot(ctx, slot)
-		if err != nil {
+		if err := snap.note("LoadSlot", func() error {
+			st, err := s.LoadSlot(ctx, slot)
+			snap.Slots = append(snap.Slots, slotRecord{Slot: slot, State: st})
+			return err
+		}); err != nil {
 			return snap, err
 		}
-		snap.Slots = append(snap.Slots, slotRecord{Slot: slot, State: st})
 	}
 	return snap, nil
 }
 
-func takeRecord(ctx context.Context, s incident.Store, key incident.Key) (record, error) {
-	state, err1 := s.Load(ctx, key)
-	details, err2 := s.LoadDetails(ctx, key, ada)
-	activities, err3 := s.Activities(ctx, key, incident.ActivityQuery{Limit: everything})
-	subscribers, err4 := s.Subscribers(ctx, key)
-	seen, err5 := s.SeenBy(ctx, key)
-	r := record{State: state, Details: details, Activities: activities, Subscribers: subscribers, SeenBy: seen}
-	return r, errors.Join(err1, err2, err3, err4, err5)
+// listOrLoad returns the incidents of the organization in the order of their identifiers,
+// by Load if the store does not implement Incidents.
+func listOrLoad(ctx context.Context, s incident.Store, org incident.OrganizationID) ([]incident.Incident, error) {
+	var incidents []incident.Incident
+	listed := false
+	err := ifImplemented(func() (err error) {
+		q := incident.IncidentQuery{OrganizationID: org, Reverse: true, Limit: everything}
+		incidents, err = s.Incidents(ctx, q)
+		listed = !errors.Is(err, errors.ErrUnsupported)
+		return err
+	})
+	for id := int64(1); err == nil && !listed; id++ {
+		var st incident.State
+		if st, err = s.Load(ctx, incident.Key{OrganizationID: org, Identifier: id}); err == nil {
+			incidents = append(incidents, st.Incident)
+		} else if errors.Is(err, incident.ErrNotFound) {
+			return incidents, nil
+		}
+	}
+	return incidents, err
+}
+
+func (s *snapshot) takeRecord(ctx context.Context, store incident.Store, key incident.Key) error {
+	var r record
+	for _, read := range []struct {
+		method string
+		call   func() (err error)
+	}{
+		{"Load", func() (err error) { r.State, err = store.Load(ctx, key); return err }},
+		{"LoadDetails", func() (err error) { r.Details, err = store.LoadDetails(ctx, key, ada); return err }},
+		{"Activities", func() (err error) {
+			r.Activities, err = store.Activities(ctx, key, incident.ActivityQuery{Limit: everything})
+			return err
+		}},
+		{"Subscribers", func() (err error) { r.Subscribers, err = store.Subscribers(ctx, key); return err }},
+		{"SeenBy", func() (err error) { r.SeenBy, err = store.SeenBy(ctx, key); return err }},
+	} {
+		if err := s.note(read.method, read.call); err != nil {
+			return err
+		}
+	}
+	s.Incidents = append(s.Incidents, r)
+	return nil
 }
 
 // listQueries look for incidents by all that a write may change.

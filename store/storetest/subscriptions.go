@@ -128,7 +128,7 @@ func subscribeTogether(t *trial, s incident.Store, key incident.Key) []incident.
 			told = append(told, sub)
 		}
 		if err != nil {
-			t.Errorf("subscribing = %v, want no error", err)
+			t.Errorf("Subscribe() or Apply() = %v, want no error", err)
 		}
 	})
 	return told
@@ -146,7 +146,7 @@ func subscribeAndUnsubscribeMeet(t *trial, s incident.Store) {
 				err = s.Unsubscribe(t.Context(), key, ada)
 			}
 			if err != nil {
-				t.Errorf("subscribing or unsubscribing = %v, want no error", err)
+				t.Errorf("Subscribe() or Unsubscribe() = %v, want no error", err)
 			}
 		}
 	})

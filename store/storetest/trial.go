@@ -18,7 +18,7 @@ const (
 
 	// grace is how long a case that was given up may take to notice that its
 	// context has ended.
-	grace = 2 * time.Second
+	grace = time.Second
 
 	// maxFailures is the number of failures of a case that are printed. Further
 	// failures are counted.

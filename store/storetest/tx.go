@@ -70,11 +70,11 @@ func wantUndone(t *trial, s incident.Store, attempt func(write func(ctx context.
 		attempt(func(ctx context.Context, tx incident.Store) {
 			for _, op := range ops {
 				then := mustSnapshot(t, tx, acme)
-				if _, err := op.call(ctx, tx, w); err != nil {
+				if _, err := op.do(ctx, tx, w); err != nil {
 					t.Errorf("%s in a transaction = %v, want no error", op.name, err)
 				}
 				if equal(mustSnapshot(t, tx, acme), then) {
-					t.Errorf("the transaction does not see its %s", op.name)
+					t.Errorf("the transaction does not see its %s%s", op.name, then.lacking())
 				}
 			}
 		})
@@ -247,7 +247,7 @@ func inTxEnds(t *trial, s incident.Store) {
 		}
 		wantUnchanged(t, s, acme, func() {
 			for _, op := range operations() {
-				if _, err := op.call(t.Context(), ended, w); err == nil {
+				if _, err := op.do(t.Context(), ended, w); err == nil {
 					t.Errorf("%s of a transaction that has ended = nil, want an error", op.name)
 				}
 			}

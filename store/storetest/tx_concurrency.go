@@ -50,7 +50,7 @@ func lookFromOutside(t *trial, s incident.Store, w world, before map[string]any)
 	done := t.start(func() {
 		t.together(len(all), func(i int) {
 			op := all[i]
-			switch got, err := op.call(ctx, s, w); {
+			switch got, err := op.do(ctx, s, w); {
 			case err == nil:
 				wantEqual(t, "what "+op.name+" returns before the commit", got, before[op.name])
 			case !errors.Is(err, incident.ErrUnavailable):
@@ -199,7 +199,7 @@ func storeIsSafeForConcurrentUse(t *trial, s incident.Store) {
 		for n := range 12 {
 			w := worlds[(i+n)%2]
 			for _, op := range operations() {
-				if _, err := op.call(t.Context(), s, w); err != nil && !errors.Is(err, incident.ErrConflict) {
+				if _, err := op.do(t.Context(), s, w); err != nil && !errors.Is(err, incident.ErrConflict) {
 					t.Errorf("%s = %v, want no error", op.name, err)
 				}
 			}

@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+// lacking returns a store whose methods of these names end in fail.
+func lacking(s incident.Store, fail func() error, methods ...string) incident.Store {
+	b := &broken{Store: s}
+	for _, method := range methods {
+		switch method {
+		case "LoadSlot":
+			b.loadSlot = func(context.Context, incident.Slot) (st incident.SlotState, err error) { return st, fail() }
+		case "LoadDetails":
+			b.loadDetails = func(context.Context, incident.Key, incident.UserID) (d incident.Details, err error) { return d, fail() }
+		case "Incidents":
+			b.incidents = func(context.Context, incident.IncidentQuery) ([]incident.Incident, error) { return nil, fail() }
+		case "Activities":
+			b.activities = func(context.Context, incident.Key, incident.ActivityQuery) (l incident.ActivityLog, err error) {
+				return l, fail()
+			}
+		case "Activity":
+			b.activity = func(context.Context, incident.Key, int64) (a incident.Activity, err error) { return a, fail() }
+		case "ReviseActivity":
+			b.revise = func(context.Context, incident.Activity) error { return fail() }
+		case "MarkSeen":
+			b.markSeen = func(context.Context, incident.Seen) (seen incident.Seen, err error) { return seen, fail() }
+		case "SeenBy":
+			b.seenBy = func(context.Context, incident.Key) ([]incident.Seen, error) { return nil, fail() }
+		case "Subscribe":
+			b.subscribe = func(context.Context, incident.Subscription) (sub incident.Subscription, err error) {
+				return sub, fail()
+			}
+		case "Unsubscribe":
+			b.unsubscribe = func(context.Context, incident.Key, incident.UserID) error { return fail() }
+		case "Subscribers":
+			b.subscribers = func(context.Context, incident.Key) ([]incident.Subscription, error) { return nil, fail() }
+		default:
+			panic("lacking does not know " + method)
+		}
+	}
+	b.inTx = func(ctx context.Context, fn func(tx incident.Store) error) error {
+		return s.InTx(ctx, func(tx incident.Store) error { return fn(lacking(tx, fail, methods...)) })
+	}
+	if slices.Contains(methods, "InTx") {
+		b.inTx = func(context.Context, func(tx incident.Store) error) error { return fail() }
+	}
+	return b
+}
+
+var optionalMethods = []string{
+	"LoadSlot", "LoadDetails", "Incidents", "Activities", "Activity", "ReviseActivity", "MarkSeen", "SeenBy",
+	"Subscribe", "Unsubscribe", "Subscribers",
+}
+
+func failures() map[string]func() error {
+	return map[string]func() error{
+		"ErrUnsupported": func() error { return fmt.Errorf("toy: %w", errors.ErrUnsupported) },
+		"panic":          func() error { panic("unimplemented") }, // a stub of gopls
+	}
+}
+
+// A method that is not implemented fails its own cases, and each case that it fails names
+// it.
+func TestRun_unimplementedMethodFailsItsCasesByName(t *testing.T) {
+	all := casesByName(contract())
+	for how, fail := range failures() {
+		for _, method := range optionalMethods {
+			t.Run(method+" "+how, func(t *testing.T) {
+				t.Parallel()
+				passed := 0
+				for name, run := range all {
+					failed, report := rejects(t, name, run, lacking(memory.New(), fail, method))
+					if failed && !strings.Contains(report, method) {
+						t.Errorf("%s does not name %s:\n%s", name, method, report)
+					}
+					if own := strings.HasPrefix(name, method+"/"); own && !failed {
+						t.Errorf("%s passes without %s", name, method)
+					}
+					if !failed {
+						passed++
+					}
+				}
+				t.Logf("%d of %d cases pass without %s", passed, len(all), method)
+				if passed < len(all)/2 {
+					t.Errorf("%d of %d cases pass without %s, want half of them", passed, len(all), method)
+				}
+			})
+		}
+	}
+}
+
+// A new store begins with Load, Apply and InTx, and passes cases before it has more.
+func TestRun_growingStorePassesCases(t *testing.T) {
+	all := casesByName(contract())
+	for how, fail := range failures() {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			for _, name := range []string{
+				"Load/ReturnsTheState", "Load/ReturnsErrNotFound", "Load/IsOneRead",
+				"Apply/LeavesTheChangeAlone", "Apply/ReturnsErrNotFoundForAChange", "Apply/ReturnsErrNotFoundForAComment",
+				"Apply/IdentifiersAreGapless", "Apply/FailuresUseNoIdentifier", "Apply/FailuresUseNoSequence",
+				"Apply/ChecksTheVersion", "Apply/OfACommentNeedsNoVersion", "Apply/ClearsDateClosed",
+				"Replay/OfACreation", "Replay/OfAKnownDetectionUUID", "Replay/OfAStatusChange", "Replay/KeepsOrganizationsApart",
+				"Replay/ComparesWholeUUIDs", "Replay/RefusesAnotherIncidentsUUID", "Replay/ForgetsUUIDsOfFailures",
+				"Slots/AreHeldByOne", "Slots/AreClaimedAfterTheVersionCheck", "Slots/HaveOneWinner",
+			} {
+				if failed, report := rejects(t, name, all[name], lacking(memory.New(), fail, optionalMethods...)); failed {
+					t.Errorf("%s fails:\n%s", name, report)
+				}
+			}
+		})
+	}
+}
+
+// lackingOutbox returns an outbox of which one method ends in fail.
+func lackingOutbox(s incident.OutboxStore, fail func() error, method string) incident.OutboxStore {
+	b := &brokenOutbox{OutboxStore: s}
+	switch method {
+	case "Claim":
+		b.claim = func(context.Context, incident.ClaimQuery) ([]incident.Claim, error) { return nil, fail() }
+	case "Settle":
+		b.settle = func(context.Context, []incident.Settlement) ([]int, error) { return nil, fail() }
+	case "Backlog":
+		b.backlog = func(context.Context) (incident.Backlog, error) { return incident.Backlog{}, fail() }
+	case "Parked":
+		b.parked = func(context.Context, incident.ParkedQuery) ([]incident.ParkedNotification, error) { return nil, fail() }
+	case "Replay":
+		b.replay = func(context.Context, incident.Key) (int, error) { return 0, fail() }
+	}
+	b.inTx = withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
+		return lackingOutbox(tx, fail, method)
+	}).inTx
+	return b
+}
+
+func TestRunOutbox_unimplementedMethodFailsItsCasesByName(t *testing.T) {
+	all := casesByName(outboxContract())
+	for how, fail := range failures() {
+		for _, method := range []string{"Claim", "Settle", "Backlog", "Parked", "Replay"} {
+			t.Run(method+" "+how, func(t *testing.T) {
+				t.Parallel()
+				for name, run := range all {
+					failed, report := rejectsWithin(t, 2*time.Second, name, run, lackingOutbox(memory.New(), fail, method))
+					if failed && !strings.Contains(report, method) {
+						t.Errorf("%s does not name %s:\n%s", name, method, report)
+					}
+					if own := strings.HasPrefix(name, method+"/"); own && !failed {
+						t.Errorf("%s passes without %s", name, method)
+					}
+				}
+			})
+		}
+	}
+}
