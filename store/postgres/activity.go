@@ -81,7 +81,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 // activity is Activity with the errors of the driver.
 func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	st := s.statement(string(key.OrganizationID)).add(activitySQL, key.Identifier, sequence)
-	found, err := ask(ctx, s, st, func(rows rowSet) (incident.ActivityLog, error) { return readActivities(rows, key) })
+	found, err := queryOnce(ctx, s, st, func(rows rowSet) (incident.ActivityLog, error) { return readActivities(rows, key) })
 	if err != nil {
 		return a, err
 	}
@@ -99,10 +99,10 @@ RETURNING identifier`
 
 // ReviseActivity implements [incident.ActivityStore].
 func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
-	return s.write(ctx, "revise activity", func(ctx context.Context, c *call) error {
+	return s.write(ctx, "revise activity", func(c *call) error {
 		st := s.statement(counted{string(a.Incident.OrganizationID), c}).add(reviseSQL,
 			a.Comment, a.DateEdited, a.DateDeleted, a.Revision, a.Incident.Identifier, a.Sequence, a.Revision-1)
-		written, err := askWrite(ctx, s, c, st, readIdentifier)
+		written, err := queryCounted(ctx, s, c, st, readIdentifier)
 		if err != nil || written != 0 {
 			return err
 		}

@@ -2,72 +2,109 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"slices"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
 
-// Apply implements [incident.IncidentStore]. It is one statement, which writes
-// all of the change or nothing. Only when it has written nothing does a second
-// one ask why.
-func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
-	err = s.write(ctx, "apply", func(ctx context.Context, by *call) error {
-		by.once = c.Key.Identifier == 0 && len(c.Activities) == 0
-		applied, err = s.apply(ctx, c, by)
-		return err
-	})
-	if err != nil {
-		return incident.Applied{}, err
-	}
-	return applied, nil
-}
-
-func (s *Store) apply(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
-	if c.Key.Identifier == 0 && s.tx == nil && !by.once {
-		return s.create(ctx, c, by)
-	}
-	return s.applyAlone(ctx, c, by)
-}
-
-func (s *Store) applyAlone(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
-	w := s.writing(c, by)
+// Apply implements [incident.IncidentStore]. Creations of an organization that meet share a
+// commit; every other change is applied alone, in the transaction if the store has one.
+func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.Applied, error) {
+	isCreation := change.Key.Identifier == 0
+	c := newCall("apply")
+	c.once = isCreation && len(change.Activities) == 0 // without a UUID by which a repetition is found
 	for {
-		done, err := askWrite(ctx, s, by, s.applyStatement(w, by), func(rows rowSet) (outcome, error) {
-			return readOutcome(rows, w)
-		})
-		if err != nil {
-			return incident.Applied{}, err
+		var applied incident.Applied
+		var err error
+		if isCreation && !c.once && s.tx == nil {
+			applied, err = s.applyGrouped(ctx, change, c)
+		} else {
+			applied, err = s.applyAlone(ctx, change, c)
 		}
-		if done.identifier != 0 {
+		if done, err := s.concluded(ctx, c, err); err != nil {
+			return incident.Applied{}, err
+		} else if done {
+			return applied, nil
+		}
+	}
+}
+
+// applyAlone runs one statement, which writes all of the change or nothing. If it wrote
+// nothing, a second statement finds the reason.
+func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
+	w := s.newWriting(change, c)
+	for {
+		done, err := queryCounted(ctx, s, c, s.applyStatement(w, c), w.readWritten)
+		switch {
+		case err != nil:
+			return incident.Applied{}, err
+		case done.identifier != 0:
 			return w.applied(done), nil
 		}
-		why, err := s.explain(ctx, c)
+		found, err := s.diagnose(ctx, change)
 		if err != nil {
 			return incident.Applied{}, err
 		}
-		if why.movesFrom(w) {
-			w = w.from(why.started)
-			continue
+		if !found.onlyMovesStart(w) {
+			return found.verdict(change, c)
 		}
-		return s.judge(c, by, why)
+		w = w.relinkedFrom(found.started)
 	}
 }
 
-// outcome is what the statement of a change has written.
-type outcome struct {
-	identifier int64 // 0 for nothing
+// writing is a change and the facts that its statement needs besides.
+type writing struct {
+	incident.Change
+
+	// looks has the statement look for an earlier write of the change, and then write
+	// nothing. Without it a repeated UUID violates an index, and the statement fails.
+	looks bool
+
+	// startedBefore is the stored start of the incident, by which the lists of projects
+	// are keyed.
+	startedBefore time.Time
+}
+
+// newWriting prepares a change. Only a repetition after a lost reply repeats the UUIDs of a
+// creation, so the first attempt outside a transaction skips the look-up. In a transaction
+// of the caller it looks, because a violated index would fail the whole transaction.
+func (s *Store) newWriting(change incident.Change, c *call) writing {
+	w := writing{Change: change, looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}
+	if change.Incident != nil {
+		w.startedBefore = change.Incident.DateStarted
+	}
+	return w
+}
+
+// relinkedFrom returns the writing of an incident whose start moves: the incident leaves
+// the lists of all its projects, and enters them at the new start.
+func (w writing) relinkedFrom(started time.Time) writing {
+	before := slices.DeleteFunc(slices.Clone(w.Incident.Projects), func(p incident.ProjectID) bool {
+		return slices.Contains(w.Link, p)
+	})
+	w.Unlink = append(before, w.Unlink...)
+	w.Link = w.Incident.Projects
+	w.startedBefore = started
+	return w
+}
+
+// written is the answer to the statement of a change.
+type written struct {
+	identifier int64 // 0 if nothing was written
 	last       int64 // the sequence of the incident's last activity
 	slots      []incident.SlotVersion
 }
 
-func readOutcome(rows rowSet, w writing) (o outcome, err error) {
+func (w writing) readWritten(rows rowSet) (o written, err error) {
 	dest := []any{integer(&o.identifier), integer(&o.last)}
 	if !w.layout().slots {
-		return o, each(rows, func() {}, dest...)
+		err = scanOne(rows, dest...)
+		return o, err
 	}
 	sv := incident.SlotVersion{Slot: incident.Slot{OrganizationID: w.Key.OrganizationID}}
-	err = each(rows, func() {
-		if sv.Version != 0 { // a row without a slot is that of a change without any
+	err = scanEach(rows, func() {
+		if sv.Version != 0 { // 0 if the change has no slots
 			o.slots = append(o.slots, sv)
 		}
 	}, append(dest,
@@ -75,61 +112,15 @@ func readOutcome(rows rowSet, w writing) (o outcome, err error) {
 	return o, err
 }
 
-// applied is what the caller of a change gets to know.
-func (w writing) applied(o outcome) incident.Applied {
-	c := w.Change
+// applied returns the result of a change that was written.
+func (w writing) applied(o written) incident.Applied {
 	a := incident.Applied{Slots: o.slots}
-	if n := int64(len(c.Activities)); n > 0 {
+	if n := int64(len(w.Activities)); n > 0 {
 		a.Sequence = o.last - n + 1
 	}
-	if c.Incident != nil {
-		a.Incident = c.Incident.Clone()
+	if w.Incident != nil {
+		a.Incident = w.Incident.Clone()
 		a.Incident.Identifier = o.identifier
 	}
 	return a
-}
-
-// judge says what became of a change of which the last statement has written
-// nothing: it was written before, by this call or by another, or it must not be.
-func (s *Store) judge(c incident.Change, by *call, why explanation) (incident.Applied, error) {
-	known := why.activity.Sequence != 0
-	switch {
-	case known && why.writtenBy == by.id:
-		// The reply was lost. Which versions the slots had then is not known.
-		a := incident.Applied{Sequence: why.activity.Sequence}
-		if c.Incident != nil {
-			a.Incident = c.Incident.Clone()
-			a.Incident.Identifier = why.activity.Incident.Identifier
-		}
-		return a, nil
-	case why.detected != nil:
-		return incident.Applied{Replayed: true, Incident: *why.detected}, nil
-	case known && c.Key.Identifier != 0 && c.Key.Identifier != why.activity.Incident.Identifier:
-		return incident.Applied{}, fmt.Errorf("%w: the notification UUID belongs to another incident", incident.ErrConflict)
-	case known:
-		return incident.Applied{
-			Replayed: true, Incident: why.notified, Activity: &why.activity,
-		}, nil
-	case c.Key.Identifier != 0 && why.version == 0:
-		return incident.Applied{}, incident.ErrNotFound
-	case c.Key.Identifier != 0 && c.Incident != nil && why.version != c.ExpectVersion:
-		return s.judgeVersion(c, by, why)
-	case why.holder != 0:
-		return incident.Applied{}, &incident.ConflictError{
-			Existing: incident.Key{OrganizationID: c.Key.OrganizationID, Identifier: why.holder},
-		}
-	}
-	return incident.Applied{}, errAgain
-}
-
-// judgeVersion is about a change that finds another version than it expects.
-// Without an activity only the version itself tells who wrote it.
-func (s *Store) judgeVersion(c incident.Change, by *call, why explanation) (incident.Applied, error) {
-	switch {
-	case why.version == c.Incident.Version && why.versionBy == by.id:
-		return incident.Applied{Incident: c.Incident.Clone()}, nil
-	case by.lost() && len(c.Activities) == 0 && why.version > c.Incident.Version:
-		return incident.Applied{}, incident.ErrUnknownOutcome // what this call may have written is overwritten
-	}
-	return incident.Applied{}, incident.ErrVersionConflict
 }

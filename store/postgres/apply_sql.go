@@ -11,48 +11,12 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// writing is a change as it is written.
-type writing struct {
-	incident.Change
-
-	// looks means that the statement writes nothing if the change was written
-	// before. Otherwise the uniqueness of its UUIDs fails it then.
-	looks bool
-
-	// startedBefore is the start of the stored incident, by which the lists of
-	// projects have it.
-	startedBefore time.Time
-}
-
-// writing prepares a change. Nobody but a lost reply repeats the UUIDs of a creation,
-// so that the first attempt does not look for them; but a failure would fail
-// the transaction of others.
-func (s *Store) writing(c incident.Change, by *call) writing {
-	w := writing{Change: c, looks: by.again.Load() || c.Key.Identifier != 0 || s.tx != nil && !s.tx.joint}
-	if c.Incident != nil {
-		w.startedBefore = c.Incident.DateStarted
-	}
-	return w
-}
-
-// from is the writing of an incident that started at another time than it shall
-// have: it leaves the lists of all projects, and enters them anew.
-func (w writing) from(started time.Time) writing {
-	before := slices.DeleteFunc(slices.Clone(w.Incident.Projects), func(p incident.ProjectID) bool {
-		return slices.Contains(w.Link, p)
-	})
-	w.Unlink = append(before, w.Unlink...)
-	w.Link = w.Incident.Projects
-	w.startedBefore = started
-	return w
-}
-
 // A change becomes one statement: target finds or makes the incident if nothing is
 // in the way, and all else is written for the rows of target, of which there is
 // one or none. Only a claim of a slot that was taken after the statement began
 // fails it, by the constraint on holders, and so does a UUID.
-func (s *Store) applyStatement(w writing, by *call) *statement {
-	st := s.statement(counted{string(w.Key.OrganizationID), by})
+func (s *Store) applyStatement(w writing, c *call) *statement {
+	st := s.statement(counted{string(w.Key.OrganizationID), c})
 	l := w.layout()
 	st.add("WITH ")
 	if l.slots {
@@ -60,17 +24,17 @@ func (s *Store) applyStatement(w writing, by *call) *statement {
 	}
 	switch {
 	case l.brief:
-		addBriefCreation(st, &w, l, by)
+		addBriefCreation(st, &w, l, c)
 	case w.Key.Identifier == 0:
-		addCreation(st, &w, l, by)
+		addCreation(st, &w, l, c)
 		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
 	case w.Incident != nil:
-		addUpdate(st, &w, l, by)
+		addUpdate(st, &w, l, c)
 	default:
 		addAppending(st, &w, l)
 	}
 	if !l.brief {
-		addActivities(st, &w, l, by)
+		addActivities(st, &w, l, c)
 	}
 	if l.queues {
 		s.queued.Store(true)
@@ -115,7 +79,7 @@ func addCount(st *statement, w *writing, l layout) {
 }
 
 // addCreation counts the incident and inserts it.
-func addCreation(st *statement, w *writing, l layout, by *call) {
+func addCreation(st *statement, w *writing, l layout, c *call) {
 	addCount(st, w, l)
 	st.add(`
 ), created AS (
@@ -126,11 +90,11 @@ func addCreation(st *statement, w *writing, l layout, by *call) {
 		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz, ?::timestamptz,
 		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[]
 	FROM target
-)`, incidentValues(w.Incident, by)...)
+)`, incidentValues(w.Incident, c)...)
 }
 
 // addUpdate replaces the row, if it is of the expected version.
-func addUpdate(st *statement, w *writing, l layout, by *call) {
+func addUpdate(st *statement, w *writing, l layout, c *call) {
 	st.add(`target AS (
 	UPDATE @incident
 	SET activities = activities + ?, version = ?, call_id = ?, changed = DEFAULT,
@@ -138,7 +102,7 @@ func addUpdate(st *statement, w *writing, l layout, by *call) {
 		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
 		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?
 	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?`,
-		slices.Concat([]any{len(w.Activities)}, incidentValues(w.Incident, by),
+		slices.Concat([]any{len(w.Activities)}, incidentValues(w.Incident, c),
 			[]any{w.Key.Identifier, w.ExpectVersion, w.startedBefore})...)
 	addConditions(st, w, l)
 	st.add(`
@@ -165,9 +129,9 @@ func addAppending(st *statement, w *writing, l layout) {
 }
 
 // incidentValues are those of a row from its version on, but for its activities.
-func incidentValues(inc *incident.Incident, by *call) []any {
+func incidentValues(inc *incident.Incident, c *call) []any {
 	return []any{
-		inc.Version, by.id,
+		inc.Version, c.id,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
 		uuidOrNil(inc.DetectionUUID),

@@ -9,14 +9,14 @@ import (
 // addActivities appends the activities, whose sequences end with the count. What usual
 // ones have in common is selected, and only what differs is listed: each listed value
 // costs the server as much as several others.
-func addActivities(st *statement, w *writing, l layout, by *call) {
+func addActivities(st *statement, w *writing, l layout, c *call) {
 	if l.log == 0 {
 		return
 	}
 	st.add(`, logged AS (
 	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
 		date_added, notification_uuid, user_id, comment, revision, date_edited, date_deleted)
-	SELECT $1::text, t.identifier, ?::bigint`, by.id)
+	SELECT $1::text, t.identifier, ?::bigint`, c.id)
 	switch l.log {
 	case listOfArrays:
 		addArrays(st, w)

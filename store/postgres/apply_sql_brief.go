@@ -48,9 +48,9 @@ func isFollowedBy(subs []incident.Subscription, user incident.UserID, at time.Ti
 
 // addBriefCreation adds all of a brief creation except its slots and its triggers. The
 // literals are the types of isOpening.
-func addBriefCreation(st *statement, w *writing, l layout, by *call) {
+func addBriefCreation(st *statement, w *writing, l layout, c *call) {
 	inc, log := w.Incident, w.Activities
-	call, at := st.parameter(by.id), st.parameter(inc.DateAdded)
+	call, at := st.parameter(c.id), st.parameter(inc.DateAdded)
 	status, opened := st.parameter(int64(inc.Status)), reference(0)
 	project, user := st.parameter(string(inc.Projects[0])), st.parameter(string(log[0].UserID))
 	if opened = status; l.log == 3 {

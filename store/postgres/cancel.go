@@ -3,29 +3,28 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
-	"time"
 )
 
 // At the end of a context lib/pq asks the server to cancel the statement, and returns
-// its answer. pgx gives the connection up and leaves the server at work, which may
-// write what nobody waits for any more. Therefore pgx gets a context that does not
-// end, and the store asks the server itself.
+// the server's answer. pgx drops the connection instead, and the server continues: it may
+// write after the call has returned. Therefore pgx gets a context that does not end, and
+// the store asks the server itself.
 
-// cancelTime is how long asking may take. It leaves time for the answer.
-const cancelTime = patience / 2
+// cancelTimeout bounds the request to cancel. It leaves time for the statement's answer.
+const cancelTimeout = patience / 2
 
-// watch has the server cancel what runs on the session when ctx ends, until stop is
-// called. The driver must be called with the context that watch returns.
-func (s *session) watch(ctx context.Context) (calling context.Context, stop func()) {
-	pgx := s.kept.link.pgx
+// cancelAfter asks the server to cancel the session's statement when ctx ends, until stop
+// is called. The driver must be called with the returned context.
+func (s *session) cancelAfter(ctx context.Context) (calling context.Context, stop func()) {
+	pgx := s.state.link.pgx
 	if pgx == nil || ctx.Done() == nil {
 		return ctx, func() {}
 	}
 	done := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
 		defer close(done)
-		defer func() { _ = recover() }() // of the driver, whose connection is not used again
-		asking, cancel := context.WithTimeout(context.Background(), cancelTime)
+		defer func() { _ = recover() }() // from the driver, whose connection is not used again
+		asking, cancel := context.WithTimeout(context.Background(), cancelTimeout)
 		defer cancel()
 		_ = pgx.CancelRequest(asking) // without an answer the call is abandoned
 	})
@@ -37,40 +36,23 @@ func (s *session) watch(ctx context.Context) (calling context.Context, stop func
 	}
 }
 
-// watchedRows are watched until they are closed.
-type watchedRows struct {
+// cancellableRows can be cancelled until Close.
+type cancellableRows struct {
 	driver.Rows
 	stop func()
 }
 
 // Close implements [driver.Rows].
-func (r *watchedRows) Close() error {
+func (r *cancellableRows) Close() error {
 	defer r.stop()
 	return r.Rows.Close()
 }
 
-// closeNetwork ends the connection under a driver that is in use elsewhere.
+// closeNetwork ends the connection while another goroutine uses the driver.
 func (s *session) closeNetwork() {
-	if pgx := s.kept.link.pgx; pgx != nil {
-		_ = pgx.Conn().Close() // a read that waits returns
+	if pgx := s.state.link.pgx; pgx != nil {
+		_ = pgx.Conn().Close() // a blocked read returns
 		return
 	}
 	_ = s.raw.Close()
 }
-
-// readOnlyTime is how long connections are taken for read-only because of the
-// database, once all of them were.
-const readOnlyTime = time.Second
-
-// replaceable returns how many connections may be replaced because they are
-// read-only: all that may have outlived a failover and one more, or none if those that were made
-// lately are read-only, too.
-func (d *database) replaceable() int {
-	if time.Now().UnixNano()-d.readOnlyAt.Load() < int64(readOnlyTime) {
-		return 0
-	}
-	return d.pool.Stats().OpenConnections + 1
-}
-
-// allReadOnly notes that replacing connections did not help.
-func (d *database) allReadOnly() { d.readOnlyAt.Store(time.Now().UnixNano()) }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,21 +11,21 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// explanation is what there is in the way of a change.
-type explanation struct {
-	version   int64  // of the incident that the change names
-	versionBy callID // the call that wrote it
+// diagnosis is the state of the database around a change that wrote nothing.
+type diagnosis struct {
+	version   int64  // of the incident named by the change
+	versionBy callID // the call that wrote the version
 	started   time.Time
-	holder    int64 // of a slot that the change claims, another incident
+	holder    int64 // another incident that holds a slot claimed by the change
 
-	activity  incident.Activity // of the first NotificationUUID
+	activity  incident.Activity // with the first NotificationUUID of the change
 	writtenBy callID            // the call that wrote the activity
-	notified  incident.Incident // that of the activity
+	notified  incident.Incident // the activity's incident
 
-	detected *incident.Incident // that of the DetectionUUID of a creation
+	detected *incident.Incident // with the DetectionUUID of a creation
 }
 
-const explainSQL = `
+const diagnoseSQL = `
 SELECT o.version, o.call_id, o.date_started, h.holder, d.identifier, a.call_id,
 	` + activityColumns + `, ` + incidentColumns + `
 FROM (SELECT 1) one
@@ -41,8 +42,8 @@ LEFT JOIN LATERAL (
 	LIMIT 1
 ) h ON true`
 
-// explain looks for what is in the way of a change, all at one moment.
-func (s *Store) explain(ctx context.Context, c incident.Change) (explanation, error) {
+// diagnose reads, in one snapshot, the rows that may have prevented a change.
+func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, error) {
 	var notification, detection any
 	if len(c.Activities) > 0 {
 		notification = c.Activities[0].NotificationUUID
@@ -52,26 +53,72 @@ func (s *Store) explain(ctx context.Context, c incident.Change) (explanation, er
 	}
 	rules, projects, queries := slotArrays(c.Claim)
 	st := s.statement(string(c.Key.OrganizationID)).
-		add(explainSQL, c.Key.Identifier, notification, detection, rules, projects, queries, c.Key.Identifier)
-	return ask(ctx, s, st, func(rows rowSet) (x explanation, err error) {
+		add(diagnoseSQL, c.Key.Identifier, notification, detection, rules, projects, queries, c.Key.Identifier)
+	return queryOnce(ctx, s, st, func(rows rowSet) (d diagnosis, err error) {
 		var inc incident.Incident
 		var detected int64
 		dest := slices.Concat([]any{
-			integer(&x.version), integer(&x.versionBy), instant(&x.started), integer(&x.holder), integer(&detected), integer(&x.writtenBy),
-		}, scanActivity(&x.activity), scanIncident(&inc))
-		err = each(rows, func() {}, dest...)
-		x.activity.Incident.OrganizationID = c.Key.OrganizationID
-		x.notified = inc
+			integer(&d.version), integer(&d.versionBy), instant(&d.started), integer(&d.holder), integer(&detected), integer(&d.writtenBy),
+		}, scanActivity(&d.activity), scanIncident(&inc))
+		err = scanOne(rows, dest...)
+		d.activity.Incident.OrganizationID = c.Key.OrganizationID
+		d.notified = inc
 		if detected != 0 {
-			x.detected = &inc
+			d.detected = &inc
 		}
-		return x, err
+		return d, err
 	})
 }
 
-// movesFrom reports whether nothing was written only because the change moves
-// the incident's start.
-func (x explanation) movesFrom(w writing) bool {
-	return w.Key.Identifier != 0 && w.Incident != nil && x.version == w.ExpectVersion &&
-		x.activity.Sequence == 0 && x.holder == 0 && !x.started.Equal(w.startedBefore)
+// onlyMovesStart reports whether the change wrote nothing only because it moves the
+// incident's start.
+func (d diagnosis) onlyMovesStart(w writing) bool {
+	return w.Key.Identifier != 0 && w.Incident != nil && d.version == w.ExpectVersion &&
+		d.activity.Sequence == 0 && d.holder == 0 && !d.started.Equal(w.startedBefore)
+}
+
+// verdict returns the result of a change whose latest statement wrote nothing: an earlier
+// attempt or another call wrote the change, or the database refuses it. It returns errAgain
+// if nothing is in the way any more.
+func (d diagnosis) verdict(change incident.Change, c *call) (incident.Applied, error) {
+	known := d.activity.Sequence != 0
+	switch {
+	case known && d.writtenBy == c.id:
+		// The reply was lost, and with it the versions of the slots.
+		a := incident.Applied{Sequence: d.activity.Sequence}
+		if change.Incident != nil {
+			a.Incident = change.Incident.Clone()
+			a.Incident.Identifier = d.activity.Incident.Identifier
+		}
+		return a, nil
+	case d.detected != nil:
+		return incident.Applied{Replayed: true, Incident: *d.detected}, nil
+	case known && change.Key.Identifier != 0 && change.Key.Identifier != d.activity.Incident.Identifier:
+		return incident.Applied{}, fmt.Errorf("%w: the notification UUID belongs to another incident", incident.ErrConflict)
+	case known:
+		return incident.Applied{
+			Replayed: true, Incident: d.notified, Activity: &d.activity,
+		}, nil
+	case change.Key.Identifier != 0 && d.version == 0:
+		return incident.Applied{}, incident.ErrNotFound
+	case change.Key.Identifier != 0 && change.Incident != nil && d.version != change.ExpectVersion:
+		return d.versionVerdict(change, c)
+	case d.holder != 0:
+		return incident.Applied{}, &incident.ConflictError{
+			Existing: incident.Key{OrganizationID: change.Key.OrganizationID, Identifier: d.holder},
+		}
+	}
+	return incident.Applied{}, errAgain
+}
+
+// versionVerdict returns the result of a change that found an unexpected version. If the
+// change has no activity, only the version itself shows which call wrote it.
+func (d diagnosis) versionVerdict(change incident.Change, c *call) (incident.Applied, error) {
+	switch {
+	case d.version == change.Incident.Version && d.versionBy == c.id:
+		return incident.Applied{Incident: change.Incident.Clone()}, nil
+	case c.lost() && len(change.Activities) == 0 && d.version > change.Incident.Version:
+		return incident.Applied{}, incident.ErrUnknownOutcome // a later version hides whether this call wrote
+	}
+	return incident.Applied{}, incident.ErrVersionConflict
 }

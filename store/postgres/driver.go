@@ -145,23 +145,6 @@ type pgxConn interface {
 	Conn() net.Conn
 }
 
-// readOnly reports whether transactions of the connection are read-only by default,
-// as the server has told the driver last, and whether it has.
-func (l link) readOnly() (on, told bool) {
-	const setting = "default_transaction_read_only"
-	switch {
-	case l.pgx != nil:
-		value := l.pgx.ParameterStatus(setting)
-		return value == "on", value != ""
-	case l.kind == pqDriver:
-		status := fieldAt(l.conn, "parameterStatus", "defaultTransactionReadOnly")
-		if v := fieldAt(status, "Valid"); v.IsValid() && v.Kind() == reflect.Bool && v.Bool() {
-			return fieldAt(status, "Bool").Bool(), true
-		}
-	}
-	return false, false
-}
-
 // execMode is pgx.QueryExecMode: how pgx sends a statement.
 type execMode int64
 

@@ -135,21 +135,6 @@ func isDisturbed(err error) bool {
 	return e.isDuplicateKey()
 }
 
-// beginsReadOnly are the routines that refuse BEGIN READ WRITE on a standby.
-var beginsReadOnly = map[string]bool{"check_XactReadOnly": true, "check_transaction_read_only": true}
-
-// errBeginsReadOnly is the error of a session that would not write.
-var errBeginsReadOnly = errors.New("the session is read-only by default")
-
-// isReadOnly reports whether a statement failed because its connection must not write.
-func isReadOnly(err error) bool {
-	if errors.Is(err, errBeginsReadOnly) {
-		return true
-	}
-	e, ok := asServerError(err)
-	return ok && (e.state == readOnlyTransaction || e.state == featureNotSupported && beginsReadOnly[e.routine])
-}
-
 // isRolledBack reports whether a commit ended with a rollback, since a statement of the
 // transaction had failed.
 func isRolledBack(err error) bool {

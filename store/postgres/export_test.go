@@ -9,9 +9,9 @@ import (
 
 // Statements returns the texts that the store has sent.
 func (s *Store) Statements() (texts []string) {
-	s.forms.mu.RLock()
-	defer s.forms.mu.RUnlock()
-	for _, f := range s.forms.byShape {
+	s.texts.mu.RLock()
+	defer s.texts.mu.RUnlock()
+	for _, f := range s.texts.byShape {
 		texts = append(texts, f.text)
 	}
 	return texts

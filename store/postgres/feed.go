@@ -101,7 +101,7 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 		st.add(positionOnlySQL)
 	}
 	defer func() { <-s.feedCalls }()
-	return run(ctx, s, st, func(rows rowSet) (incident.FeedChanges, error) {
+	return runStatement(ctx, s, st, func(rows rowSet) (incident.FeedChanges, error) {
 		c, err := readChanges(rows, !known)
 		if err == nil && since != "" {
 			to, ok := parsePosition(c.Position)
@@ -117,13 +117,13 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, err error) {
 	dest := []any{text(&c.Position)}
 	if positionOnly {
-		err = each(rows, func() {}, dest...)
+		err = scanOne(rows, dest...)
 		return c, cmp.Or(err, rows.Err())
 	}
 	var org incident.OrganizationID
 	var identifier int64
 	var sv incident.SlotVersion
-	err = each(rows, func() {
+	err = scanEach(rows, func() {
 		switch {
 		case org == "":
 		case identifier != 0:

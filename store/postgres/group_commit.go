@@ -11,213 +11,219 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Creations in one organization take their identifiers from one row, which each
-// holds until its commit is on disk. So that they do not wait for one write to the
-// disk each, those that arrive while another is in progress are committed together.
+// Creations in one organization take their identifiers from one row, and each holds the
+// row's lock until its commit is on disk. One at a time, every creation would wait for
+// every earlier disk write. Therefore creations that arrive while another is in progress
+// form a group, which shares one commit:
 //
-// The connection of the one in progress may be silent. Those who wait for it do so
-// with patience, and then go on without it: the first of them alone, and those who
-// are still waiting then together.
+//  1. The first creation runs alone.
+//  2. Creations that arrive meanwhile wait.
+//  3. When it ends, up to maxGroup of them run in one transaction, and so on until no
+//     creation waits.
+//
+// The connection of a creation in progress may be silent. A creation waits for others only
+// for a bounded time. Then it runs alone, and the remaining creations run as a group.
 
 const (
-	// maxTogether is how many creations share a commit at most.
-	maxTogether = 32
-	// togetherTimeout bounds a commit for several, of whom each has a context of
-	// its own.
-	togetherTimeout = 10 * time.Second
-	// minPatience and maxPatience bound how long a creation waits for others.
-	minPatience, maxPatience = 500 * time.Millisecond, 5 * time.Second
+	// maxGroup bounds the creations that share a commit.
+	maxGroup = 32
+	// groupTimeout bounds the commit of a group, whose members have contexts of their own.
+	groupTimeout = 10 * time.Second
+	// minGroupWait and maxGroupWait bound how long a creation waits for others.
+	minGroupWait, maxGroupWait = 500 * time.Millisecond, 5 * time.Second
 )
 
-// creations are those in progress.
-type creations struct {
-	usual   atomic.Int64                            // how long one takes, in nanoseconds
-	mu      sync.Mutex                              // guards waiting
-	waiting map[incident.OrganizationID][]*creation // has a key while one is in progress
+// groups are the creations in progress.
+type groups struct {
+	usual   atomic.Int64                                // the usual duration of a creation, in nanoseconds
+	mu      sync.Mutex                                  // guards waiting
+	waiting map[incident.OrganizationID][]*groupedWrite // has a key while a creation is in progress
 }
 
-// patience is how long a creation waits for others: several times as long as one
-// takes, so that a slow store does not get more to do.
-func (q *creations) patience() time.Duration {
-	return min(max(minPatience, 4*time.Duration(q.usual.Load())), maxPatience)
+// maxWait returns how long a creation waits for others: a multiple of the usual duration,
+// so that a slow database does not get more work.
+func (g *groups) maxWait() time.Duration {
+	return min(max(minGroupWait, 4*time.Duration(g.usual.Load())), maxGroupWait)
 }
 
-// took notes how long a successful creation took.
-func (q *creations) took(d time.Duration) {
-	usual := q.usual.Load()
-	q.usual.Store(usual + (int64(d)-usual)/8) // that of another may be lost
+// took records the duration of a successful creation.
+func (g *groups) took(d time.Duration) {
+	usual := g.usual.Load()
+	g.usual.Store(usual + (int64(d)-usual)/8) // a concurrent duration may be lost
 }
 
-// creation is one that waits. Its results are for who receives from done.
-type creation struct {
+// groupedWrite is a creation that waits for a group. Its results may be read once done is
+// closed.
+type groupedWrite struct {
 	change  incident.Change
-	by      *call
+	call    *call
 	applied incident.Applied
 	err     error
-	begun   chan struct{} // closed when it is sent, with others
+	begun   chan struct{} // closed when the group is sent
 	done    chan struct{}
 }
 
-// errAlone means that a commit for several failed, that nothing of it was written,
-// and that each has to try alone.
-var errAlone = errors.New("the commit with others failed")
+// errAlone means that a group wrote nothing, and that each member must run alone.
+var errAlone = errors.New("the commit of the group failed")
 
-// create applies a creation: alone if no other is in progress in its organization,
-// or else with all that wait by then.
-func (s *Store) create(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
-	item := s.creations.join(c, by)
-	if item == nil {
-		defer s.createNext(c.Key.OrganizationID)
-		return s.applyTimed(ctx, c, by)
+// applyGrouped applies a creation: alone if no other creation of the organization is in
+// progress, otherwise in the next group.
+func (s *Store) applyGrouped(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
+	member := s.groups.join(change, c)
+	if member == nil {
+		defer s.startGroup(change.Key.OrganizationID)
+		return s.applyTimed(ctx, change, c)
 	}
-	switch err := s.await(ctx, item); {
-	case errors.Is(err, errAlone), err == nil && errors.Is(item.err, errAlone):
-		return s.applyTimed(ctx, c, by)
+	switch err := s.awaitGroup(ctx, member); {
+	case errors.Is(err, errAlone), err == nil && errors.Is(member.err, errAlone):
+		return s.applyTimed(ctx, change, c)
 	case err != nil:
 		return incident.Applied{}, err
 	}
-	return item.applied, item.err
+	return member.applied, member.err
 }
 
-// await waits until a creation was made with others. It returns errAlone if that
-// takes too long.
-func (s *Store) await(ctx context.Context, item *creation) error {
-	timer := time.NewTimer(s.creations.patience())
+// applyTimed is applyAlone, and records its duration.
+func (s *Store) applyTimed(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
+	start := time.Now()
+	applied, err := s.applyAlone(ctx, change, c)
+	if err == nil {
+		s.groups.took(time.Since(start))
+	}
+	return applied, err
+}
+
+// awaitGroup waits until the creation's group has ended. It returns errAlone if that takes
+// too long.
+func (s *Store) awaitGroup(ctx context.Context, member *groupedWrite) error {
+	timer := time.NewTimer(s.groups.maxWait())
 	defer timer.Stop()
 	select {
-	case <-item.begun:
-		timer.Reset(s.creations.patience())
+	case <-member.begun:
+		timer.Reset(s.groups.maxWait())
 	case <-timer.C:
-		if s.creations.quit(item) {
-			s.createNext(item.change.Key.OrganizationID) // of which nobody waits for the silent one then
+		if s.groups.leave(member) {
+			s.startGroup(member.change.Key.OrganizationID) // without the silent creation
 			return errAlone
 		}
-		timer.Reset(s.creations.patience())
+		timer.Reset(s.groups.maxWait())
 	case <-ctx.Done():
-		if s.creations.quit(item) {
+		if s.groups.leave(member) {
 			return ctx.Err()
 		}
 	}
 	ended := ctx.Done()
 	for {
 		select {
-		case <-item.done:
+		case <-member.done:
 			return nil
 		case <-ended:
 			ended = nil
 			timer.Reset(patience)
 		case <-timer.C:
-			item.by.doubt()
+			member.call.distrust()
 			if ctx.Err() != nil {
 				return errAbandoned
 			}
-			item.by.again.Store(true)
+			member.call.again.Store(true)
 			return errAlone
 		}
 	}
 }
 
-// applyTimed is applyAlone, and notes how long it took.
-func (s *Store) applyTimed(ctx context.Context, c incident.Change, by *call) (incident.Applied, error) {
-	start := time.Now()
-	applied, err := s.applyAlone(ctx, c, by)
-	if err == nil {
-		s.creations.took(time.Since(start))
-	}
-	return applied, err
-}
-
-// join returns nil for who is the first.
-func (q *creations) join(c incident.Change, by *call) *creation {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	org := c.Key.OrganizationID
-	waiting, busy := q.waiting[org]
-	if q.waiting == nil {
-		q.waiting = map[incident.OrganizationID][]*creation{}
+// join adds a creation to the next group of its organization. It returns nil if no creation
+// is in progress: then the caller must run, and call startGroup at the end.
+func (g *groups) join(change incident.Change, c *call) *groupedWrite {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	org := change.Key.OrganizationID
+	waiting, busy := g.waiting[org]
+	if g.waiting == nil {
+		g.waiting = map[incident.OrganizationID][]*groupedWrite{}
 	}
 	if !busy {
-		q.waiting[org] = nil
+		g.waiting[org] = nil
 		return nil
 	}
-	item := &creation{change: c, by: by, begun: make(chan struct{}), done: make(chan struct{})}
-	q.waiting[org] = append(waiting, item)
-	return item
+	member := &groupedWrite{change: change, call: c, begun: make(chan struct{}), done: make(chan struct{})}
+	g.waiting[org] = append(waiting, member)
+	return member
 }
 
-// quit takes a creation back, unless it was sent.
-func (q *creations) quit(item *creation) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	org := item.change.Key.OrganizationID
-	for i, other := range q.waiting[org] {
-		if other == item {
-			q.waiting[org] = append(q.waiting[org][:i:i], q.waiting[org][i+1:]...)
+// leave removes a waiting creation. It returns false if the group was sent.
+func (g *groups) leave(member *groupedWrite) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	org := member.change.Key.OrganizationID
+	for i, other := range g.waiting[org] {
+		if other == member {
+			g.waiting[org] = append(g.waiting[org][:i:i], g.waiting[org][i+1:]...)
 			return true
 		}
 	}
 	return false
 }
 
-// next takes those that are sent next, or nobody.
-func (q *creations) next(org incident.OrganizationID) []*creation {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	waiting := q.waiting[org]
+// next takes the next group, or nil if no creation waits.
+func (g *groups) next(org incident.OrganizationID) []*groupedWrite {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waiting := g.waiting[org]
 	if len(waiting) == 0 {
-		delete(q.waiting, org)
+		delete(g.waiting, org)
 		return nil
 	}
-	n := min(len(waiting), maxTogether)
-	q.waiting[org] = waiting[n:]
-	for _, item := range waiting[:n] {
-		close(item.begun)
+	n := min(len(waiting), maxGroup)
+	g.waiting[org] = waiting[n:]
+	for _, member := range waiting[:n] {
+		close(member.begun)
 	}
 	return waiting[:n]
 }
 
-// createNext sends those that wait. They have contexts of their own to wait with.
-func (s *Store) createNext(org incident.OrganizationID) {
-	items := s.creations.next(org)
-	if items == nil {
+// startGroup runs the next group in the background, because its members wait with contexts
+// of their own. It starts the following group at the end.
+func (s *Store) startGroup(org incident.OrganizationID) {
+	group := s.groups.next(org)
+	if group == nil {
 		return
 	}
 	go func() {
-		defer s.createNext(org)
-		ctx, cancel := context.WithTimeout(context.Background(), togetherTimeout)
+		defer s.startGroup(org)
+		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		defer cancel()
 		start := time.Now()
-		if len(items) == 1 {
-			items[0].applied, items[0].err = s.applyAlone(ctx, items[0].change, items[0].by)
-		} else if err := s.createTogether(ctx, items); err != nil {
-			for _, item := range items {
-				item.err = err
+		if len(group) == 1 {
+			group[0].applied, group[0].err = s.applyAlone(ctx, group[0].change, group[0].call)
+		} else if err := s.applyGroup(ctx, group); err != nil {
+			for _, member := range group {
+				member.err = err
 			}
 		} else {
-			s.creations.took(time.Since(start))
+			s.groups.took(time.Since(start))
 		}
-		for _, item := range items {
-			close(item.done)
+		for _, member := range group {
+			close(member.done)
 		}
 	}()
 }
 
-// createTogether applies creations in one transaction. Its error is that of all of
-// them, and each item has its own otherwise.
-func (s *Store) createTogether(ctx context.Context, items []*creation) error {
-	beginning, cancel := context.WithTimeout(ctx, s.creations.patience())
+// applyGroup applies creations in one transaction. An error of the transaction is returned
+// and concerns every member; otherwise each member has its own result.
+func (s *Store) applyGroup(ctx context.Context, group []*groupedWrite) error {
+	beginning, cancel := context.WithTimeout(ctx, s.groups.maxWait())
 	defer cancel()
 	tx, err := s.begin(beginning)
 	if err != nil {
 		return errAlone
 	}
-	tx.joint = true
-	joint := &Store{database: s.database, tx: tx}
-	for _, item := range items {
-		// As long as it lasts the transaction keeps everybody else waiting, in other
-		// processes too.
-		applying, cancel := context.WithTimeout(ctx, s.creations.patience())
-		item.applied, item.err = joint.applyAlone(applying, item.change, item.by)
+	tx.grouped = true
+	inner := &Store{database: s.database, tx: tx}
+	for _, member := range group {
+		// The transaction blocks all creations of the organization while it lasts, also
+		// those of other processes.
+		applying, cancel := context.WithTimeout(ctx, s.groups.maxWait())
+		member.applied, member.err = inner.applyAlone(applying, member.change, member.call)
 		cancel()
 		if tx.failure != nil {
 			tx.rollBack()
@@ -231,8 +237,8 @@ func (s *Store) createTogether(ctx context.Context, items []*creation) error {
 	if isRefusal(err) || errors.Is(err, sql.ErrTxDone) {
 		return errAlone
 	}
-	for _, item := range items {
-		item.by.doubt()
+	for _, member := range group {
+		member.call.distrust()
 	}
 	return err
 }

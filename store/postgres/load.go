@@ -16,7 +16,7 @@ import (
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
 	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
-	err = each(rows, func() {
+	err = scanEach(rows, func() {
 		if t.TriggerID != "" {
 			t.Incident.OrganizationID = s.Incident.OrganizationID
 			s.Triggers = append(s.Triggers, t)
@@ -56,7 +56,7 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 	if s.tx == nil {
 		return nil
 	}
-	_, err := ask(ctx, s, s.statement(string(key.OrganizationID)).add(lockSQL, key.Identifier), readIdentifier)
+	_, err := queryOnce(ctx, s, s.statement(string(key.OrganizationID)).add(lockSQL, key.Identifier), readIdentifier)
 	return err
 }
 
@@ -150,4 +150,10 @@ func decodeSeen(key incident.Key, list string) ([]incident.Seen, error) {
 		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.UserID, b.UserID))
 	})
 	return seen, nil
+}
+
+// readIdentifier reads an identifier, or 0 if there is no row.
+func readIdentifier(rows rowSet) (n int64, err error) {
+	err = scanOne(rows, integer(&n))
+	return n, err
 }

@@ -40,7 +40,7 @@ WHERE $1 = $1::text`
 func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
 	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
 		var oldest int64
-		err = each(rows, func() {}, integer(&b.Pending), integer(&b.Parked), integer(&oldest))
+		err = scanOne(rows, integer(&b.Pending), integer(&b.Parked), integer(&oldest))
 		b.Oldest = time.Duration(oldest) * time.Microsecond
 		return b, err
 	})
@@ -59,7 +59,7 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 	st := s.statement(string(q.OrganizationID)).add(parkedSQL, q.AfterIdentifier, q.AfterSequence, int64(q.Limit))
 	return query(ctx, s, "parked", st, func(rows rowSet) (all []incident.ParkedNotification, err error) {
 		p := incident.ParkedNotification{Incident: incident.Key{OrganizationID: q.OrganizationID}}
-		err = each(rows, func() { all = append(all, p) },
+		err = scanEach(rows, func() { all = append(all, p) },
 			integer(&p.Incident.Identifier), integer(&p.Sequence), integer(&p.Attempts), text(&p.Error),
 			instant(&p.DateParked), identity(&p.NotificationUUID))
 		return all, err
@@ -80,11 +80,11 @@ WHERE organization_id = $1 AND identifier = ?`
 // Replay implements [incident.OutboxStore]. Where a reply was lost it may count less than
 // it has replayed.
 func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error) {
-	err = s.write(ctx, "replay", func(ctx context.Context, c *call) error {
+	err = s.write(ctx, "replay", func(c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(replaySQL, key.Identifier, key.Identifier)
 		found := int64(0)
-		n, err = askWrite(ctx, s, c, st, func(rows rowSet) (n int, err error) {
-			err = each(rows, func() {}, integer(&found), integer(&n))
+		n, err = queryCounted(ctx, s, c, st, func(rows rowSet) (n int, err error) {
+			err = scanOne(rows, integer(&found), integer(&n))
 			return n, err
 		})
 		if err == nil && found == 0 {

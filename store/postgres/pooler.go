@@ -51,7 +51,7 @@ func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err err
 	if !a.hold(session) {
 		return x, errAbandoned
 	}
-	x.link = session.kept.link
+	x.link = session.state.link
 	tx, err := session.conn.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return x, err

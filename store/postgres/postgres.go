@@ -132,16 +132,16 @@ var (
 
 // database is what a store shares with those of its transactions.
 type database struct {
-	pool      *sqlx.DB
-	owned     bool // the pool is of Open, and closed with the store
-	options   Options
-	forms     forms
-	sessions  sessions
-	creations creations
-	feedCalls chan struct{} // holds a token for each call of Changes on its way
-	schema    schemaCheck
-	wire      wire
-	queued    atomic.Bool // a change was queued
+	pool       *sqlx.DB
+	owned      bool // the pool is of Open, and closed with the store
+	options    Options
+	texts      texts
+	connStates connStates
+	groups     groups
+	feedCalls  chan struct{} // holds a token for each call of Changes on its way
+	schema     schemaCheck
+	wire       wire
+	queued     atomic.Bool // a change was queued
 
 	readOnlyAt atomic.Int64 // when all connections were read-only, in nanoseconds since 1970
 }
@@ -231,8 +231,8 @@ func withoutSecrets(err error) string {
 // Close gives the prepared statements back and, if the store is of [Open], closes
 // the pool. The store must not be used afterwards.
 func (s *Store) Close() error {
-	s.forms.close()
-	s.closeKept()
+	s.texts.close()
+	s.closePrepared()
 	if !s.owned {
 		return nil
 	}

@@ -2,99 +2,164 @@ package postgres
 
 import (
 	"context"
-	"strings"
+	"database/sql/driver"
+	"reflect"
 	"sync"
-	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 )
 
-// form is what all statements of one shape have in common: their text. Connections
-// keep it prepared: see [session].
-type form struct {
-	text string
+// maxKept bounds the statements that one connection keeps prepared.
+const maxKept = 128
 
-	// What is below is for the transactions of hosts, whose connection only
-	// database/sql knows.
-	joined atomic.Bool               // one has sent it
-	stmt   atomic.Pointer[sqlx.Stmt] // nil until it is prepared for them
+// connStates remembers the state of the pool's connections.
+type connStates struct {
+	mu     sync.Mutex // guards the fields below
+	byConn map[driver.Conn]*connState
+	uses   uint64
 }
 
-// forms are those that the store has sent, and the parts that they are made of.
-type forms struct {
-	mu      sync.RWMutex // guards what is below
-	byShape map[string]*form
-	parts   map[string]*part // by their text
+// connState is the state of a connection, above all its prepared statements. Only the
+// session that holds the connection may use it.
+type connState struct {
+	lastUse   uint64 // guarded by connStates.mu
+	link      link
+	standby   *standbyWatch
+	keepsStmt bool // false for a connection that cannot be recognized
+	uses      uint64
+	stmts     map[*sqlText]*keptStmt
 }
 
-// part returns a part by its text, in which the names of tables are completed.
-func (d *database) part(text string) *part {
-	d.forms.mu.RLock()
-	p := d.forms.parts[text]
-	d.forms.mu.RUnlock()
-	if p != nil {
-		return p
-	}
-	d.forms.mu.Lock()
-	defer d.forms.mu.Unlock()
-	if p := d.forms.parts[text]; p != nil {
-		return p
-	}
-	if d.forms.parts == nil {
-		d.forms.parts = map[string]*part{}
-	}
-	p = &part{number: uint64(len(d.forms.parts)), pieces: strings.Split(d.complete(text), "?")}
-	d.forms.parts[text] = p
-	return p
+type keptStmt struct {
+	driver.Stmt
+	lastUse uint64
 }
 
-// complete puts the schema before the names of tables.
-func (d *database) complete(text string) string { return strings.ReplaceAll(text, "@", d.prefix()) }
-
-// form returns that of the statement's shape.
-func (s *statement) form() *form {
-	all := &s.database.forms
-	all.mu.RLock()
-	f := all.byShape[string(s.shape)]
-	all.mu.RUnlock()
-	if f != nil {
-		return f
+// of returns the state of a connection. The pool does not report the connections that it
+// closed; the least recently used states are dropped instead.
+func (all *connStates) of(conn driver.Conn, pool *sqlx.DB) *connState {
+	if !reflect.ValueOf(conn).Comparable() { // a wrapper that cannot be recognized
+		return &connState{link: inspect(conn), standby: watchStandby(conn)}
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if f := all.byShape[string(s.shape)]; f != nil {
-		return f
+	all.uses++
+	c := all.byConn[conn]
+	if c == nil {
+		if all.byConn == nil {
+			all.byConn = map[driver.Conn]*connState{}
+		}
+		for most := 2*pool.Stats().OpenConnections + 1; len(all.byConn) >= most; {
+			delete(all.byConn, leastRecent(all.byConn, func(c *connState) uint64 { return c.lastUse }))
+		}
+		c = &connState{link: inspect(conn), standby: watchStandby(conn), keepsStmt: true, stmts: map[*sqlText]*keptStmt{}}
+		all.byConn[conn] = c
 	}
-	if all.byShape == nil {
-		all.byShape = map[string]*form{}
-	}
-	f = &form{text: s.text()}
-	all.byShape[string(s.shape)] = f
-	return f
+	c.lastUse = all.uses
+	return c
 }
 
-// prepareJoined prepares a form on the pool that a host's transaction has sent
-// unprepared, so that the next one finds it prepared.
-func (s *Store) prepareJoined(ctx context.Context, f *form) error {
-	if !f.joined.Load() || f.stmt.Load() != nil || !s.wire.prepares.Load() {
-		return nil
+func (all *connStates) forget(conn driver.Conn) {
+	if !reflect.ValueOf(conn).Comparable() {
+		return
 	}
-	stmt, err := s.pool.PreparexContext(ctx, f.text)
-	if err != nil {
-		return err
-	}
-	if !f.stmt.CompareAndSwap(nil, stmt) {
-		_ = stmt.Close() // somebody else was faster
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.byConn, conn)
+}
+
+func (c *connState) close() error {
+	for t, stmt := range c.stmts {
+		if err := stmt.Close(); err != nil {
+			return err
+		}
+		delete(c.stmts, t)
 	}
 	return nil
 }
 
-func (all *forms) close() {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	for _, f := range all.byShape {
-		if stmt := f.stmt.Swap(nil); stmt != nil {
-			_ = stmt.Close() // what fails to be freed ends with its connection
+func (c *connState) get(t *sqlText) driver.Stmt {
+	stmt := c.stmts[t]
+	if stmt == nil {
+		return nil
+	}
+	c.uses++
+	stmt.lastUse = c.uses
+	return stmt.Stmt
+}
+
+// put keeps a statement. It closes the least recently used statement if there are too
+// many.
+func (c *connState) put(t *sqlText, stmt driver.Stmt) error {
+	var err error
+	if len(c.stmts) >= maxKept {
+		oldest := leastRecent(c.stmts, func(s *keptStmt) uint64 { return s.lastUse })
+		err = c.stmts[oldest].Close()
+		delete(c.stmts, oldest)
+	}
+	c.uses++
+	c.stmts[t] = &keptStmt{Stmt: stmt, lastUse: c.uses}
+	return err
+}
+
+// leastRecent returns the least recently used key.
+func leastRecent[K comparable, V any](m map[K]V, use func(V) uint64) (oldest K) {
+	least := uint64(0)
+	for key, v := range m {
+		if u := use(v); least == 0 || u < least {
+			oldest, least = key, u
 		}
+	}
+	return oldest
+}
+
+// prepared returns the text as a statement of the connection.
+func (s *session) prepared(ctx context.Context, t *sqlText) (stmt driver.Stmt, err error) {
+	if stmt := s.state.get(t); stmt != nil {
+		return stmt, nil
+	}
+	if preparer, ok := s.raw.(driver.ConnPrepareContext); ok {
+		stmt, err = preparer.PrepareContext(ctx, t.text)
+	} else {
+		stmt, err = s.raw.Prepare(t.text)
+	}
+	if err != nil || !s.state.keepsStmt {
+		return stmt, err
+	}
+	return stmt, s.state.put(t, stmt)
+}
+
+// prepareJoined prepares, on the pool, a text that a host's transaction sent unprepared.
+// The next transaction of a host finds it prepared.
+func (s *Store) prepareJoined(ctx context.Context, t *sqlText) error {
+	if !t.joined.Load() || t.stmt.Load() != nil || !s.wire.prepares.Load() {
+		return nil
+	}
+	stmt, err := s.pool.PreparexContext(ctx, t.text)
+	if err != nil {
+		return err
+	}
+	if !t.stmt.CompareAndSwap(nil, stmt) {
+		_ = stmt.Close() // another goroutine was faster
+	}
+	return nil
+}
+
+// closePrepared closes the prepared statements of idle connections. A statement that
+// cannot be closed in time ends with its connection.
+func (d *database) closePrepared() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var held []*session // all at once: the pool would hand out the same connection again
+	for range d.pool.Stats().Idle {
+		s, err := d.session(ctx)
+		if err != nil {
+			break
+		}
+		held = append(held, s)
+	}
+	for _, s := range held {
+		_, err := within(ctx, &attempt{session: s}, func() (struct{}, error) { return struct{}{}, s.state.close() }, nil)
+		s.release(err != nil)
 	}
 }

@@ -10,30 +10,135 @@ import (
 	"time"
 )
 
-// patience is how long a call waits for its answer after its context has ended,
-// which is when the driver has asked the server to cancel the statement. A server
-// that cannot be reached does not make a call last longer.
+// A statement passes through these functions, from the outside in: query (of a read) or
+// queryCounted (of a write), queryOnce, which checks the schema, runStatement, which chooses
+// the connection, and within, which bounds the wait.
+
+// patience is how long a call waits for its answer after its context has ended. At that
+// time the server is asked to cancel the statement. An unreachable server does not prolong
+// a call any further.
 const patience = 300 * time.Millisecond
 
-// errAbandoned is the error of a statement whose answer was not waited for.
+// errAbandoned is the error of a statement without an answer within patience.
 var errAbandoned = errors.New("no answer within the time of the context")
 
-// errLate is the error of a write that succeeded after its context had ended. By
-// then the driver has asked the server to cancel it, and a commit that is cancelled
-// while it waits for a synchronous standby succeeds without one.
+// errLate is the error of a write that succeeded after its context had ended. The server
+// was asked to cancel the statement by then, and a commit that is cancelled while it waits
+// for a synchronous standby succeeds without the standby.
 var errLate = errors.New("the answer came after the context had ended")
 
-// attempt is one try to get something done on a connection.
+// query runs a statement and repeats it while other writers disturb it. It does not repeat
+// a statement whose reply was lost.
+func query[T any](ctx context.Context, s *Store, op string, st *statement, read func(rowSet) (T, error)) (T, error) {
+	v, err := repeating(ctx, s, func() (T, error) { return queryOnce(ctx, s, st, read) })
+	return v, s.translate(ctx, op, err)
+}
+
+// queryCounted runs a statement of a write, and counts its answer. The statement's first
+// argument must be counted.
+func queryCounted[T any](ctx context.Context, s *Store, c *call, st *statement, read func(rowSet) (T, error)) (T, error) {
+	v, err := queryOnce(ctx, s, st, read)
+	if err == nil && s.tx == nil && ctx.Err() != nil {
+		return v, errLate
+	}
+	if err == nil || isRefusal(err) {
+		c.answered.Add(1)
+	}
+	return v, err
+}
+
+// queryOnce runs a statement and passes its rows to read. It returns only after the last
+// row: rows arrive before the commit. It returns the errors of the driver.
+func queryOnce[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (v T, err error) {
+	if err := ctx.Err(); err != nil {
+		return v, err
+	}
+	if err := s.checkSchema(ctx); err != nil {
+		return v, err
+	}
+	v, err = runStatement(ctx, s, st, read)
+	if state := sqlState(err); state == undefinedTable || state == undefinedColumn {
+		s.recheck() // a migration may have run since the check
+	}
+	if s.tx != nil {
+		s.tx.failure = cmp.Or(s.tx.failure, err)
+	}
+	return v, err
+}
+
+// runStatement runs a statement in the transaction or on a connection of the pool.
+func runStatement[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (T, error) {
+	t := st.sqlText()
+	if s.tx != nil {
+		a := &attempt{inTx: true, session: s.tx.session}
+		return within(ctx, a, func() (v T, err error) {
+			err = s.tx.use(ctx, func() error {
+				rows, err := s.tx.query(ctx, t, st.args)
+				if err == nil {
+					v, err = readAll(rows, read)
+				}
+				return err
+			})
+			return v, err
+		}, nil)
+	}
+	a := &attempt{}
+	return within(ctx, a, func() (v T, err error) {
+		if err := s.prepareJoined(ctx, t); err != nil {
+			return v, err
+		}
+		// Only use reveals that the server has closed an idle connection.
+		for left := -1; ; left-- {
+			v, err = runOnPool(ctx, s, a, t, st.args, read)
+			if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
+				return v, err
+			}
+			if left < 0 {
+				left = s.pool.Stats().Idle + 2
+			}
+		}
+	}, nil)
+}
+
+// runOnPool runs a statement on a connection of the pool.
+func runOnPool[T any](
+	ctx context.Context, s *Store, a *attempt, t *sqlText, args []any, read func(rowSet) (T, error),
+) (v T, err error) {
+	session, err := s.session(ctx)
+	if err != nil {
+		return v, err
+	}
+	bad := true // also if the driver panics
+	defer func() {
+		a.hold(nil)
+		session.release(bad)
+	}()
+	if !a.hold(session) {
+		bad = false
+		return v, errAbandoned
+	}
+	rows, err := session.query(ctx, t, args)
+	if err == nil {
+		v, err = readAll(newDriverRows(rows), read)
+	}
+	if err == nil {
+		err = session.state.standby.err()
+	}
+	bad = unfit(err)
+	return v, err
+}
+
+// attempt is one attempt to use a connection.
 type attempt struct {
 	inTx bool
 
-	mu        sync.Mutex // guards what is below
-	session   *session   // nil while there is none
+	mu        sync.Mutex // guards the fields below
+	session   *session   // nil without a connection
 	abandoned bool
 }
 
-// hold notes the session that the attempt works with from now on, nil for none. It
-// reports false if nobody waits for the attempt any more.
+// hold records the session that the attempt uses from now on, or nil. It returns false if
+// the attempt was abandoned.
 func (a *attempt) hold(s *session) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -41,7 +146,7 @@ func (a *attempt) hold(s *session) bool {
 	return !a.abandoned
 }
 
-// abandon ends the attempt's connection, and with it the attempt.
+// abandon ends the attempt by ending its connection.
 func (a *attempt) abandon() {
 	a.mu.Lock()
 	a.abandoned = true
@@ -52,10 +157,10 @@ func (a *attempt) abandon() {
 	}
 }
 
-// within runs f, which may block for longer than its context lasts: lib/pq waits
-// for the network without a limit. An attempt that has no answer soon after the
-// context has ended is abandoned, and what it still returns goes to discard. A
-// panic of f is an error: nobody could recover it.
+// within runs f, which may block for longer than ctx lasts: lib/pq waits for the network
+// without a limit. If f has not returned within patience after the end of ctx, within
+// abandons the attempt and returns errAbandoned; a later result of f goes to discard.
+// A panic of f becomes an error, because no caller could recover it.
 func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard func(T)) (T, error) {
 	if ctx.Done() == nil {
 		return f()
@@ -97,118 +202,4 @@ func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard
 		var none T
 		return none, errAbandoned
 	}
-}
-
-// ask runs a statement and returns what read makes of all its rows. Rows arrive
-// before the commit, so that nothing is known before the last of them. Errors are
-// those of the driver.
-func ask[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (v T, err error) {
-	if err := ctx.Err(); err != nil {
-		return v, err
-	}
-	if err := s.checkSchema(ctx); err != nil {
-		return v, err
-	}
-	v, err = run(ctx, s, st, read)
-	if state := sqlState(err); state == undefinedTable || state == undefinedColumn {
-		s.recheck() // a migration may have run meanwhile
-	}
-	if s.tx != nil {
-		s.tx.failure = cmp.Or(s.tx.failure, err)
-	}
-	return v, err
-}
-
-// run is ask without the conditions.
-func run[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (T, error) {
-	f := st.form()
-	if s.tx != nil {
-		a := &attempt{inTx: true, session: s.tx.session}
-		return within(ctx, a, func() (v T, err error) {
-			err = s.tx.use(ctx, func() error {
-				rows, err := s.tx.query(ctx, f, st.args)
-				if err == nil {
-					v, err = readAll(rows, read)
-				}
-				return err
-			})
-			return v, err
-		}, nil)
-	}
-	a := &attempt{}
-	return within(ctx, a, func() (v T, err error) {
-		if err := s.prepareJoined(ctx, f); err != nil {
-			return v, err
-		}
-		// A connection that the server has closed meanwhile says so when it is used.
-		for left := -1; ; left-- {
-			v, err = runOnce(ctx, s, a, f, st.args, read)
-			if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
-				return v, err
-			}
-			if left < 0 {
-				left = s.pool.Stats().Idle + 2
-			}
-		}
-	}, nil)
-}
-
-// runOnce runs a form on some connection of the pool.
-func runOnce[T any](
-	ctx context.Context, s *Store, a *attempt, f *form, args []any, read func(rowSet) (T, error),
-) (v T, err error) {
-	session, err := s.session(ctx)
-	if err != nil {
-		return v, err
-	}
-	bad := true // also when the driver panics
-	defer func() {
-		a.hold(nil)
-		session.release(bad)
-	}()
-	if !a.hold(session) {
-		bad = false
-		return v, errAbandoned
-	}
-	rows, err := session.query(ctx, f, args)
-	if err == nil {
-		v, err = readAll(newDriverRows(rows), read)
-	}
-	if err == nil {
-		err = session.kept.standby.err()
-	}
-	bad = unfit(err)
-	return v, err
-}
-
-// readAll returns what read makes of rows, once the last of them has arrived.
-func readAll[T any](rows rowSet, read func(rowSet) (T, error)) (v T, err error) {
-	defer rows.Close()
-	if v, err = read(rows); err != nil {
-		return v, err
-	}
-	for rows.Next() {
-	}
-	if err = rows.Err(); err == nil {
-		err = rows.Close()
-	}
-	return v, err
-}
-
-// query is ask for a statement that only reads. A failure leaves nothing behind,
-// and it may be repeated.
-func query[T any](ctx context.Context, s *Store, op string, st *statement, read func(rowSet) (T, error)) (T, error) {
-	v, err := repeating(ctx, s, func() (T, error) { return ask(ctx, s, st, read) })
-	return v, s.translate(ctx, op, err)
-}
-
-// each scans every row into dest, and calls then after it.
-func each(rows rowSet, then func(), dest ...any) error {
-	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		then()
-	}
-	return nil
 }

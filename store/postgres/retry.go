@@ -2,23 +2,24 @@ package postgres
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
-// A statement that the server refused because of others has written nothing, and is
-// sent again. A default_transaction_isolation of the host's makes that frequent: at
-// REPEATABLE READ and above others' writes fail what would have waited, and at
-// SERIALIZABLE reads, too.
+// A statement that the server refused because of other writers has written nothing, and is
+// sent again. A host's default_transaction_isolation makes that frequent: at REPEATABLE
+// READ and above a write fails where it would otherwise wait, and at SERIALIZABLE a read
+// can fail too.
 
 const (
-	maxRepetitions = 60 // of a statement that others got in the way of
+	maxRepetitions = 60 // of a statement that other writers disturb
 	maxPause       = 25 * time.Millisecond
 )
 
-// repeats counts how often a call has run again.
+// repeats counts the repetitions of a call.
 type repeats struct{ disturbed, replaced, replaceable int }
 
-// again reports whether the call should run again, and waits until it should.
+// again reports whether to repeat the call after err. It waits until then.
 func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	switch {
 	case s.tx != nil || ctx.Err() != nil:
@@ -31,7 +32,7 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 		pause(ctx, min(time.Duration(r.disturbed-1)*time.Millisecond, maxPause))
 		return true
 	case isReadOnly(err):
-		// The connection was dropped, which may have outlived a failover.
+		// The connection, which may have outlived a failover, was dropped.
 		if r.replaced == 0 {
 			r.replaceable = s.replaceable()
 		}
@@ -45,7 +46,7 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	return false
 }
 
-// repeating makes a call that only reads until others are no longer in its way.
+// repeating makes a call, and repeats it while other writers disturb it.
 func repeating[T any](ctx context.Context, s *Store, call func() (T, error)) (T, error) {
 	var repeats repeats
 	v, err := call()
@@ -53,4 +54,17 @@ func repeating[T any](ctx context.Context, s *Store, call func() (T, error)) (T,
 		v, err = call()
 	}
 	return v, err
+}
+
+// pause waits for about d, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

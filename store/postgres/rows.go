@@ -7,14 +7,42 @@ import (
 	"io"
 )
 
-// rowSet is the answer of a statement: rows of a driver, or of database/sql in a
-// host's transaction.
+// rowSet is the answer to a statement: rows of a driver, or of database/sql in a host's
+// transaction.
 type rowSet interface {
 	Next() bool
 	Scan(dest ...any) error
 	Err() error
 	Close() error
 }
+
+// readAll passes rows to read, and returns its result once the last row has arrived.
+func readAll[T any](rows rowSet, read func(rowSet) (T, error)) (v T, err error) {
+	defer rows.Close()
+	if v, err = read(rows); err != nil {
+		return v, err
+	}
+	for rows.Next() {
+	}
+	if err = rows.Err(); err == nil {
+		err = rows.Close()
+	}
+	return v, err
+}
+
+// scanEach scans every row into dest, and calls then after each.
+func scanEach(rows rowSet, then func(), dest ...any) error {
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		then()
+	}
+	return nil
+}
+
+// scanOne scans the only row into dest. Without a row it leaves dest as it is.
+func scanOne(rows rowSet, dest ...any) error { return scanEach(rows, func() {}, dest...) }
 
 // driverRows reads rows of a driver. Each destination of Scan must be a
 // [sql.Scanner].
@@ -53,13 +81,13 @@ func (r *driverRows) Scan(dest ...any) error {
 }
 
 func (r *driverRows) Err() error {
-	if r.err == io.EOF { //nolint:errorlint // a driver returns it as it is
+	if r.err == io.EOF { //nolint:errorlint // drivers return it unwrapped
 		return nil
 	}
 	return r.err
 }
 
-// Close ends the answer. Drivers need not bear being asked twice.
+// Close closes the rows once: a driver need not tolerate a second call.
 func (r *driverRows) Close() error {
 	if r.closed {
 		return nil

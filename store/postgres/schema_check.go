@@ -38,7 +38,7 @@ type databaseFacts struct {
 }
 
 func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f databaseFacts, err error) {
-	err = q.QueryRowxContext(ctx, d.complete(schemaVersionSQL)).Scan(&f.schema, &f.serves, &f.server, &f.encoding, &f.backend)
+	err = q.QueryRowxContext(ctx, d.qualify(schemaVersionSQL)).Scan(&f.schema, &f.serves, &f.server, &f.encoding, &f.backend)
 	return f, err
 }
 

@@ -95,16 +95,16 @@ func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []i
 
 // places runs a statement about settlements, and returns which of them it returns.
 func (s *Store) places(ctx context.Context, text string, all []incident.Settlement) ([]int, error) {
-	c := &call{}
+	c := &call{op: "settle"}
 	places, err := repeating(ctx, s, func() ([]int, error) {
 		st := s.statement(counted{"", c}).add(text, settlementArrays(all)...)
-		return askWrite(ctx, s, c, st, func(rows rowSet) (places []int, err error) {
+		return queryCounted(ctx, s, c, st, func(rows rowSet) (places []int, err error) {
 			place := 0
-			err = each(rows, func() { places = append(places, place-1) }, integer(&place))
+			err = scanEach(rows, func() { places = append(places, place-1) }, integer(&place))
 			return places, err
 		})
 	})
-	return places, s.outcome(ctx, "settle", c, err)
+	return places, s.callError(ctx, c, err)
 }
 
 func settlementArrays(all []incident.Settlement) []any {

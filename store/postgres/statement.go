@@ -4,66 +4,70 @@ import (
 	"encoding/binary"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jmoiron/sqlx"
 )
 
-// A statement is assembled of parts. In the text of a part each ? is the next
-// argument, and @ stands before the name of a table, for its schema. $1 is the
-// organization in all of them.
+// statement is assembled from fragments. In a fragment each ? stands for the next
+// argument, and @ before the name of a table stands for the schema. $1 is the
+// organization in every fragment.
 //
-// The text depends on the parts alone: every argument is a parameter, whatever its value.
-// A text that depended on values would come in as many variants as there are values, and
-// each connection keeps what it has prepared.
+// The text depends on the fragments alone: every argument is a parameter, whatever its
+// value. A text that depended on values would come in as many variants as there are
+// values, and each connection keeps its prepared statements.
 //
-// The texts of a store are at most maxTexts: 44 of changes (see layout), 14 of lists, and
-// one or two of every other call.
+// A store has at most maxTexts texts: 44 for changes (see layout), 14 for lists, and one
+// or two for every other call.
 //
-// Statements of the same shape, which is their parts and the parameters that these refer
-// to, have the same text. It is put together once.
+// The shape of a statement consists of its fragments and of the parameter numbers in
+// them. Statements of the same shape share one [sqlText], assembled once.
 type statement struct {
-	database *database
-	parts    []*part
-	shape    []byte // the number of each part, and that of the parameter for each ? of it
-	args     []any
+	database  *database
+	fragments []*fragment
+	shape     []byte // the number of each fragment, and a parameter number for each ? in it
+	args      []any
 }
 
-// maxTexts is how many statements a connection prepares at most.
+// maxTexts bounds the statements that a connection prepares.
 const maxTexts = 90
 
-// part is the text of a part, cut where its arguments are.
-type part struct {
+// fragment is a piece of a statement, cut at each ?.
+type fragment struct {
 	number uint64
 	pieces []string
 }
 
 func (d *database) statement(organization any) *statement {
 	s := &statement{
-		database: d,
-		parts:    make([]*part, 0, 16),
-		shape:    make([]byte, 0, 128),
-		args:     make([]any, 1, 16),
+		database:  d,
+		fragments: make([]*fragment, 0, 16),
+		shape:     make([]byte, 0, 128),
+		args:      make([]any, 1, 16),
 	}
 	s.args[0] = organization
 	return s
 }
 
-// add appends a part with its arguments, one for each ? of it.
+// add appends a fragment with one argument for each ? in it.
 func (s *statement) add(text string, args ...any) *statement {
-	p := s.database.part(text)
-	if len(p.pieces) != len(args)+1 {
-		panic("postgres: a part of a statement has not one argument for each ? of it")
+	f := s.database.fragment(text)
+	if len(f.pieces) != len(args)+1 {
+		panic("postgres: a fragment of a statement needs one argument for each ?")
 	}
-	s.parts = append(s.parts, p)
-	s.shape = binary.AppendUvarint(s.shape, p.number)
+	s.fragments = append(s.fragments, f)
+	s.shape = binary.AppendUvarint(s.shape, f.number)
 	for _, arg := range args {
 		s.addArg(arg)
 	}
 	return s
 }
 
-// reference is the number of a parameter, for several parts to refer to.
+// reference is the number of a parameter that several fragments share.
 type reference int
 
-// parameter adds a parameter that no part has yet.
+// parameter adds a parameter for fragments to refer to.
 func (s *statement) parameter(arg any) reference {
 	s.args = append(s.args, arg)
 	return reference(len(s.args))
@@ -77,8 +81,8 @@ func (s *statement) addArg(arg any) {
 	s.shape = binary.AppendUvarint(s.shape, uint64(r))
 }
 
-// text puts the statement together.
-func (s *statement) text() string {
+// assemble returns the text.
+func (s *statement) assemble() string {
 	var b strings.Builder
 	numbers := s.shape
 	next := func() uint64 {
@@ -86,14 +90,89 @@ func (s *statement) text() string {
 		numbers = numbers[n:]
 		return v
 	}
-	for _, p := range s.parts {
-		next() // its number
-		b.WriteString(p.pieces[0])
-		for _, piece := range p.pieces[1:] {
+	for _, f := range s.fragments {
+		next() // the fragment's number
+		b.WriteString(f.pieces[0])
+		for _, piece := range f.pieces[1:] {
 			b.WriteByte('$')
 			b.WriteString(strconv.FormatUint(next(), 10))
 			b.WriteString(piece)
 		}
 	}
 	return b.String()
+}
+
+// sqlText is the text that all statements of one shape share. Connections keep it
+// prepared: see connState.
+type sqlText struct {
+	text string
+
+	// The fields below serve the transactions of hosts, whose connections only
+	// database/sql knows.
+	joined atomic.Bool               // a host's transaction has sent the text
+	stmt   atomic.Pointer[sqlx.Stmt] // nil until prepareJoined
+}
+
+// texts holds the texts and fragments that the store has sent.
+type texts struct {
+	mu        sync.RWMutex // guards the fields below
+	byShape   map[string]*sqlText
+	fragments map[string]*fragment // by source
+}
+
+// fragment returns the fragment with the given source.
+func (d *database) fragment(source string) *fragment {
+	d.texts.mu.RLock()
+	f := d.texts.fragments[source]
+	d.texts.mu.RUnlock()
+	if f != nil {
+		return f
+	}
+	d.texts.mu.Lock()
+	defer d.texts.mu.Unlock()
+	if f := d.texts.fragments[source]; f != nil {
+		return f
+	}
+	if d.texts.fragments == nil {
+		d.texts.fragments = map[string]*fragment{}
+	}
+	f = &fragment{number: uint64(len(d.texts.fragments)), pieces: strings.Split(d.qualify(source), "?")}
+	d.texts.fragments[source] = f
+	return f
+}
+
+// qualify puts the schema before the names of tables.
+func (d *database) qualify(text string) string { return strings.ReplaceAll(text, "@", d.prefix()) }
+
+// sqlText returns the text for the statement's shape.
+func (s *statement) sqlText() *sqlText {
+	all := &s.database.texts
+	all.mu.RLock()
+	t := all.byShape[string(s.shape)]
+	all.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if t := all.byShape[string(s.shape)]; t != nil {
+		return t
+	}
+	if all.byShape == nil {
+		all.byShape = map[string]*sqlText{}
+	}
+	t = &sqlText{text: s.assemble()}
+	all.byShape[string(s.shape)] = t
+	return t
+}
+
+// close closes the statements that were prepared for hosts' transactions.
+func (all *texts) close() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, t := range all.byShape {
+		if stmt := t.stmt.Swap(nil); stmt != nil {
+			_ = stmt.Close() // the end of the connection frees it otherwise
+		}
+	}
 }

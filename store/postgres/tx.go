@@ -18,7 +18,7 @@ import (
 type transaction struct {
 	*sqlx.Tx
 	session    *session // nil in a host's transaction
-	joint      bool     // of creations that share a commit, each of which could be made alone
+	grouped    bool     // a group of creations, each of which can also run alone
 	failure    error    // of the first statement that failed, which fails all
 	savepoints int      // that there were
 	depth      int      // of the savepoints that are open
@@ -40,14 +40,14 @@ func (t *transaction) use(ctx context.Context, f func() error) error {
 
 // query runs a statement of the form: on the driver's connection or, in a host's
 // transaction, through database/sql.
-func (t *transaction) query(ctx context.Context, f *form, args []any) (rowSet, error) {
+func (t *transaction) query(ctx context.Context, q *sqlText, args []any) (rowSet, error) {
 	if t.session == nil {
-		return t.queryJoined(ctx, f, args)
+		return t.queryJoined(ctx, q, args)
 	}
 	if t.ended() {
 		return nil, sql.ErrTxDone
 	}
-	rows, err := t.session.query(ctx, f, args)
+	rows, err := t.session.query(ctx, q, args)
 	if err != nil {
 		return nil, err
 	}
@@ -62,12 +62,12 @@ func (t *transaction) ended() bool {
 
 // queryJoined sends the text of a form that the pool has not prepared: preparing it
 // takes a connection of the pool, which may have no other one.
-func (t *transaction) queryJoined(ctx context.Context, f *form, args []any) (rowSet, error) {
-	if stmt := f.stmt.Load(); stmt != nil {
+func (t *transaction) queryJoined(ctx context.Context, q *sqlText, args []any) (rowSet, error) {
+	if stmt := q.stmt.Load(); stmt != nil {
 		return t.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
 	}
-	f.joined.Store(true)
-	return t.QueryxContext(ctx, f.text, args...)
+	q.joined.Store(true)
+	return t.QueryxContext(ctx, q.text, args...)
 }
 
 // Join returns a store whose calls are a part of a transaction that the host has begun, and
@@ -221,17 +221,6 @@ func (s *session) begin(ctx context.Context, last bool) (*sqlx.Tx, error) {
 	return s.conn.BeginTxx(ctx, &opts)
 }
 
-// readOnly reports whether transactions of the session are read-only by default. A
-// pooler does not pass on what the server reports.
-func (s *session) readOnly(ctx context.Context) (on bool, err error) {
-	on, told := s.kept.link.readOnly()
-	if told && !s.database.wire.pooled.Load() || s.kept.link.kind == pgxDriver {
-		return on, nil
-	}
-	err = s.conn.GetContext(ctx, &on, "SELECT current_setting('default_transaction_read_only')::boolean")
-	return on, err
-}
-
 // commit ends the transaction. Only the server's own refusal says that it was
 // not committed.
 func (s *Store) commit(ctx context.Context, tx *transaction) error {
@@ -254,7 +243,7 @@ func (t *transaction) commit(ctx context.Context) error {
 	_, err := within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
 		err := t.Commit() // after no statement that was abandoned: that is a failure
 		if err == nil {
-			err = t.session.kept.standby.err()
+			err = t.session.state.standby.err()
 		}
 		t.session.release(unfit(err))
 		return struct{}{}, err
