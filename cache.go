@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	gocache "github.com/patrickmn/go-cache"
+	"github.com/incidentkit/incident/internal/coherence"
 )
 
 // Cache keeps versioned entries by key, so that it can never go back in time.
@@ -31,22 +29,20 @@ type Cache interface {
 	Put(ctx context.Context, key string, e CacheEntry, ttl time.Duration)
 }
 
-// CacheEntry is what a [Cache] keeps. What it stands for is this package's own
-// and is never changed, so that a cache may share it. A cache outside the
-// process keeps the entry's binary form.
+// CacheEntry is a version of a value in a [Cache]. The value belongs to this package and is
+// never changed, so that a cache may share it. A cache outside the process keeps the binary
+// form of the entry.
 type CacheEntry struct {
 	// Version orders the entries of one key.
 	Version int64
 
-	// value is a *State, a *slotHolder, or nil for an entry that is not to be
-	// served: it only keeps older versions out.
+	// value is a *State, a *slotHolder, or nil for an entry that is not served: it only
+	// keeps older versions out.
 	value any
 }
 
-// slotHolder is what is known of a slot: who holds it, 0 for nobody.
-type slotHolder struct {
-	Identifier int64 `json:"identifier"`
-}
+// slotHolder is the holder of a slot as the cache keeps it.
+type slotHolder = coherence.Holder
 
 // wireEntry is the binary form of a CacheEntry.
 type wireEntry struct {
@@ -86,106 +82,27 @@ func (e *CacheEntry) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// DefaultCacheCapacity is how many entries the cache of a [Manager] holds that was
-// given none.
+// DefaultCacheCapacity is the capacity of the cache of a [Manager] without [Options.Cache].
 const DefaultCacheCapacity = 50_000
 
-// NewCache returns a [Cache] in this process, over go-cache. It holds at most
-// capacity entries, 1 at the least, and makes room by dropping an old entry that
-// was not read of late. It has no goroutine and needs no closing. Its entries
-// age by the monotonic clock: setting the wall clock prolongs none.
-func NewCache(capacity int) Cache {
-	return &memoryCache{
-		items: gocache.New(gocache.NoExpiration, 0), // no interval: no janitor, which could not be stopped
-		born:  time.Now(),
-		keys:  make([]string, 0, 16),
-		limit: max(capacity, 1),
-	}
-}
+// NewCache returns a [Cache] in this process, over go-cache. It holds at most capacity
+// entries, and at least 1. It makes room by dropping an old entry that was not read recently.
+// It has no goroutine and needs no closing. Entries age by the monotonic clock: setting the
+// wall clock prolongs none.
+func NewCache(capacity int) Cache { return &memoryCache{coherence.NewMemory(capacity)} }
 
-type memoryCache struct {
-	items *gocache.Cache
-	born  time.Time
-
-	// mu makes comparing and storing one step, and guards what is below.
-	mu    sync.Mutex
-	keys  []string // the keys of items, a ring once it is full
-	hand  int      // the next of keys to be dropped, if it was not read
-	limit int
-}
-
-type cacheItem struct {
-	entry   CacheEntry
-	expires time.Duration // since the cache was born
-	read    atomic.Bool   // since the hand last passed
-}
-
-func (c *memoryCache) lookup(key string) (*cacheItem, bool) {
-	v, ok := c.items.Get(key)
-	if !ok {
-		return nil, false
-	}
-	item := v.(*cacheItem)
-	return item, time.Since(c.born) < item.expires
-}
+// memoryCache is the Cache that NewCache returns.
+type memoryCache struct{ memory *coherence.Memory }
 
 // Get implements [Cache].
-func (c *memoryCache) Get(_ context.Context, key string) (CacheEntry, bool) {
-	item, ok := c.lookup(key)
-	return item.serve(ok)
-}
-
-// get is Get for a key that nobody keeps: a short one is not allocated.
-func (c *memoryCache) get(key []byte) (CacheEntry, bool) {
-	item, ok := c.lookup(string(key))
-	return item.serve(ok)
-}
-
-// serve returns the entry of an item that was looked up.
-func (item *cacheItem) serve(found bool) (CacheEntry, bool) {
-	if !found {
-		return CacheEntry{}, false
-	}
-	if !item.read.Load() {
-		item.read.Store(true)
-	}
-	return item.entry, true
+func (c *memoryCache) Get(ctx context.Context, key string) (CacheEntry, bool) {
+	e, ok := c.memory.Get(ctx, key)
+	return CacheEntry{Version: e.Version, value: e.Value}, ok
 }
 
 // Put implements [Cache].
-func (c *memoryCache) Put(_ context.Context, key string, e CacheEntry, ttl time.Duration) {
-	item := &cacheItem{entry: e, expires: plus(time.Since(c.born), ttl)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old, fresh := c.lookup(key)
-	if fresh && old.entry.Version > e.Version {
-		return
-	}
-	if old == nil {
-		c.makeRoom(key)
-	} else {
-		item.read.Store(old.read.Load())
-	}
-	c.items.Set(key, item, gocache.NoExpiration)
-}
-
-// makeRoom adds a key to the ring, in place of one whose entry it drops once
-// the ring is full: the first that was not read since the hand last passed it.
-// It is called with mu held.
-func (c *memoryCache) makeRoom(key string) {
-	if len(c.keys) < c.limit {
-		c.keys = append(c.keys, key)
-		return
-	}
-	for range len(c.keys) {
-		if v, ok := c.items.Get(c.keys[c.hand]); !ok || !v.(*cacheItem).read.Swap(false) {
-			break
-		}
-		c.hand = (c.hand + 1) % len(c.keys)
-	}
-	c.items.Delete(c.keys[c.hand])
-	c.keys[c.hand] = key
-	c.hand = (c.hand + 1) % len(c.keys)
+func (c *memoryCache) Put(ctx context.Context, key string, e CacheEntry, ttl time.Duration) {
+	c.memory.Put(ctx, key, coherence.Entry{Version: e.Version, Value: e.value}, ttl)
 }
 
 // NoCache is a [Cache] that keeps nothing: every read goes to the store.
@@ -195,3 +112,36 @@ type noCache struct{}
 
 func (noCache) Get(context.Context, string) (CacheEntry, bool)         { return CacheEntry{}, false }
 func (noCache) Put(context.Context, string, CacheEntry, time.Duration) {}
+
+// hostCache adapts a Cache of the host to the engine that keeps it coherent.
+type hostCache struct{ cache Cache }
+
+// Get implements [coherence.Cache].
+func (c hostCache) Get(ctx context.Context, key string) (coherence.Entry, bool) {
+	e, ok := c.cache.Get(ctx, key)
+	return coherence.Entry{Version: e.Version, Value: e.value}, ok
+}
+
+// Put implements [coherence.Cache].
+func (c hostCache) Put(ctx context.Context, key string, e coherence.Entry, ttl time.Duration) {
+	c.cache.Put(ctx, key, CacheEntry{Version: e.Version, value: e.Value}, ttl)
+}
+
+// newCoherence returns the engine of a Manager's cache.
+func newCoherence(o *Options, store Store) *coherence.Engine {
+	config := coherence.Config{
+		Logger: o.Logger, KeepOut: DefaultCacheTTL, Shared: store.Shared(),
+		NotFound: ErrNotFound, Unavailable: ErrUnavailable, Panicked: storePanicked,
+	}
+	if _, ok := store.(FeedStore); ok && config.Shared {
+		config.KeepOut = o.IncidentTTL
+	}
+	switch c := o.Cache.(type) {
+	case noCache:
+	case *memoryCache:
+		config.Cache, config.Memory = c.memory, c.memory
+	default:
+		config.Cache = hostCache{c}
+	}
+	return coherence.New(config)
+}

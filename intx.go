@@ -6,19 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/incidentkit/incident/internal/coherence"
 )
 
 // transaction is what the calls of one InTx have in common, or those of one Join.
 type transaction struct {
-	publication *publication
+	publication *coherence.Publication
 	failure     error       // the first write that failed, or what else must not be committed
 	queued      atomic.Bool // it has queued notifications
 	ended       atomic.Bool
 
-	// joint is not nil in a host's transaction. part means that it is one of the
-	// savepoints in that.
-	joint *joint
-	part  bool
+	joined bool // the host has begun the transaction, and ends it
+	part   bool // the transaction is a savepoint of a joined one
 }
 
 // errBrokenOff is the failure of a transaction in which something did not return: fn may
@@ -54,16 +54,16 @@ func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {
 		return wrap(invalid("fn", "is required"), "transaction")
 	case m.tx == nil:
 		return m.inTx(ctx, fn)
-	case m.tx.joint != nil && !m.tx.part:
+	case m.tx.joined && !m.tx.part:
 		return m.savepoint(ctx, fn)
 	}
 	return m.inPart(fn)
 }
 
 func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
-	p := m.coherence.begin()
+	p := m.coherence.Begin()
 	tx := &transaction{publication: &p}
-	defer p.end(ctx)
+	defer p.End(ctx)
 	var fnErr error
 	err := m.store.InTx(ctx, func(store Store) error {
 		defer m.inside.enter(tx)()
@@ -73,15 +73,12 @@ func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
 		}
 		return tx.failure
 	})
-	p.doubtful = errors.Is(err, ErrUnknownOutcome)
-	if tx.queued.Load() && (err == nil || p.doubtful) {
+	settle(&p, err)
+	if tx.queued.Load() && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
 		m.queued()
 	}
 	if err == nil {
 		return nil
-	}
-	if !p.doubtful {
-		p.entries = nil
 	}
 	if fnErr != nil {
 		return fnErr

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"sync"
-	"time"
 )
 
 // JoinedStore is what a [Store] is in addition if it can be a part of a transaction that
@@ -17,78 +16,14 @@ type JoinedStore interface {
 	JoinedTo() Store
 }
 
-// joinDoubt is how long what a joined Manager wrote is in doubt after the host said that
-// its transaction has ended: the reply to its commit may have been lost.
-const joinDoubt = 5 * time.Second
-
-// joint is what the host's transaction of a joined Manager has changed. Nobody tells when
-// the host commits, so each key is in doubt from before its first write on, and not just
-// from the end: the first read that shows what was written settles it.
-type joint struct {
-	mu     sync.Mutex // guards what is below: the host may end it from any goroutine
-	doubts map[string]*doubt
-	ended  bool
-}
-
-// mark puts a key in doubt, before it is written.
-func (j *joint) mark(c *coherence, key string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	d := j.doubts[key]
-	if d == nil {
-		d = &doubt{key: key, joint: true}
-		if j.doubts == nil {
-			j.doubts = map[string]*doubt{}
-		}
-		j.doubts[key] = d
-	}
-	life := doubtLife
-	if j.ended {
-		life = joinDoubt
-	}
-	d.until.Store(int64(c.now() + life))
-	d.setFloor(c, never)
-	c.raise(context.Background(), key, d)
-}
-
-// wrote notes the version that a key has if the host commits. The transaction has it locked,
-// so that nobody else can write it before the end.
-func (j *joint) wrote(c *coherence, key string, version int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if d := j.doubts[key]; d != nil {
-		d.setFloor(c, version)
-	}
-}
-
-func (d *doubt) setFloor(c *coherence, version int64) {
-	s := c.stripe(d.key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.floor = version
-	d.settled.Store(false)
-}
-
-// end is called when the host's transaction has ended.
-func (j *joint) end(c *coherence) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.ended = true
-	for _, d := range j.doubts {
-		d.endBy(c.now() + joinDoubt)
-	}
-}
-
 func (m *manager) Join(store Store) (Manager, func(), error) {
 	if err := m.joinable(store); err != nil {
 		return nil, nil, wrap(err, "join")
 	}
-	p := m.coherence.begin()
-	p.joint = &joint{}
-	tx := &transaction{publication: &p, joint: p.joint}
+	tx := &transaction{publication: m.coherence.BeginJoint(), joined: true}
 	done := sync.OnceFunc(func() {
 		tx.ended.Store(true)
-		tx.joint.end(m.coherence)
+		tx.publication.EndJoint()
 		if tx.queued.Load() {
 			m.queued()
 		}
@@ -116,7 +51,7 @@ func (m *manager) joinable(store Store) error {
 
 // savepoint runs fn as a part of the host's transaction that can be undone alone.
 func (m *manager) savepoint(ctx context.Context, fn func(tx Manager) error) error {
-	part := &transaction{publication: m.tx.publication, joint: m.tx.joint, part: true}
+	part := &transaction{publication: m.tx.publication, joined: true, part: true}
 	var fnErr error
 	err := m.store.InTx(ctx, func(store Store) error {
 		defer part.ended.Store(true)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/incidentkit/incident/internal/coherence"
 	"github.com/incidentkit/incident/internal/flight"
 	"github.com/incidentkit/incident/internal/turns"
 	"github.com/incidentkit/incident/internal/uuid7"
@@ -126,12 +127,10 @@ func New(store Store, opts *Options) (Manager, error) {
 	c := &core{
 		options:   options,
 		local:     ok && local.Local(),
-		coherence: newCoherence(options.Cache, options.Logger, store.Shared()),
+		coherence: newCoherence(&options, store),
 	}
-	if options.Cache != NoCache && store.Shared() {
-		if c.feed.store, ok = store.(FeedStore); ok {
-			c.coherence.follows(options.IncidentTTL)
-		}
+	if feed, ok := store.(FeedStore); ok && options.Cache != NoCache && store.Shared() {
+		c.feed = c.newFeed(feed)
 	}
 	if options.Notifier != nil {
 		outbox, ok := store.(OutboxStore)
@@ -157,15 +156,17 @@ var _ Manager = (*manager)(nil)
 type core struct {
 	options    Options
 	local      bool // the store is a local one
-	coherence  *coherence
+	coherence  *coherence.Engine
 	turns      turns.Lines[subject]
 	freshReads flight.Next[subject, *State]
 	uuids      uuid7.Source
-	feed       feed
-	relay      *relay      // nil if there is no Notifier
-	running    atomic.Bool // there is a Run
-	warned     atomic.Bool // that others queue, and this Manager does not
+	feed       *coherence.Feed // nil if there is nothing to follow
+	relay      *relay          // nil if there is no Notifier
+	running    atomic.Bool     // there is a Run
+	warned     atomic.Bool     // that others queue, and this Manager does not
 	inside     insiders
+
+	conflicts, loadsShared atomic.Uint64 // see Stats
 }
 
 // usable refuses a call that must not begin.
@@ -178,7 +179,7 @@ func (m *manager) usable(ctx context.Context) error {
 		if m.inside.has(ctx) {
 			return errInside
 		}
-	case m.tx.ended.Load() && m.tx.joint != nil && !m.tx.part:
+	case m.tx.ended.Load() && m.tx.joined && !m.tx.part:
 		return invalid("tx", "has ended; a joined Manager must not be used after the function that came with it was called")
 	case m.tx.ended.Load():
 		return invalid("tx", "has ended; it must not be used after the function it was passed to")
@@ -223,8 +224,8 @@ func (m *manager) Run(ctx context.Context) error {
 			part(running)
 		})
 	}
-	if m.feed.store != nil {
-		start(m.follow)
+	if m.feed != nil {
+		start(m.feed.Follow)
 	}
 	if m.relay != nil && m.options.Notifier != NotifyElsewhere {
 		start(m.deliver)
@@ -238,16 +239,16 @@ func (m *manager) Run(ctx context.Context) error {
 }
 
 func (m *manager) Stats() Stats {
-	n := &m.coherence.counters
+	cached := m.coherence.Stats()
 	s := Stats{
 		Running:       m.running.Load(),
-		CacheHits:     m.coherence.hits(),
-		CacheMisses:   n.misses.Load(),
-		CacheBypassed: n.bypassed.Load(),
-		StaleDrops:    n.staleDrops.Load(),
-		LoadsShared:   n.loadsShared.Load(),
-		Conflicts:     n.conflicts.Load(),
-		Feed:          m.feedStats(),
+		CacheHits:     cached.Hits,
+		CacheMisses:   cached.Misses,
+		CacheBypassed: cached.Bypassed,
+		StaleDrops:    cached.StaleDrops,
+		LoadsShared:   cached.LoadsShared + m.loadsShared.Load(),
+		Conflicts:     m.conflicts.Load(),
+		Feed:          m.feedStats(&cached),
 	}
 	if m.relay != nil {
 		s.Notifications = m.relay.record.stats()
@@ -255,21 +256,24 @@ func (m *manager) Stats() Stats {
 	return s
 }
 
-func (m *manager) feedStats() FeedStats {
-	s := FeedStats{Told: m.coherence.counters.told.Load(), Resets: m.coherence.counters.resets.Load()}
-	if m.feed.store == nil {
-		return s
-	}
-	now, served := m.coherence.now(), time.Duration(m.coherence.served.Load())
+func (m *manager) feedStats(cached *coherence.Stats) FeedStats {
+	s := FeedStats{Told: cached.Told, Resets: cached.Resets}
 	switch {
+	case m.feed == nil:
+		return s
 	case !m.running.Load():
 		s.State = FeedStopped
-	case m.coherence.attention.Load() == asleep:
-		s.State = FeedAsleep
-	case now >= served:
+		return s
+	}
+	state, lag := m.feed.State()
+	s.Lag = lag
+	switch state {
+	case coherence.Lost:
 		s.State = FeedLost
-	default:
-		s.State, s.Lag = FeedFollowing, now-(served-feedLease)
+	case coherence.Following:
+		s.State = FeedFollowing
+	case coherence.Asleep:
+		s.State = FeedAsleep
 	}
 	return s
 }

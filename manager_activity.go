@@ -153,7 +153,7 @@ func (m *manager) revise(ctx context.Context, key Key, e CommentEdit, rule func(
 		if !errors.Is(err, ErrVersionConflict) {
 			break
 		}
-		m.coherence.counters.conflicts.Add(1)
+		m.conflicts.Add(1)
 	}
 	return Activity{}, err
 }

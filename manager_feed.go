@@ -1,32 +1,74 @@
 package incident
 
-import "context"
+import (
+	"context"
 
-// observe tells the cache which version of an incident this process has read from the
-// store. One that its own transaction has written is not committed yet.
+	"github.com/incidentkit/incident/internal/coherence"
+)
+
+// newFeed returns the feed of what other processes write to store.
+func (c *core) newFeed(store FeedStore) *coherence.Feed {
+	return c.coherence.NewFeed(coherence.FeedConfig{
+		Memory: FeedMemory,
+		Ask: func(ctx context.Context, since string) (coherence.Changes, error) {
+			changes, err := guarded(func() (FeedChanges, error) { return store.Changes(ctx, FeedPosition(since)) })
+			return changes.versions(), err
+		},
+		CaughtUp: func() {
+			if c.relay != nil {
+				c.relay.stir()
+			}
+		},
+	})
+}
+
+// versions returns the changes as the cache is told of them.
+func (f FeedChanges) versions() coherence.Changes {
+	return coherence.Changes{
+		Position: string(f.Position),
+		Reset:    f.Reset,
+		Versions: func(yield func(string, int64) bool) {
+			for _, v := range f.Incidents {
+				if !yield(v.Key.cacheKey(), v.Version) {
+					return
+				}
+			}
+			for _, v := range f.Slots {
+				if !yield(v.Slot.cacheKey(), v.Version) {
+					return
+				}
+			}
+		},
+	}
+}
+
+// observe reports the version of an incident that this process has read from the store. It
+// does not report a version that the transaction of the call has written, since that is not
+// committed yet.
 func (m *manager) observe(ctx context.Context, inc *Incident) {
 	if inc.Identifier != 0 {
 		m.observeVersion(ctx, inc.Key(), inc.Version)
 	}
 }
 
+// observeVersion is observe for a version without its incident.
 func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
-	if m.coherence.off.Load() {
+	if m.coherence.Off() {
 		return
 	}
 	if m.local {
-		// Reading such a store costs no more than asking the cache, which few reads then use.
+		// Reading a local store costs no more than asking the cache, which few reads use then.
 		var buf [keyBuffer]byte
-		if m.coherence.own == nil || m.coherence.knows(key.appendCacheKey(buf[:0]), version) {
+		if m.coherence.Knows(key.appendCacheKey(buf[:0]), version) {
 			return
 		}
 	}
-	m.observeKey(ctx, key.cacheKey(), CacheEntry{Version: version})
+	m.observeKey(ctx, key.cacheKey(), coherence.Entry{Version: version})
 }
 
-// observeSlot is observe for a slot and who holds it.
+// observeSlot is observe for a slot and the incident that holds it.
 func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
-	if m.coherence.off.Load() || held.Version == 0 {
+	if m.coherence.Off() || held.Version == 0 {
 		return
 	}
 	if !m.local {
@@ -37,21 +79,19 @@ func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
 	}
 }
 
-// observeHolder tells the cache that the slots of an incident which this process has seen are
-// not free, nor another incident's, unless that came later. Which version of a slot it is
-// is not known.
+// observeHolder reports an incident, and that it holds its slots in unknown versions of them.
 func (m *manager) observeHolder(ctx context.Context, inc *Incident) {
 	m.observe(ctx, inc)
 	if m.local || m.tx != nil {
 		return
 	}
 	for _, slot := range slotsOf(inc) {
-		m.coherence.observeHolder(ctx, slot.cacheKey(), inc.Identifier)
+		m.coherence.ObserveHolder(ctx, slot.cacheKey(), inc.Identifier)
 	}
 }
 
-func (m *manager) observeKey(ctx context.Context, key string, e CacheEntry) {
-	if m.tx == nil || !m.tx.publication.hasMarked(key) {
-		m.coherence.observeEntry(ctx, key, e)
+func (m *manager) observeKey(ctx context.Context, key string, e coherence.Entry) {
+	if m.tx == nil || !m.tx.publication.HasMarked(key) {
+		m.coherence.Observe(ctx, key, e)
 	}
 }

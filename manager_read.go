@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/incidentkit/incident/internal/coherence"
 )
 
 // subject is the incident or the slot that a read or write is about.
@@ -21,7 +23,7 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
 		var buf [keyBuffer]byte
-		if s, ok := get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0])); ok {
+		if s, ok := coherence.Get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0])); ok {
 			return s, nil
 		}
 	}
@@ -35,9 +37,7 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if m.tx != nil {
 		return fetch(ctx)
 	}
-	s, _, err := load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, func(s *State) CacheEntry {
-		return CacheEntry{Version: s.Incident.Version, value: s}
-	})
+	s, _, err := coherence.Load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, (*State).entry)
 	return s, err
 }
 
@@ -63,7 +63,7 @@ func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error)
 	if m.tx == nil {
 		// What is cached has a valid key, so a hit needs no check.
 		var buf [keyBuffer]byte
-		if holder, ok := get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0])); ok {
+		if holder, ok := coherence.Get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0])); ok {
 			return m.activeOf(ctx, slot, holder.Identifier)
 		}
 	}
@@ -116,28 +116,19 @@ func (m *manager) loadSlot(ctx context.Context, slot Slot) (held SlotState, own 
 		held, err = fetch(ctx)
 		return held, true, err
 	}
-	return load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
-}
-
-// entry is what is cached of a slot: who holds it.
-func (s SlotState) entry() CacheEntry {
-	holder := &slotHolder{}
-	if s.State != nil {
-		holder.Identifier = s.State.Incident.Identifier
-	}
-	return CacheEntry{Version: s.Version, value: holder}
+	return coherence.Load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
 }
 
 // cachedHolder returns the state of the active incident of a slot, nil for a free
 // one, if the cache knows all of it.
 func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
 	var buf [keyBuffer]byte
-	holder, ok := get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0]))
+	holder, ok := coherence.Get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0]))
 	if !ok || holder.Identifier == 0 {
 		return nil, ok
 	}
 	key := Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier}
-	s, ok := get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0]))
+	s, ok := coherence.Get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0]))
 	// The incident may have left the slot since the slot was read.
 	if !ok || !slices.Contains(slotsOf(&s.Incident), slot) {
 		return nil, false
@@ -149,7 +140,7 @@ func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
 // fresh, which means read from the store within this call, if that is asked or the
 // cache does not know it. It may be shared, and must not be changed.
 func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
-	cached := !fresh && !m.local && m.tx == nil && m.coherence.decides()
+	cached := !fresh && !m.local && m.tx == nil && m.coherence.Decides()
 	if t.key.Identifier == 0 {
 		if cached {
 			if s, ok := m.cachedHolder(ctx, t.slot); ok {
@@ -161,7 +152,7 @@ func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, is
 	}
 	if cached {
 		var buf [keyBuffer]byte
-		if s, ok := get[*State](ctx, m.coherence, t.key.appendCacheKey(buf[:0])); ok {
+		if s, ok := coherence.Get[*State](ctx, m.coherence, t.key.appendCacheKey(buf[:0])); ok {
 			return s, false, nil
 		}
 	}
@@ -177,13 +168,13 @@ func (m *manager) fresh(ctx context.Context, at subject) (*State, error) {
 	}
 	s, shared, err := m.freshReads.Do(ctx, at, m.fetch)
 	if shared {
-		m.coherence.counters.loadsShared.Add(1)
+		m.loadsShared.Add(1)
 	}
 	return s, err
 }
 
 func (m *manager) fetch(ctx context.Context, at subject) (*State, error) {
-	began := m.coherence.published.Load()
+	began := m.coherence.Epoch()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)
 		if err == nil {
@@ -201,8 +192,8 @@ func (m *manager) fetch(ctx context.Context, at subject) (*State, error) {
 }
 
 // checkHistory is that of the coherence, for what was read of the store itself.
-func (m *manager) checkHistory(ctx context.Context, of interface{ cacheKey() string }, version int64, began uint64) {
-	if !m.local && m.tx == nil && !m.coherence.followed {
-		m.coherence.checkHistory(ctx, of.cacheKey(), version, began)
+func (m *manager) checkHistory(ctx context.Context, of interface{ cacheKey() string }, version int64, began coherence.Epoch) {
+	if !m.local && m.tx == nil && m.coherence.ChecksHistory() {
+		m.coherence.CheckHistory(ctx, of.cacheKey(), version, began)
 	}
 }

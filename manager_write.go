@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/incidentkit/incident/internal/coherence"
 	"github.com/incidentkit/incident/internal/uuid7"
 )
 
@@ -78,13 +79,13 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		nameActivities(&ids, c.Activities)
 		r, err := m.commit(ctx, &c, d.after)
 		if !fresh && errors.Is(err, ErrNotFound) {
-			m.checkHistory(ctx, c.Key, 0, m.coherence.published.Load()) // it was there when it was cached
+			m.checkHistory(ctx, c.Key, 0, m.coherence.Epoch()) // it was there when it was cached
 		}
 		if err == nil || !m.again(err, where.rejoins) {
 			return r, err
 		}
 		conflicts++
-		m.coherence.counters.conflicts.Add(1)
+		m.conflicts.Add(1)
 		switch {
 		case conflicts == maxConflicts:
 			return r, outrun(err, conflicts)
@@ -124,7 +125,7 @@ func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*St
 		case conflicts == maxConflicts:
 			return Result{}, outrun(err, conflicts)
 		}
-		m.coherence.counters.conflicts.Add(1)
+		m.conflicts.Add(1)
 	}
 }
 
@@ -169,16 +170,16 @@ func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, 
 	if m.tx != nil {
 		return m.applyAndPublish(ctx, m.tx.publication, c, after)
 	}
-	p := m.coherence.begin()
-	defer p.end(ctx)
+	p := m.coherence.Begin()
+	defer p.End(ctx)
 	return m.applyAndPublish(ctx, &p, c, after)
 }
 
-func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change, after *State) (Result, error) {
-	p.markChange(c, m.local)
+func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication, c *Change, after *State) (Result, error) {
+	markChange(p, c, m.local)
 	applied, err := m.apply(ctx, c)
 	if m.tx == nil {
-		p.doubtful = errors.Is(err, ErrUnknownOutcome)
+		settle(p, err)
 	}
 	if err != nil {
 		return Result{}, err
@@ -190,15 +191,15 @@ func (m *manager) applyAndPublish(ctx context.Context, p *publication, c *Change
 		return Result{Incident: applied.Incident, Changed: true}, nil // what nobody can have read is in no cache
 	}
 	if c.Key.Identifier == 0 {
-		m.checkHistory(ctx, applied.Incident.Key(), applied.Incident.Version, p.began) // its identifier may come again
+		m.checkHistory(ctx, applied.Incident.Key(), applied.Incident.Version, p.Began()) // its identifier may come again
 	}
 	after.Incident = applied.Incident
 	for i := range after.Triggers {
 		after.Triggers[i].Incident = after.Incident.Key()
 	}
-	p.addState(after, m.options.IncidentTTL)
+	addState(p, after, m.options.IncidentTTL)
 	if !m.local {
-		p.addSlots(c, &applied, m.options.ActiveTTL)
+		addSlots(p, c, &applied, m.options.ActiveTTL)
 	}
 	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
 }

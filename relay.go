@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/incidentkit/incident/internal/duration"
 )
 
 const (
@@ -218,7 +220,7 @@ func (r *relaying) claim(ctx context.Context) {
 	}
 	q := ClaimQuery{
 		Limit: a.limit, PerOrganization: 1, Allowances: a.allowances, Except: a.except,
-		After: r.after, Lease: plus(r.options.Notify.Timeout, leaseMargin),
+		After: r.after, Lease: duration.Add(r.options.Notify.Timeout, leaseMargin),
 	}
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/incidentkit/incident/internal/duration"
 )
 
 const (
@@ -77,7 +79,7 @@ func (r *relaying) watchBacklog(ctx context.Context) {
 				r.options.Logger.WarnContext(ctx, "incident: notifications are late", "pending", b.Pending, "oldest", b.Oldest, "parked", b.Parked)
 			}
 		}
-		pause(ctx, backlogInterval)
+		duration.Pause(ctx, backlogInterval)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/incidentkit/incident/internal/duration"
 )
 
 const (
@@ -51,7 +53,7 @@ func (r *relaying) settleAll(ctx context.Context, all []Settlement) (rest []Sett
 	busy, err := guarded(func() ([]int, error) { return r.outbox.Settle(calling, all) })
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
-		pause(ctx, settlePause)
+		duration.Pause(ctx, settlePause)
 		return all
 	}
 	done := all[:0:0]
@@ -64,7 +66,7 @@ func (r *relaying) settleAll(ctx context.Context, all []Settlement) (rest []Sett
 	}
 	r.free(done)
 	if len(done) == 0 {
-		pause(ctx, busyPause)
+		duration.Pause(ctx, busyPause)
 	}
 	return rest
 }

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"strconv"
-	"sync/atomic"
 	"time"
 )
 
@@ -104,17 +103,4 @@ func (s FeedState) String() string {
 		return "asleep"
 	}
 	return "FeedState(" + strconv.Itoa(int(s)) + ")"
-}
-
-// counters are those of [Stats] which calls share. Hits are counted apart.
-type counters struct {
-	misses, bypassed, staleDrops, loadsShared, conflicts, told, resets atomic.Uint64
-}
-
-// hits adds up those of all keys.
-func (c *coherence) hits() (n uint64) {
-	for i := range c.stripes {
-		n += c.stripes[i].hits.Load()
-	}
-	return n
 }
