@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// sequencesOf returns the sequences in the order of the activities.
+// sequencesOf returns the sequences of the activities, in the given order.
 func sequencesOf(activities []incident.Activity) []int64 {
 	seqs := make([]int64, len(activities))
 	for i, a := range activities {
@@ -19,7 +19,7 @@ func sequencesOf(activities []incident.Activity) []int64 {
 	return seqs
 }
 
-// upTo is 1, 2, 3 … n.
+// upTo returns 1 to n.
 func upTo(n int) []int64 {
 	seqs := make([]int64, n)
 	for i := range seqs {
@@ -28,7 +28,8 @@ func upTo(n int) []int64 {
 	return seqs
 }
 
-// Each incident counts for itself, in the order of the change.
+// Each incident counts its activities from 1. The activities of a change are numbered in
+// the order of the change.
 func applySequencesAreGapless(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme)).Incident.Key()
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -36,7 +37,7 @@ func applySequencesAreGapless(t *trial, s incident.Store) {
 	for want := int64(3); want <= 5; want++ {
 		for _, key := range []incident.Key{first, second, foreign} {
 			if got := mustComment(t, s, key, "text").Sequence; got != want {
-				t.Fatalf("activity %d of %s has the sequence %d", want, key, got)
+				t.Fatalf("activity %d of %s has sequence %d", want, key, got)
 			}
 		}
 	}
@@ -48,12 +49,12 @@ func applySequencesAreGapless(t *trial, s incident.Store) {
 	wantEqual(t, "the sequences", sequencesOf(all), upTo(8))
 	for i, want := range []string{"sixth", "seventh", "eighth"} {
 		if got := all[5+i].Comment; got != want {
-			t.Errorf("activity %d is the %s", 6+i, got)
+			t.Errorf("activity %d has the text %q, want %q", 6+i, got, want)
 		}
 	}
 }
 
-// A change that writes nothing leaves no gap in the sequences.
+// A change that fails uses no sequence.
 func applyFailuresUseNoSequence(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api))
 	mustCreate(t, s, ruled(acme, db))
@@ -98,7 +99,7 @@ func applySequencesAreGaplessUnderConcurrency(t *trial, s incident.Store) {
 	}
 }
 
-// mustHistory makes an incident with n activities, whose dates run backwards.
+// mustHistory creates an incident with n activities, whose dates decrease.
 func mustHistory(t *trial, s incident.Store, n int) incident.Key {
 	t.Helper()
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -110,7 +111,7 @@ func mustHistory(t *trial, s incident.Store, n int) incident.Key {
 	return key
 }
 
-// The order is that of the sequences, and dates play no part in it.
+// Activities are ordered by sequence. Dates do not matter.
 func activitiesAreOrderedBySequence(t *trial, s incident.Store) {
 	const n = 9
 	key := mustHistory(t, s, n)
@@ -122,9 +123,9 @@ func activitiesAreOrderedBySequence(t *trial, s incident.Store) {
 	wantEqual(t, "the descending sequences", sequencesOf(all), wantDescending)
 }
 
-// Activities come with the version of the incident as of the same moment, which comments
-// do not count in.
-func activitiesTellTheVersion(t *trial, s incident.Store) {
+// Activities returns the version of the incident at the moment of the read. Comments do
+// not change the version.
+func activitiesReturnTheVersion(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
 	for _, status := range []incident.Status{incident.StatusWarning, incident.StatusCritical, incident.StatusClosed} {
@@ -140,7 +141,8 @@ func activitiesTellTheVersion(t *trial, s incident.Store) {
 	}
 }
 
-// A page starts behind After in its direction, and has at most Limit.
+// A page starts after the sequence After, in the direction of the query, and has at most
+// Limit activities.
 func activitiesArePagedBySequence(t *trial, s incident.Store) {
 	key := mustHistory(t, s, 9)
 	tests := []struct {
@@ -165,7 +167,7 @@ func activitiesArePagedBySequence(t *trial, s incident.Store) {
 	}
 }
 
-// Activity returns what Activities does.
+// Activity and Activities return the same.
 func activityIsThatOfTheList(t *trial, s incident.Store) {
 	key := mustHistory(t, s, 5)
 	other := mustHistory(t, s, 3)
@@ -176,8 +178,8 @@ func activityIsThatOfTheList(t *trial, s incident.Store) {
 	}
 }
 
-// unknownSequences are none of an incident with 3 activities, where another of
-// its organization has 5.
+// unknownSequences returns sequences that an incident with 3 activities does not have.
+// Another incident of the organization has 5.
 func unknownSequences() []int64 { return []int64{4, 5, 6, 99, 0, -1} }
 
 func activityReturnsErrNotFoundForTheSequence(t *trial, s incident.Store) {
@@ -201,8 +203,8 @@ func reviseReturnsErrNotFoundForTheSequence(t *trial, s incident.Store) {
 	})
 }
 
-// A revision is an edit, or a deletion, and then it shows wherever activities
-// are read. The incident's version is not concerned.
+// An edit or a deletion shows in all reads of activities. It does not change the
+// incident's version.
 func reviseStoresTheRevision(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
@@ -222,7 +224,7 @@ func reviseStoresTheRevision(t *trial, s incident.Store) {
 	wantEqual(t, "the state", mustLoad(t, s, key), st)
 }
 
-// Only the text, its dates and the revision are a matter of ReviseActivity.
+// ReviseActivity writes only the text, its dates and the revision.
 func reviseLeavesTheRest(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	want := edited(mustComment(t, s, key, "first"), "second")
@@ -236,7 +238,7 @@ func reviseLeavesTheRest(t *trial, s incident.Store) {
 	wantEqual(t, "the revised activity", mustActivity(t, s, key, want.Sequence), want)
 }
 
-// A revision follows the stored one, and no other.
+// The new revision must be the next after the stored revision.
 func reviseChecksTheRevision(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	a := mustComment(t, s, key, "first")
@@ -268,7 +270,7 @@ func reviseLetsOneOfARevisionWin(t *trial, s incident.Store) {
 		before := a.Revision
 		a = mustActivity(t, s, key, a.Sequence)
 		if won.Load() != 1 || a.Revision != before+1 {
-			t.Fatalf("%d of %d edits of revision %d won and made it %d, want 1 and %d",
+			t.Fatalf("%d of %d edits of revision %d were applied, and the revision is %d, want 1 and %d",
 				won.Load(), writers, before, a.Revision, before+1)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A new incident's identifier is filled in wherever the change has its key.
+// The identifier of a new incident is filled in everywhere in the change.
 func applyFillsInTheIdentifier(t *trial, s incident.Store) {
 	mustCreate(t, s, draft(acme))
 	c := creation(ruled(acme, api), firing(critical))
@@ -26,15 +26,15 @@ func applyFillsInTheIdentifier(t *trial, s incident.Store) {
 	wantEqual(t, "the first sequence", applied.Sequence, int64(1))
 	wantEqual(t, "the stored activities", mustActivities(t, s, key, incident.ActivityQuery{Limit: everything}), numbered(c, key, 1))
 	if got := mustLoad(t, s, key).Triggers; len(got) != 1 || got[0].Incident != key {
-		t.Errorf("Load() has triggers %s, want one of %s", show(got), key)
+		t.Errorf("Load() returns triggers %s, want the trigger of %s", show(got), key)
 	}
 	if got := mustSubscribers(t, s, key); len(got) != 1 || got[0].Incident != key {
-		t.Errorf("Subscribers() = %s, want one of %s", show(got), key)
+		t.Errorf("Subscribers() = %s, want the subscriber of %s", show(got), key)
 	}
 }
 
-// Applied is what reads return afterwards. It has no incident where the change
-// has none, and the slots only that the change claimed or released.
+// Applied has the incident as reads return it, or no incident if the change has none,
+// and exactly the slots that the change claims or releases.
 func applyReturnsWhatIsStored(t *trial, s incident.Store) {
 	applied := mustApply(t, s, creation(ruled(acme, api, db)))
 	st := mustLoad(t, s, applied.Incident.Key())
@@ -60,8 +60,8 @@ func applyReturnsWhatIsStored(t *trial, s incident.Store) {
 	wantEqual(t, "the Applied of a subscription", mustApply(t, s, subscribes), incident.Applied{})
 }
 
-// numbered returns the activities of a change as they are stored from a sequence
-// on.
+// numbered returns the activities of a change as they must be stored, with sequences
+// starting at from.
 func numbered(c incident.Change, key incident.Key, from int64) []incident.Activity {
 	stored := cloneChange(c).Activities
 	for i := range stored {
@@ -70,7 +70,7 @@ func numbered(c incident.Change, key incident.Key, from int64) []incident.Activi
 	return stored
 }
 
-// wantSlots compares Applied.Slots, whose order is free.
+// wantSlots compares Applied.Slots in any order.
 func wantSlots(t *trial, applied incident.Applied, want ...incident.SlotVersion) {
 	t.Helper()
 	if len(applied.Slots) != len(want) || len(without(want, applied.Slots)) > 0 {
@@ -78,8 +78,8 @@ func wantSlots(t *trial, applied incident.Applied, want ...incident.SlotVersion)
 	}
 }
 
-// The store must not write in the caller's change: a call whose outcome is
-// unknown is repeated with the very same one.
+// Apply does not write to the caller's change. After an unknown outcome the caller
+// repeats the same change.
 func applyLeavesTheChangeAlone(t *trial, s incident.Store) {
 	c := creation(ruled(acme, api, db), firing(warning), firing(critical))
 	c.Subscriptions = []incident.Subscription{{Incident: c.Key, UserID: ada, DateAdded: t0}}
@@ -88,7 +88,7 @@ func applyLeavesTheChangeAlone(t *trial, s incident.Store) {
 	wantEqual(t, "the caller's change", c, want)
 }
 
-// A change decided on any version but the stored one writes no part of it.
+// A change that expects any other version than the stored version writes nothing.
 func applyChecksTheVersion(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api), firing(critical))
 	second := mustChange(t, s, retitling(first, "Newer"))
@@ -103,8 +103,8 @@ func applyChecksTheVersion(t *trial, s incident.Store) {
 	mustApply(t, s, everythingOf(second))
 }
 
-// everythingOf is a change of the row, projects, slots, triggers, activities
-// and subscriptions at once.
+// everythingOf returns a change of the row, the projects, the slots, the triggers, the
+// activities and the subscriptions.
 func everythingOf(before incident.State) incident.Change {
 	after := before
 	after.Incident.Title = "Changed"
@@ -116,7 +116,7 @@ func everythingOf(before incident.State) incident.Change {
 	return c
 }
 
-// What leaves the row alone needs no version, and raises none.
+// A change without a row does not check the version and does not increase it.
 func applyOfACommentNeedsNoVersion(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	c := comment(st.Incident.Key(), "text")
@@ -125,7 +125,7 @@ func applyOfACommentNeedsNoVersion(t *trial, s incident.Store) {
 	wantEqual(t, "after a comment, the state", mustLoad(t, s, st.Incident.Key()), st)
 }
 
-// Of several changes that were decided on the same version, one is applied.
+// Only the first of several changes that expect the same version is applied.
 func applyLetsOneOfAVersionWin(t *trial, s incident.Store) {
 	const writers, rounds = 8, 4
 	st := mustCreate(t, s, draft(acme))
@@ -143,18 +143,18 @@ func applyLetsOneOfAVersionWin(t *trial, s incident.Store) {
 		before := st.Incident.Version
 		st = mustLoad(t, s, st.Incident.Key())
 		if won.Load() != 1 || st.Incident.Version != before+1 {
-			t.Fatalf("%d of %d changes of version %d were applied and made it version %d, want 1 and %d",
+			t.Fatalf("%d of %d changes of version %d were applied, and the version is %d, want 1 and %d",
 				won.Load(), writers, before, st.Incident.Version, before+1)
 		}
 	}
 	all := mustActivities(t, s, st.Incident.Key(), incident.ActivityQuery{Limit: everything})
 	if want := 2 + rounds; len(all) != want {
-		t.Errorf("there are %d activities, want %d: losers must write none", len(all), want)
+		t.Errorf("there are %d activities, want %d: changes that fail must write none", len(all), want)
 	}
 }
 
-// Status changes by many writers, each of which loads and decides again when it
-// was too late, make a chain: none is lost.
+// Concurrent writers that load and decide again after a version conflict lose no status
+// change: each starts from the status that the previous change set.
 func applyLosesNoUpdate(t *trial, s incident.Store) {
 	const writers, each = 6, 5
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -172,16 +172,16 @@ func applyLosesNoUpdate(t *trial, s incident.Store) {
 	status := incident.StatusOpen
 	for _, a := range mustActivities(t, s, key, incident.ActivityQuery{After: 2, Limit: everything}) {
 		if a.PreviousValue != status {
-			t.Errorf("activity %d leads from %v, but the one before led to %v", a.Sequence, a.PreviousValue, status)
+			t.Errorf("activity %d has the previous status %v, want %v", a.Sequence, a.PreviousValue, status)
 		}
 		status = a.Value
 	}
 	if status != st.Incident.Status {
-		t.Errorf("the activities lead to %v, but the incident is %v", status, st.Incident.Status)
+		t.Errorf("the last activity has status %v, but the incident has %v", status, st.Incident.Status)
 	}
 }
 
-// keepTrying changes the status once.
+// keepTrying changes the status once, after as many version conflicts as it takes.
 func keepTrying(t *trial, s incident.Store, key incident.Key) error {
 	cycle := map[incident.Status]incident.Status{
 		incident.StatusOpen:    incident.StatusWarning,
@@ -200,10 +200,10 @@ func keepTrying(t *trial, s incident.Store, key incident.Key) error {
 			return err
 		}
 	}
-	return errors.New("every change was refused as decided on an old version")
+	return errors.New("each of 1000 changes returned ErrVersionConflict")
 }
 
-// The date of closing goes when the row says so.
+// A row without DateClosed clears the stored date.
 func applyClearsDateClosed(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	st = mustChange(t, s, transition(st, incident.StatusClosed))
@@ -214,7 +214,7 @@ func applyClearsDateClosed(t *trial, s incident.Store) {
 	}
 }
 
-// Projects are kept in ascending order, whatever is linked and unlinked.
+// Projects are in ascending order after any link and unlink.
 func applyLinksAndUnlinks(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	for _, want := range [][]incident.ProjectID{{web}, {api, web}, {api, db, web}, {db}, nil, {api, db}} {
@@ -227,8 +227,8 @@ func applyLinksAndUnlinks(t *trial, s incident.Store) {
 	}
 }
 
-// A trigger is inserted, or replaces the one of its name whole. The others
-// stay, and all are in order.
+// A trigger is inserted, or replaces the whole trigger of the same name. Other triggers
+// stay, and all are ordered by name.
 func applyReplacesTriggersByName(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing("m"))
 	put := func(ids ...incident.TriggerID) {

@@ -12,21 +12,21 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// errUndo is what a case's transaction returns to be undone.
+// errUndo is returned by functions whose transaction must be undone.
 var errUndo = errors.New("undo this")
 
-// Each organization counts for itself.
+// Each organization counts its incidents from 1.
 func applyIdentifiersAreGapless(t *trial, s incident.Store) {
 	for want := int64(1); want <= 5; want++ {
 		for _, org := range []incident.OrganizationID{acme, umbrella} {
 			if got := mustCreate(t, s, draft(org)).Incident.Identifier; got != want {
-				t.Fatalf("incident %d of %q has the identifier %d", want, org, got)
+				t.Fatalf("incident %d of %q has identifier %d", want, org, got)
 			}
 		}
 	}
 }
 
-// Whatever a new incident failed of, the next one gets its identifier.
+// A creation that fails uses no identifier.
 func applyFailuresUseNoIdentifier(t *trial, s incident.Store) {
 	detection := uuid.New()
 	holder := mustApply(t, s, creationWith(detection, ruled(acme, api))).Incident.Key()
@@ -52,11 +52,12 @@ func applyFailuresUseNoIdentifier(t *trial, s incident.Store) {
 	}
 }
 
-// creationSpan is when an incident was made, on a clock of the case's own.
+// creationSpan is the begin and end of a creation, by a counter of the case, and the
+// identifier.
 type creationSpan struct{ began, ended, identifier int64 }
 
-// Many creators in several organizations, some of whom fail or undo, leave no
-// gap and no repetition, and what was made after another has the higher number.
+// Concurrent creations, some of which fail or are undone, leave no gap and repeat no
+// identifier. A creation that begins after another has ended has the higher identifier.
 func applyIdentifiersAreGaplessUnderConcurrency(t *trial, s incident.Store) {
 	const creators, each = 4, 6
 	orgs := []incident.OrganizationID{acme, umbrella, "initech"}
@@ -92,8 +93,8 @@ func applyIdentifiersAreGaplessUnderConcurrency(t *trial, s incident.Store) {
 	}
 }
 
-// createOrFail returns the identifier of a new incident, or 0 where it was to
-// fail and did.
+// createOrFail returns the identifier of a new incident, or 0 after a creation that
+// failed as intended.
 func createOrFail(t *trial, s incident.Store, org incident.OrganizationID, how int) (int64, error) {
 	switch how {
 	case 0:
@@ -119,14 +120,14 @@ func createOrFail(t *trial, s incident.Store, org incident.OrganizationID, how i
 	}
 }
 
-// wantGapless checks that identifiers follow the one that was there, and that
-// none is lower than one that was known before it was made.
+// wantGapless checks that the identifiers follow 1 without a gap, and that no incident
+// has a lower identifier than an incident that was known before its creation began.
 func wantGapless(t *trial, org incident.OrganizationID, spans []creationSpan) {
 	t.Helper()
 	slices.SortFunc(spans, func(a, b creationSpan) int { return int(a.identifier - b.identifier) })
 	for i, span := range spans {
 		if want := int64(i + 2); span.identifier != want {
-			t.Errorf("the identifiers of %q skip or repeat: got %d, want %d", org, span.identifier, want)
+			t.Errorf("the identifiers of %q have a gap or repeat: got %d, want %d", org, span.identifier, want)
 			return
 		}
 		for _, lower := range spans[:i] {

@@ -9,7 +9,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// mustReplay applies c, which must write nothing, and returns what it did.
+// mustReplay applies a known change, checks that nothing is written, and returns the
+// result.
 func mustReplay(t *trial, s incident.Store, c incident.Change) incident.Applied {
 	t.Helper()
 	var applied incident.Applied
@@ -31,8 +32,9 @@ func wantReplayed(t *trial, applied incident.Applied, want incident.Activity) {
 	wantEqual(t, "the replayed activity", *applied.Activity, want)
 }
 
-// A second creation under the same DetectionUUID returns the first incident as
-// it then is, whatever else the second one says, and needs no free slot.
+// A second creation with the same DetectionUUID returns the current state of the first
+// incident. The other fields of the second creation do not matter, and it needs no free
+// slot.
 func applyReplaysKnownDetectionUUID(t *trial, s incident.Store) {
 	detection := uuid.New()
 	first := mustApply(t, s, creationWith(detection, ruled(acme, api)))
@@ -53,7 +55,7 @@ func applyReplaysKnownDetectionUUID(t *trial, s incident.Store) {
 	wantEqual(t, "the replayed incident, closed by now", applied.Incident, st.Incident)
 }
 
-// The very same creation, repeated because its outcome was not known.
+// A creation is repeated because its outcome was not known.
 func applyReplaysACreation(t *trial, s incident.Store) {
 	c := creation(ruled(acme, api), firing(critical))
 	first := mustApply(t, s, c)
@@ -76,7 +78,8 @@ func applyReplaysACreation(t *trial, s incident.Store) {
 	wantEqual(t, "the incident replayed by both UUIDs", applied.Incident, first.Incident)
 }
 
-// withNewUUIDs is the same change as if it were decided anew.
+// withNewUUIDs returns the change as a second decision would make it, with other
+// NotificationUUIDs.
 func withNewUUIDs(c incident.Change) incident.Change {
 	c = cloneChange(c)
 	for i := range c.Activities {
@@ -85,8 +88,8 @@ func withNewUUIDs(c incident.Change) incident.Change {
 	return c
 }
 
-// A repeated status change is known by its activity, although its version is
-// old by then, and is answered with the incident as it is.
+// A repeated status change is recognized by its activity, before the check of its
+// version. The result has the current state of the incident.
 func applyReplaysAStatusChange(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	c := transition(st, incident.StatusClosed)
@@ -125,7 +128,7 @@ func applyReplaysAComment(t *trial, s incident.Store) {
 	wantReplayed(t, applied, a)
 }
 
-// UUIDs are unique in an organization only.
+// UUIDs are unique within an organization only.
 func applyKeepsUUIDsOfOrganizationsApart(t *trial, s incident.Store) {
 	detection := uuid.New()
 	c := creationWith(detection, ruled(acme, api))
@@ -147,7 +150,7 @@ func applyKeepsUUIDsOfOrganizationsApart(t *trial, s incident.Store) {
 	}
 }
 
-// UUIDs that differ in any one byte are two.
+// UUIDs that differ in any byte are different.
 func applyComparesWholeUUIDs(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	base := uuid.New()
@@ -160,15 +163,15 @@ func applyComparesWholeUUIDs(t *trial, s incident.Store) {
 		c.Activities[0].NotificationUUID = id
 		for name, c := range map[string]incident.Change{"comment": c, "creation": creationWith(id, draft(acme))} {
 			if mustApply(t, s, c).Replayed {
-				t.Errorf("Apply() of a %s of %s is Replayed after one of %s", name, id, base)
+				t.Errorf("Apply() of a %s with UUID %s is Replayed, but only %s is known", name, id, base)
 			}
 			mustReplay(t, s, c)
 		}
 	}
 }
 
-// A NotificationUUID that another incident of the organization has is neither
-// a replay nor a matter of versions or slots.
+// A NotificationUUID that belongs to another incident of the organization is an
+// ErrConflict: not a replay, and no conflict about a version or a slot.
 func applyRefusesAnotherIncidentsUUID(t *trial, s incident.Store) {
 	said := mustComment(t, s, mustCreate(t, s, ruled(acme, api)).Incident.Key(), "text")
 	st := mustCreate(t, s, draft(acme))
@@ -192,7 +195,8 @@ func applyRefusesAnotherIncidentsUUID(t *trial, s incident.Store) {
 	})
 }
 
-// Zero is no DetectionUUID, and no two incidents are the same for having none.
+// The zero UUID is no DetectionUUID. Incidents without a DetectionUUID are different
+// incidents.
 func applyTakesAZeroDetectionUUIDForNone(t *trial, s incident.Store) {
 	for range 3 {
 		if mustApply(t, s, creation(draft(acme))).Replayed {
@@ -201,8 +205,8 @@ func applyTakesAZeroDetectionUUIDForNone(t *trial, s incident.Store) {
 	}
 }
 
-// What was not written is not remembered: the same change is applied when
-// nothing stands in its way.
+// A change that was not written is not remembered. The same change is applied later if
+// nothing prevents it.
 func applyForgetsUUIDsOfFailures(t *trial, s incident.Store) {
 	holder := mustCreate(t, s, ruled(acme, api))
 	c := creationWith(uuid.New(), ruled(acme, api))
@@ -221,11 +225,11 @@ func applyForgetsUUIDsOfFailures(t *trial, s incident.Store) {
 	})
 	wantError(t, "InTx()", err, errUndo)
 	if mustApply(t, s, c).Replayed {
-		t.Error("a creation that was undone is Replayed when it is repeated")
+		t.Error("Apply() of a creation that was undone is Replayed, want a new incident")
 	}
 }
 
-// Of several identical calls at once, one writes and the others are replayed.
+// The first of several identical concurrent calls writes. The others are replayed.
 func applyReplaysUnderConcurrency(t *trial, s incident.Store) {
 	const rounds = 3
 	for range rounds {
@@ -253,8 +257,8 @@ func applyReplaysUnderConcurrency(t *trial, s incident.Store) {
 	}
 }
 
-// mustWriteOnce makes the same call many times at once, and returns the
-// incident that it is about.
+// mustWriteOnce makes the same call several times at once, checks that one of them
+// writes, and returns its incident.
 func mustWriteOnce(t *trial, s incident.Store, name string, next func() incident.Change) incident.Key {
 	t.Helper()
 	var (
@@ -274,7 +278,7 @@ func mustWriteOnce(t *trial, s incident.Store, name string, next func() incident
 		}
 	})
 	if wrote != 1 {
-		t.Fatalf("of the same calls of %s %d wrote, want 1", name, wrote)
+		t.Fatalf("%[2]d of 8 identical calls of %[1]s wrote, want 1", name, wrote)
 	}
 	return key
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// broken is a store of which some methods are replaced. Its transactions are
-// those of the store underneath, unless inTx is replaced too.
+// broken is a store with some methods replaced. Its transactions are those of the store
+// underneath unless inTx is set.
 type broken struct {
 	incident.Store
 
@@ -135,7 +135,7 @@ func (b *broken) Shared() bool {
 	return b.Store.Shared()
 }
 
-// registry is what a fault remembers.
+// registry is a concurrent map of the values that a fault remembers.
 type registry[K comparable, V any] struct {
 	mu     sync.Mutex // guards values
 	values map[K]V
@@ -160,7 +160,7 @@ func (r *registry[K, V]) put(key K, value V) V {
 	return before
 }
 
-// allOf returns what matches q on all pages, the newest started first.
+// allOf returns the matches on all pages, the latest started first.
 func allOf(ctx context.Context, s incident.Store, q incident.IncidentQuery) ([]incident.Incident, error) {
 	var all []incident.Incident
 	q.After, q.Reverse, q.Limit = nil, false, everything
@@ -174,14 +174,14 @@ func allOf(ctx context.Context, s incident.Store, q incident.IncidentQuery) ([]i
 	}
 }
 
-// pageOf cuts the page of q out of all that matches.
+// pageOf cuts the page of q out of all matches.
 func pageOf(all []incident.Incident, q incident.IncidentQuery) []incident.Incident {
 	var page []incident.Incident
 	for _, inc := range all {
 		switch {
 		case q.After == nil,
-			!q.Reverse && isBehind(inc, *q.After),
-			q.Reverse && !isBehind(inc, *q.After) && *positionOf(inc) != *q.After:
+			!q.Reverse && isAfter(inc, *q.After),
+			q.Reverse && !isAfter(inc, *q.After) && *positionOf(inc) != *q.After:
 			page = append(page, inc)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// mustRichWorld is a world in which every read returns all that it can point
-// to: closing, editing and deletion dates too.
+// mustRichWorld returns a world whose reads have a value behind every pointer: dates of
+// closing, editing and deletion too.
 func mustRichWorld(t *trial, s incident.Store) world {
 	t.Helper()
 	closed := ruled(acme, api, web)
@@ -21,27 +21,27 @@ func mustRichWorld(t *trial, s incident.Store) world {
 	return w
 }
 
-// mustFreeze returns the records in memory that no store can share.
+// mustFreeze returns the records as text, which shares no memory with the store.
 func mustFreeze(t *trial, s incident.Store) string {
 	t.Helper()
 	return show(mustSnapshot(t, s, acme))
 }
 
-// What a read returned belongs to the caller, who may write in it.
+// The caller may overwrite the result of a read.
 func memoryOfReadsIsTheCallers(t *trial, s incident.Store) {
 	w := mustRichWorld(t, s)
 	before := mustFreeze(t, s)
 	for _, op := range reads() {
 		scribble(mustCall(t, s, op, w))
-		wantEqual(t, "after what "+op.name+" returned was overwritten, the records", mustFreeze(t, s), before)
+		wantEqual(t, "the records, after the caller overwrote the result of "+op.name, mustFreeze(t, s), before)
 	}
 	closed := incident.Key{OrganizationID: acme, Identifier: 1}
 	scribble(mustLoad(t, s, closed))
 	scribble(mustLoadDetails(t, s, closed, ada))
-	wantEqual(t, "after a closed incident was overwritten, the records", mustFreeze(t, s), before)
+	wantEqual(t, "the records, after the caller overwrote a closed incident", mustFreeze(t, s), before)
 }
 
-// So is what a write returned, replayed or not.
+// The caller may overwrite the result of a write, replayed or not.
 func memoryOfResultsIsTheCallers(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api, db), firing(critical))
 	said := comment(st.Incident.Key(), "text")
@@ -58,19 +58,19 @@ func memoryOfResultsIsTheCallers(t *trial, s incident.Store) {
 		first := mustApply(t, s, c)
 		before := mustFreeze(t, s)
 		scribble(first)
-		wantEqual(t, "after Applied was overwritten, the records", mustFreeze(t, s), before)
+		wantEqual(t, "the records, after the caller overwrote Applied", mustFreeze(t, s), before)
 		scribble(mustApply(t, s, c))
-		wantEqual(t, "after a replayed Applied was overwritten, the records", mustFreeze(t, s), before)
+		wantEqual(t, "the records, after the caller overwrote a replayed Applied", mustFreeze(t, s), before)
 	}
 	a := deleted(edited(mustActivity(t, s, st.Incident.Key(), 4), ""))
 	a.Revision = 1
 	mustRevise(t, s, a)
 	before := mustFreeze(t, s)
 	scribble(mustApply(t, s, said))
-	wantEqual(t, "after a replayed comment was overwritten, the records", mustFreeze(t, s), before)
+	wantEqual(t, "the records, after the caller overwrote a replayed comment", mustFreeze(t, s), before)
 }
 
-// What a call was given is the caller's again when it has returned.
+// The caller may overwrite the arguments of a call after the call has returned.
 func memoryOfArgumentsIsTheCallers(t *trial, s incident.Store) {
 	closed := ruled(acme, api, web)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
@@ -93,11 +93,11 @@ func memoryOfArgumentsIsTheCallers(t *trial, s incident.Store) {
 	mustRevise(t, s, a)
 	before := mustFreeze(t, s)
 	scribble(a)
-	wantEqual(t, "after the caller's activity was overwritten, the records", mustFreeze(t, s), before)
+	wantEqual(t, "the records, after the caller overwrote its activity", mustFreeze(t, s), before)
 }
 
-// wantOwnMemory applies c and compares what is stored with what it would be
-// if the caller had never touched its memory again.
+// wantOwnMemory applies c, overwrites the caller's memory, and checks that the store has
+// kept c as it was.
 func wantOwnMemory(t *trial, s incident.Store, c incident.Change) {
 	t.Helper()
 	kept := cloneChange(c)
@@ -106,41 +106,41 @@ func wantOwnMemory(t *trial, s incident.Store, c incident.Change) {
 	key := applied.Incident.Key()
 	kept.Incident.Identifier = key.Identifier
 	st := mustLoad(t, s, key)
-	wantEqual(t, "after the caller's change was overwritten, the incident", st.Incident, *kept.Incident)
+	wantEqual(t, "the incident, after the caller overwrote its change", st.Incident, *kept.Incident)
 	wantEqual(t, "the incident that Apply returned", applied.Incident, *kept.Incident)
 	for _, trigger := range kept.Triggers {
 		trigger.Incident = key
 		if !contains(st.Triggers, trigger) {
-			t.Errorf("after the caller's change was overwritten, the triggers are %s, without %s", show(st.Triggers), show(trigger))
+			t.Errorf("after the caller overwrote its change, the triggers are %s, want %s among them", show(st.Triggers), show(trigger))
 		}
 	}
 	stored := mustActivities(t, s, key, incident.ActivityQuery{Limit: everything})
 	for i, a := range kept.Activities {
 		a.Incident, a.Sequence = key, applied.Sequence+int64(i)
 		if !contains(stored, a) {
-			t.Errorf("after the caller's change was overwritten, the activities are %s, without %s", show(stored), show(a))
+			t.Errorf("after the caller overwrote its change, the activities are %s, want %s among them", show(stored), show(a))
 		}
 	}
 	wantOwnNames(t, s, key, kept)
 }
 
-// wantOwnNames checks what is looked up by the names in a change.
+// wantOwnNames checks the look-ups by names that the change contains.
 func wantOwnNames(t *trial, s incident.Store, key incident.Key, kept incident.Change) {
 	t.Helper()
 	for _, sub := range kept.Subscriptions {
 		sub.Incident = key
 		if got := mustSubscribers(t, s, key); !contains(got, sub) {
-			t.Errorf("after the caller's change was overwritten, the subscribers are %s, without %s", show(got), show(sub))
+			t.Errorf("after the caller overwrote its change, the subscribers are %s, want %s among them", show(got), show(sub))
 		}
 	}
 	for _, slot := range kept.Claim {
 		if got := mustLoadSlot(t, s, slot); got.State == nil || got.State.Incident.Identifier != key.Identifier {
-			t.Errorf("after the caller's change was overwritten, slot %+v holds %s", slot, show(got))
+			t.Errorf("after the caller overwrote its change, slot %+v holds %s", slot, show(got))
 		}
 	}
 	for _, slot := range kept.Release {
 		if got := mustLoadSlot(t, s, slot); got.State != nil {
-			t.Errorf("after the caller's change was overwritten, slot %+v holds %s", slot, show(got))
+			t.Errorf("after the caller overwrote its change, slot %+v holds %s", slot, show(got))
 		}
 	}
 	for _, project := range kept.Incident.Projects {
@@ -158,7 +158,7 @@ func contains[T any](all []T, want T) bool {
 	return false
 }
 
-// A query is not written in, although a store may want it in another order.
+// A store does not reorder the slices of a query.
 func memoryOfQueriesIsLeftAlone(t *trial, s incident.Store) {
 	mustWorld(t, s, acme)
 	build := func() incident.IncidentQuery {

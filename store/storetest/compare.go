@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// wantEqual reports the first difference of two values. An empty slice equals nil. A time
-// equals only the same instant in the same location, because the states of incidents are
-// compared with ==.
+// wantEqual reports the first difference of two values. An empty slice equals nil. A
+// time equals only the same instant in the same location, because the states of
+// incidents are compared with ==.
 func wantEqual(t *trial, name string, got, want any) {
 	t.Helper()
 	if diff := difference(reflect.ValueOf(got), reflect.ValueOf(want)); diff != "" {
@@ -19,7 +19,7 @@ func wantEqual(t *trial, name string, got, want any) {
 	}
 }
 
-// excerpts cuts out of long texts the parts around their first difference.
+// excerpts cuts long texts to the parts around their first difference.
 func excerpts(got, want string) (gotPart, wantPart string) {
 	const before, length = 60, 200
 	if len(got) <= length && len(want) <= length {
@@ -58,12 +58,12 @@ func shorten(message string) string {
 	return strings.Join(lines, "\n")
 }
 
-// equal reports whether wantEqual would be content.
+// equal reports whether wantEqual would accept the values.
 func equal(got, want any) bool {
 	return difference(reflect.ValueOf(got), reflect.ValueOf(want)) == ""
 }
 
-// show returns a value with what its pointers point to.
+// show returns a value as text, with the values behind its pointers.
 func show(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -74,8 +74,8 @@ func show(v any) string {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// difference returns where two values of one type differ first, and how, and
-// nothing if they do not.
+// difference returns the path of the first difference of two values of one type, with
+// both values. It is empty if they are equal.
 func difference(got, want reflect.Value) string {
 	if !got.IsValid() || !want.IsValid() {
 		return differenceIf(got.IsValid() != want.IsValid(), got, want)
@@ -122,7 +122,7 @@ func differenceIf(differ bool, got, want reflect.Value) string {
 	return fmt.Sprintf(": %s, want %s", describe(got), describe(want))
 }
 
-// describe tells apart what looks alike when printed.
+// describe returns a text that differs for values that print alike.
 func describe(v reflect.Value) string {
 	switch {
 	case !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil():
@@ -137,8 +137,8 @@ func describe(v reflect.Value) string {
 	}
 }
 
-// scribble overwrites all memory that can be reached from v, with the spare
-// capacity of slices, as a careless owner might. It leaves v's own fields.
+// scribble overwrites all memory behind v, with the spare capacity of slices. It does
+// not change v itself.
 func scribble(v any) {
 	own := reflect.New(reflect.TypeOf(v)).Elem()
 	own.Set(reflect.ValueOf(v))

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A context that is done before the call ends it with its error, and nothing
-// is done.
+// If the context is done before the call, the call returns the context's error and does
+// nothing.
 func contextCancelledBefore(t *trial, s incident.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -42,7 +42,7 @@ func wantContextError(ctx context.Context, t *trial, s incident.Store, want erro
 	})
 }
 
-// A done context ends the calls of a transaction in the same way.
+// The same is true for the calls of a transaction.
 func contextCancelledWithinTx(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	done, cancel := context.WithCancel(t.Context())
@@ -62,7 +62,7 @@ func contextCancelledWithinTx(t *trial, s incident.Store) {
 	})
 }
 
-// A call in vain needs a context as well: it comes first.
+// A done context takes precedence over other errors.
 func contextBeforeOtherErrors(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	done, cancel := context.WithCancel(t.Context())
@@ -74,8 +74,8 @@ func contextBeforeOtherErrors(t *trial, s incident.Store) {
 	}
 }
 
-// A write whose context ends meanwhile says nil only for what is written, and anything
-// but ErrUnknownOutcome only for what is not.
+// If the context ends during a write, the write returns nil only if it is written, and
+// any error except ErrUnknownOutcome only if it is not.
 func contextEndsDuringAWrite(t *trial, s incident.Store) {
 	for i, op := range writes() {
 		for looks := int64(2); looks <= 4; looks++ {
@@ -88,14 +88,14 @@ func contextEndsDuringAWrite(t *trial, s incident.Store) {
 				continue
 			}
 			if written := !equal(mustSnapshot(t, s, org), before); written != (err == nil) {
-				t.Errorf("%s whose context ends when it is looked at for the %d. time = %v; it was written: %v%s",
+				t.Errorf("%s whose context ends at the %d. call of Err = %v; written: %v%s",
 					op.name, looks, err, written, before.lacking())
 			}
 		}
 	}
 }
 
-// endingContext ends when its error is asked for the n-th time.
+// endingContext ends when Err is called for the n-th time.
 type endingContext struct {
 	context.Context
 	cancel context.CancelFunc

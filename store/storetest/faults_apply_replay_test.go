@@ -28,8 +28,8 @@ func replayFaults() []fault {
 	}
 }
 
-// notificationUUIDForgotten gives each activity another UUID underneath, and
-// shows the one that it was given.
+// notificationUUIDForgotten writes each activity with another UUID and returns the
+// caller's UUID.
 func notificationUUIDForgotten(s incident.Store) incident.Store {
 	var given registry[uuid.UUID, uuid.UUID]
 	restore := func(a *incident.Activity) { a.NotificationUUID, _ = given.get(a.NotificationUUID) }
@@ -103,7 +103,7 @@ func uuidOfAnyOrganization(s incident.Store) incident.Store {
 	})
 }
 
-// uuidOfAnyIncident replays what another incident's activity did.
+// uuidOfAnyIncident replays the change of another incident that has the UUID.
 func uuidOfAnyIncident(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
@@ -124,7 +124,7 @@ func versionBeforeReplay(s incident.Store) incident.Store {
 	})
 }
 
-// replayLookedUpBefore looks for the UUIDs, and then writes.
+// replayLookedUpBefore looks up the UUIDs in a call before the write.
 func replayLookedUpBefore(s incident.Store) incident.Store {
 	forgetful := notificationUUIDForgotten(s)
 	var known registry[uuid.UUID, bool]
@@ -143,7 +143,7 @@ func replayLookedUpBefore(s incident.Store) incident.Store {
 	})
 }
 
-// failureIsRemembered remembers UUIDs before it knows whether it writes.
+// failureIsRemembered remembers UUIDs before the write succeeds.
 func failureIsRemembered(s incident.Store) incident.Store {
 	var known registry[uuid.UUID, bool]
 	remember := func(store incident.Store) incident.Store {
@@ -159,7 +159,7 @@ func failureIsRemembered(s incident.Store) incident.Store {
 	}}
 }
 
-// replayAnswersWithTheFirst returns the incident as it was, not as it is.
+// replayAnswersWithTheFirst returns the incident as it was after the first call.
 func replayAnswersWithTheFirst(s incident.Store) incident.Store {
 	var firsts registry[incident.Key, incident.Incident]
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {

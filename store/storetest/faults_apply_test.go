@@ -8,12 +8,12 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// applying replaces Apply alone.
+// applying replaces Apply.
 func applying(s incident.Store, apply func(ctx context.Context, c incident.Change) (incident.Applied, error)) incident.Store {
 	return &broken{Store: s, apply: apply}
 }
 
-// altering changes what Apply is given. It has the change to itself.
+// altering changes the argument of Apply. The function owns the change.
 func altering(s incident.Store, alter func(ctx context.Context, c *incident.Change)) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		c = cloneChange(c)
@@ -61,7 +61,7 @@ func identifierUsedByARollback(s incident.Store) incident.Store {
 	}}
 }
 
-// identifiersAcrossOrganizations counts for all of them at once.
+// identifiersAcrossOrganizations has one counter for all organizations.
 func identifiersAcrossOrganizations(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		if isNew(c) && c.Key.OrganizationID != acme {
@@ -156,7 +156,7 @@ func versionNotChecked(s incident.Store) incident.Store {
 	})
 }
 
-// versionCheckedBefore checks the version, and then writes.
+// versionCheckedBefore checks the version in a call before the write.
 func versionCheckedBefore(s incident.Store) incident.Store {
 	unchecked := versionNotChecked(s)
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -176,7 +176,7 @@ func commentChecksTheVersion(s incident.Store) incident.Store {
 	})
 }
 
-// unknownIsIgnored takes a statement that found no row for one that worked.
+// unknownIsIgnored returns no error for a statement that affects no row.
 func unknownIsIgnored(s incident.Store) incident.Store {
 	return &broken{
 		Store: s,
@@ -230,7 +230,7 @@ func triggersKeepTheirDate(s incident.Store) incident.Store {
 	})
 }
 
-// rowOfAChangeInPart sets only what the manager of today changes.
+// rowOfAChangeInPart writes only the fields that the Manager changes today.
 func rowOfAChangeInPart(s incident.Store) incident.Store {
 	return altering(s, func(ctx context.Context, c *incident.Change) {
 		if st, err := s.Load(ctx, c.Key); err == nil && c.Incident != nil {

@@ -20,13 +20,13 @@ func memoryFaults() []fault {
 	}
 }
 
-// versionOf names a state.
+// versionOf identifies a state.
 type versionOf struct {
 	key     incident.Key
 	version int64
 }
 
-// once returns the first value of a key ever after.
+// once returns the first value of a key in all later calls.
 func once[K comparable, V any](r *registry[K, V], key K, value V) V {
 	if first, ok := r.get(key); ok {
 		return first
@@ -46,7 +46,7 @@ func statesAreShared(s incident.Store) incident.Store {
 	}}
 }
 
-// activitiesAreShared returns pointers to what it has.
+// activitiesAreShared returns pointers to its own memory.
 func activitiesAreShared(s incident.Store) incident.Store {
 	var all registry[versionOf, incident.Activity]
 	return &broken{Store: s, activity: func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
@@ -81,7 +81,7 @@ func listIsShared(s incident.Store) incident.Store {
 	}}
 }
 
-// resultsAreShared answers reads from the memory of what Apply returned.
+// resultsAreShared reads from the memory that Apply returned.
 func resultsAreShared(s incident.Store) incident.Store {
 	var applied registry[versionOf, incident.Incident]
 	return &broken{
@@ -103,7 +103,7 @@ func resultsAreShared(s incident.Store) incident.Store {
 	}
 }
 
-// replaysAreShared answers reads from the memory of what it replayed.
+// replaysAreShared reads from the memory that a replay returned.
 func replaysAreShared(s incident.Store) incident.Store {
 	var replayed registry[versionOf, incident.Activity]
 	return &broken{
@@ -127,7 +127,7 @@ func replaysAreShared(s incident.Store) incident.Store {
 	}
 }
 
-// changeIsKept answers reads from the memory of what Apply was given.
+// changeIsKept reads from the memory of Apply's argument.
 func changeIsKept(s incident.Store) incident.Store {
 	var given registry[versionOf, incident.Change]
 	return &broken{

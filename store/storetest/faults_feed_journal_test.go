@@ -6,25 +6,24 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// journalFaults are of feeds that note what is written at the wrong moment, or in the
-// wrong order.
+// journalFaults record writes at the wrong moment or in the wrong order.
 func journalFaults() []feedFault {
-	late := []string{"TellsLateCommits", "TellsAllUnderConcurrency"}
+	late := []string{"ReportsLateCommits", "ReportsAllUnderConcurrency"}
 	return []feedFault{
 		{"PollsByNumber", pollsByNumber, late},
 		{"ForgetsThoseOnTheirWay", forgetsThoseOnTheirWay, late},
-		{"TellsAtTheWrite", tellsAtTheWrite, []string{"TellsLateCommits", "PassesOverWhatIsUndone"}},
-		{"TellsAtTheWriteToo", tellsAtTheWriteToo, []string{"TellsLateCommits", "PassesOverWhatIsUndone"}},
-		{"TellsWhatIsUndone", tellsWhatIsUndone, []string{"PassesOverWhatIsUndone"}},
-		{"TellsWhatIsUndoneWithin", tellsWhatIsUndoneWithin, []string{"PassesOverWhatIsUndone"}},
-		{"UndoneMovesThePosition", undoneMovesThePosition, []string{"PassesOverWhatIsUndone"}},
-		{"NestedNotTold", nestedNotTold, []string{"TellsLateCommits"}},
-		{"LastChangeOnly", lastChangeOnly, []string{"TellsLateCommits", "TellsManyAtOnce"}},
+		{"TellsAtTheWrite", tellsAtTheWrite, []string{"ReportsLateCommits", "OmitsUndoneChanges"}},
+		{"ReportsAtTheWriteToo", reportsAtTheWriteToo, []string{"ReportsLateCommits", "OmitsUndoneChanges"}},
+		{"TellsWhatIsUndone", tellsWhatIsUndone, []string{"OmitsUndoneChanges"}},
+		{"TellsWhatIsUndoneWithin", tellsWhatIsUndoneWithin, []string{"OmitsUndoneChanges"}},
+		{"UndoneMovesThePosition", undoneMovesThePosition, []string{"OmitsUndoneChanges"}},
+		{"NestedNotReported", nestedNotReported, []string{"ReportsLateCommits"}},
+		{"LastChangeOnly", lastChangeOnly, []string{"ReportsLateCommits", "ReportsManyAtOnce"}},
 	}
 }
 
-// numbering makes the journal one of transactions that draw a number at their first
-// write. It goes on after a number.
+// numbering orders transactions by a number that each takes at its first write. A
+// position is a number.
 func numbering(j *journal, position func(drawn, committed int) int) incident.FeedStore {
 	drawn, committed := 0, 0
 	j.wrote = func(w *written) {
@@ -49,7 +48,7 @@ func numbering(j *journal, position func(drawn, committed int) int) incident.Fee
 		c := incident.FeedChanges{Position: afterCommits(position(drawn, committed))}
 		for _, w := range j.commits {
 			if since != "" && w.number > after {
-				tell(&c, []*written{w})
+				report(&c, []*written{w})
 			}
 		}
 		return c, nil
@@ -66,11 +65,11 @@ func forgetsThoseOnTheirWay(j *journal) incident.FeedStore {
 
 func tellsAtTheWrite(j *journal) incident.FeedStore {
 	j.ended = func(*written, bool) {}
-	return tellsAtTheWriteToo(j)
+	return reportsAtTheWriteToo(j)
 }
 
-// tellsAtTheWriteToo tells it again at the commit.
-func tellsAtTheWriteToo(j *journal) incident.FeedStore {
+// reportsAtTheWriteToo reports a change at the write and at the commit.
+func reportsAtTheWriteToo(j *journal) incident.FeedStore {
 	j.wrote = func(w *written) {
 		now := *w
 		j.commits = append(j.commits, &now)
@@ -88,7 +87,7 @@ func tellsWhatIsUndoneWithin(j *journal) incident.FeedStore {
 	return j
 }
 
-// undoneMovesThePosition counts all transactions, and keeps those that were committed.
+// undoneMovesThePosition counts all transactions and keeps the committed ones.
 func undoneMovesThePosition(j *journal) incident.FeedStore {
 	ended := 0
 	keep := j.ended
@@ -105,18 +104,18 @@ func undoneMovesThePosition(j *journal) incident.FeedStore {
 		defer j.mu.Unlock()
 		c := incident.FeedChanges{Position: afterCommits(ended)}
 		if since != "" {
-			tell(&c, j.commits[min(from, len(j.commits)):])
+			report(&c, j.commits[min(from, len(j.commits)):])
 		}
 		return c, nil
 	})
 }
 
-func nestedNotTold(j *journal) incident.FeedStore {
+func nestedNotReported(j *journal) incident.FeedStore {
 	j.nested = func(w *written, before written, _ error) { *w = before }
 	return j
 }
 
-// lastChangeOnly tells one change of a transaction.
+// lastChangeOnly reports the last change of a transaction.
 func lastChangeOnly(j *journal) incident.FeedStore {
 	j.wrote = func(w *written) {
 		w.incidents = w.incidents[max(0, len(w.incidents)-1):]

@@ -12,45 +12,45 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// answerFaults are of feeds that know everything and answer wrongly.
+// answerFaults have all changes and answer wrongly.
 func answerFaults() []feedFault {
 	return []feedFault{
 		{"BeginsWithEverything", beginsWithEverything, []string{"BeginsNow"}},
 		{"BeginsAtTheBeginning", beginsAtTheBeginning, []string{"BeginsNow"}},
-		{"BeginsAtTheSecondCall", beginsAtTheSecondCall, []string{"BeginsNow", "TellsEachChange"}},
+		{"BeginsAtTheSecondCall", beginsAtTheSecondCall, []string{"BeginsNow", "ReportsEachChange"}},
 		{"NoPosition", answeringChanges(noPosition), []string{"BeginsNow"}},
-		{"PositionStays", positionStays, []string{"GoesOn"}},
-		{"PositionOfALaterMoment", positionOfALaterMoment, []string{"TellsAllUnderConcurrency"}},
+		{"PositionStays", positionStays, []string{"StopsRepeating"}},
+		{"PositionOfALaterMoment", positionOfALaterMoment, []string{"ReportsAllUnderConcurrency"}},
 		{"PositionsAreUsedUp", positionsAreUsedUp, []string{"PositionsStayGood"}},
-		{"ForgetsWhatItHasTold", forgetsWhatItHasTold, []string{"PositionsStayGood", "FollowersAreIndependent"}},
+		{"ForgetsReported", forgetsReported, []string{"PositionsStayGood", "FollowersAreIndependent"}},
 		{"KnowsOneFollower", knowsOneFollower, []string{"PositionsStayGood", "FollowersAreIndependent"}},
 		{"KnowsTheLastFollower", knowsTheLastFollower, []string{"FollowersAreIndependent"}},
-		{"CreationsNotTold", answeringChanges(creationsNotTold), []string{
-			"BeginsNow", "TellsEachChange", "TellsManyAtOnce", "TellsLateCommits", "TellsAllUnderConcurrency",
+		{"CreationsNotReported", answeringChanges(creationsNotReported), []string{
+			"BeginsNow", "ReportsEachChange", "ReportsManyAtOnce", "ReportsLateCommits", "ReportsAllUnderConcurrency",
 		}},
-		{"SlotsNotTold", answeringChanges(slotsNotTold), []string{
-			"TellsEachChange", "TellsManyAtOnce", "TellsLateCommits", "TellsAllUnderConcurrency",
+		{"SlotsNotReported", answeringChanges(slotsNotReported), []string{
+			"ReportsEachChange", "ReportsManyAtOnce", "ReportsLateCommits", "ReportsAllUnderConcurrency",
 		}},
-		{"ReleasesNotTold", answeringChanges(releasesNotTold), []string{"TellsEachChange", "TellsAllUnderConcurrency"}},
+		{"ReleasesNotReported", answeringChanges(releasesNotReported), []string{"ReportsEachChange", "ReportsAllUnderConcurrency"}},
 		{"VersionBefore", answeringChanges(versionBefore), []string{
-			"BeginsNow", "TellsEachChange", "TellsLateCommits", "TellsAllUnderConcurrency",
+			"BeginsNow", "ReportsEachChange", "ReportsLateCommits", "ReportsAllUnderConcurrency",
 		}},
-		{"OneOrganization", answeringChanges(oneOrganization), []string{"TellsEachChange", "TellsNames", "TellsAllUnderConcurrency"}},
-		{"FirstTenOnly", answeringChanges(firstTenOnly), []string{"TellsManyAtOnce"}},
-		{"PagesOfTen", pagesOfTen, []string{"TellsManyAtOnce"}},
-		{"NamesAreJoined", answeringChanges(namesAreJoined), []string{"TellsNames"}},
-		{"NoQueryIsNoSlot", answeringChanges(noQueryIsNoSlot), []string{"TellsNames"}},
+		{"OneOrganization", answeringChanges(oneOrganization), []string{"ReportsEachChange", "ReportsNames", "ReportsAllUnderConcurrency"}},
+		{"FirstTenOnly", answeringChanges(firstTenOnly), []string{"ReportsManyAtOnce"}},
+		{"PagesOfTen", pagesOfTen, []string{"ReportsManyAtOnce"}},
+		{"NamesAreJoined", answeringChanges(namesAreJoined), []string{"ReportsNames"}},
+		{"NoQueryIsNoSlot", answeringChanges(noQueryIsNoSlot), []string{"ReportsNames"}},
 		{"ForeignPositionsAreErrors", foreignPositionsAreErrors, []string{"ResetsForeignPositions"}},
 		{"ForeignPositionsAreZero", answeringChanges(neverResets), []string{"ResetsForeignPositions"}},
 		{"ResetsWithoutPosition", answeringChanges(resetsWithoutPosition), []string{"ResetsForeignPositions"}},
-		{"AlwaysResets", alwaysResets, []string{"BeginsNow", "TellsEachChange", "GoesOn", "PositionsStayGood"}},
+		{"AlwaysResets", alwaysResets, []string{"BeginsNow", "ReportsEachChange", "StopsRepeating", "PositionsStayGood"}},
 		{"IgnoresTheContext", ignoresTheContext, []string{"ObeysTheContext"}},
 		{"IgnoresTheContextLater", ignoresTheContextLater, []string{"ObeysTheContext"}},
 		{"LosesTheContextError", losesTheContextError, []string{"ObeysTheContext"}},
 	}
 }
 
-// brokenFeed is a feed of which Changes is replaced.
+// brokenFeed is a feed with Changes replaced.
 type brokenFeed struct {
 	incident.FeedStore
 	changes func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error)
@@ -72,7 +72,7 @@ func answeringChanges(alter func(c *incident.FeedChanges)) func(j *journal) inci
 	}
 }
 
-// askingChanges replaces how a feed answers, one call at a time.
+// askingChanges replaces Changes. Calls are serialized.
 func askingChanges(j *journal, changes func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error)) incident.FeedStore {
 	var mu sync.Mutex // guards what changes remembers
 	return &brokenFeed{j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
@@ -120,7 +120,7 @@ func positionStays(j *journal) incident.FeedStore {
 	})
 }
 
-// positionOfALaterMoment reads the changes, and then the position.
+// positionOfALaterMoment reads the position in a call after the changes.
 func positionOfALaterMoment(j *journal) incident.FeedStore {
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		c, err := j.Changes(ctx, since)
@@ -134,7 +134,7 @@ func positionOfALaterMoment(j *journal) incident.FeedStore {
 	})
 }
 
-// positionsAreUsedUp takes one that it has answered for none.
+// positionsAreUsedUp takes a used position for the empty one.
 func positionsAreUsedUp(j *journal) incident.FeedStore {
 	const call = " by call "
 	calls, used := 0, map[incident.FeedPosition]bool{}
@@ -153,8 +153,8 @@ func positionsAreUsedUp(j *journal) incident.FeedStore {
 	})
 }
 
-// forgetsWhatItHasTold keeps a change until somebody was told.
-func forgetsWhatItHasTold(j *journal) incident.FeedStore {
+// forgetsReported drops a change after its first report.
+func forgetsReported(j *journal) incident.FeedStore {
 	told := 0
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
@@ -169,7 +169,7 @@ func forgetsWhatItHasTold(j *journal) incident.FeedStore {
 	})
 }
 
-// knowsOneFollower remembers how far it has come.
+// knowsOneFollower keeps the position of the last call.
 func knowsOneFollower(j *journal) incident.FeedStore {
 	var position incident.FeedPosition
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
@@ -184,7 +184,7 @@ func knowsOneFollower(j *journal) incident.FeedStore {
 	})
 }
 
-// knowsTheLastFollower keeps what was committed since the last one began.
+// knowsTheLastFollower keeps the commits since the last follower began.
 func knowsTheLastFollower(j *journal) incident.FeedStore {
 	kept := 0
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
@@ -200,14 +200,14 @@ func knowsTheLastFollower(j *journal) incident.FeedStore {
 	})
 }
 
-func creationsNotTold(c *incident.FeedChanges) {
+func creationsNotReported(c *incident.FeedChanges) {
 	c.Incidents = slices.DeleteFunc(c.Incidents, func(v incident.IncidentVersion) bool { return v.Version == 1 })
 }
 
-func slotsNotTold(c *incident.FeedChanges) { c.Slots = nil }
+func slotsNotReported(c *incident.FeedChanges) { c.Slots = nil }
 
-// releasesNotTold leaves out the even versions.
-func releasesNotTold(c *incident.FeedChanges) {
+// releasesNotReported leaves out even versions.
+func releasesNotReported(c *incident.FeedChanges) {
 	c.Slots = slices.DeleteFunc(c.Slots, func(v incident.SlotVersion) bool { return v.Version%2 == 0 })
 }
 
@@ -227,7 +227,7 @@ func firstTenOnly(c *incident.FeedChanges) {
 	c.Slots = c.Slots[:min(len(c.Slots), 10)]
 }
 
-// pagesOfTen leaves the rest to the next call.
+// pagesOfTen returns at most ten commits.
 func pagesOfTen(j *journal) incident.FeedStore {
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		from, err := commitsBefore(ctx, since)
@@ -238,7 +238,7 @@ func pagesOfTen(j *journal) incident.FeedStore {
 		defer j.mu.Unlock()
 		to := min(from+10, len(j.commits))
 		c := incident.FeedChanges{Position: afterCommits(to)}
-		tell(&c, j.commits[from:to])
+		report(&c, j.commits[from:to])
 		return c, nil
 	})
 }
@@ -290,7 +290,7 @@ func ignoresTheContext(j *journal) incident.FeedStore {
 	})
 }
 
-// ignoresTheContextLater looks at it only where it begins.
+// ignoresTheContextLater checks the context for the empty position only.
 func ignoresTheContextLater(j *journal) incident.FeedStore {
 	return askingChanges(j, func(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 		if since != "" {

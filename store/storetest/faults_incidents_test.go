@@ -29,18 +29,18 @@ func listFaults() []fault {
 		{"RuleByPrefix", ruleByPrefix, []string{"Incidents/FilteredByAlertRule"}},
 		{"ListOfFirstVersions", listOfFirstVersions, []string{"Incidents/FollowChanges"}},
 		{"NoneIsNotFound", noneIsNotFound, []string{"Incidents/MayBeNone"}},
-		{"TiesAreSkipped", tiesAreSkipped, []string{"Incidents/ArePagedFromBothEnds", "Incidents/ArePagedFromAnyPlace"}},
-		{"TiesAreRepeated", tiesAreRepeated, []string{"Incidents/ArePagedFromBothEnds", "Incidents/ArePagedFromAnyPlace"}},
+		{"TiesAreSkipped", tiesAreSkipped, []string{"Incidents/ArePagedFromBothEnds", "Incidents/ArePagedFromAnyPosition"}},
+		{"TiesAreRepeated", tiesAreRepeated, []string{"Incidents/ArePagedFromBothEnds", "Incidents/ArePagedFromAnyPosition"}},
 		{"PagedByNumber", pagedByNumber, []string{"Incidents/ArePagedWhileOthersAreAdded"}},
-		{"PlaceMustBeTaken", placeMustBeTaken, []string{"Incidents/ArePagedFromVacantPlaces", "Incidents/ArePagedWithinConditions"}},
+		{"PlaceMustBeTaken", placeMustBeTaken, []string{"Incidents/ArePagedFromVacantPositions", "Incidents/ArePagedWithinConditions"}},
 		{"LimitOfTen", limitOfTen, []string{"Incidents/AreLimited"}},
 	}
 }
 
-// matcher reports whether an incident is of a list.
+// matcher reports whether a list contains an incident.
 type matcher func(inc incident.Incident, q incident.IncidentQuery) bool
 
-// relisted replaces how a list is made of all that matches a wider query.
+// relisted makes a list from all matches of a wider query.
 func relisted(s incident.Store, widen func(q *incident.IncidentQuery), keep matcher) incident.Store {
 	return &broken{Store: s, incidents: func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
 		wide := q
@@ -93,7 +93,7 @@ func allProjectsWanted(s incident.Store) incident.Store {
 	})
 }
 
-// accessible is how access is checked.
+// accessible is a check of access.
 func accessible(inc incident.Incident, access *incident.ProjectAccess) bool {
 	return access == nil || len(inc.Projects) == 0 || len(without(inc.Projects, access.Projects)) < len(inc.Projects)
 }
@@ -104,7 +104,7 @@ func accessIgnored(s incident.Store) incident.Store {
 	return relisted(s, anyAccess, func(incident.Incident, incident.IncidentQuery) bool { return true })
 }
 
-// emptyAccessIsOpen takes a list without entries for no list, as with Projects.
+// emptyAccessIsOpen takes an empty list for no list, as is right for Projects.
 func emptyAccessIsOpen(s incident.Store) incident.Store {
 	return relisted(s, anyAccess, func(inc incident.Incident, q incident.IncidentQuery) bool {
 		return q.Access == nil || len(q.Access.Projects) == 0 || accessible(inc, q.Access)
@@ -132,7 +132,7 @@ func accessInsteadOfProjects(s incident.Store) incident.Store {
 	return relisted(s, widen, func(incident.Incident, incident.IncidentQuery) bool { return true })
 }
 
-// accessToTheProjectsAskedFor wants one project to be in both lists.
+// accessToTheProjectsAskedFor requires a project that is in both lists.
 func accessToTheProjectsAskedFor(s incident.Store) incident.Store {
 	return relisted(s, func(*incident.IncidentQuery) {}, func(inc incident.Incident, q incident.IncidentQuery) bool {
 		if q.Access == nil || len(q.Projects) == 0 {
@@ -155,7 +155,7 @@ func ruleByPrefix(s incident.Store) incident.Store {
 	})
 }
 
-// onceAProject joins the projects to the incidents.
+// onceAProject returns an incident for each of its matching projects.
 func onceAProject(s incident.Store) incident.Store {
 	return &broken{Store: s, incidents: func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
 		page, err := s.Incidents(ctx, q)
@@ -181,7 +181,7 @@ func onlyTheProjectAskedFor(s incident.Store) incident.Store {
 	}}
 }
 
-// listOfFirstVersions finds an incident by what it was made with.
+// listOfFirstVersions matches the first version of an incident.
 func listOfFirstVersions(s incident.Store) incident.Store {
 	var titles registry[incident.Key, string]
 	return &broken{
@@ -212,8 +212,8 @@ func noneIsNotFound(s incident.Store) incident.Store {
 	}}
 }
 
-// behindMoment makes a page start behind a moment instead of a place: at its
-// first or after its last incident, in either direction.
+// behindMoment starts a page after a time instead of a position: before the first or
+// after the last incident of that time.
 func behindMoment(s incident.Store, first bool) incident.Store {
 	return &broken{Store: s, incidents: func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
 		if q.After != nil {
@@ -232,7 +232,7 @@ func tiesAreSkipped(s incident.Store) incident.Store { return behindMoment(s, fa
 
 func tiesAreRepeated(s incident.Store) incident.Store { return behindMoment(s, true) }
 
-// pagedByNumber leaves out as many incidents as were returned before.
+// pagedByNumber skips as many incidents as earlier pages returned.
 func pagedByNumber(s incident.Store) incident.Store {
 	offset := 0
 	return &broken{Store: s, incidents: func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {

@@ -37,13 +37,12 @@ func organizationFaults() []fault {
 	}
 }
 
-// theOthers are the organizations that a fault also looks in.
+// theOthers are the organizations that a fault also reads.
 func theOthers(org incident.OrganizationID) []incident.OrganizationID {
 	return without([]incident.OrganizationID{acme, umbrella}, []incident.OrganizationID{org})
 }
 
-// anywhere calls with the key, and with the same identifier of another
-// organization if that is not found.
+// anywhere repeats a call with another organization if the key is not found.
 func anywhere[T any](key incident.Key, call func(key incident.Key) (T, error)) (T, error) {
 	v, err := call(key)
 	for _, org := range theOthers(key.OrganizationID) {
@@ -54,7 +53,7 @@ func anywhere[T any](key incident.Key, call func(key incident.Key) (T, error)) (
 	return v, err
 }
 
-// organizationMissing forgets the organization in the condition of one method.
+// organizationMissing leaves the organization out of the condition of one method.
 func organizationMissing(method string) func(s incident.Store) incident.Store {
 	return func(s incident.Store) incident.Store {
 		everywhere := anywhereStore(s)
@@ -191,8 +190,7 @@ func seenInAll(s incident.Store) incident.Store {
 	}}
 }
 
-// organizationsAre takes organizations for one whose names are the same to it:
-// what is made for either is made for the first.
+// organizationsAre takes organizations with the same folded name for one.
 func organizationsAre(same func(string) string) func(s incident.Store) incident.Store {
 	return func(s incident.Store) incident.Store {
 		var first registry[string, incident.OrganizationID]

@@ -13,7 +13,7 @@ import (
 )
 
 func pickFaults() []outboxFault {
-	behind := []string{"Claim/GoesOnBehindAnOrganization"}
+	behind := []string{"Claim/ContinuesAfterAnOrganization"}
 	longest := []string{"Claim/BeginsWithTheLongestDue"}
 	return []outboxFault{
 		{"LimitIsIgnored", asking(func(q *incident.ClaimQuery) { q.Limit = everything }), []string{
@@ -23,7 +23,7 @@ func pickFaults() []outboxFault {
 			"Claim/IsLimitedPerOrganization", "Claim/LeavesOrganizationsOut",
 		}},
 		{"PerOrganizationIsForAll", asking(func(q *incident.ClaimQuery) { q.Limit = min(q.Limit, q.PerOrganization) }), []string{
-			"Claim/IsLimitedPerOrganization", "Claim/GoesOnBehindAnOrganization",
+			"Claim/IsLimitedPerOrganization", "Claim/ContinuesAfterAnOrganization",
 		}},
 		{"LimitOfEachOrganization", asking(func(q *incident.ClaimQuery) { q.PerOrganization = min(q.PerOrganization, 1) }), []string{
 			"Claim/IsLimited", "Claim/IsLimitedPerOrganization",
@@ -37,19 +37,19 @@ func pickFaults() []outboxFault {
 		}), behind},
 		{"OrganizationsBackwards", choosing(func(a, b incident.Claim) int {
 			return cmp.Compare(b.Key.OrganizationID, a.Key.OrganizationID)
-		}), []string{"Claim/GoesOnBehindAnOrganization", "Claim/IsLimitedPerOrganization"}},
+		}), []string{"Claim/ContinuesAfterAnOrganization", "Claim/IsLimitedPerOrganization"}},
 		{"ExceptIsIgnored", asking(func(q *incident.ClaimQuery) { q.Except = nil }), []string{"Claim/LeavesOrganizationsOut"}},
 		{"ExceptIsTheEnd", exceptIsTheEnd, []string{"Claim/LeavesOrganizationsOut"}},
 		{"LeaseOverflows", asking(func(q *incident.ClaimQuery) {
 			if q.Lease > math.MaxInt64-time.Hour {
 				q.Lease = -1
 			}
-		}), []string{"Claim/MayLastForEver"}},
+		}), []string{"Claim/MayLastForever"}},
 		{"DelayOverflows", ending(func(end *incident.Settlement) {
 			if end.After > math.MaxInt64-time.Hour {
 				end.After = 0
 			}
-		}), []string{"Settle/RetryMayWaitForEver"}},
+		}), []string{"Settle/RetryMayWaitForever"}},
 		{"OnlyTheFirstIsLeftOut", asking(func(q *incident.ClaimQuery) { q.Except = q.Except[:min(len(q.Except), 1)] }), []string{
 			"Claim/LeavesOrganizationsOut",
 		}},
@@ -79,7 +79,7 @@ func compareFolded(a, b incident.OrganizationID) int {
 	return cmp.Compare(strings.ToLower(string(a)), strings.ToLower(string(b)))
 }
 
-// choosing claims in another order. Among equals it leaves the order as it is.
+// choosing claims in another order. The order is stable.
 func choosing(order func(a, b incident.Claim) int) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -102,7 +102,7 @@ func choosing(order func(a, b incident.Claim) int) func(s incident.OutboxStore) 
 	}
 }
 
-// claimMore adds what another query claims.
+// claimMore adds the claims of another query.
 func claimMore(ctx context.Context, s incident.OutboxStore, q, more incident.ClaimQuery) ([]incident.Claim, error) {
 	claims, err := s.Claim(ctx, q)
 	if more.Limit = q.Limit - len(claims); err != nil || more.Limit == 0 {
@@ -120,7 +120,7 @@ func afterIsIncluded(s incident.OutboxStore) incident.OutboxStore {
 	})(s)
 }
 
-// afterIsFoundOrNothing goes on from an organization that has something.
+// afterIsFoundOrNothing requires that After has a due queue.
 func afterIsFoundOrNothing(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		_, err := s.Load(ctx, incident.Key{OrganizationID: q.After, Identifier: 1})
@@ -142,7 +142,7 @@ func beginsAnewAtTheEnd(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// exceptIsTheEnd goes no farther.
+// exceptIsTheEnd stops at an excluded organization.
 func exceptIsTheEnd(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		claims, err := s.Claim(ctx, q)

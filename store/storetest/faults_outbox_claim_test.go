@@ -17,8 +17,8 @@ func claimFaults() []outboxFault {
 		{"ActivityIsTheLatest", answering(activityIsTheLatest), whole},
 		{"CopyOfTheFirstClaim", copyOfTheFirstClaim, []string{"Claim/IsOfThePresent"}},
 		{"IncidentIsReadLater", answering(incidentIsReadLater), []string{"Claim/IsOneRead"}},
-		{"MoreIsForgotten", answering(func(_ incident.OutboxStore, c *incident.Claim) { c.More = false }), []string{"Claim/TellsOfMore", "Claim/IsWhole"}},
-		{"MoreIsAssumed", answering(func(_ incident.OutboxStore, c *incident.Claim) { c.More = true }), []string{"Claim/TellsOfMore", "Claim/IsWhole"}},
+		{"MoreIsForgotten", answering(func(_ incident.OutboxStore, c *incident.Claim) { c.More = false }), []string{"Claim/ReportsMore", "Claim/IsWhole"}},
+		{"MoreIsAssumed", answering(func(_ incident.OutboxStore, c *incident.Claim) { c.More = true }), []string{"Claim/ReportsMore", "Claim/IsWhole"}},
 		{"MarksThenSends", marksThenSends, []string{
 			"Claim/IsOfOneAtATime", "Claim/EndsWithItsLease", "Settle/RetryWaits", "Settle/ReleaseTakesTheAttemptBack",
 			"Outbox/LosesAndRepeatsNothing", "Outbox/OutlivesItsUsers",
@@ -37,7 +37,7 @@ func claimFaults() []outboxFault {
 		}},
 		{"AttemptsAreFailures", attemptsAreFailures, []string{"Claim/EndsWithItsLease"}},
 		{"AttemptsOfTheIncident", attemptsOfTheIncident, []string{
-			"Settle/DeliveredGoesOn", "Settle/ParkGoesOn", "Outbox/LosesAndRepeatsNothing",
+			"Settle/DeliveredContinues", "Settle/ParkContinues", "Outbox/LosesAndRepeatsNothing",
 		}},
 		{"FencesAreAttempts", fencesAreAttempts, []string{"Claim/HasItsOwnFence", "Replay/IgnoresClaimsFromBefore"}},
 		{"ClaimsAreShared", claimsAreShared, []string{"Claim/IsTheCallersMemory"}},
@@ -52,9 +52,9 @@ func activityIsTheLatest(s incident.OutboxStore, c *incident.Claim) {
 }
 
 func copyOfTheFirstClaim(s incident.OutboxStore) incident.OutboxStore {
-	var firsts registry[place, incident.Claim]
+	var firsts registry[activityKey, incident.Claim]
 	return answering(func(_ incident.OutboxStore, c *incident.Claim) {
-		first := once(&firsts, place{c.Key, c.Sequence}, *c)
+		first := once(&firsts, activityKey{c.Key, c.Sequence}, *c)
 		c.Activity, c.Incident, c.Subscribers = first.Activity, first.Incident.Clone(), slices.Clone(first.Subscribers)
 	})(s)
 }
@@ -66,14 +66,14 @@ func incidentIsReadLater(s incident.OutboxStore, c *incident.Claim) {
 	}
 }
 
-// marksThenSends takes off the queue what it hands out.
+// marksThenSends removes notifications when they are claimed.
 func marksThenSends(s incident.OutboxStore) incident.OutboxStore {
 	return answering(func(s incident.OutboxStore, c *incident.Claim) {
 		_, _ = s.Settle(context.Background(), []incident.Settlement{deliver(*c)})
 	})(s)
 }
 
-// allOfAQueueAtOnce claims what waits behind the head too.
+// allOfAQueueAtOnce claims the notifications behind the head too.
 func allOfAQueueAtOnce(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		claims, err := s.Claim(ctx, q)
@@ -87,7 +87,7 @@ func allOfAQueueAtOnce(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// leaseEndsForGood gives nobody what somebody has not settled in time.
+// leaseEndsForGood never returns a queue whose lease has expired.
 func leaseEndsForGood(s incident.OutboxStore) incident.OutboxStore {
 	var claimed registry[incident.Ticket, bool]
 	b := &brokenOutbox{OutboxStore: s}
@@ -110,9 +110,9 @@ func leaseEndsForGood(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// looksThenClaims gives those who claim at the same time what each of them finds.
+// looksThenClaims reads the due queues in a call before the claim.
 func looksThenClaims(s incident.OutboxStore) incident.OutboxStore {
-	var mu sync.Mutex // guards what is below
+	var mu sync.Mutex // guards the fields below
 	looking, found := 0, []incident.Claim(nil)
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		mu.Lock()
@@ -133,26 +133,25 @@ func looksThenClaims(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// attemptsAreFailures counts when somebody says that one has failed, which a crash does
-// not.
+// attemptsAreFailures counts failures that are settled. A crash settles nothing.
 func attemptsAreFailures(s incident.OutboxStore) incident.OutboxStore {
-	var failures registry[place, int]
+	var failures registry[activityKey, int]
 	return &brokenOutbox{
 		OutboxStore: s,
 		claim: answering(func(_ incident.OutboxStore, c *incident.Claim) {
-			n, _ := failures.get(place{c.Key, c.Sequence})
+			n, _ := failures.get(activityKey{c.Key, c.Sequence})
 			c.Attempt = n + 1
 		})(s).Claim,
 		settle: ending(func(end *incident.Settlement) {
 			if end.Outcome == incident.OutcomeRetry {
-				n, _ := failures.get(place{end.Key, end.Sequence})
-				failures.put(place{end.Key, end.Sequence}, n+1)
+				n, _ := failures.get(activityKey{end.Key, end.Sequence})
+				failures.put(activityKey{end.Key, end.Sequence}, n+1)
 			}
 		})(s).Settle,
 	}
 }
 
-// attemptsOfTheIncident counts on when the queue does.
+// attemptsOfTheIncident does not reset the count for the next notification.
 func attemptsOfTheIncident(s incident.OutboxStore) incident.OutboxStore {
 	var mu sync.Mutex // guards attempts
 	attempts := map[incident.Key]int{}
@@ -164,7 +163,7 @@ func attemptsOfTheIncident(s incident.OutboxStore) incident.OutboxStore {
 	})(s)
 }
 
-// fencesAreAttempts takes an attempt that is made anew for the one before.
+// fencesAreAttempts repeats the fence of a repeated attempt.
 func fencesAreAttempts(s incident.OutboxStore) incident.OutboxStore {
 	var actual registry[incident.Ticket, int64]
 	name := func(t incident.Ticket) incident.Ticket {
@@ -193,9 +192,9 @@ func fencesAreAttempts(s incident.OutboxStore) incident.OutboxStore {
 }
 
 func claimsAreShared(s incident.OutboxStore) incident.OutboxStore {
-	var all registry[place, incident.Claim]
+	var all registry[activityKey, incident.Claim]
 	return answering(func(_ incident.OutboxStore, c *incident.Claim) {
-		shared := once(&all, place{c.Key, c.Sequence}, *c)
+		shared := once(&all, activityKey{c.Key, c.Sequence}, *c)
 		c.Activity, c.Incident, c.Subscribers = shared.Activity, shared.Incident, shared.Subscribers
 	})(s)
 }

@@ -30,14 +30,14 @@ func parkedFaults() []outboxFault {
 		{"PendingWithoutClaims", pendingWithoutClaims, []string{"Backlog/CountsAll"}},
 		{"QueuesAreCounted", queuesAreCounted, []string{"Backlog/CountsAll"}},
 		{"ParkedIsPending", counting(func(b *incident.Backlog) { b.Pending += b.Parked }), []string{"Backlog/CountsAll"}},
-		{"OldestIsUnknown", counting(func(b *incident.Backlog) { b.Oldest = 0 }), []string{"Backlog/TellsTheOldest"}},
-		{"OldestOfNothing", counting(func(b *incident.Backlog) { b.Oldest = max(b.Oldest, time.Microsecond) }), []string{"Backlog/TellsTheOldest"}},
-		{"OldestNeverGoesBack", oldestNeverGoesBack, []string{"Backlog/TellsTheOldest"}},
-		{"OldestSinceTheLastClaim", oldestSinceTheLastClaim, []string{"Backlog/TellsTheOldest"}},
+		{"OldestIsUnknown", counting(func(b *incident.Backlog) { b.Oldest = 0 }), []string{"Backlog/ReportsTheOldest"}},
+		{"OldestOfNothing", counting(func(b *incident.Backlog) { b.Oldest = max(b.Oldest, time.Microsecond) }), []string{"Backlog/ReportsTheOldest"}},
+		{"OldestNeverGoesBack", oldestNeverGoesBack, []string{"Backlog/ReportsTheOldest"}},
+		{"OldestSinceTheLastClaim", oldestSinceTheLastClaim, []string{"Backlog/ReportsTheOldest"}},
 	}
 }
 
-// listing changes what Parked returns.
+// listing changes the result of Parked.
 func listing(alter func(p *incident.ParkedNotification)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
@@ -50,7 +50,7 @@ func listing(alter func(p *incident.ParkedNotification)) func(s incident.OutboxS
 	}
 }
 
-// pagingParked changes what Parked is asked for, once the list goes on.
+// pagingParked changes the query of Parked after the first page.
 func pagingParked(alter func(q *incident.ParkedQuery)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
@@ -72,7 +72,7 @@ func parkedByDate(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// counting changes what Backlog returns.
+// counting changes the result of Backlog.
 func counting(alter func(b *incident.Backlog)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, backlog: func(ctx context.Context) (incident.Backlog, error) {
@@ -83,7 +83,7 @@ func counting(alter func(b *incident.Backlog)) func(s incident.OutboxStore) inci
 	}
 }
 
-// pendingWithoutClaims counts what is due.
+// pendingWithoutClaims leaves out claimed notifications.
 func pendingWithoutClaims(s incident.OutboxStore) incident.OutboxStore {
 	b := &brokenOutbox{OutboxStore: s}
 	var claimed registry[int64, bool] // by fence
@@ -112,7 +112,7 @@ func pendingWithoutClaims(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// queuesAreCounted takes what waits behind a head for nothing.
+// queuesAreCounted counts queues instead of notifications.
 func queuesAreCounted(s incident.OutboxStore) incident.OutboxStore {
 	return counting(func(b *incident.Backlog) { b.Pending = min(b.Pending, 2) })(s)
 }
@@ -174,7 +174,7 @@ func replayedFaults() []outboxFault {
 	}
 }
 
-// replaying changes what Replay returns.
+// replaying changes the result of Replay.
 func replaying(alter func(n int, err error) (int, error)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
@@ -221,7 +221,7 @@ func replayOfOne(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// replayOfAll replays what is parked of other incidents too.
+// replayOfAll replays other incidents too.
 func replayOfAll(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
 		n, err := s.Replay(ctx, key)
@@ -256,7 +256,8 @@ func replayedIsForgottenWhenItFails(s incident.OutboxStore) incident.OutboxStore
 	})(s)
 }
 
-// replayedWaitsForTheQueue gives nothing of an incident while its queue is claimed.
+// replayedWaitsForTheQueue returns no replayed notification while the incident's queue
+// is claimed.
 func replayedWaitsForTheQueue(s incident.OutboxStore) incident.OutboxStore {
 	b, latest := watching(s)
 	claim := b.claim

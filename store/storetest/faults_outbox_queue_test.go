@@ -26,9 +26,9 @@ func queueFaults() []outboxFault {
 			"Queue/KeepsWhatIsAppendedMeanwhile", "Outbox/LosesAndRepeatsNothing",
 		}},
 		{"AppendEndsAClaim", appendEndsAClaim, []string{
-			"Queue/KeepsWhatIsAppendedMeanwhile", "Queue/IsNotHurriedByMore", "Claim/IsOfOneAtATime", "Outbox/LosesAndRepeatsNothing",
+			"Queue/KeepsWhatIsAppendedMeanwhile", "Queue/IsNotMadeDueByMore", "Claim/IsOfOneAtATime", "Outbox/LosesAndRepeatsNothing",
 		}},
-		{"AppendEndsADelay", appendEndsADelay, []string{"Queue/IsNotHurriedByMore"}},
+		{"AppendEndsADelay", appendEndsADelay, []string{"Queue/IsNotMadeDueByMore"}},
 	}
 }
 
@@ -41,7 +41,7 @@ func telling(notify bool) func(s incident.OutboxStore) incident.OutboxStore {
 	}
 }
 
-// queuedFromTheFirstToTheLast keeps of a queue where it begins and ends.
+// queuedFromTheFirstToTheLast keeps the first and the last sequence of a queue.
 func queuedFromTheFirstToTheLast(s incident.OutboxStore) incident.OutboxStore {
 	var begun registry[incident.Key, bool]
 	return &brokenOutbox{OutboxStore: s, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -57,12 +57,12 @@ func oneOfAChangeIsQueued(s incident.OutboxStore) incident.OutboxStore {
 	return skipping(s, func(c incident.Claim) bool { return c.Activity.Type == incident.ActivityTypeCreated })
 }
 
-// failuresAreQueued queues before it knows whether it writes.
+// failuresAreQueued queues before the write succeeds.
 func failuresAreQueued(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
 		if err != nil && !isNew(c) {
-			_, _ = s.Apply(ctx, told(comment(c.Key, "This was not written")))
+			_, _ = s.Apply(ctx, notifying(comment(c.Key, "This was not written")))
 		}
 		return applied, err
 	}}
@@ -72,13 +72,13 @@ func replaysAreQueued(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
 		if applied.Replayed {
-			_, _ = s.Apply(ctx, told(comment(applied.Incident.Key(), "This was written before")))
+			_, _ = s.Apply(ctx, notifying(comment(applied.Incident.Key(), "This was written before")))
 		}
 		return applied, err
 	}}
 }
 
-// recording hands fn a transaction, and add what it has queued.
+// recording gives fn a transaction that reports its notifications to add.
 func recording(ctx context.Context, s incident.OutboxStore, fn func(tx incident.Store) error, add func(c incident.Change)) error {
 	return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
 		return &brokenOutbox{OutboxStore: tx, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -108,7 +108,7 @@ func queuedOutsideTheTransaction(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// queuedBeforeTheCommit has others claim what a transaction has just written.
+// queuedBeforeTheCommit lets others claim uncommitted notifications.
 func queuedBeforeTheCommit(s incident.OutboxStore) incident.OutboxStore {
 	var mu sync.Mutex // guards early
 	var early []incident.Claim
@@ -138,12 +138,12 @@ func transactionsQueueNothing(s incident.OutboxStore) incident.OutboxStore {
 	return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store { return telling(false)(tx) })
 }
 
-// claimsByCursor numbers what it queues when a transaction begins, and goes on behind the
-// highest number that it has seen.
+// claimsByCursor numbers notifications when their transaction begins, and claims after
+// the highest number that it has returned.
 func claimsByCursor(s incident.OutboxStore) incident.OutboxStore {
-	var mu sync.Mutex // guards what is below
+	var mu sync.Mutex // guards the fields below
 	var last, highest int64
-	numbers := map[place]int64{}
+	numbers := map[activityKey]int64{}
 	number := func() int64 {
 		mu.Lock()
 		defer mu.Unlock()
@@ -155,7 +155,7 @@ func claimsByCursor(s incident.OutboxStore) incident.OutboxStore {
 			applied, err := s.Apply(ctx, c)
 			mu.Lock()
 			defer mu.Unlock()
-			numbers[place{c.Key, applied.Sequence}] = n
+			numbers[activityKey{c.Key, applied.Sequence}] = n
 			return applied, err
 		}}
 	}
@@ -175,7 +175,7 @@ func claimsByCursor(s incident.OutboxStore) incident.OutboxStore {
 			var rest []incident.Claim
 			seen := highest
 			for _, c := range claims {
-				n := numbers[place{c.Key, c.Sequence}]
+				n := numbers[activityKey{c.Key, c.Sequence}]
 				if n >= seen || c.Attempt > 1 {
 					rest = append(rest, c)
 					highest = max(highest, n)
@@ -186,8 +186,8 @@ func claimsByCursor(s incident.OutboxStore) incident.OutboxStore {
 	}
 }
 
-// appendedMeanwhileIsForgotten takes a queue away when what was the last at the time of
-// the claim is done.
+// appendedMeanwhileIsForgotten removes a queue when the claim of its last notification
+// is settled, although another was appended since.
 func appendedMeanwhileIsForgotten(s incident.OutboxStore) incident.OutboxStore {
 	var forgotten registry[incident.Key, int64] // up to which sequence
 	b := skipping(s, func(c incident.Claim) bool {
@@ -208,7 +208,7 @@ func appendedMeanwhileIsForgotten(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// appendEndsAClaim makes the queue due whenever something is queued.
+// appendEndsAClaim makes a queue due with each append.
 func appendEndsAClaim(s incident.OutboxStore) incident.OutboxStore {
 	b, latest := watching(s)
 	b.apply = func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -221,7 +221,7 @@ func appendEndsAClaim(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// appendEndsADelay keeps what is delayed claimed until it is due.
+// appendEndsADelay makes a delayed queue due with each append.
 func appendEndsADelay(s incident.OutboxStore) incident.OutboxStore {
 	var delayed registry[incident.Key, incident.Settlement]
 	return &brokenOutbox{

@@ -12,12 +12,12 @@ import (
 func settleFaults() []outboxFault {
 	return []outboxFault{
 		{"DeliveredIsRepeated", turning(incident.OutcomeDelivered, incident.OutcomeRelease, 0), []string{
-			"Settle/DeliveredGoesOn", "Outbox/LosesAndRepeatsNothing",
+			"Settle/DeliveredContinues", "Outbox/LosesAndRepeatsNothing",
 		}},
 		{"DeliveredWaits", turning(incident.OutcomeDelivered, incident.OutcomeRetry, longLease), []string{
-			"Settle/DeliveredGoesOn", "Settle/EndsEach",
+			"Settle/DeliveredContinues", "Settle/EndsEach",
 		}},
-		{"RetryIsAtOnce", turning(incident.OutcomeRetry, incident.OutcomeRetry, 0), []string{"Settle/RetryWaits", "Queue/IsNotHurriedByMore"}},
+		{"RetryIsAtOnce", turning(incident.OutcomeRetry, incident.OutcomeRetry, 0), []string{"Settle/RetryWaits", "Queue/IsNotMadeDueByMore"}},
 		{"RetryIsNever", turning(incident.OutcomeRetry, incident.OutcomeRetry, longLease), []string{"Settle/RetryWaits"}},
 		{"RetryIsNoAttempt", turning(incident.OutcomeRetry, incident.OutcomeRelease, 0), []string{"Settle/RetryWaits"}},
 		{"RetryGivesUp", turning(incident.OutcomeRetry, incident.OutcomeDelivered, 0), []string{"Settle/RetryWaits"}},
@@ -27,9 +27,9 @@ func settleFaults() []outboxFault {
 		}},
 		{"ReleaseWaits", turning(incident.OutcomeRelease, incident.OutcomeRetry, longLease), []string{"Settle/ReleaseTakesTheAttemptBack"}},
 		{"ParkForgets", turning(incident.OutcomePark, incident.OutcomeDelivered, 0), []string{
-			"Settle/ParkGoesOn", "Parked/AreWhole", "Backlog/CountsAll",
+			"Settle/ParkContinues", "Parked/AreWhole", "Backlog/CountsAll",
 		}},
-		{"ParkHoldsUp", turning(incident.OutcomePark, incident.OutcomeRetry, longLease), []string{"Settle/ParkGoesOn"}},
+		{"ParkHoldsUp", turning(incident.OutcomePark, incident.OutcomeRetry, longLease), []string{"Settle/ParkContinues"}},
 		{"FenceIsIgnored", fenceIsIgnored, []string{
 			"Settle/AfterOthersHaveClaimed", "Settle/WhatIsUnknown", "Replay/IgnoresClaimsFromBefore",
 		}},
@@ -44,7 +44,7 @@ func settleFaults() []outboxFault {
 	}
 }
 
-// turning takes one outcome for another.
+// turning replaces one outcome by another.
 func turning(from, to incident.Outcome, after time.Duration) func(s incident.OutboxStore) incident.OutboxStore {
 	return ending(func(end *incident.Settlement) {
 		if end.Outcome == from {
@@ -53,11 +53,12 @@ func turning(from, to incident.Outcome, after time.Duration) func(s incident.Out
 	})
 }
 
-// retryLetsOthersPass takes what failed off the queue, and comes back to it later.
+// retryLetsOthersPass removes a failed notification from the queue, and returns to it
+// later.
 func retryLetsOthersPass(s incident.OutboxStore) incident.OutboxStore {
 	var mu sync.Mutex // guards later
-	later := map[place]time.Time{}
-	latest := map[place]incident.Claim{}
+	later := map[activityKey]time.Time{}
+	latest := map[activityKey]incident.Claim{}
 	return &brokenOutbox{
 		OutboxStore: s,
 		claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -74,7 +75,7 @@ func retryLetsOthersPass(s incident.OutboxStore) incident.OutboxStore {
 			}
 			claims, err := s.Claim(ctx, q)
 			for _, c := range claims {
-				latest[place{c.Key, c.Sequence}] = c
+				latest[activityKey{c.Key, c.Sequence}] = c
 			}
 			return claims, err
 		},
@@ -84,7 +85,7 @@ func retryLetsOthersPass(s incident.OutboxStore) incident.OutboxStore {
 			all = slices.Clone(all)
 			for i, end := range all {
 				if end.Outcome == incident.OutcomeRetry {
-					later[place{end.Key, end.Sequence}] = time.Now().Add(end.After)
+					later[activityKey{end.Key, end.Sequence}] = time.Now().Add(end.After)
 					all[i].Outcome = incident.OutcomeDelivered
 				}
 			}
@@ -93,7 +94,7 @@ func retryLetsOthersPass(s incident.OutboxStore) incident.OutboxStore {
 	}
 }
 
-// replacing settles with another ticket than it is given.
+// replacing changes the ticket of a settlement.
 func replacing(s incident.OutboxStore, replace func(given incident.Ticket, latest incident.Claim) incident.Ticket) incident.OutboxStore {
 	b, latest := watching(s)
 	b.settle = func(ctx context.Context, all []incident.Settlement) ([]int, error) {
@@ -119,7 +120,7 @@ func sequenceIsIgnored(s incident.OutboxStore) incident.OutboxStore {
 	return replacing(s, func(_ incident.Ticket, latest incident.Claim) incident.Ticket { return latest.Ticket })
 }
 
-// lateIsIgnored checks the lease instead of who has the queue.
+// lateIsIgnored checks the lease instead of the fence.
 func lateIsIgnored(s incident.OutboxStore) incident.OutboxStore {
 	var until registry[int64, time.Time] // by fence
 	return &brokenOutbox{
@@ -140,7 +141,7 @@ func lateIsIgnored(s incident.OutboxStore) incident.OutboxStore {
 	}
 }
 
-// settlesAgain takes a claim that was settled for one that goes on.
+// settlesAgain accepts a claim that was settled.
 func settlesAgain(s incident.OutboxStore) incident.OutboxStore {
 	b, latest := watching(s)
 	var settled registry[incident.Ticket, bool]
@@ -180,7 +181,7 @@ func settlesWhatNobodyHas(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// valid reports whether nobody has claimed the queue since.
+// valid reports whether the queue has not been claimed since.
 func valid(latest *registry[queueName, incident.Claim], end incident.Settlement) bool {
 	c, ok := latest.get(queueOf(end.Ticket))
 	return ok && c.Fence == end.Fence && c.Sequence == end.Sequence
@@ -218,7 +219,7 @@ func oneSpoilsAll(s incident.OutboxStore) incident.OutboxStore {
 	return b
 }
 
-// settlementsAreSorted locks the queues in a stable order.
+// settlementsAreSorted sorts the caller's slice, to lock the queues in a stable order.
 func settlementsAreSorted(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, settle: func(ctx context.Context, all []incident.Settlement) ([]int, error) {
 		slices.SortFunc(all, func(a, b incident.Settlement) int {

@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// outboxFault is an outbox that breaks the contract in one way, and the cases which must
-// each reject it.
+// outboxFault is an outbox that breaks the contract in one way, with the cases that must
+// reject it.
 type outboxFault struct {
 	name  string
 	plant func(s incident.OutboxStore) incident.OutboxStore
@@ -58,13 +58,12 @@ func TestRunOutbox_EachCaseRejectsAnOutbox(t *testing.T) {
 	wantEachNamed(t, casesByName(outboxContract()), named)
 }
 
-// The outbox that the broken ones are made of keeps the contract.
+// The broken outboxes are made of an outbox that keeps the contract.
 func TestRunOutbox_Memory(t *testing.T) {
 	RunOutbox(t, func(*testing.T) incident.OutboxStore { return memory.New() })
 }
 
-// One that uses all the liberties of the contract is not rejected: it answers in any
-// order, passes over what is due, and is busy now and then.
+// An outbox may return claims in any order, pass over due queues and be busy.
 func TestRunOutbox_AcceptsLiberties(t *testing.T) {
 	RunOutbox(t, func(*testing.T) incident.OutboxStore {
 		s := memory.New()
@@ -94,8 +93,8 @@ func TestRunOutbox_AcceptsLiberties(t *testing.T) {
 	})
 }
 
-// brokenOutbox is an outbox of which some methods are replaced. Its transactions are
-// those of the store underneath, unless inTx is replaced too.
+// brokenOutbox is an outbox with some methods replaced. Its transactions are those of
+// the store underneath unless inTx is set.
 type brokenOutbox struct {
 	incident.OutboxStore
 
@@ -157,7 +156,7 @@ func (b *brokenOutbox) Replay(ctx context.Context, key incident.Key) (int, error
 	return b.OutboxStore.Replay(ctx, key)
 }
 
-// asking changes what Claim is asked for.
+// asking changes the query of Claim.
 func asking(alter func(q *incident.ClaimQuery)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -167,7 +166,7 @@ func asking(alter func(q *incident.ClaimQuery)) func(s incident.OutboxStore) inc
 	}
 }
 
-// answering changes what Claim returns.
+// answering changes the result of Claim.
 func answering(alter func(s incident.OutboxStore, c *incident.Claim)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -180,7 +179,7 @@ func answering(alter func(s incident.OutboxStore, c *incident.Claim)) func(s inc
 	}
 }
 
-// ending changes what Settle is given.
+// ending changes the arguments of Settle.
 func ending(alter func(end *incident.Settlement)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, settle: func(ctx context.Context, all []incident.Settlement) ([]int, error) {
@@ -193,7 +192,7 @@ func ending(alter func(end *incident.Settlement)) func(s incident.OutboxStore) i
 	}
 }
 
-// skipping delivers some claims by itself. The rest is what it returns.
+// skipping delivers some claims itself, and returns the others.
 func skipping(s incident.OutboxStore, skips func(c incident.Claim) bool) *brokenOutbox {
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
 		for {
@@ -216,7 +215,7 @@ func skipping(s incident.OutboxStore, skips func(c incident.Claim) bool) *broken
 	}}
 }
 
-// watching remembers the latest claim of each queue.
+// watching records the latest claim of each queue.
 func watching(s incident.OutboxStore) (*brokenOutbox, *registry[queueName, incident.Claim]) {
 	latest := &registry[queueName, incident.Claim]{}
 	return &brokenOutbox{OutboxStore: s, claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -228,7 +227,7 @@ func watching(s incident.OutboxStore) (*brokenOutbox, *registry[queueName, incid
 	}}, latest
 }
 
-// withOutboxTx replaces what InTx hands to fn.
+// withOutboxTx replaces the store that InTx passes to fn.
 func withOutboxTx(s incident.OutboxStore, replace func(tx incident.OutboxStore) incident.Store) *brokenOutbox {
 	return &brokenOutbox{OutboxStore: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		return s.InTx(ctx, func(tx incident.Store) error { return fn(replace(tx.(incident.OutboxStore))) })

@@ -102,7 +102,7 @@ func replayOfAllOrganizations(s incident.OutboxStore) incident.OutboxStore {
 	}}
 }
 
-// careless goes on when the context is done.
+// careless continues after the context is done.
 func careless(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{
 		OutboxStore: s,
@@ -124,7 +124,7 @@ func careless(s incident.OutboxStore) incident.OutboxStore {
 	}
 }
 
-// outboxOfTxNeverEnds goes on outside.
+// outboxOfTxNeverEnds works outside the transaction after its end.
 func outboxOfTxNeverEnds(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		var late *brokenOutbox
@@ -144,7 +144,7 @@ func txIsNoOutbox(s incident.OutboxStore) incident.OutboxStore {
 	return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store { return &broken{Store: tx} })
 }
 
-// replayOfTxIsOutside replays whatever becomes of the transaction.
+// replayOfTxIsOutside replays even if the transaction is undone.
 func replayOfTxIsOutside(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		var replayed []incident.Key
@@ -172,7 +172,7 @@ func parkedOfTxIsFromBefore(s incident.OutboxStore) incident.OutboxStore {
 	})
 }
 
-// replayOfTxIsForgotten undoes it at the commit.
+// replayOfTxIsForgotten undoes the replay at the commit.
 func replayOfTxIsForgotten(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		err := s.InTx(ctx, func(tx incident.Store) error { return errors.Join(fn(tx), errUndo) })

@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// pause lets others act between two steps that should be one.
+// pause lets other goroutines run between two steps that should be one.
 func pause() {
 	runtime.Gosched()
 	time.Sleep(100 * time.Microsecond)
@@ -98,7 +98,7 @@ func detailsOfAnyUser(s incident.Store) incident.Store {
 	}}
 }
 
-// detailsNeedAViewer joins where it should join outwards.
+// detailsNeedAViewer uses an inner join for an outer join.
 func detailsNeedAViewer(s incident.Store) incident.Store {
 	return &broken{Store: s, loadDetails: func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
 		d, err := s.LoadDetails(ctx, key, user)
@@ -109,7 +109,7 @@ func detailsNeedAViewer(s incident.Store) incident.Store {
 	}}
 }
 
-// empty forgives what is not found.
+// empty returns no error for unknown incidents.
 func empty[T any](v T, err error) (T, error) {
 	if errors.Is(err, incident.ErrNotFound) {
 		err = nil

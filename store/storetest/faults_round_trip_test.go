@@ -21,7 +21,7 @@ func valueFaults() []fault {
 		{"TextIsComposed", writingText(composed), []string{"RoundTrip/KeepsEveryField", "RoundTrip/KeepsActivities"}},
 		{"TextIsCut", writingText(func(s string) string { return s[:min(len(s), 2048)] }), []string{"RoundTrip/KeepsTheLongest"}},
 		{"TriggersAreCut", altering256Triggers, []string{"RoundTrip/KeepsTheMostTriggers"}},
-		{"DurationsOverflow", durationsOverflow, []string{"Incidents/MayLastForAges"}},
+		{"DurationsOverflow", durationsOverflow, []string{"Incidents/MayLastForCenturies"}},
 		{"UsersInAnyCase", usersAre(strings.ToLower), []string{"Names/OfUsersAreBytes"}},
 		{"UsersAreTrimmed", usersAre(strings.TrimSpace), []string{"Names/OfUsersAreBytes"}},
 		{"ProjectsInAnyCase", projectsInAnyCase, []string{"Names/WithinAnIncidentAreBytes"}},
@@ -30,7 +30,7 @@ func valueFaults() []fault {
 	}
 }
 
-// composed is a part of a normalization.
+// composed does a part of Unicode normalization.
 func composed(s string) string { return strings.ReplaceAll(s, "e\u0301", "\u00e9") }
 
 // writingTimes changes the times of new and changed incidents.
@@ -51,12 +51,12 @@ func writingTimes(store func(time.Time) time.Time) func(s incident.Store) incide
 	}
 }
 
-// altering256Triggers writes no more of a change's triggers.
+// altering256Triggers drops the triggers of a change after the first 256.
 func altering256Triggers(s incident.Store) incident.Store {
 	return altering(s, func(_ context.Context, c *incident.Change) { c.Triggers = c.Triggers[:min(len(c.Triggers), 256)] })
 }
 
-// timesElsewhere returns times of a zone.
+// timesElsewhere returns times in another location.
 func timesElsewhere(s incident.Store) incident.Store {
 	return &broken{Store: s, load: func(ctx context.Context, key incident.Key) (incident.State, error) {
 		st, err := s.Load(ctx, key)
@@ -78,8 +78,8 @@ func writingText(store func(string) string) func(s incident.Store) incident.Stor
 	}
 }
 
-// durationsOverflow looks for what started at most a longest duration before
-// the window.
+// durationsOverflow finds incidents that started at most the longest time.Duration
+// before the window.
 func durationsOverflow(s incident.Store) incident.Store {
 	return relisted(s, func(*incident.IncidentQuery) {}, func(inc incident.Incident, q incident.IncidentQuery) bool {
 		longest := inc.Duration(inc.DateStarted)

@@ -12,7 +12,7 @@ import (
 func activityFaults() []fault {
 	return []fault{
 		{"ActivitiesByDate", activitiesByDate, []string{"Activities/AreOrderedBySequence", "Activities/ArePagedBySequence"}},
-		{"VersionOfTheFirst", versionOfTheFirst, []string{"Activities/TellTheVersion"}},
+		{"VersionOfTheFirst", versionOfTheFirst, []string{"Activities/ReturnTheVersion"}},
 		{"PagesIncludeAfter", pagesIncludeAfter, []string{"Activities/ArePagedBySequence"}},
 		{"OtherActivity", otherActivity, []string{"Activity/IsThatOfTheList"}},
 		{"LastForUnknownActivity", lastForUnknownActivity, []string{
@@ -37,7 +37,7 @@ func activitiesByDate(s incident.Store) incident.Store {
 	}}
 }
 
-// versionOfTheFirst tells the version that the incident began with.
+// versionOfTheFirst returns the incident's first version.
 func versionOfTheFirst(s incident.Store) incident.Store {
 	return &broken{Store: s, activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
 		log, err := s.Activities(ctx, key, q)
@@ -57,7 +57,7 @@ func pagesIncludeAfter(s incident.Store) incident.Store {
 	}}
 }
 
-// otherActivity looks for the sequence in the first incident.
+// otherActivity finds the sequence in the first incident.
 func otherActivity(s incident.Store) incident.Store {
 	return &broken{Store: s, activity: func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
 		key.Identifier = 1
@@ -91,7 +91,7 @@ func revisionNotChecked(s incident.Store) incident.Store {
 	}}
 }
 
-// revisionCheckedBefore checks the revision, and then writes.
+// revisionCheckedBefore checks the revision in a call before the write.
 func revisionCheckedBefore(s incident.Store) incident.Store {
 	unchecked := revisionNotChecked(s)
 	return &broken{Store: s, revise: func(ctx context.Context, a incident.Activity) error {
@@ -145,7 +145,7 @@ func peopleFaults() []fault {
 	}
 }
 
-// seenAsWritten keeps for each user what next makes of the old and the new.
+// seenAsWritten keeps for each user the result of next for the old and the new view.
 func seenAsWritten(s incident.Store, next func(before, seen incident.Seen) incident.Seen) incident.Store {
 	var views registry[incident.UserID, incident.Seen]
 	return &broken{
@@ -174,7 +174,7 @@ func seenGoesBack(s incident.Store) incident.Store {
 	return seenAsWritten(s, func(_, seen incident.Seen) incident.Seen { return seen })
 }
 
-// seenRaces reads the old time, and then writes.
+// seenRaces reads the old time in a call before the write.
 func seenRaces(s incident.Store) incident.Store {
 	return seenAsWritten(s, func(before, seen incident.Seen) incident.Seen {
 		if before.LastSeen.After(seen.LastSeen) {
@@ -216,7 +216,7 @@ func subscribeOverwrites(s incident.Store) incident.Store {
 	}}
 }
 
-// isSubscribed asks the store.
+// isSubscribed reads the subscription from the store.
 func isSubscribed(ctx context.Context, s incident.Store, key incident.Key, user incident.UserID) bool {
 	d, err := s.LoadDetails(ctx, key, user)
 	return err == nil && d.IsSubscribed
@@ -240,7 +240,7 @@ func unsubscribeTwiceFails(s incident.Store) incident.Store {
 	}}
 }
 
-// unsubscribeEverywhere forgets the incident in its condition.
+// unsubscribeEverywhere leaves the incident out of its condition.
 func unsubscribeEverywhere(s incident.Store) incident.Store {
 	return &broken{Store: s, unsubscribe: func(ctx context.Context, key incident.Key, user incident.UserID) error {
 		err := s.Unsubscribe(ctx, key, user)

@@ -33,7 +33,7 @@ func isTaken(err error) bool {
 	return taken
 }
 
-// forgivingSlots applies a refused change again, with the claims that remain.
+// forgivingSlots applies a refused change again with the remaining claims.
 func forgivingSlots(s incident.Store, remaining func(ctx context.Context, claim []incident.Slot) []incident.Slot) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
@@ -63,7 +63,7 @@ func noQueryNotEnforced(s incident.Store) incident.Store {
 	})
 }
 
-// freeSlotsAreTaken claims what is free before it finds what is not.
+// freeSlotsAreTaken claims the free slots of a change that is refused.
 func freeSlotsAreTaken(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
@@ -74,7 +74,7 @@ func freeSlotsAreTaken(s incident.Store) incident.Store {
 	})
 }
 
-// slotsCheckedBefore checks the slots, and then writes.
+// slotsCheckedBefore checks the slots in a call before the write.
 func slotsCheckedBefore(s incident.Store) incident.Store {
 	unchecked := slotsNotEnforced(s)
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
@@ -131,7 +131,7 @@ func slotsAreKept(s incident.Store) incident.Store {
 	return altering(s, func(_ context.Context, c *incident.Change) { c.Release = nil })
 }
 
-// releasedBeforeTheClaim gives up slots even where it cannot take others.
+// releasedBeforeTheClaim releases slots even if the claim fails.
 func releasedBeforeTheClaim(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// fault is a store that breaks the contract in one way, and the cases which
-// must each reject it.
+// fault is a store that breaks the contract in one way, with the cases that must reject
+// it.
 type fault struct {
 	name  string
 	plant func(s incident.Store) incident.Store
@@ -25,8 +25,7 @@ func faults() []fault {
 	)
 }
 
-// The suite rejects each broken store by the cases that are about what is
-// broken.
+// Each broken store is rejected by the cases about the broken promise.
 func TestRun_RejectsBrokenStores(t *testing.T) {
 	byName := casesByName(contract())
 	for _, f := range faults() {
@@ -54,7 +53,7 @@ func wantRejected[S incident.Store, F ~func(*trial, S)](t *testing.T, byName map
 	}
 }
 
-// Each case rejects some store, so that none is there for nothing.
+// Each case rejects some store.
 func TestRun_EachCaseRejectsAStore(t *testing.T) {
 	var named []string
 	for _, f := range faults() {

@@ -18,7 +18,7 @@ func contextFaults() []fault {
 		{"WritesIgnoreTheContext", writesIgnoreTheContext, append([]string{"Context/BeforeOtherErrors"}, cases...)},
 		{"InTxIgnoresTheContext", inTxIgnoresTheContext, append([]string{"InTx/UndoesWhenTheContextEnds"}, cases...)},
 		{"TxIgnoresTheContext", txIgnoresTheContext, []string{"Context/CancelledWithinTx"}},
-		{"UndoneWithoutAWord", undoneWithoutAWord, []string{"Context/EndsDuringAWrite"}},
+		{"UndoneSilently", undoneSilently, []string{"Context/EndsDuringAWrite"}},
 		{"ContextErrorIsLost", contextErrorIsLost, append([]string{"Context/BeforeOtherErrors"}, cases...)},
 	}
 }
@@ -45,8 +45,8 @@ func txIgnoresTheContext(s incident.Store) incident.Store {
 	return withTx(s, func(tx incident.Store) incident.Store { return writesIgnoreTheContext(tx) })
 }
 
-// undoneWithoutAWord loses what it has written when the context ends by then.
-func undoneWithoutAWord(s incident.Store) incident.Store {
+// undoneSilently returns nil for a write that was undone because the context ended.
+func undoneSilently(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
 		if err := ctx.Err(); err != nil {
 			return applied, err
@@ -59,7 +59,7 @@ func undoneWithoutAWord(s incident.Store) incident.Store {
 	})
 }
 
-// contextErrorIsLost reports what the driver said instead.
+// contextErrorIsLost returns the driver's error instead.
 func contextErrorIsLost(s incident.Store) incident.Store {
 	return applying(s, func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
@@ -70,7 +70,7 @@ func contextErrorIsLost(s incident.Store) incident.Store {
 	})
 }
 
-// withTx replaces what InTx hands to fn.
+// withTx replaces the store that InTx passes to fn.
 func withTx(s incident.Store, replace func(tx incident.Store) incident.Store) incident.Store {
 	return &broken{Store: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		return s.InTx(ctx, func(tx incident.Store) error { return fn(replace(tx)) })
@@ -164,7 +164,7 @@ func errorsAreWrapped(s incident.Store) incident.Store {
 	}}
 }
 
-// dirtyRead answers others from the transaction that goes on.
+// dirtyRead reads from the transaction in progress.
 func dirtyRead(s incident.Store) incident.Store {
 	var current atomic.Pointer[incident.Store]
 	return &broken{
@@ -203,7 +203,7 @@ func txReadsFromOutside(s incident.Store) incident.Store {
 	})
 }
 
-// txNeverEnds goes on outside.
+// txNeverEnds works outside the transaction after its end.
 func txNeverEnds(s incident.Store) incident.Store {
 	return &broken{Store: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 		var late *broken
@@ -227,7 +227,7 @@ func txDoesNotNest(s incident.Store) incident.Store {
 	})
 }
 
-// partsAreForgiven commits what a part has written, however it ended.
+// partsAreForgiven commits the writes of a nested transaction, however it ended.
 func partsAreForgiven(s incident.Store) incident.Store {
 	return withTx(s, func(tx incident.Store) incident.Store {
 		b := &broken{Store: tx}
@@ -236,7 +236,7 @@ func partsAreForgiven(s incident.Store) incident.Store {
 	})
 }
 
-// partsAreUndoneAlone commits the rest where a part has panicked.
+// partsAreUndoneAlone commits the outer transaction after a nested one has panicked.
 func partsAreUndoneAlone(s incident.Store) incident.Store {
 	return withTx(s, func(tx incident.Store) incident.Store {
 		return &broken{Store: tx, inTx: func(ctx context.Context, fn func(incident.Store) error) (err error) {
@@ -254,8 +254,8 @@ func partsAreUndoneAlone(s incident.Store) incident.Store {
 	})
 }
 
-// txForgetsVersions checks no version in a transaction, and has each write
-// begin on what was there before.
+// txForgetsVersions checks no version in a transaction, and reads the state from before
+// the transaction.
 func txForgetsVersions(s incident.Store) incident.Store {
 	var versions registry[incident.Key, incident.State]
 	return withTx(s, func(tx incident.Store) incident.Store {
@@ -300,7 +300,7 @@ func commitIsForgotten(s incident.Store) incident.Store {
 	}}
 }
 
-// writesAfterGivingUp leaves a write to itself when the context ends.
+// writesAfterGivingUp lets a write continue after the context ends.
 func writesAfterGivingUp(s incident.Store) incident.Store {
 	type result struct {
 		applied incident.Applied
@@ -321,7 +321,7 @@ func writesAfterGivingUp(s incident.Store) incident.Store {
 	})
 }
 
-// detailsOfTheLastViewer disagrees with SeenBy when there are several.
+// detailsOfTheLastViewer returns one of several views.
 func detailsOfTheLastViewer(s incident.Store) incident.Store {
 	return &broken{Store: s, loadDetails: func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error) {
 		d, err := s.LoadDetails(ctx, key, user)
@@ -332,7 +332,7 @@ func detailsOfTheLastViewer(s incident.Store) incident.Store {
 	}}
 }
 
-// notUndone repeats a write of each transaction that came to nothing.
+// notUndone repeats a write of each transaction that was undone.
 func notUndone(op operation) func(s incident.Store) incident.Store {
 	return func(s incident.Store) incident.Store {
 		return &broken{Store: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) (err error) {
@@ -349,7 +349,7 @@ func notUndone(op operation) func(s incident.Store) incident.Store {
 	}
 }
 
-// repeat carries out an operation in acme's first incident.
+// repeat makes a call in acme's first incident.
 func repeat(s incident.Store, op operation) error {
 	ctx := context.Background()
 	key := incident.Key{OrganizationID: acme, Identifier: 1}

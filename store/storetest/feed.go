@@ -8,23 +8,23 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// RunFeed runs the cases of [incident.FeedStore], as [Run] does those of the rest.
+// RunFeed checks the contract of [incident.FeedStore]. See [Run].
 func RunFeed(t *testing.T, newStore func(t *testing.T) incident.FeedStore) {
 	t.Helper()
 	runCases(t, feedContract(), newStore, newLimit(maxLimit))
 }
 
-// feedContract lists what a feed promises.
+// feedContract lists the promises of a feed.
 func feedContract() []feedCase {
 	return []feedCase{
 		{"BeginsNow", feedBeginsNow},
-		{"TellsEachChange", feedTellsEachChange},
-		{"TellsManyAtOnce", feedTellsManyAtOnce},
-		{"TellsNames", feedTellsNames},
-		{"TellsLateCommits", feedTellsLateCommits},
-		{"TellsAllUnderConcurrency", feedTellsAllUnderConcurrency},
-		{"PassesOverWhatIsUndone", feedPassesOverWhatIsUndone},
-		{"GoesOn", feedGoesOn},
+		{"ReportsEachChange", feedReportsEachChange},
+		{"ReportsManyAtOnce", feedReportsManyAtOnce},
+		{"ReportsNames", feedReportsNames},
+		{"ReportsLateCommits", feedReportsLateCommits},
+		{"ReportsAllUnderConcurrency", feedReportsAllUnderConcurrency},
+		{"OmitsUndoneChanges", feedOmitsUndoneChanges},
+		{"StopsRepeating", feedStopsRepeating},
 		{"PositionsStayGood", feedPositionsStayGood},
 		{"FollowersAreIndependent", feedFollowersAreIndependent},
 		{"ResetsForeignPositions", feedResetsForeignPositions},
@@ -32,36 +32,37 @@ func feedContract() []feedCase {
 	}
 }
 
+// An empty position returns the current position and no changes.
 func feedBeginsNow(t *trial, s incident.FeedStore) {
 	before := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f := mustFollowFeed(t, s)
-	if f.knowsSomething() {
-		t.Errorf("a feed that begins tells of %v and %v, want nothing", f.incidents, f.slots)
+	if f.hasReports() {
+		t.Errorf("Changes(\"\") reports %v and %v, want nothing", f.incidents, f.slots)
 	}
 	after := mustCreate(t, s, draft(acme)).Incident.Key()
 	f.mustCatchUp(t)
-	f.wantTold(t, after)
+	f.wantReported(t, after)
 	if f.incidents[before] != 0 {
-		t.Errorf("the feed tells of %s, which was there before it began", before)
+		t.Errorf("the feed reports %s, which is older than its position", before)
 	}
 }
 
-// What was told is not told for ever.
-func feedGoesOn(t *trial, s incident.FeedStore) {
+// A change is not repeated for longer than a second.
+func feedStopsRepeating(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	key := mustCreate(t, s, ruled(acme, api)).Incident.Key()
 	f.mustCatchUp(t)
-	f.wantTold(t, key, slotOf(acme, api))
-	for told := time.Now(); f.knowsSomething(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(told) > time.Second {
-			t.Fatalf("a second after they were told, the feed still tells of %v and %v", f.incidents, f.slots)
+	f.wantReported(t, key, slotOf(acme, api))
+	for reported := time.Now(); f.hasReports(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(reported) > time.Second {
+			t.Fatalf("a second later the feed still reports %v and %v, want nothing", f.incidents, f.slots)
 		}
 		f = followFeedFrom(s, f.position)
 		f.mustCatchUp(t)
 	}
 }
 
-// An answer can be lost on its way: then the same is asked again.
+// A position can be used again, since an answer can be lost.
 func feedPositionsStayGood(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	begin := f.position
@@ -74,12 +75,12 @@ func feedPositionsStayGood(t *trial, s incident.FeedStore) {
 		again := followFeedFrom(s, begin)
 		again.mustCatchUp(t)
 		for _, key := range keys {
-			again.wantTold(t, key, slotsOf(mustLoad(t, s, key).Incident)...)
+			again.wantReported(t, key, slotsOf(mustLoad(t, s, key).Incident)...)
 		}
 	}
 }
 
-// Each process follows on its own.
+// Each process follows the feed from its own position.
 func feedFollowersAreIndependent(t *trial, s incident.FeedStore) {
 	first := mustFollowFeed(t, s)
 	early := mustCreate(t, s, ruled(acme, api)).Incident.Key()
@@ -88,14 +89,14 @@ func feedFollowersAreIndependent(t *trial, s incident.FeedStore) {
 		key := mustCreate(t, s, ruled(acme, p)).Incident.Key()
 		for _, f := range []*follower{first, second} {
 			f.mustCatchUp(t)
-			f.wantTold(t, key, slotOf(acme, p))
+			f.wantReported(t, key, slotOf(acme, p))
 		}
 	}
-	first.wantTold(t, early, slotOf(acme, api))
+	first.wantReported(t, early, slotOf(acme, api))
 }
 
-// A position that the store cannot have answered tells nothing: not an error, from which
-// no follower would ever recover, and not silence either.
+// For a position that the store cannot have returned, Changes resets the follower. An
+// error would stop the follower forever, and an empty answer would hide changes.
 func feedResetsForeignPositions(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	own := mustFollowFeed(t, s).position
@@ -108,10 +109,11 @@ func feedResetsForeignPositions(t *trial, s incident.FeedStore) {
 		f := followFeedFrom(s, changes.Position)
 		st = mustChange(t, s, retitling(st, "Newer"))
 		f.mustCatchUp(t)
-		f.wantTold(t, st.Incident.Key())
+		f.wantReported(t, st.Incident.Key())
 	}
 }
 
+// Changes returns the error of a done context.
 func feedObeysTheContext(t *trial, s incident.FeedStore) {
 	begun := mustFollowFeed(t, s).position
 	cancelled, cancel := context.WithCancel(t.Context())

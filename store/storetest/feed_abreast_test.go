@@ -10,8 +10,8 @@ import (
 )
 
 // newAbreast returns a store in which transactions of different organizations overtake
-// each other, as in a database: each organization has a memory store of its own. It has
-// the methods that the cases of a feed call.
+// each other, as in a database. Each organization has a memory store of its own. Only
+// the methods that the feed's cases call are complete.
 func newAbreast() incident.Store {
 	var mu sync.Mutex // guards stores
 	stores := map[incident.OrganizationID]incident.Store{}
@@ -56,8 +56,8 @@ func routed(to route) incident.Store {
 	}
 }
 
-// routedInTx runs fn in a transaction of each organization that it turns to, which
-// begins then. All or nothing holds for each organization.
+// routedInTx runs fn in one transaction for each organization that fn uses. The
+// transaction of an organization begins at its first use, and is atomic on its own.
 func routedInTx(ctx context.Context, to route, fn func(tx incident.Store) error) error {
 	parts := map[incident.OrganizationID]*part{}
 	defer func() {
@@ -87,7 +87,7 @@ func routedInTx(ctx context.Context, to route, fn func(tx incident.Store) error)
 	return err
 }
 
-// part is a transaction whose fn has yet to return.
+// part is a transaction whose fn has not returned yet.
 type part struct {
 	tx   incident.Store
 	err  error // of InTx, when it has ended

@@ -9,14 +9,14 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Whatever changes an incident's version is told, and so are slots: in all
-// organizations.
-func feedTellsEachChange(t *trial, s incident.FeedStore) {
+// The feed reports each change of an incident's version and each change of a slot, in
+// all organizations.
+func feedReportsEachChange(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	for _, org := range []incident.OrganizationID{acme, umbrella} {
 		st := mustCreate(t, s, ruled(org, api, db), firing(critical))
 		f.mustCatchUp(t)
-		f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db))
+		f.wantReported(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db))
 		for _, change := range []func(incident.State) incident.Change{
 			func(st incident.State) incident.Change { return retitling(st, "Newer") },
 			func(st incident.State) incident.Change { return reprojecting(st, api, web) },
@@ -25,13 +25,14 @@ func feedTellsEachChange(t *trial, s incident.FeedStore) {
 		} {
 			st = mustChange(t, s, change(st))
 			f.mustCatchUp(t)
-			f.wantTold(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db), slotOf(org, web))
+			f.wantReported(t, st.Incident.Key(), slotOf(org, api), slotOf(org, db), slotOf(org, web))
 		}
 	}
 }
 
-// However much was committed since, by one or by many, one call tells it.
-func feedTellsManyAtOnce(t *trial, s incident.FeedStore) {
+// A single call reports everything that was committed since the position, by any number
+// of transactions.
+func feedReportsManyAtOnce(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	nth := func(i int) incident.Change { return creation(ruled(acme, nthProject(i))) }
 	mustInTx(t, s, func(tx incident.Store) error {
@@ -47,12 +48,12 @@ func feedTellsManyAtOnce(t *trial, s incident.FeedStore) {
 	}
 	f.mustCatchUp(t)
 	if len(f.incidents) != everything || len(f.slots) != everything {
-		t.Errorf("the feed tells of %d incidents and %d slots, want %d of each", len(f.incidents), len(f.slots), everything)
+		t.Errorf("the feed reports %d incidents and %d slots, want %d of each", len(f.incidents), len(f.slots), everything)
 	}
 }
 
-// Names are told byte for byte, and so is the slot of no query.
-func feedTellsNames(t *trial, s incident.FeedStore) {
+// Names are reported byte for byte. A slot without a query is reported.
+func feedReportsNames(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	var made []incident.Incident
 	for _, name := range names() {
@@ -64,13 +65,14 @@ func feedTellsNames(t *trial, s incident.FeedStore) {
 	}
 	f.mustCatchUp(t)
 	for _, inc := range made {
-		f.wantTold(t, inc.Key(), slotsOf(inc)...)
+		f.wantReported(t, inc.Key(), slotsOf(inc)...)
 	}
 }
 
-// A transaction that began before others is told when it commits, and not before,
-// although they have been told by then. What one within it wrote is a part of it.
-func feedTellsLateCommits(t *trial, s incident.FeedStore) {
+// A transaction is reported after its commit and not before, even if transactions that
+// began later were reported earlier. The writes of a nested transaction belong to the
+// outer transaction.
+func feedReportsLateCommits(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	f := mustFollowFeed(t, s)
 	var opened incident.Key
@@ -90,12 +92,12 @@ func feedTellsLateCommits(t *trial, s incident.FeedStore) {
 		return err
 	})
 	f.mustCatchUp(t)
-	f.wantTold(t, st.Incident.Key())
-	f.wantTold(t, opened, slotOf(acme, db))
+	f.wantReported(t, st.Incident.Key())
+	f.wantReported(t, opened, slotOf(acme, db))
 }
 
-// However commits fall between the calls, none is missed.
-func feedTellsAllUnderConcurrency(t *trial, s incident.FeedStore) {
+// No commit is missed, wherever it falls between the calls.
+func feedReportsAllUnderConcurrency(t *trial, s incident.FeedStore) {
 	f := mustFollowFeed(t, s)
 	const writers, rounds = 8, 25
 	done := t.start(func() {
@@ -119,7 +121,7 @@ func feedTellsAllUnderConcurrency(t *trial, s incident.FeedStore) {
 	for w := range writers {
 		for i := range rounds {
 			key := incident.Key{OrganizationID: nthOrganization(w), Identifier: int64(i) + 1}
-			f.wantTold(t, key, slotOf(key.OrganizationID, nthProject(i)))
+			f.wantReported(t, key, slotOf(key.OrganizationID, nthProject(i)))
 		}
 	}
 }
@@ -130,7 +132,8 @@ func nthOrganization(i int) incident.OrganizationID {
 
 func nthProject(i int) incident.ProjectID { return incident.ProjectID(fmt.Sprint("project-", i)) }
 
-// openInTx makes an incident, and may close it, in a transaction that takes a while.
+// openInTx creates an incident, and closes it if closing is set, in a transaction that
+// lasts up to 3 ms.
 func openInTx(ctx context.Context, s incident.Store, inc incident.Incident, closing bool) error {
 	return s.InTx(ctx, func(tx incident.Store) error {
 		applied, err := tx.Apply(ctx, creation(inc))
@@ -151,9 +154,9 @@ func openInTx(ctx context.Context, s incident.Store, inc incident.Incident, clos
 	})
 }
 
-// What was undone is not told, be it a whole transaction or one within, and what commits
-// next is not missed for it.
-func feedPassesOverWhatIsUndone(t *trial, s incident.FeedStore) {
+// Neither an undone transaction nor an undone nested transaction is reported. The next
+// commit is.
+func feedOmitsUndoneChanges(t *trial, s incident.FeedStore) {
 	st := mustCreate(t, s, ruled(acme, api))
 	f := mustFollowFeed(t, s)
 	undone := func(within incident.Store) {
@@ -178,6 +181,6 @@ func feedPassesOverWhatIsUndone(t *trial, s incident.FeedStore) {
 		f.mustCatchUp(t)
 		f.wantCommitted(t)
 		st = mustLoad(t, s, st.Incident.Key())
-		f.wantTold(t, st.Incident.Key())
+		f.wantReported(t, st.Incident.Key())
 	}
 }

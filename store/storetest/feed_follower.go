@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// follower is a reader of a feed, with the latest versions that it was told.
+// follower reads a feed and keeps the latest versions that the feed has reported.
 type follower struct {
 	store     incident.FeedStore
 	position  incident.FeedPosition
@@ -34,10 +34,10 @@ func (f *follower) mustCatchUp(t *trial) {
 		t.Fatalf("Changes() = %v, want no error", err)
 	}
 	if changes.Position == "" {
-		t.Fatal("Changes() returns no position")
+		t.Fatal("Changes() returns an empty position, want one to continue from")
 	}
 	if changes.Reset {
-		t.Fatalf("Changes(%q) is reset, though the store has made this position and lost nothing", f.position)
+		t.Fatalf("Changes(%q) is a reset, want changes: the store returned this position", f.position)
 	}
 	f.position = changes.Position
 	for _, v := range changes.Incidents {
@@ -48,45 +48,45 @@ func (f *follower) mustCatchUp(t *trial) {
 	}
 }
 
-func (f *follower) knowsSomething() bool { return len(f.incidents)+len(f.slots) > 0 }
+func (f *follower) hasReports() bool { return len(f.incidents)+len(f.slots) > 0 }
 
-// wantTold checks that the follower knows the version of an incident and of the
-// slots.
-func (f *follower) wantTold(t *trial, key incident.Key, slots ...incident.Slot) {
+// wantReported checks that the feed has reported the current version of an incident and
+// of the slots.
+func (f *follower) wantReported(t *trial, key incident.Key, slots ...incident.Slot) {
 	t.Helper()
 	if got, want := f.incidents[key], mustLoad(t, f.store, key).Incident.Version; got != want {
-		t.Errorf("the feed has told version %d of %s, want %d", got, key, want)
+		t.Errorf("the feed has reported version %d of %s, want %d", got, key, want)
 	}
 	for _, slot := range slots {
 		if got, want := f.slots[slot], mustLoadSlot(t, f.store, slot).Version; got != want {
-			t.Errorf("the feed has told version %d of slot %v, want %d", got, slot, want)
+			t.Errorf("the feed has reported version %d of slot %v, want %d", got, slot, want)
 		}
 	}
 }
 
-// wantCommitted checks that all that the follower was told is there.
+// wantCommitted checks that the store has every version that the feed has reported.
 func (f *follower) wantCommitted(t *trial) {
 	t.Helper()
-	for key, told := range f.incidents {
+	for key, reported := range f.incidents {
 		st, err := f.store.Load(t.Context(), key)
 		if err != nil && !errors.Is(err, incident.ErrNotFound) {
 			t.Fatalf("Load(%s) = %v, want no error", key, err)
 		}
-		if err != nil || st.Incident.Version < told {
-			t.Errorf("the feed has told version %d of %s, which is not there: Load() = version %d, %v",
-				told, key, st.Incident.Version, err)
+		if err != nil || st.Incident.Version < reported {
+			t.Errorf("the feed has reported version %d of %s, but Load() = version %d, %v",
+				reported, key, st.Incident.Version, err)
 		}
 	}
-	for slot, told := range f.slots {
-		if got := mustLoadSlot(t, f.store, slot).Version; got < told {
-			t.Errorf("the feed has told version %d of slot %v, which has version %d", told, slot, got)
+	for slot, reported := range f.slots {
+		if got := mustLoadSlot(t, f.store, slot).Version; got < reported {
+			t.Errorf("the feed has reported version %d of slot %v, which has version %d", reported, slot, got)
 		}
 	}
 }
 
-// beOvertaken has umbrella write and the follower ask, while a transaction goes on that
-// writes to acme. A store may make either wait: then nothing overtakes it. What is told
-// meanwhile is forgotten.
+// beOvertaken writes to umbrella and reads the feed, while a transaction that writes to
+// acme is in progress. A store may make either call wait for the transaction. The
+// reported versions are dropped.
 func (f *follower) beOvertaken(t *trial) error {
 	write := func(ctx context.Context) error {
 		_, err := f.store.Apply(ctx, creation(draft(umbrella)))
@@ -100,12 +100,12 @@ func (f *follower) beOvertaken(t *trial) error {
 		f.position = changes.Position
 		for _, v := range changes.Incidents {
 			if v.Key.OrganizationID == acme {
-				t.Errorf("the feed tells version %d of %s before its commit", v.Version, v.Key)
+				t.Errorf("the feed reports version %d of %s before its commit", v.Version, v.Key)
 			}
 		}
 		for _, v := range changes.Slots {
 			if v.Slot.OrganizationID == acme {
-				t.Errorf("the feed tells version %d of slot %v before its commit", v.Version, v.Slot)
+				t.Errorf("the feed reports version %d of slot %v before its commit", v.Version, v.Slot)
 			}
 		}
 		return nil

@@ -8,21 +8,20 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// journal is a feed of what is committed through it. A position is how many commits
-// there were.
+// journal is a feed of the commits made through it. A position is a number of commits.
 type journal struct {
 	incident.Store
 
-	mu      sync.Mutex // guards commits; held from before a commit until it is told
+	mu      sync.Mutex // guards commits; held from before a commit until it is reported
 	commits []*written
 
-	// These are what a broken journal replaces. They are called with mu held.
+	// A broken journal replaces these functions. They are called with mu held.
 	wrote  func(w *written)                            // after each change
 	nested func(w *written, before written, err error) // after a transaction within
 	ended  func(w *written, committed bool)            // after the transaction
 }
 
-// written is what one transaction has written.
+// written is the writes of one transaction.
 type written struct {
 	incidents []incident.IncidentVersion
 	slots     []incident.SlotVersion
@@ -74,7 +73,7 @@ func (j *journal) InTx(ctx context.Context, fn func(tx incident.Store) error) (e
 	return err
 }
 
-// recording notes in w what is written to a transaction.
+// recording gives fn a transaction that reports its notifications to add.
 func (j *journal) recording(tx incident.Store, w *written) incident.Store {
 	return &broken{
 		Store: tx,
@@ -118,12 +117,12 @@ func (j *journal) Changes(ctx context.Context, since incident.FeedPosition) (inc
 	if err != nil || from > len(j.commits) {
 		changes.Reset = true
 	} else if since != "" {
-		tell(&changes, j.commits[from:])
+		report(&changes, j.commits[from:])
 	}
 	return changes, nil
 }
 
-func tell(changes *incident.FeedChanges, commits []*written) {
+func report(changes *incident.FeedChanges, commits []*written) {
 	for _, w := range commits {
 		changes.Incidents = append(changes.Incidents, w.incidents...)
 		changes.Slots = append(changes.Slots, w.slots...)
@@ -134,7 +133,7 @@ func afterCommits(n int) incident.FeedPosition {
 	return incident.FeedPosition(fmt.Sprintf("after %d", n))
 }
 
-// commitsBefore is 0 for the zero position.
+// commitsBefore returns 0 for the empty position.
 func commitsBefore(ctx context.Context, since incident.FeedPosition) (n int, err error) {
 	if since != "" {
 		if _, err := fmt.Sscanf(string(since), "after %d", &n); err != nil || since != afterCommits(n) {

@@ -7,18 +7,18 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// A transaction makes everyone else wait.
+// In the memory store a transaction makes all others wait.
 func TestRunFeed_Memory(t *testing.T) {
 	RunFeed(t, func(*testing.T) incident.FeedStore { return newJournal(memory.New()) })
 }
 
-// The feed that the broken ones are made of keeps the contract.
+// The broken feeds are made of a feed that keeps the contract.
 func TestRunFeed_Abreast(t *testing.T) {
 	RunFeed(t, func(*testing.T) incident.FeedStore { return newJournal(newAbreast()) })
 }
 
-// feedFault is a feed that breaks the contract in one way, and the cases which must
-// each reject it.
+// feedFault is a feed that breaks the contract in one way, with the cases that must
+// reject it.
 type feedFault struct {
 	name  string
 	plant func(j *journal) incident.FeedStore

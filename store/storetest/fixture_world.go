@@ -7,8 +7,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// world is what the operations are about: an incident that occupies two slots
-// and has triggers, a comment by ada, who follows it, and bob, who has seen it.
+// world is the subject of the operations: an incident that occupies two slots and has
+// triggers and a comment. Ada has commented and is subscribed, and bob has seen it.
 type world struct {
 	state   incident.State
 	comment incident.Activity
@@ -18,7 +18,7 @@ func (w world) org() incident.OrganizationID { return w.state.Incident.Organizat
 
 func (w world) key() incident.Key { return w.state.Incident.Key() }
 
-// moved is the same world, as if it were that of another incident.
+// moved returns the world with the key of another incident.
 func (w world) moved(key incident.Key) world {
 	w.state.Incident.OrganizationID = key.OrganizationID
 	w.state.Incident.Identifier = key.Identifier
@@ -26,7 +26,7 @@ func (w world) moved(key incident.Key) world {
 	return w
 }
 
-// mustWorld leaves out what the store does not implement.
+// mustWorld creates a world. It leaves out the parts that the store does not implement.
 func mustWorld(t *trial, s incident.Store, org incident.OrganizationID) world {
 	t.Helper()
 	key := mustCreate(t, s, ruled(org, api, db), firing(critical), firing(warning)).Incident.Key()
@@ -54,13 +54,13 @@ func mustWorld(t *trial, s incident.Store, org incident.OrganizationID) world {
 	return w
 }
 
-// operation is one way to call a store.
+// operation is a way to call a store.
 type operation struct {
 	name string
 	call func(ctx context.Context, s incident.Store, w world) (any, error)
 }
 
-// do calls the method. A panic that says that the method is not implemented becomes an
+// do makes the call. If it panics because the method is not implemented, do returns an
 // error.
 func (o operation) do(ctx context.Context, s incident.Store, w world) (got any, err error) {
 	err = attempt(func() (err error) {
@@ -70,7 +70,7 @@ func (o operation) do(ctx context.Context, s incident.Store, w world) (got any, 
 	return got, err
 }
 
-// reads are all methods that read. Each write shows in one of them.
+// reads returns all methods that read. Each write shows in at least one of them.
 func reads() []operation {
 	return []operation{
 		{"Load", load},
@@ -85,8 +85,8 @@ func reads() []operation {
 	}
 }
 
-// writes are all methods that write, Apply in each of its uses. Each can be
-// called once in a world, in any order.
+// writes returns all methods that write, with several uses of Apply. In a world each can
+// be called once, in any order.
 func writes() []operation {
 	return []operation{
 		{"Apply of a new incident", applyNew},
@@ -144,8 +144,8 @@ func applyNew(ctx context.Context, s incident.Store, w world) (any, error) {
 	return s.Apply(ctx, c)
 }
 
-// applyChange closes the incident, which frees its slots, resolves its
-// triggers and subscribes bob, and takes a project away.
+// applyChange closes the incident, which releases its slots and resolves its triggers.
+// It also subscribes bob and unlinks a project.
 func applyChange(ctx context.Context, s incident.Store, w world) (any, error) {
 	c := transition(w.state, incident.StatusClosed)
 	c.Incident.Projects = []incident.ProjectID{api}
@@ -174,9 +174,9 @@ func unsubscribe(ctx context.Context, s incident.Store, w world) (any, error) {
 	return nil, s.Unsubscribe(ctx, w.key(), ada)
 }
 
-// refusesUnknown returns a case about a method that concerns one incident. For keys of
-// other organizations' incidents, and of none, the method must return ErrNotFound and
-// write nothing.
+// refusesUnknown returns a case about a method that concerns one incident. For the keys
+// of other organizations' incidents and of no incident, the method must return
+// ErrNotFound and write nothing.
 func refusesUnknown(method string, call func(ctx context.Context, s incident.Store, w world) (any, error)) caseFunc {
 	return func(t *trial, s incident.Store) {
 		w := mustWorld(t, s, acme)

@@ -29,12 +29,12 @@ const (
 	warning  incident.TriggerID = "warning"
 )
 
-// t0 is when everything starts: on a leap day, with all six decimals in use.
+// t0 is the time of the first event. It is on a leap day and uses all six decimals.
 var t0 = time.Date(2024, time.February, 29, 23, 59, 58, 123456000, time.UTC)
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
 
-// draft is a new incident that nothing detected.
+// draft returns a new incident without an alert rule.
 func draft(org incident.OrganizationID) incident.Incident {
 	return incident.Incident{
 		OrganizationID: org,
@@ -48,7 +48,7 @@ func draft(org incident.OrganizationID) incident.Incident {
 	}
 }
 
-// ruled is a new incident of an alert rule, which occupies [slotOf] each project.
+// ruled returns a new incident of an alert rule. It occupies [slotOf] each project.
 func ruled(org incident.OrganizationID, projects ...incident.ProjectID) incident.Incident {
 	inc := draft(org)
 	inc.Type = incident.TypeAlertTriggered
@@ -63,7 +63,7 @@ func slotOf(org incident.OrganizationID, project incident.ProjectID) incident.Sl
 	return incident.Slot{OrganizationID: org, AlertRuleID: latency, ProjectID: project, QueryID: p99}
 }
 
-// slotsOf returns what the incident occupies.
+// slotsOf returns the slots that the incident occupies.
 func slotsOf(inc incident.Incident) []incident.Slot {
 	if inc.AlertRuleID == "" || !inc.Status.Active() {
 		return nil
@@ -77,7 +77,7 @@ func slotsOf(inc incident.Incident) []incident.Slot {
 	return slots
 }
 
-// firing is an active trigger.
+// firing returns an active trigger.
 func firing(id incident.TriggerID) incident.Trigger {
 	return incident.Trigger{
 		TriggerID:    id,
@@ -88,7 +88,7 @@ func firing(id incident.TriggerID) incident.Trigger {
 	}
 }
 
-// creation is what makes inc and its triggers.
+// creation returns the change that creates inc and its triggers.
 func creation(inc incident.Incident, triggers ...incident.Trigger) incident.Change {
 	c := update(incident.State{}, incident.State{Incident: inc, Triggers: triggers})
 	detected := activity(c.Key, incident.ActivityTypeDetected)
@@ -99,13 +99,13 @@ func creation(inc incident.Incident, triggers ...incident.Trigger) incident.Chan
 	return c
 }
 
-// creationWith is creation under an idempotency key.
+// creationWith returns a creation with a DetectionUUID.
 func creationWith(detection uuid.UUID, inc incident.Incident) incident.Change {
 	inc.DetectionUUID = detection
 	return creation(inc)
 }
 
-// update is what brings the store from before to after, without activities.
+// update returns the change from before to after, without activities.
 func update(before, after incident.State) incident.Change {
 	inc := after.Incident
 	inc.Version = before.Incident.Version + 1
@@ -128,21 +128,21 @@ func update(before, after incident.State) incident.Change {
 	return c
 }
 
-// retitling changes nothing but the title.
+// retitling returns a change of the title alone.
 func retitling(before incident.State, title string) incident.Change {
 	after := before
 	after.Incident.Title = title
 	return update(before, after)
 }
 
-// reprojecting makes the incident affect exactly these projects.
+// reprojecting returns a change to exactly these projects.
 func reprojecting(before incident.State, projects ...incident.ProjectID) incident.Change {
 	after := before
 	after.Incident.Projects = projects
 	return update(before, after)
 }
 
-// transition sets the status, an hour after t0, as bob's doing.
+// transition returns a change of the status by bob, an hour after t0.
 func transition(before incident.State, to incident.Status) incident.Change {
 	after := before
 	after.Triggers = slices.Clone(before.Triggers)
@@ -165,7 +165,7 @@ func transition(before incident.State, to incident.Status) incident.Change {
 	return c
 }
 
-// comment appends what ada wrote. It leaves the row alone.
+// comment returns a change that appends a comment by ada and leaves the row alone.
 func comment(key incident.Key, text string) incident.Change {
 	a := activity(key, incident.ActivityTypeComment)
 	a.UserID = ada
@@ -186,7 +186,7 @@ func activity(key incident.Key, typ incident.ActivityType) incident.Activity {
 	}
 }
 
-// edited is the next revision of a comment.
+// edited returns the next revision of a comment.
 func edited(a incident.Activity, text string) incident.Activity {
 	a.Comment = text
 	a.DateEdited = new(at(2 * time.Hour))
@@ -194,7 +194,7 @@ func edited(a incident.Activity, text string) incident.Activity {
 	return a
 }
 
-// deleted is the tombstone of a comment.
+// deleted returns the tombstone of a comment.
 func deleted(a incident.Activity) incident.Activity {
 	a.Comment = ""
 	a.DateDeleted = new(at(3 * time.Hour))
@@ -202,7 +202,7 @@ func deleted(a incident.Activity) incident.Activity {
 	return a
 }
 
-// cloneChange is a change of its own memory.
+// cloneChange returns a copy that shares no memory with c.
 func cloneChange(c incident.Change) incident.Change {
 	if c.Incident != nil {
 		inc := *c.Incident

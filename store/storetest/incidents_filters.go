@@ -10,7 +10,7 @@ import (
 
 func minute(n int) time.Time { return at(time.Duration(n) * time.Minute) }
 
-// exhibit is an incident to be filtered.
+// exhibit is an incident for filters.
 type exhibit struct {
 	title           string
 	status          incident.Status
@@ -19,7 +19,7 @@ type exhibit struct {
 	started, closed int // minutes; closed counts where the status says so
 }
 
-// exhibits get the identifiers from 1 in this order.
+// exhibits have the identifiers from 1 in this order.
 var exhibits = []exhibit{
 	{"Checkout fails", incident.StatusOpen, "latency", []incident.ProjectID{api, db}, 0, 0},
 	{"CHECKOUT is slow", incident.StatusClosed, "latency", []incident.ProjectID{api}, 0, 10},
@@ -49,7 +49,7 @@ func mustExhibit(t *trial, s incident.Store) {
 	}
 }
 
-// condition is a part of a query with the exhibits that meet it.
+// condition is a part of a query, with the identifiers of the exhibits that match.
 type condition struct {
 	name string
 	set  func(q *incident.IncidentQuery)
@@ -122,8 +122,8 @@ func ruleConditions() []condition {
 	}
 }
 
-// titleConditions have what some databases take for wildcards, and letters
-// that they fold otherwise.
+// titleConditions contain characters that some databases take for wildcards, and letters
+// that some fold differently.
 func titleConditions() []condition {
 	return []condition{
 		byTitle([]int64{1, 2}, "checkout"),
@@ -159,7 +159,7 @@ func windowConditions() []condition {
 	}
 }
 
-// listed is the order in which incidents of these identifiers are returned.
+// listed returns the identifiers in the order of a list.
 func listed(ids []int64) []int64 {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b int64) int {
@@ -171,7 +171,7 @@ func listed(ids []int64) []int64 {
 	return ids
 }
 
-// wantListed runs a query with these conditions.
+// wantListed checks the result of a query that has all conditions.
 func wantListed(t *trial, s incident.Store, conditions ...condition) {
 	t.Helper()
 	q := incident.IncidentQuery{OrganizationID: acme, Limit: everything}
@@ -185,12 +185,12 @@ func wantListed(t *trial, s incident.Store, conditions ...condition) {
 	wantEqual(t, "the incidents for"+name, identifiersOf(got), listed(want))
 	for _, inc := range got {
 		if inc.OrganizationID != acme {
-			t.Errorf("for%s there is %s, of another organization", name, inc.Key())
+			t.Errorf("Incidents() for%s returns %s of another organization", name, inc.Key())
 		}
 	}
 }
 
-// filteredBy makes a case of conditions that hold alone.
+// filteredBy returns a case that checks each condition alone.
 func filteredBy(conditions func() []condition) caseFunc {
 	return func(t *trial, s incident.Store) {
 		mustExhibit(t, s)
@@ -200,8 +200,8 @@ func filteredBy(conditions func() []condition) caseFunc {
 	}
 }
 
-// Conditions that are given together must all hold, and one that is not given
-// does not restrict.
+// An incident must meet all conditions of a query. A condition that is not set does not
+// restrict.
 func incidentsMeetAllConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	all := [][]condition{projectConditions(), accessConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions()}
@@ -219,8 +219,8 @@ func incidentsMeetAllConditions(t *trial, s incident.Store) {
 	combine(nil, all)
 }
 
-// Of the incidents that affect any of the projects asked for, those are returned that
-// affect a project of the access, which may be another one.
+// A query with Projects and Access returns the incidents that affect a project of
+// Projects and a project of Access. The two may be different projects.
 func incidentsOfProjectsWithinAccess(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	for _, p := range projectConditions() {
@@ -230,8 +230,8 @@ func incidentsOfProjectsWithinAccess(t *trial, s incident.Store) {
 	}
 }
 
-// An incident enters the list of those that affect no project with its last project,
-// and leaves it with its first.
+// An incident enters the list of incidents without a project when it loses its last
+// project, and leaves it with its first.
 func incidentsWithinAccessFollowProjects(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	q := incident.IncidentQuery{OrganizationID: acme, Access: &incident.ProjectAccess{}, Limit: everything}
@@ -249,8 +249,8 @@ func incidentsWithinAccessFollowProjects(t *trial, s incident.Store) {
 	}
 }
 
-// Incidents are returned whole, as Load returns them: with all their projects
-// when one of them is asked for.
+// Incidents are returned as Load returns them: with all projects, even if the query
+// names one.
 func incidentsAreWhole(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{db, web}, Limit: everything}
@@ -259,7 +259,7 @@ func incidentsAreWhole(t *trial, s incident.Store) {
 	}
 }
 
-// No match is an empty list, also in an organization that nobody knows.
+// No match is an empty list, in an unknown organization too.
 func incidentsMayBeNone(t *trial, s incident.Store) {
 	mustCreate(t, s, draft(acme))
 	for _, q := range []incident.IncidentQuery{
@@ -275,7 +275,7 @@ func incidentsMayBeNone(t *trial, s incident.Store) {
 	}
 }
 
-// A list follows what is written.
+// A list shows the current values only.
 func incidentsFollowChanges(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	after := st
@@ -296,7 +296,7 @@ func incidentsFollowChanges(t *trial, s incident.Store) {
 	} {
 		q.OrganizationID, q.Limit = acme, everything
 		if got := mustIncidents(t, s, q); len(got) != 0 {
-			t.Errorf("the %s is still found: %s", name, show(got))
+			t.Errorf("Incidents() with the %s = %s, want none", name, show(got))
 		}
 	}
 	q := incident.IncidentQuery{
@@ -309,11 +309,11 @@ func incidentsFollowChanges(t *trial, s incident.Store) {
 		End:            minute(60),
 		Limit:          everything,
 	}
-	wantEqual(t, "the incidents as they are now", mustIncidents(t, s, q), []incident.Incident{st.Incident})
+	wantEqual(t, "Incidents() with the current values", mustIncidents(t, s, q), []incident.Incident{st.Incident})
 }
 
-// An incident may last for longer than a time.Duration can tell.
-func incidentsMayLastForAges(t *trial, s incident.Store) {
+// An incident may last longer than a time.Duration can express.
+func incidentsMayLastForCenturies(t *trial, s incident.Store) {
 	inc := draft(acme)
 	inc.Status = incident.StatusClosed
 	inc.DateStarted = time.Date(1970, time.January, 1, 0, 0, 0, 0, time.UTC)

@@ -9,9 +9,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// mustShelf makes 24 incidents that start in 6 moments, a microsecond apart,
-// with every third of a project, and as many in another organization. It
-// returns them in order.
+// mustShelf creates 24 incidents that start at 6 times, a microsecond apart. Every third
+// has projects. Another organization has the same incidents. mustShelf returns the 24 in
+// order.
 func mustShelf(t *trial, s incident.Store) []incident.Incident {
 	t.Helper()
 	var shelf []incident.Incident
@@ -38,14 +38,14 @@ func positionOf(inc incident.Incident) *incident.Position {
 	return &incident.Position{DateStarted: inc.DateStarted, Identifier: inc.Identifier}
 }
 
-// mustFollow returns what all pages of a query hold, one after the other.
-func mustFollow(t *trial, s incident.Store, q incident.IncidentQuery) []incident.Incident {
+// mustPages returns the incidents of all pages of a query.
+func mustPages(t *trial, s incident.Store, q incident.IncidentQuery) []incident.Incident {
 	t.Helper()
 	var all []incident.Incident
 	for {
 		page := mustIncidents(t, s, q)
 		if len(page) > q.Limit || len(all) > everything {
-			t.Fatalf("Incidents(%s) returned %d, and %d before: the pages do not end", show(q), len(page), len(all))
+			t.Fatalf("Incidents(%s) returned %d incidents after %d: the pages do not end", show(q), len(page), len(all))
 		}
 		if len(page) == 0 {
 			return all
@@ -55,7 +55,7 @@ func mustFollow(t *trial, s incident.Store, q incident.IncidentQuery) []incident
 	}
 }
 
-// From either end, the pages of any size hold each match once, in order.
+// From either end, pages of any size hold each match once, in order.
 func incidentsArePagedFromBothEnds(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	some := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return len(inc.Projects) == 0 })
@@ -88,26 +88,27 @@ func wantPages(t *trial, s incident.Store, q incident.IncidentQuery, want []inci
 	if q.Reverse {
 		slices.Reverse(want)
 	}
-	wantEqual(t, fmt.Sprintf("the pages of %s", show(q)), mustFollow(t, s, q), want)
+	wantEqual(t, fmt.Sprintf("the pages of %s", show(q)), mustPages(t, s, q), want)
 }
 
-// From any place, the pages ahead and the pages back leave out that place only.
-func incidentsArePagedFromAnyPlace(t *trial, s incident.Store) {
+// From the position of an incident, the pages in both directions leave out that incident
+// only.
+func incidentsArePagedFromAnyPosition(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	for i, inc := range shelf {
 		q := incident.IncidentQuery{OrganizationID: acme, After: positionOf(inc), Limit: everything}
-		wantEqual(t, fmt.Sprintf("the incidents behind place %d", i), mustIncidents(t, s, q), shelf[i+1:])
+		wantEqual(t, fmt.Sprintf("the incidents after index %d", i), mustIncidents(t, s, q), shelf[i+1:])
 		q.Reverse = true
 		want := slices.Clone(shelf[:i])
 		slices.Reverse(want)
-		wantEqual(t, fmt.Sprintf("the incidents before place %d", i), mustIncidents(t, s, q), want)
+		wantEqual(t, fmt.Sprintf("the incidents before index %d", i), mustIncidents(t, s, q), want)
 	}
 }
 
-// The place that a page starts behind need not be that of an incident.
-func incidentsArePagedFromVacantPlaces(t *trial, s incident.Store) {
+// The position before a page need not be that of an incident.
+func incidentsArePagedFromVacantPositions(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
-	for _, place := range []incident.Position{
+	for _, position := range []incident.Position{
 		{DateStarted: at(time.Hour), Identifier: 1},
 		{DateStarted: at(-time.Hour), Identifier: 1},
 		{DateStarted: at(3 * time.Microsecond), Identifier: 0},
@@ -116,28 +117,28 @@ func incidentsArePagedFromVacantPlaces(t *trial, s incident.Store) {
 		{DateStarted: at(6 * time.Microsecond), Identifier: 8},
 		{DateStarted: at(-time.Microsecond), Identifier: 8},
 	} {
-		behind := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return !isBehind(inc, place) })
-		q := incident.IncidentQuery{OrganizationID: acme, After: &place, Limit: everything}
-		wantEqual(t, fmt.Sprintf("the incidents behind %+v", place), mustIncidents(t, s, q), behind)
+		after := slices.DeleteFunc(slices.Clone(shelf), func(inc incident.Incident) bool { return !isAfter(inc, position) })
+		q := incident.IncidentQuery{OrganizationID: acme, After: &position, Limit: everything}
+		wantEqual(t, fmt.Sprintf("the incidents after %+v", position), mustIncidents(t, s, q), after)
 		q.Reverse = true
-		before := slices.Clone(shelf[:len(shelf)-len(behind)])
+		before := slices.Clone(shelf[:len(shelf)-len(after)])
 		slices.Reverse(before)
-		if n := len(before); n > 0 && before[0].DateStarted.Equal(place.DateStarted) && before[0].Identifier == place.Identifier {
+		if n := len(before); n > 0 && before[0].DateStarted.Equal(position.DateStarted) && before[0].Identifier == position.Identifier {
 			before = before[1:]
 		}
-		wantEqual(t, fmt.Sprintf("the incidents before %+v", place), mustIncidents(t, s, q), before)
+		wantEqual(t, fmt.Sprintf("the incidents before %+v", position), mustIncidents(t, s, q), before)
 	}
 }
 
-// isBehind reports whether the incident comes after the place in a list.
-func isBehind(inc incident.Incident, place incident.Position) bool {
-	if inc.DateStarted.Equal(place.DateStarted) {
-		return inc.Identifier < place.Identifier
+// isAfter reports whether the incident comes after the position in a list.
+func isAfter(inc incident.Incident, position incident.Position) bool {
+	if inc.DateStarted.Equal(position.DateStarted) {
+		return inc.Identifier < position.Identifier
 	}
-	return inc.DateStarted.Before(place.DateStarted)
+	return inc.DateStarted.Before(position.DateStarted)
 }
 
-// Limit counts incidents, also where one matches in several ways.
+// Limit counts incidents. An incident that matches in several ways counts once.
 func incidentsAreLimited(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	for limit := 1; limit <= len(shelf)+1; limit++ {
@@ -150,8 +151,7 @@ func incidentsAreLimited(t *trial, s incident.Store) {
 	wantEqual(t, "the first 5 incidents of both projects", mustIncidents(t, s, q), some[:5])
 }
 
-// A list that is followed while incidents are added returns each incident that
-// was there once.
+// Pages that are read while incidents are added hold each earlier incident once.
 func incidentsArePagedWhileOthersAreAdded(t *trial, s incident.Store) {
 	shelf := mustShelf(t, s)
 	q := incident.IncidentQuery{OrganizationID: acme, Limit: 5}
@@ -167,40 +167,40 @@ func incidentsArePagedWhileOthersAreAdded(t *trial, s incident.Store) {
 		inc.DateStarted = page[0].DateStarted.Add(time.Hour)
 		mustCreate(t, s, inc)
 	}
-	wantEqual(t, "the incidents that were there", got, shelf)
+	wantEqual(t, "the incidents that existed before the first page", got, shelf)
 }
 
-// A page of what meets a condition may start behind any place, one that does
-// not meet it too: an incident may have changed since it ended a page.
+// A page may start after the position of an incident that does not match: the incident
+// may have changed since it ended the previous page.
 func incidentsArePagedWithinConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
 	conditions := slices.Concat(projectConditions(), accessConditions(), statusConditions(), ruleConditions(), windowConditions())
 	for _, c := range append(conditions, titleConditions()[:3]...) {
 		for _, started := range []int{-1, 0, 5, 10, 20, 30, 31} {
 			for _, id := range []int64{0, 4, 99} {
-				wantPageBehind(t, s, c, incident.Position{DateStarted: minute(started), Identifier: id})
+				wantPageAfter(t, s, c, incident.Position{DateStarted: minute(started), Identifier: id})
 			}
 		}
 	}
 }
 
-func wantPageBehind(t *trial, s incident.Store, c condition, place incident.Position) {
+func wantPageAfter(t *trial, s incident.Store, c condition, position incident.Position) {
 	t.Helper()
-	q := incident.IncidentQuery{OrganizationID: acme, After: &place, Limit: everything}
+	q := incident.IncidentQuery{OrganizationID: acme, After: &position, Limit: everything}
 	c.set(&q)
-	var behind, before []int64
+	var after, before []int64
 	for _, id := range listed(c.want) {
 		inc := exhibits[id-1].incident(acme)
 		inc.Identifier = id
-		if isBehind(inc, place) {
-			behind = append(behind, id)
-		} else if !inc.DateStarted.Equal(place.DateStarted) || id != place.Identifier {
+		if isAfter(inc, position) {
+			after = append(after, id)
+		} else if !inc.DateStarted.Equal(position.DateStarted) || id != position.Identifier {
 			before = append(before, id)
 		}
 	}
 	slices.Reverse(before)
-	name := fmt.Sprintf("the incidents for %s at %+v", c.name, place)
-	wantEqual(t, name+", ahead", identifiersOf(mustIncidents(t, s, q)), behind)
+	name := fmt.Sprintf("the incidents for %s at %+v", c.name, position)
+	wantEqual(t, name+", forward", identifiersOf(mustIncidents(t, s, q)), after)
 	q.Reverse = true
-	wantEqual(t, name+", back", identifiersOf(mustIncidents(t, s, q)), before)
+	wantEqual(t, name+", reverse", identifiersOf(mustIncidents(t, s, q)), before)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Load returns the row with its projects, and the triggers in order, as they
-// were written last.
+// Load returns the row as it was written last, with its projects, and the triggers in
+// order.
 func loadReturnsTheState(t *trial, s incident.Store) {
 	inc := ruled(acme, api, db)
 	got := mustCreate(t, s, inc, firing(warning), firing(critical))
@@ -29,8 +29,8 @@ func loadReturnsTheState(t *trial, s incident.Store) {
 	wantEqual(t, "the state of a closed incident", mustChange(t, s, c), want)
 }
 
-// The details are the state, who has seen the incident, and two facts about
-// the user who asks.
+// LoadDetails returns the state, the users who have seen the incident, and whether the
+// given user has seen it and is subscribed.
 func loadDetailsIsAboutTheUser(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme) // ada follows, bob has seen
 	mustMarkSeen(t, s, incident.Seen{Incident: w.key(), UserID: eve, LastSeen: at(time.Hour)})
@@ -61,15 +61,15 @@ func loadDetailsIsAboutTheUser(t *trial, s incident.Store) {
 	}
 }
 
-// An incident that nobody has looked at has details too.
+// An incident that nobody has seen has details too.
 func loadDetailsOfABareIncident(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	want := incident.Details{Incident: st.Incident}
 	wantEqual(t, "the details", mustLoadDetails(t, s, st.Incident.Key(), ada), want)
 }
 
-// What Load returns was all true at one moment: never the row of one version
-// with the projects or the triggers of another.
+// Load returns the state of a single moment: never the row of one version with the projects
+// or triggers of another.
 func loadIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))
 	whileStamping(t, s, st, "Load", func(ctx context.Context) (int64, error) {
@@ -92,8 +92,8 @@ func loadDetailsIsOneRead(t *trial, s incident.Store) {
 	})
 }
 
-// A slot's version and its holder belong together: here they count alike, and
-// the slot is held at each odd version.
+// LoadSlot returns a version and its holder of the same moment. In this case both have
+// the same version, and the slot is held at odd versions.
 func loadSlotIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	whileStamping(t, s, st, "LoadSlot", func(ctx context.Context) (int64, error) {
@@ -112,8 +112,8 @@ func loadSlotIsOneRead(t *trial, s incident.Store) {
 	})
 }
 
-// stamped is the next version of a state, with the version written in the
-// title, the trigger and the projects. Even versions are closed.
+// stamped returns the next version of a state, with the version in its title, trigger
+// and projects. Even versions are closed.
 func stamped(before incident.State) incident.State {
 	version := before.Incident.Version + 1
 	after := before
@@ -131,7 +131,7 @@ func stamped(before incident.State) incident.State {
 	return after
 }
 
-// checkStamp reports a state whose parts are of several versions.
+// checkStamp returns an error if the parts of a state are of different versions.
 func checkStamp(got incident.State) error {
 	if got.Incident.Version == 1 {
 		return nil
@@ -139,18 +139,18 @@ func checkStamp(got incident.State) error {
 	before := got
 	before.Incident.Version--
 	if len(got.Triggers) != 1 || !equal(got.Triggers, stamped(before).Triggers) {
-		return fmt.Errorf("version %d has triggers of another: %s", got.Incident.Version, show(got))
+		return fmt.Errorf("version %d has the triggers of another version: %s", got.Incident.Version, show(got))
 	}
 	want := stamped(before).Incident
 	want.Version = got.Incident.Version
 	if !equal(got.Incident, want) {
-		return fmt.Errorf("version %d is mixed with another: %s", got.Incident.Version, show(got))
+		return fmt.Errorf("version %d has fields of another version: %s", got.Incident.Version, show(got))
 	}
 	return nil
 }
 
-// whileStamping changes the incident over and over while two readers read, and
-// reports what read finds wrong, and versions that go back.
+// whileStamping changes the incident while two readers read it. It reports errors of
+// read, and versions that decrease.
 func whileStamping(t *trial, s incident.Store, st incident.State, method string, read func(context.Context) (int64, error)) {
 	var readers atomic.Int32
 	readers.Store(2)
@@ -172,7 +172,7 @@ func keepStamping(ctx context.Context, s incident.Store, st incident.State, read
 	for readers.Load() > 0 {
 		applied, err := s.Apply(ctx, update(st, stamped(st)))
 		if err != nil {
-			return fmt.Errorf("cannot change the incident while it is read: %w", err)
+			return fmt.Errorf("Apply() while others read = %w, want no error", err)
 		}
 		st.Triggers = stamped(st).Triggers
 		st.Incident = applied.Incident
@@ -180,7 +180,7 @@ func keepStamping(ctx context.Context, s incident.Store, st incident.State, read
 	return nil
 }
 
-// keepReading reads often enough to have seen the incident change.
+// keepReading reads until the incident has changed often enough.
 func keepReading(ctx context.Context, read func(context.Context) (int64, error)) error {
 	const atLeast, atMost, versions = 100, 2000, 50
 	last := int64(0)

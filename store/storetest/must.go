@@ -7,8 +7,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// everything is a limit above the number of records that a case makes, where
-// it wants all of them.
+// everything is a limit above the number of records of a case.
 const everything = 101
 
 func mustApply(t *trial, s incident.Store, c incident.Change) incident.Applied {
@@ -20,7 +19,7 @@ func mustApply(t *trial, s incident.Store, c incident.Change) incident.Applied {
 	return applied
 }
 
-// mustCreate makes an incident and returns its state as the store tells it.
+// mustCreate creates an incident and returns its state as the store has it.
 func mustCreate(t *trial, s incident.Store, inc incident.Incident, triggers ...incident.Trigger) incident.State {
 	t.Helper()
 	applied := mustApply(t, s, creation(inc, triggers...))
@@ -30,7 +29,7 @@ func mustCreate(t *trial, s incident.Store, inc incident.Incident, triggers ...i
 	return mustLoad(t, s, applied.Incident.Key())
 }
 
-// mustChange applies c and returns the state of its incident then.
+// mustChange applies c and returns the state after it.
 func mustChange(t *trial, s incident.Store, c incident.Change) incident.State {
 	t.Helper()
 	if mustApply(t, s, c).Replayed {
@@ -175,7 +174,7 @@ func mustInTx(t *trial, s incident.Store, fn func(tx incident.Store) error) {
 	}
 }
 
-// wantError checks what a call returned. Any more exact kind of want is one too.
+// wantError checks that an error matches want.
 func wantError(t *trial, call string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
@@ -183,7 +182,7 @@ func wantError(t *trial, call string, got, want error) {
 	}
 }
 
-// wantHolder checks that a claim was refused in favor of one of the holders.
+// wantHolder checks that the error is a conflict with one of the holders.
 func wantHolder(t *trial, call string, got error, holders ...incident.Key) {
 	t.Helper()
 	var conflict *incident.ConflictError
@@ -199,7 +198,7 @@ func wantHolder(t *trial, call string, got error, holders ...incident.Key) {
 	t.Errorf("%s names %s as the holder, want one of %v", call, conflict.Existing, holders)
 }
 
-// identifiersOf returns the identifiers in the order of the incidents.
+// identifiersOf returns the identifiers of the incidents, in the given order.
 func identifiersOf(incidents []incident.Incident) []int64 {
 	ids := make([]int64, len(incidents))
 	for i, inc := range incidents {
@@ -208,8 +207,8 @@ func identifiersOf(incidents []incident.Incident) []int64 {
 	return ids
 }
 
-// unknownKeys are keys of no incident, for a store in which acme has one
-// incident and umbrella two.
+// unknownKeys returns keys of no incident, for a store in which acme has one incident
+// and umbrella has two.
 func unknownKeys() []incident.Key {
 	return []incident.Key{
 		{OrganizationID: "nobody", Identifier: 1},

@@ -6,8 +6,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// No read for one organization shows anything of another, although both have
-// the same identifiers, sequences, slots, projects and users.
+// A read shows no data of other organizations, although both have the same
+// identifiers, sequences, slots, projects and users.
 func isolationOfReads(t *trial, s incident.Store) {
 	inc := mustWorld(t, s, acme)
 	alone := make(map[string]any)
@@ -19,14 +19,14 @@ func isolationOfReads(t *trial, s incident.Store) {
 		mustCall(t, s, op, other)
 	}
 	for _, op := range reads() {
-		wantEqual(t, "with another organization there, what "+op.name+" returns", mustCall(t, s, op, inc), alone[op.name])
+		wantEqual(t, op.name+" beside another organization", mustCall(t, s, op, inc), alone[op.name])
 		if equal(mustCall(t, s, op, other), alone[op.name]) {
 			t.Errorf("%s returns the same for two organizations", op.name)
 		}
 	}
 }
 
-// No write for one organization changes anything of another.
+// A write changes no data of other organizations.
 func isolationOfWrites(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	mustWorld(t, s, umbrella)
@@ -39,7 +39,7 @@ func isolationOfWrites(t *trial, s incident.Store) {
 	}
 }
 
-// The same changes, made in two organizations in turn, do the same in both.
+// The same changes in two organizations have the same results.
 func isolationOfEqualHistories(t *trial, s incident.Store) {
 	id := uuid.New()
 	var worlds []world
@@ -58,7 +58,7 @@ func isolationOfEqualHistories(t *trial, s incident.Store) {
 	wantEqual(t, "the numbers of two organizations", numbersOf(mustSnapshot(t, s, umbrella)), want)
 }
 
-// numbers are what a store counts for an organization.
+// numbers are the counters of an organization.
 type numbers struct {
 	Identifiers, Versions, SlotVersions []int64
 	Sequences                           [][]int64
@@ -77,8 +77,8 @@ func numbersOf(snap snapshot) numbers {
 	return n
 }
 
-// Who holds a slot is an incident of its organization, whatever another one's
-// incident of the same identifier holds.
+// The holder of a slot belongs to the slot's organization. An incident of another
+// organization with the same identifier does not matter.
 func isolationOfHolders(t *trial, s incident.Store) {
 	mustCreate(t, s, ruled(umbrella, api))
 	st := mustCreate(t, s, ruled(acme, db))

@@ -7,9 +7,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// RunOutbox runs the cases of [incident.OutboxStore], as [Run] does those of the rest.
-// They wait for leases of some milliseconds, and give what must happen half a minute: a
-// slow store passes. Other claims of the same data would disturb them.
+// RunOutbox checks the contract of [incident.OutboxStore]. See [Run]. The cases wait for
+// leases of some milliseconds and up to 30 seconds for events that must happen, so that
+// slow stores pass. Nobody else may claim from the same data.
 func RunOutbox(t *testing.T, newStore func(t *testing.T) incident.OutboxStore) {
 	t.Helper()
 	runGroups(t, outboxContract(), newStore)
@@ -31,21 +31,21 @@ func outboxDeliveryContract() []group[incident.OutboxStore] {
 			{"HoldsWhatIsCommitted", queueHoldsWhatIsCommitted},
 			{"HoldsWhatIsCommittedLate", queueHoldsWhatIsCommittedLate},
 			{"KeepsWhatIsAppendedMeanwhile", queueKeepsWhatIsAppendedMeanwhile},
-			{"IsNotHurriedByMore", queueIsNotHurriedByMore},
+			{"IsNotMadeDueByMore", queueIsNotMadeDueByMore},
 		}},
 		{"Claim", []outboxCase{
 			{"IsWhole", claimIsWhole},
 			{"IsOfThePresent", claimIsOfThePresent},
 			{"IsOneRead", claimIsOneRead},
-			{"TellsOfMore", claimTellsOfMore},
+			{"ReportsMore", claimReportsMore},
 			{"IsOfOneAtATime", claimIsOfOneAtATime},
 			{"ExcludesOthers", claimExcludesOthers},
 			{"EndsWithItsLease", claimEndsWithItsLease},
-			{"MayLastForEver", claimMayLastForEver},
+			{"MayLastForever", claimMayLastForever},
 			{"HasItsOwnFence", claimHasItsOwnFence},
 			{"IsLimited", claimIsLimited},
 			{"IsLimitedPerOrganization", claimIsLimitedPerOrganization},
-			{"GoesOnBehindAnOrganization", claimGoesOnBehindAnOrganization},
+			{"ContinuesAfterAnOrganization", claimContinuesAfterAnOrganization},
 			{"KeepsAllowances", claimKeepsAllowances},
 			{"LeavesOrganizationsOut", claimLeavesOrganizationsOut},
 			{"BeginsWithTheLongestDue", claimBeginsWithTheLongestDue},
@@ -53,11 +53,11 @@ func outboxDeliveryContract() []group[incident.OutboxStore] {
 			{"IsTheCallersMemory", claimIsTheCallersMemory},
 		}},
 		{"Settle", []outboxCase{
-			{"DeliveredGoesOn", settleDeliveredGoesOn},
+			{"DeliveredContinues", settleDeliveredContinues},
 			{"RetryWaits", settleRetryWaits},
-			{"RetryMayWaitForEver", settleRetryMayWaitForEver},
+			{"RetryMayWaitForever", settleRetryMayWaitForever},
 			{"ReleaseTakesTheAttemptBack", settleReleaseTakesTheAttemptBack},
-			{"ParkGoesOn", settleParkGoesOn},
+			{"ParkContinues", settleParkContinues},
 			{"AfterOthersHaveClaimed", settleAfterOthersHaveClaimed},
 			{"AfterTheLease", settleAfterTheLease},
 			{"Again", settleAgain},
@@ -84,7 +84,7 @@ func outboxSupportContract() []group[incident.OutboxStore] {
 		}},
 		{"Backlog", []outboxCase{
 			{"CountsAll", backlogCountsAll},
-			{"TellsTheOldest", backlogTellsTheOldest},
+			{"ReportsTheOldest", backlogReportsTheOldest},
 		}},
 		{"Isolation", []outboxCase{
 			{"OfClaims", outboxIsolatesClaims},

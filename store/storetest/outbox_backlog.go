@@ -6,15 +6,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What is to be delivered counts until it is, claimed, delayed or replayed, and in
-// whichever organization.
+// A notification is pending until it is delivered or parked: claimed, delayed or
+// replayed, in any organization.
 func backlogCountsAll(t *trial, s incident.OutboxStore) {
 	wantBacklog(t, s, "of an empty store", 0, 0)
 	key := mustQueue(t, s, acme, 3)
 	wantBacklog(t, s, "with three comments", 3, 0)
 	c := mustClaimOne(t, s, key, 3)
 	wantBacklog(t, s, "with one of them claimed", 3, 0)
-	mustApply(t, s, told(creation(draft(umbrella))))
+	mustApply(t, s, notifying(creation(draft(umbrella))))
 	wantBacklog(t, s, "with a new incident", 5, 0)
 	mustSettle(t, s, deliver(c))
 	wantBacklog(t, s, "with one delivered", 4, 0)
@@ -34,20 +34,20 @@ func backlogCountsAll(t *trial, s incident.OutboxStore) {
 	wantBacklog(t, s, "with one replayed", 3, 1)
 }
 
-// Oldest is for how long the longest waiting head has been one. Failures and claims do
-// not make it younger.
-func backlogTellsTheOldest(t *trial, s incident.OutboxStore) {
+// Oldest is the time since the longest-waiting notification became the head of its
+// queue. Failures and claims do not reset it.
+func backlogReportsTheOldest(t *trial, s incident.OutboxStore) {
 	const age = 30 * time.Millisecond
 	if b := mustBacklog(t, s); b.Oldest != 0 {
 		t.Errorf("Oldest of an empty store is %v, want 0", b.Oldest)
 	}
-	// want checks an age, of which the least and the greatest are known.
-	want := func(what string, from, to time.Time) {
+	// want checks that Oldest is between the ages of two times.
+	want := func(when string, from, to time.Time) {
 		t.Helper()
 		least := time.Since(to)
 		got := mustBacklog(t, s).Oldest
 		if most := time.Since(from); got < least-rounding || got > most+rounding {
-			t.Errorf("Oldest %s is %v, want %v to %v", what, got, least, most)
+			t.Errorf("Oldest %s is %v, want %v to %v", when, got, least, most)
 		}
 	}
 	around := func(fn func()) (from, to time.Time) {
@@ -66,7 +66,7 @@ func backlogTellsTheOldest(t *trial, s incident.OutboxStore) {
 	c = mustClaimOne(t, s, key, 3)
 	want("after a failure", from, to)
 	otherFrom, otherTo := around(func() { mustQueue(t, s, acme, 1) })
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	time.Sleep(age)
 	want("of two queues", from, to)
 	mustSettle(t, s, deliver(c))
@@ -85,5 +85,5 @@ func backlogTellsTheOldest(t *trial, s incident.OutboxStore) {
 		t.Errorf("with nothing to be delivered the backlog is %+v, want no age", b)
 	}
 	from, to = around(func() { mustReplayParked(t, s, parked.Key, 1) })
-	want("of what was replayed", from, to)
+	want("of a replayed notification", from, to)
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A claim has all that the delivery takes.
+// A claim has everything that a delivery needs.
 func claimIsWhole(t *trial, s incident.OutboxStore) {
-	c := told(creation(ruled(acme, api, db), firing(critical)))
+	c := notifying(creation(ruled(acme, api, db), firing(critical)))
 	key := mustApply(t, s, c).Incident.Key()
 	for _, user := range []incident.UserID{"zoe", "10", "9", "Zoe", "émile"} {
 		mustSubscribe(t, s, incident.Subscription{Incident: key, UserID: user, DateAdded: t0})
 	}
-	mustApply(t, s, told(comment(key, "Der Zähler ▲ steht\nauf 7"))) // ada follows from here on
-	mustApply(t, s, told(transition(mustLoad(t, s, key), incident.StatusClosed)))
+	mustApply(t, s, notifying(comment(key, "Der Zähler ▲ steht\nauf 7"))) // ada follows from here on
+	mustApply(t, s, notifying(transition(mustLoad(t, s, key), incident.StatusClosed)))
 	want := incident.Claim{
 		Ticket:      incident.Ticket{Key: key},
 		Incident:    mustLoad(t, s, key).Incident,
@@ -36,14 +36,14 @@ func claimIsWhole(t *trial, s incident.OutboxStore) {
 	bare := mustQueue(t, s, umbrella, 1)
 	mustUnsubscribe(t, s, bare, ada)
 	got := mustClaimOne(t, s, bare, 3)
-	wantEqual(t, "who follows what nobody follows", got.Subscribers, []incident.UserID{})
+	wantEqual(t, "the subscribers of an incident without subscribers", got.Subscribers, []incident.UserID{})
 }
 
-// All of it is as it is at the time of the claim, whatever it was at the commit.
+// A claim has the data of the time of the claim, not of the commit.
 func claimIsOfThePresent(t *trial, s incident.OutboxStore) {
 	st := mustCreate(t, s, ruled(acme, api), firing(critical))
 	key := st.Incident.Key()
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	check := func(when string, users ...incident.UserID) {
 		t.Helper()
 		got := mustClaimOne(t, s, key, 3)
@@ -63,8 +63,8 @@ func claimIsOfThePresent(t *trial, s incident.OutboxStore) {
 	check("after more changes", bob, eve)
 }
 
-// A claim was all true at one moment: here the title, the comment and who follows
-// always agree.
+// A claim has the data of a single moment. In this case the title, the comment and the
+// subscribers always agree.
 func claimIsOneRead(t *trial, s incident.OutboxStore) {
 	st := mustCreate(t, s, draft(acme))
 	key := st.Incident.Key()
@@ -89,7 +89,7 @@ func claimIsOneRead(t *trial, s incident.OutboxStore) {
 		}
 		return tx.ReviseActivity(ctx, edited(a, text))
 	}
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	mustUnsubscribe(t, s, key, ada)
 	mustInTx(t, s, func(tx incident.Store) error { return write(t.Context(), tx) })
 
@@ -123,7 +123,7 @@ func keepClaiming(ctx context.Context, s incident.OutboxStore, patience time.Dur
 			title := c.Incident.Title
 			if title != fmt.Sprint("version ", c.Incident.Version) || c.Activity.Comment != title ||
 				!slices.Equal(c.Subscribers, []incident.UserID{incident.UserID(title)}) {
-				return fmt.Errorf("the claim is of several moments: %s", show(c))
+				return fmt.Errorf("the claim mixes several versions: %s", show(c))
 			}
 			seen[c.Incident.Version] = true
 			if err := settle(ctx, s, patience, release(c)); err != nil {
@@ -134,8 +134,8 @@ func keepClaiming(ctx context.Context, s incident.OutboxStore, patience time.Dur
 	return nil
 }
 
-// More says whether something waits behind the activity at the time of the claim.
-func claimTellsOfMore(t *trial, s incident.OutboxStore) {
+// More reports whether the queue has another notification at the time of the claim.
+func claimReportsMore(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	want := func(sequence int64, more bool) incident.Claim {
 		t.Helper()
@@ -148,29 +148,28 @@ func claimTellsOfMore(t *trial, s incident.OutboxStore) {
 	mustSettle(t, s, release(want(3, true)))
 	mustSettle(t, s, deliver(want(3, true)))
 	mustSettle(t, s, retry(want(4, false), 0))
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	mustSettle(t, s, deliver(want(4, true)))
 	mustSettle(t, s, deliver(want(5, false)))
 }
 
-// Nothing of a queue can be claimed while its head is, whatever it is that waits and
-// whatever comes.
+// Nothing of a queue can be claimed while its head is claimed, even if more is appended.
 func claimIsOfOneAtATime(t *trial, s incident.OutboxStore) {
-	key := mustApply(t, s, told(creation(draft(acme)))).Incident.Key()
-	mustTell(t, s, key, 2)
+	key := mustApply(t, s, notifying(creation(draft(acme)))).Incident.Key()
+	mustNotify(t, s, key, 2)
 	for sequence := int64(1); sequence <= 5; sequence++ {
 		c := mustClaimOne(t, s, key, sequence)
 		wantNoClaim(t, s, fmt.Sprintf("while activity %d is claimed", sequence))
 		if sequence == 4 {
-			mustTell(t, s, key, 1)
+			mustNotify(t, s, key, 1)
 			wantNoClaim(t, s, "after something was appended to a claimed queue")
 		}
 		mustSettle(t, s, deliver(c))
 	}
-	wantNoClaim(t, s, "after the last one was delivered")
+	wantNoClaim(t, s, "after the last notification was delivered")
 }
 
-// What is claimed is nobody else's, whatever they ask for.
+// A claimed queue cannot be claimed again by any query.
 func claimExcludesOthers(t *trial, s incident.OutboxStore) {
 	mustQueue(t, s, acme, 2)
 	mustQueue(t, s, umbrella, 1)
@@ -186,54 +185,54 @@ func claimExcludesOthers(t *trial, s incident.OutboxStore) {
 	} {
 		t.together(4, func(int) {
 			if claims, err := try(t.Context(), s, q); err != nil || len(claims) > 0 {
-				t.Errorf("Claim(%+v) of what others have claimed = %v, %v", q, placesOf(claims), err)
+				t.Errorf("Claim(%+v) of claimed queues = %v, %v, want none", q, activityKeysOf(claims), err)
 			}
 		})
 	}
 }
 
-// After its lease others claim the queue: the same activity, as the next attempt. The
-// claim lasts as long as it was asked for, each time.
+// After the lease the same activity can be claimed as the next attempt. Each claim lasts
+// for the lease that its query asks for.
 func claimEndsWithItsLease(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	q := anything()
 	q.Lease = shortLease
 	begun := time.Now()
-	wantPlaces(t, "the first claims", mustClaim(t, s, q), place{key, 3})
+	wantClaimed(t, "the first claims", mustClaim(t, s, q), activityKey{key, 3})
 	for attempt := 2; attempt <= 4; attempt++ {
 		before := begun
 		c := mustClaim(t, s, q)
 		begun = time.Now()
-		wantPlaces(t, "the claims after a lease", c, place{key, 3})
+		wantClaimed(t, "the claims after a lease", c, activityKey{key, 3})
 		if since := begun.Sub(before); since < shortLease-rounding {
-			t.Errorf("a claim of %v ended after %v", shortLease, since)
+			t.Errorf("a lease of %v ended after %v", shortLease, since)
 		}
 		if c[0].Attempt != attempt || !c[0].More {
-			t.Errorf("the claim after %d leases is %s, want attempt %d, and more", attempt-1, show(c[0]), attempt)
+			t.Errorf("the claim after %d leases is %s, want attempt %d and More", attempt-1, show(c[0]), attempt)
 		}
-		begun = before.Add(shortLease) // the earliest that this one can have begun
+		begun = before.Add(shortLease) // the earliest begin of the next lease
 	}
 	c := mustClaimOne(t, s, key, 3)
-	wantNoClaim(t, s, "in the course of a long lease")
+	wantNoClaim(t, s, "during a long lease")
 	mustSettle(t, s, deliver(c))
 	mustClaimOne(t, s, key, 4)
 }
 
-// The longest lease is one that does not end, and no other state than that of a claim.
-func claimMayLastForEver(t *trial, s incident.OutboxStore) {
+// The longest lease does not end. The notification stays claimed and pending.
+func claimMayLastForever(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	q := anything()
 	q.Lease = math.MaxInt64
 	claims := mustClaim(t, s, q)
-	wantPlaces(t, "the claims", claims, place{key, 3})
+	wantClaimed(t, "the claims", claims, activityKey{key, 3})
 	wantNoClaim(t, s, "within the longest lease")
 	wantBacklog(t, s, "within the longest lease", 1, 0)
 	mustSettle(t, s, deliver(claims[0]))
 	wantBacklog(t, s, "after it was delivered", 0, 0)
 }
 
-// Two claims of a notification never have the same fence, whatever ended the one and
-// however often it was parked and replayed in between.
+// Two claims of a notification never have the same fence, however the first ended and
+// however often the notification was parked and replayed since.
 func claimHasItsOwnFence(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	fences := map[int64]int{}
@@ -243,7 +242,7 @@ func claimHasItsOwnFence(t *trial, s incident.OutboxStore) {
 		q := anything()
 		q.Lease = lease
 		c := mustClaim(t, s, q)
-		wantPlaces(t, "the claims", c, place{key, 3})
+		wantClaimed(t, "the claims", c, activityKey{key, 3})
 		last++
 		if earlier := fences[c[0].Fence]; earlier != 0 {
 			t.Errorf("claim %d has the fence of claim %d", last, earlier)
@@ -265,7 +264,7 @@ func claimIsTheCallersMemory(t *trial, s incident.OutboxStore) {
 	closed := ruled(acme, api, db)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
 	key := mustCreate(t, s, closed).Incident.Key()
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	mustRevise(t, s, edited(mustActivity(t, s, key, 3), "edited"))
 	mustRevise(t, s, deleted(mustActivity(t, s, key, 3)))
 	before := mustFreeze(t, s)
@@ -275,6 +274,6 @@ func claimIsTheCallersMemory(t *trial, s incident.OutboxStore) {
 	mustSettle(t, s, back)
 	again := mustClaimOne(t, s, key, 3)
 	again.Fence = back.Fence
-	wantEqual(t, "after a claim was overwritten, the next one", show(again), want)
-	wantEqual(t, "after a claim was overwritten, the records", mustFreeze(t, s), before)
+	wantEqual(t, "the next claim, after the caller overwrote a claim", show(again), want)
+	wantEqual(t, "the records, after the caller overwrote a claim", mustFreeze(t, s), before)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A claim gets as many as it asks for, of the first organizations; the others remain.
+// A claim returns at most Limit queues, of the first organizations. The others stay due.
 func claimIsLimited(t *trial, s incident.OutboxStore) {
 	for range 3 {
 		mustQueue(t, s, acme, 2)
@@ -27,7 +27,7 @@ func claimIsLimited(t *trial, s incident.OutboxStore) {
 			got = append(got, c.Key.OrganizationID)
 		}
 		if !slices.Equal(got, want) {
-			t.Fatalf("a claim of at most 2 goes to %q, want %q", got, want)
+			t.Fatalf("Claim() with Limit 2 goes to %q, want %q", got, want)
 		}
 		for _, c := range claims {
 			if claimed[queueOf(c.Ticket)] {
@@ -39,7 +39,8 @@ func claimIsLimited(t *trial, s incident.OutboxStore) {
 	wantNoClaim(t, s, "after all were claimed")
 }
 
-// No organization gets more than its part of a claim, although others take less.
+// An organization gets at most PerOrganization claims, even if others use less than
+// their part.
 func claimIsLimitedPerOrganization(t *trial, s incident.OutboxStore) {
 	for range 5 {
 		mustQueue(t, s, acme, 1)
@@ -66,8 +67,8 @@ func claimIsLimitedPerOrganization(t *trial, s incident.OutboxStore) {
 	wantNoClaim(t, s, "after all were claimed")
 }
 
-// An organization that has an allowance gets at most that instead of the part of the
-// others, be it more or less.
+// The allowance of an organization replaces PerOrganization, whether it is higher or
+// lower.
 func claimKeepsAllowances(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"a", "b", "c"}
 	for range 6 {
@@ -103,7 +104,7 @@ func claimKeepsAllowances(t *trial, s incident.OutboxStore) {
 	wantNoClaim(t, s, "after all were claimed")
 }
 
-// wantOrganizations checks which ones a claim goes to, and gives it back.
+// wantOrganizations checks the organizations of a claim, and releases the claim.
 func wantOrganizations(t *trial, s incident.OutboxStore, q incident.ClaimQuery, want ...incident.OrganizationID) {
 	t.Helper()
 	q.PerOrganization, q.Lease = 1, longLease
@@ -126,9 +127,9 @@ func wantOrganizations(t *trial, s incident.OutboxStore, q incident.ClaimQuery, 
 	}
 }
 
-// A claim goes to the organizations behind the one that it names, which need not have
-// anything, in the order of their bytes, and does not begin anew at the end.
-func claimGoesOnBehindAnOrganization(t *trial, s incident.OutboxStore) {
+// A claim goes to the organizations after After in the order of their bytes, and does
+// not wrap around. The organization After need not exist.
+func claimContinuesAfterAnOrganization(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"B", "a", "a-b", "ab", "b", "é"}
 	for _, org := range []incident.OrganizationID{"ab", "é", "B", "a-b", "b", "a"} {
 		mustQueue(t, s, org, 1)
@@ -150,7 +151,7 @@ func claimGoesOnBehindAnOrganization(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// A claim leaves out the organizations that it is told to, however many there are.
+// A claim leaves out all organizations in Except, however many.
 func claimLeavesOrganizationsOut(t *trial, s incident.OutboxStore) {
 	orgs := []incident.OrganizationID{"a", "b", "c"}
 	for range 2 {
@@ -186,21 +187,20 @@ func claimLeavesOrganizationsOut(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// Of an organization the queue comes first that has been due for the longest: not the
-// oldest incident, and not the one with the oldest activity, since a queue that goes on
-// or was delayed is due anew.
+// Within an organization the longest-due queue comes first. The ages of incidents and
+// activities do not matter: a queue is due again from the moment of its last settlement.
 func claimBeginsWithTheLongestDue(t *trial, s incident.OutboxStore) {
 	a, b, c := mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)
 	apart := func() { time.Sleep(rounding) }
 	for _, key := range []incident.Key{c, a, b} {
-		mustTell(t, s, key, 3)
+		mustNotify(t, s, key, 3)
 		apart()
 	}
 	one := incident.ClaimQuery{Limit: everything, PerOrganization: 1, Lease: longLease}
 	next := func(key incident.Key, sequence int64) incident.Claim {
 		t.Helper()
 		claims := mustClaim(t, s, one)
-		wantPlaces(t, "the longest due", claims, place{key, sequence})
+		wantClaimed(t, "the longest due", claims, activityKey{key, sequence})
 		return claims[0]
 	}
 	first, second, third := next(c, 3), next(a, 3), next(b, 3)
@@ -216,11 +216,11 @@ func claimBeginsWithTheLongestDue(t *trial, s incident.OutboxStore) {
 	apart()
 	mustQueue(t, s, acme, 1)
 	two := incident.ClaimQuery{Limit: 2, PerOrganization: everything, Lease: longLease}
-	wantPlaces(t, "the two that are due longest", mustClaim(t, s, two), place{b, 3}, place{c, 4})
+	wantClaimed(t, "the two that are due longest", mustClaim(t, s, two), activityKey{b, 3}, activityKey{c, 4})
 	next(a, 5)
 }
 
-// Of many who claim at the same time each queue goes to one.
+// Concurrent claims never return the same queue.
 func claimGoesToOneOfMany(t *trial, s incident.OutboxStore) {
 	const claimers, each = 8, 20
 	want := map[queueName]bool{}

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Whatever is appended while others claim and settle comes once, in the order of its
-// incident, one at a time, and with a count of its attempts that is right.
+// While others claim and settle, each appended activity is delivered once, in the order
+// of its incident, one at a time, and with the right number of attempts.
 func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 	const deliverers, each = 4, 15
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)}
@@ -33,19 +33,19 @@ func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 	wantBacklog(t, s, "after all was delivered or parked", 0, int64(l.parked))
 	for _, key := range keys {
 		for sequence := int64(3); sequence < 3+each; sequence++ {
-			if l.done[place{key, sequence}] != 1 {
-				t.Errorf("%s was delivered or parked %d times, want once", place{key, sequence}, l.done[place{key, sequence}])
+			if l.done[activityKey{key, sequence}] != 1 {
+				t.Errorf("%s was delivered or parked %d times, want once", activityKey{key, sequence}, l.done[activityKey{key, sequence}])
 			}
 		}
 	}
 }
 
-// appendTo appends comments to tell of, every other one in a transaction that takes its
-// time.
+// appendTo appends comments that notify. Every other comment is written in a transaction
+// of up to 2 ms.
 func appendTo(ctx context.Context, s incident.Store, key incident.Key, n int) error {
 	for i := range n {
 		write := func(s incident.Store) error {
-			_, err := s.Apply(ctx, told(comment(key, "text")))
+			_, err := s.Apply(ctx, notifying(comment(key, "text")))
 			return err
 		}
 		var err error
@@ -59,30 +59,30 @@ func appendTo(ctx context.Context, s incident.Store, key incident.Key, n int) er
 			})
 		}
 		if err != nil {
-			return fmt.Errorf("telling of something = %w, want no error", err)
+			return fmt.Errorf("Apply() of a comment that notifies = %w, want no error", err)
 		}
 		time.Sleep(rand.N(2 * time.Millisecond))
 	}
 	return nil
 }
 
-// ledger is what deliverers know of each other.
+// ledger is the state that concurrent deliverers share.
 type ledger struct {
-	mu       sync.Mutex // guards what is below
+	mu       sync.Mutex // guards the fields below
 	errors   []error
 	next     map[incident.Key]int64 // the head of each queue
 	claimed  map[incident.Key]bool
 	attempts map[incident.Key]int // of the head
-	done     map[place]int
+	done     map[activityKey]int
 	ends     int
-	open     int // what is neither delivered nor parked
+	open     int // notifications that are neither delivered nor parked
 	parked   int
 }
 
 func newLedger(keys []incident.Key, each int) *ledger {
 	l := &ledger{
 		next: map[incident.Key]int64{}, claimed: map[incident.Key]bool{}, attempts: map[incident.Key]int{},
-		done: map[place]int{}, open: len(keys) * each,
+		done: map[activityKey]int{}, open: len(keys) * each,
 	}
 	for _, key := range keys {
 		l.next[key] = 3
@@ -98,31 +98,31 @@ func (l *ledger) report(err error) {
 	}
 }
 
-// over reports whether everything is done, or something has failed.
+// over reports whether everything is delivered or parked, or a deliverer has failed.
 func (l *ledger) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open <= 0 || len(l.errors) > 0
 }
 
-// begin notes a claim, and reports what is wrong with it.
+// begin records a claim and returns an error if it breaks the contract.
 func (l *ledger) begin(c incident.Claim) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.attempts[c.Key]++
 	switch {
 	case l.claimed[c.Key]:
-		return fmt.Errorf("%s is claimed while its queue is", place{c.Key, c.Sequence})
+		return fmt.Errorf("%s is claimed while its queue is claimed", activityKey{c.Key, c.Sequence})
 	case c.Sequence != l.next[c.Key]:
-		return fmt.Errorf("%s is claimed, but %d is next", place{c.Key, c.Sequence}, l.next[c.Key])
+		return fmt.Errorf("%s is claimed, want activity %d, which is next", activityKey{c.Key, c.Sequence}, l.next[c.Key])
 	case c.Attempt != l.attempts[c.Key]:
-		return fmt.Errorf("the attempt of %s is %d, want %d", place{c.Key, c.Sequence}, c.Attempt, l.attempts[c.Key])
+		return fmt.Errorf("the attempt of %s is %d, want %d", activityKey{c.Key, c.Sequence}, c.Attempt, l.attempts[c.Key])
 	}
 	l.claimed[c.Key] = true
 	return nil
 }
 
-// end decides how a claim ends. Nobody else can have claimed the queue before that is
+// end decides the outcome of a claim. The queue stays claimed until the outcome is
 // settled.
 func (l *ledger) end(c incident.Claim) incident.Settlement {
 	l.mu.Lock()
@@ -138,7 +138,7 @@ func (l *ledger) end(c incident.Claim) incident.Settlement {
 	}
 	l.next[c.Key]++
 	l.attempts[c.Key] = 0
-	l.done[place{c.Key, c.Sequence}]++
+	l.done[activityKey{c.Key, c.Sequence}]++
 	l.open--
 	if l.ends%8 == 2 {
 		l.parked++
@@ -151,7 +151,7 @@ func (l *ledger) end(c incident.Claim) incident.Settlement {
 func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience time.Duration) error {
 	for start := time.Now(); !l.over(); {
 		if time.Since(start) > patience {
-			return fmt.Errorf("nothing is due any more, but %d are neither delivered nor parked", l.open)
+			return fmt.Errorf("no queue becomes due, but %d notifications are neither delivered nor parked", l.open)
 		}
 		claims, err := try(ctx, s, incident.ClaimQuery{Limit: 1 + rand.N(3), PerOrganization: 2, Lease: longLease})
 		if err != nil {
@@ -242,7 +242,7 @@ func (m *mortals) begin(c incident.Claim) (dies bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next := m.sent[c.Key] + 1; c.Sequence > next {
-		return false, fmt.Errorf("%s is claimed before activity %d was delivered", place{c.Key, c.Sequence}, next)
+		return false, fmt.Errorf("%s is claimed before activity %d was delivered", activityKey{c.Key, c.Sequence}, next)
 	}
 	m.claimed++
 	return m.claimed%3 == 1, nil

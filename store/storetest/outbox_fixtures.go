@@ -12,46 +12,46 @@ import (
 )
 
 const (
-	// longLease is a lease, or a delay, that does not end while a case runs.
+	// longLease is a lease or a delay that does not end during a case.
 	longLease = time.Hour
 
-	// shortLease is one whose end a case waits for.
+	// shortLease is a lease whose end a case waits for.
 	shortLease = 40 * time.Millisecond
 
-	// rounding is by how much two clocks may differ in what they measure.
+	// rounding is the tolerance between two clocks.
 	rounding = 5 * time.Millisecond
 )
 
-// told is the same change, and one to tell of.
-func told(c incident.Change) incident.Change {
+// notifying returns the change with Notify set.
+func notifying(c incident.Change) incident.Change {
 	c.Notify = true
 	return c
 }
 
-// mustQueue makes an incident whose queue has n comments, from sequence 3 on. It was
-// created in silence.
+// mustQueue creates an incident whose queue has n comments, starting at sequence 3. The
+// creation does not notify.
 func mustQueue(t *trial, s incident.Store, org incident.OrganizationID, n int) incident.Key {
 	t.Helper()
 	key := mustCreate(t, s, draft(org)).Incident.Key()
-	mustTell(t, s, key, n)
+	mustNotify(t, s, key, n)
 	return key
 }
 
-// mustTell appends n comments to tell of.
-func mustTell(t *trial, s incident.Store, key incident.Key, n int) {
+// mustNotify appends n comments that notify.
+func mustNotify(t *trial, s incident.Store, key incident.Key, n int) {
 	t.Helper()
 	for range n {
-		mustApply(t, s, told(comment(key, fmt.Sprint("text of ", key))))
+		mustApply(t, s, notifying(comment(key, fmt.Sprint("text of ", key))))
 	}
 }
 
-// anything claims whatever is due.
+// anything claims all due queues.
 func anything() incident.ClaimQuery {
 	return incident.ClaimQuery{Limit: everything, PerOrganization: everything, Lease: longLease}
 }
 
-// try claims once, and checks what holds for any answer. It may be called from any
-// goroutine. The claims are in order of their keys.
+// try claims once and checks the promises that every answer must keep. The claims are
+// sorted by key. It may be called from any goroutine.
 func try(ctx context.Context, s incident.OutboxStore, q incident.ClaimQuery) ([]incident.Claim, error) {
 	claims, err := s.Claim(ctx, q)
 	if err != nil {
@@ -77,7 +77,8 @@ func try(ctx context.Context, s incident.OutboxStore, q incident.ClaimQuery) ([]
 	return claims, nil
 }
 
-// queueName names a queue: that of an incident, or of a notification which was parked.
+// queueName identifies a queue: the queue of an incident, or that of a replayed
+// notification.
 type queueName struct {
 	incident.Key
 	replayed int64 // its sequence
@@ -90,7 +91,7 @@ func queueOf(t incident.Ticket) queueName {
 	return queueName{Key: t.Key}
 }
 
-// mustClaim claims until it gets something: a store may pass over what is due for a
+// mustClaim claims until it gets a claim. A store may pass over a due queue for a
 // moment.
 func mustClaim(t *trial, s incident.OutboxStore, q incident.ClaimQuery) []incident.Claim {
 	t.Helper()
@@ -103,7 +104,7 @@ func mustClaim(t *trial, s incident.OutboxStore, q incident.ClaimQuery) []incide
 			return claims
 		}
 		if time.Since(start) > t.patience {
-			t.Fatalf("Claim(%+v) returns nothing, although something is due", q)
+			t.Fatalf("Claim(%+v) returns nothing, want a queue that is due", q)
 		}
 	}
 }
@@ -112,35 +113,35 @@ func mustClaim(t *trial, s incident.OutboxStore, q incident.ClaimQuery) []incide
 func mustClaimOne(t *trial, s incident.OutboxStore, key incident.Key, sequence int64) incident.Claim {
 	t.Helper()
 	c := mustClaim(t, s, anything())
-	wantPlaces(t, "the claims", c, place{key, sequence})
+	wantClaimed(t, "the claims", c, activityKey{key, sequence})
 	return c[0]
 }
 
-// place is an activity.
-type place struct {
+// activityKey identifies an activity.
+type activityKey struct {
 	key      incident.Key
 	sequence int64
 }
 
-func (p place) String() string { return fmt.Sprint(p.key, "/", p.sequence) }
+func (k activityKey) String() string { return fmt.Sprint(k.key, "/", k.sequence) }
 
-func placesOf(claims []incident.Claim) []string {
+func activityKeysOf(claims []incident.Claim) []string {
 	var all []string
 	for _, c := range claims {
-		all = append(all, place{c.Key, c.Sequence}.String())
+		all = append(all, activityKey{c.Key, c.Sequence}.String())
 	}
 	return all
 }
 
-// wantPlaces ends the case if the claims are others: what follows would say nothing.
-func wantPlaces(t *trial, what string, claims []incident.Claim, want ...place) {
+// wantClaimed ends the case if the claims are not these.
+func wantClaimed(t *trial, name string, claims []incident.Claim, want ...activityKey) {
 	t.Helper()
 	var names []string
 	for _, p := range want {
 		names = append(names, p.String())
 	}
-	if got := placesOf(claims); !slices.Equal(got, names) {
-		t.Fatalf("%s are %v, want %v", what, got, names)
+	if got := activityKeysOf(claims); !slices.Equal(got, names) {
+		t.Fatalf("%s are %v, want %v", name, got, names)
 	}
 }
 
@@ -151,7 +152,7 @@ func wantNoClaim(t *trial, s incident.OutboxStore, when string) {
 		t.Fatal(err)
 	}
 	if len(claims) > 0 {
-		t.Fatalf("%s, %v can be claimed, want nothing", when, placesOf(claims))
+		t.Fatalf("%s Claim() = %v, want nothing", when, activityKeysOf(claims))
 	}
 }
 
@@ -171,7 +172,8 @@ func park(c incident.Claim, text string) incident.Settlement {
 	return incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomePark, Error: text}
 }
 
-// settle ends claims, those that are busy too. It may be called from any goroutine.
+// settle ends claims, and repeats those that are busy. It may be called from any
+// goroutine.
 func settle(ctx context.Context, s incident.OutboxStore, patience time.Duration, all ...incident.Settlement) error {
 	for start := time.Now(); len(all) > 0; {
 		busy, err := s.Settle(ctx, all)
@@ -181,12 +183,12 @@ func settle(ctx context.Context, s incident.OutboxStore, patience time.Duration,
 		var rest []incident.Settlement
 		for _, i := range busy {
 			if i < 0 || i >= len(all) {
-				return fmt.Errorf("Settle() of %d claims returns place %d", len(all), i)
+				return fmt.Errorf("Settle() of %d claims returns the index %d", len(all), i)
 			}
 			rest = append(rest, all[i])
 		}
 		if all = rest; len(all) > 0 && time.Since(start) > patience {
-			return errors.New("claims cannot be settled, although nobody else is at work")
+			return errors.New("Settle() still returns claims as busy, although nobody else uses the queues")
 		}
 	}
 	return nil
@@ -199,7 +201,7 @@ func mustSettle(t *trial, s incident.OutboxStore, all ...incident.Settlement) {
 	}
 }
 
-// mustDrain delivers everything, and checks that it is these sequences in their order.
+// mustDrain delivers everything and checks the order of each incident's activities.
 func mustDrain(t *trial, s incident.OutboxStore, want map[incident.Key][]int64) {
 	t.Helper()
 	got, n, total := map[incident.Key][]int64{}, 0, 0
@@ -215,7 +217,7 @@ func mustDrain(t *trial, s incident.OutboxStore, want map[incident.Key][]int64) 
 	}
 	wantNoClaim(t, s, "after all was delivered")
 	for key, sequences := range want {
-		wantEqual(t, fmt.Sprintf("what was delivered of %s", key), got[key], sequences)
+		wantEqual(t, fmt.Sprintf("the deliveries of %s", key), got[key], sequences)
 	}
 }
 
@@ -228,19 +230,19 @@ func mustParked(t *trial, s incident.OutboxStore, q incident.ParkedQuery) []inci
 	return parked
 }
 
-// wantParked checks what is parked in an organization.
-func wantParked(t *trial, s incident.OutboxStore, org incident.OrganizationID, want ...place) {
+// wantParked checks the parked notifications of an organization.
+func wantParked(t *trial, s incident.OutboxStore, org incident.OrganizationID, want ...activityKey) {
 	t.Helper()
-	var got []place
+	var got []activityKey
 	for _, p := range mustParked(t, s, incident.ParkedQuery{OrganizationID: org, Limit: everything}) {
-		got = append(got, place{p.Incident, p.Sequence})
+		got = append(got, activityKey{p.Incident, p.Sequence})
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("parked in %q are %v, want %v", org, got, want)
 	}
 }
 
-// mustPark parks the next n of an incident, which alone is due.
+// mustPark parks the next n notifications of the only incident that is due.
 func mustPark(t *trial, s incident.OutboxStore, n int) {
 	t.Helper()
 	for range n {

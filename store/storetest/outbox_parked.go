@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What is parked is told with all that there is to know about it.
+// A parked notification has its error, its attempts, its date and its UUID.
 func parkedAreWhole(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	texts := []string{"", "dial tcp 10.0.0.1:443:\n\t'x' \"\\%s", strings.Repeat("▲", incident.MaxParkedError/3) + "."}
@@ -20,7 +20,7 @@ func parkedAreWhole(t *trial, s incident.OutboxStore) {
 	}
 	got := mustParked(t, s, incident.ParkedQuery{OrganizationID: acme, Limit: everything})
 	if len(got) != len(texts) {
-		t.Fatalf("%d are parked, want %d", len(got), len(texts))
+		t.Fatalf("Parked() returns %d, want %d", len(got), len(texts))
 	}
 	for i, text := range texts {
 		sequence := int64(3 + i)
@@ -29,30 +29,30 @@ func parkedAreWhole(t *trial, s incident.OutboxStore) {
 			Incident: key, Sequence: sequence, NotificationUUID: mustActivity(t, s, key, sequence).NotificationUUID,
 			Attempts: i + 1, Error: text, DateParked: parked.Truncate(time.Microsecond).UTC(),
 		}
-		wantEqual(t, "what is parked", got[i], want)
+		wantEqual(t, "the parked notification", got[i], want)
 		if age := time.Since(parked).Abs(); age > time.Hour {
-			t.Errorf("it was parked at %v, which is %v from now", parked, age)
+			t.Errorf("DateParked is %v, %v from now, want about now", parked, age)
 		}
 	}
 	scribble(got)
-	wantParked(t, s, acme, place{key, 3}, place{key, 4}, place{key, 5})
+	wantParked(t, s, acme, activityKey{key, 3}, activityKey{key, 4}, activityKey{key, 5})
 }
 
-// Pages are in order of incident and activity, begin behind any place, and hold what is
-// parked in one organization.
+// Pages are ordered by incident and activity, start after any position, and hold one
+// organization's notifications.
 func parkedArePaged(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme)
 	wantParked(t, s, "nobody")
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)}
 	for _, i := range []int{2, 0} {
-		mustTell(t, s, keys[i], 3)
+		mustNotify(t, s, keys[i], 3)
 		mustPark(t, s, 3)
 	}
 	mustQueue(t, s, umbrella, 2)
 	mustPark(t, s, 2)
-	want := []place{{keys[0], 3}, {keys[0], 4}, {keys[0], 5}, {keys[2], 3}, {keys[2], 4}, {keys[2], 5}}
+	want := []activityKey{{keys[0], 3}, {keys[0], 4}, {keys[0], 5}, {keys[2], 3}, {keys[2], 4}, {keys[2], 5}}
 	for limit := 1; limit <= len(want)+1; limit++ {
-		var got []place
+		var got []activityKey
 		q := incident.ParkedQuery{OrganizationID: acme, Limit: limit}
 		for {
 			page := mustParked(t, s, q)
@@ -60,7 +60,7 @@ func parkedArePaged(t *trial, s incident.OutboxStore) {
 				t.Fatalf("Parked(%+v) returns %d", q, len(page))
 			}
 			for _, p := range page {
-				got = append(got, place{p.Incident, p.Sequence})
+				got = append(got, activityKey{p.Incident, p.Sequence})
 				q.AfterIdentifier, q.AfterSequence = p.Incident.Identifier, p.Sequence
 			}
 			if len(page) < limit || len(got) > len(want) {
@@ -79,8 +79,8 @@ func parkedArePaged(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// Each parked notification of the incident is due again, at once and beside the others,
-// with all attempts before it, and is over when it was delivered.
+// Replay makes each parked notification of the incident due at once, independent of the
+// others, from the first attempt. After the delivery nothing is left.
 func replayQueuesEachAgain(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
@@ -88,33 +88,33 @@ func replayQueuesEachAgain(t *trial, s incident.OutboxStore) {
 	other := mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
 	mustReplayParked(t, s, key, 2)
-	wantParked(t, s, acme, place{other, 3})
+	wantParked(t, s, acme, activityKey{other, 3})
 	mustReplayParked(t, s, key, 0)
 	var claims []incident.Claim
 	for len(claims) < 2 {
 		claims = append(claims, mustClaim(t, s, anything())...)
 	}
-	wantNoClaim(t, s, "after what was replayed is claimed")
-	var got []place
+	wantNoClaim(t, s, "after the replayed notifications were claimed")
+	var got []activityKey
 	for _, c := range claims {
-		got = append(got, place{c.Key, c.Sequence})
+		got = append(got, activityKey{c.Key, c.Sequence})
 		want := incident.Claim{
 			Ticket:   incident.Ticket{Key: key, Sequence: c.Sequence, Replayed: true, Fence: c.Fence},
 			Activity: mustActivity(t, s, key, c.Sequence), Incident: mustLoad(t, s, key).Incident,
 			Subscribers: []incident.UserID{ada}, Attempt: 1,
 		}
-		wantEqual(t, "the claim of what was replayed", c, want)
+		wantEqual(t, "the claim of a replayed notification", c, want)
 		mustSettle(t, s, deliver(c))
 	}
 	if len(got) != 2 || got[0] == got[1] {
-		t.Errorf("replayed are %v, want both of %s", got, key)
+		t.Errorf("the replayed notifications are %v, want both of %s", got, key)
 	}
-	wantNoClaim(t, s, "after what was replayed was delivered")
-	wantParked(t, s, acme, place{other, 3})
-	wantBacklog(t, s, "after what was replayed was delivered", 0, 1)
+	wantNoClaim(t, s, "after the replayed notifications were delivered")
+	wantParked(t, s, acme, activityKey{other, 3})
+	wantBacklog(t, s, "after the replayed notifications were delivered", 0, 1)
 }
 
-// What fails again is tried again, and parked again.
+// A replayed notification that fails is retried, and can be parked again.
 func replayParksAgain(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
@@ -127,7 +127,7 @@ func replayParksAgain(t *trial, s incident.OutboxStore) {
 			t.Errorf("a delay of %v ended after %v", shortLease, since)
 		}
 		if c.Attempt != 2 || !c.Replayed {
-			t.Errorf("after a failure comes %s, want attempt 2 of what was replayed", show(c))
+			t.Errorf("after a failure the claim is %s, want attempt 2 of the replayed notification", show(c))
 		}
 		mustSettle(t, s, release(c))
 		c = mustClaimOne(t, s, key, 3)
@@ -136,14 +136,14 @@ func replayParksAgain(t *trial, s incident.OutboxStore) {
 		wantNoClaim(t, s, "after it was parked again")
 		parked := mustParked(t, s, incident.ParkedQuery{OrganizationID: acme, Limit: everything})
 		if len(parked) != 1 || parked[0].Attempts != 2 || parked[0].Error != "still no receiver" {
-			t.Errorf("parked again is %s, want one, after 2 attempts, with its last error", show(parked))
+			t.Errorf("after parking again Parked() = %s, want one with 2 attempts and the last error", show(parked))
 		}
 		wantBacklog(t, s, "after it was parked again", 0, 1)
 	}
 }
 
-// What is replayed neither waits for the incident's own queue nor stops it, and how the
-// one ends says nothing about the other.
+// A replayed notification neither waits for the incident's queue nor delays it. Settling
+// one does not affect the other.
 func replayIsAQueueOfItsOwn(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	mustPark(t, s, 1)
@@ -151,13 +151,13 @@ func replayIsAQueueOfItsOwn(t *trial, s incident.OutboxStore) {
 	mustReplayParked(t, s, key, 1)
 	again := mustClaimOne(t, s, key, 3)
 	if own.Replayed || !again.Replayed || again.More {
-		t.Errorf("claimed are %s and %s, want the second alone as replayed", show(own.Ticket), show(again.Ticket))
+		t.Errorf("the claims are %s and %s, want only the second as replayed", show(own.Ticket), show(again.Ticket))
 	}
 	mustSettle(t, s, retry(again, longLease))
-	wantNoClaim(t, s, "while what was replayed is delayed, and the queue claimed")
+	wantNoClaim(t, s, "while the replayed notification is delayed and the queue is claimed")
 	mustSettle(t, s, deliver(own))
 	own = mustClaimOne(t, s, key, 5)
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	mustSettle(t, s, retry(own, longLease))
 	wantBacklog(t, s, "with both of them delayed", 3, 0)
 
@@ -174,17 +174,17 @@ func replayIsAQueueOfItsOwn(t *trial, s incident.OutboxStore) {
 			mustSettle(t, s, deliver(c))
 		}
 	}
-	wantNoClaim(t, s, "after what was replayed was delivered, and the queue is claimed")
+	wantNoClaim(t, s, "after the replayed notification was delivered, while the queue is claimed")
 	for _, c := range claims {
 		if !c.Replayed {
 			mustSettle(t, s, park(c, "no receiver"))
 		}
 	}
-	wantParked(t, s, umbrella, place{key, 4})
+	wantParked(t, s, umbrella, activityKey{key, 4})
 }
 
-// Claims of a notification from before it was parked, or from before it was replayed
-// once more, are not valid, whatever their fences are.
+// Claims from before a notification was parked or replayed are not valid, whatever their
+// fence.
 func replayIgnoresClaimsFromBefore(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	brief := anything()
@@ -200,12 +200,12 @@ func replayIgnoresClaimsFromBefore(t *trial, s incident.OutboxStore) {
 			for _, c := range before {
 				mustSettle(t, s, end(c))
 			}
-			wantBacklog(t, s, name+" of what was parked since", 1, 0)
+			wantBacklog(t, s, "after "+name+" of an earlier claim", 1, 0)
 			c := mustClaimOne(t, s, key, 3)
 			for _, c := range before {
 				mustSettle(t, s, end(c))
 			}
-			wantNoClaim(t, s, name+" of what was parked since")
+			wantNoClaim(t, s, "after "+name+" of an earlier claim")
 			mustSettle(t, s, release(c))
 			before = append(before, c)
 		}
@@ -215,6 +215,7 @@ func replayIgnoresClaimsFromBefore(t *trial, s incident.OutboxStore) {
 	}
 }
 
+// A replay of an incident without parked notifications changes nothing.
 func replayOfNothing(t *trial, s incident.OutboxStore) {
 	quiet, waiting := mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 2)
 	mustReplayParked(t, s, quiet, 0)
@@ -239,6 +240,6 @@ func replayReturnsErrNotFound(t *trial, s incident.OutboxStore) {
 		}
 	}
 	wantNoClaim(t, s, "after replays of unknown incidents")
-	wantParked(t, s, acme, place{key, 3})
-	wantParked(t, s, umbrella, place{other, 3})
+	wantParked(t, s, acme, activityKey{key, 3})
+	wantParked(t, s, umbrella, activityKey{other, 3})
 }

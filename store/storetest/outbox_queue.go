@@ -10,11 +10,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// All activities of the changes that say so are queued, in their order, and no others.
+// The activities of changes with Notify set are queued, in order. No others are.
 func queueHoldsWhatNotifies(t *trial, s incident.OutboxStore) {
 	quiet := mustCreate(t, s, draft(acme))
 	key := quiet.Incident.Key()
-	mustComment(t, s, key, "in silence")
+	mustComment(t, s, key, "without Notify")
 	wantNoClaim(t, s, "after changes that do not notify")
 	mustApply(t, s, incident.Change{
 		Key: key, Notify: true,
@@ -22,19 +22,19 @@ func queueHoldsWhatNotifies(t *trial, s incident.OutboxStore) {
 	})
 	wantNoClaim(t, s, "after a change without activities")
 
-	created := mustApply(t, s, told(creation(draft(acme)))).Incident.Key()
-	mustTell(t, s, key, 1)
-	mustApply(t, s, told(transition(quiet, incident.StatusClosed)))
+	created := mustApply(t, s, notifying(creation(draft(acme)))).Incident.Key()
+	mustNotify(t, s, key, 1)
+	mustApply(t, s, notifying(transition(quiet, incident.StatusClosed)))
 	mustDrain(t, s, map[incident.Key][]int64{key: {4, 5}, created: {1, 2}})
-	mustTell(t, s, created, 2)
+	mustNotify(t, s, created, 2)
 	mustDrain(t, s, map[incident.Key][]int64{created: {3, 4}})
 }
 
-// Changes that do not notify are left out before those that do, and behind them.
+// Activities before the first and after the last change with Notify set are not queued.
 func queueLeavesOutWhatDoesNot(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
-	mustComment(t, s, key, "in silence")
-	wantBacklog(t, s, "with silence before and behind", 3, 0)
+	mustComment(t, s, key, "without Notify")
+	wantBacklog(t, s, "between changes without Notify", 3, 0)
 	for i, want := range []int64{3, 4, 5} {
 		c := mustClaimOne(t, s, key, want)
 		if more := i < 2; c.More != more {
@@ -45,7 +45,7 @@ func queueLeavesOutWhatDoesNot(t *trial, s incident.OutboxStore) {
 	wantNoClaim(t, s, "after all was delivered")
 }
 
-// A change that is refused queues nothing.
+// A change that fails queues nothing.
 func queueHoldsNothingOfFailures(t *trial, s incident.OutboxStore) {
 	holder := mustCreate(t, s, ruled(acme, api))
 	other := mustCreate(t, s, draft(acme))
@@ -60,26 +60,26 @@ func queueHoldsNothingOfFailures(t *trial, s incident.OutboxStore) {
 		"another incident's UUID":   known,
 		"an unknown organization's": comment(incident.Key{OrganizationID: umbrella, Identifier: 1}, "text"),
 	} {
-		if _, err := s.Apply(t.Context(), told(c)); err == nil {
+		if _, err := s.Apply(t.Context(), notifying(c)); err == nil {
 			t.Errorf("Apply() of %s = nil, want an error", name)
 		}
 		wantNoClaim(t, s, "after a change of "+name)
 	}
 	wantBacklog(t, s, "after changes that failed", 0, 0)
-	mustTell(t, s, other.Incident.Key(), 1)
+	mustNotify(t, s, other.Incident.Key(), 1)
 	mustDrain(t, s, map[incident.Key][]int64{other.Incident.Key(): {3}})
 }
 
-// A change that is known already queues nothing, whatever has become of what it queued
-// the first time.
+// A replayed change queues nothing, in whatever state the notifications of the first
+// call are.
 func queueHoldsNothingOfReplays(t *trial, s incident.OutboxStore) {
-	detected := told(creationWith(uuid.New(), draft(acme)))
+	detected := notifying(creationWith(uuid.New(), draft(acme)))
 	key := mustApply(t, s, detected).Incident.Key()
-	said := told(comment(key, "text"))
+	said := notifying(comment(key, "text"))
 	mustApply(t, s, said)
 	again := func() {
 		t.Helper()
-		for _, c := range []incident.Change{detected, told(withNewUUIDs(detected)), said} {
+		for _, c := range []incident.Change{detected, notifying(withNewUUIDs(detected)), said} {
 			if !mustApply(t, s, c).Replayed {
 				t.Fatal("Apply() of a known change is not Replayed")
 			}
@@ -92,25 +92,25 @@ func queueHoldsNothingOfReplays(t *trial, s incident.OutboxStore) {
 		mustSettle(t, s, deliver(c))
 	}
 	again()
-	wantNoClaim(t, s, "after what was delivered was repeated")
+	wantNoClaim(t, s, "after delivered changes were repeated")
 
-	quiet := comment(key, "in silence")
+	quiet := comment(key, "without Notify")
 	mustApply(t, s, quiet)
-	if !mustApply(t, s, told(quiet)).Replayed {
+	if !mustApply(t, s, notifying(quiet)).Replayed {
 		t.Fatal("Apply() of a known change is not Replayed")
 	}
-	wantNoClaim(t, s, "after what was written in silence was repeated aloud")
+	wantNoClaim(t, s, "after a change without Notify was repeated with Notify")
 }
 
-// What a transaction queued is undone with it, and a queue that was there stays as it
-// was.
+// Undoing a transaction undoes its notifications, and leaves existing queues as they
+// were.
 func queueHoldsNothingThatWasUndone(t *trial, s incident.OutboxStore) {
 	waiting, quiet := mustQueue(t, s, acme, 1), mustQueue(t, s, acme, 0)
 	write := func(tx incident.Store) {
-		mustTell(t, tx, waiting, 2)
-		mustTell(t, tx, quiet, 2)
-		mustApply(t, tx, told(creation(draft(acme))))
-		mustApply(t, tx, told(creation(draft(umbrella))))
+		mustNotify(t, tx, waiting, 2)
+		mustNotify(t, tx, quiet, 2)
+		mustApply(t, tx, notifying(creation(draft(acme))))
+		mustApply(t, tx, notifying(creation(draft(umbrella))))
 	}
 	err := s.InTx(t.Context(), func(tx incident.Store) error {
 		write(tx)
@@ -136,24 +136,24 @@ func queueHoldsNothingThatWasUndone(t *trial, s incident.OutboxStore) {
 
 	mustSettle(t, s, deliver(mustClaimOne(t, s, waiting, 3)))
 	wantNoClaim(t, s, "after transactions that were undone")
-	mustTell(t, s, quiet, 1)
-	mustTell(t, s, waiting, 1)
+	mustNotify(t, s, quiet, 1)
+	mustNotify(t, s, waiting, 1)
 	mustDrain(t, s, map[incident.Key][]int64{waiting: {4}, quiet: {3}})
 }
 
-// What a transaction queued is there when it has committed: on incidents of its own and
-// on others, whose queues may be claimed meanwhile.
+// Committing a transaction queues its notifications: of new incidents, of others, and of
+// incidents whose queue is claimed.
 func queueHoldsWhatIsCommitted(t *trial, s incident.OutboxStore) {
 	claimed, waiting, quiet := mustQueue(t, s, acme, 1), mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0)
 	c := mustClaimOne(t, s, claimed, 3)
-	mustTell(t, s, waiting, 1)
+	mustNotify(t, s, waiting, 1)
 	var created incident.Key
 	mustInTx(t, s, func(tx incident.Store) error {
-		created = mustApply(t, tx, told(creation(draft(acme)))).Incident.Key()
-		mustTell(t, tx, created, 1)
-		mustTell(t, tx, claimed, 1)
-		mustTell(t, tx, waiting, 1)
-		mustTell(t, tx, quiet, 2)
+		created = mustApply(t, tx, notifying(creation(draft(acme)))).Incident.Key()
+		mustNotify(t, tx, created, 1)
+		mustNotify(t, tx, claimed, 1)
+		mustNotify(t, tx, waiting, 1)
+		mustNotify(t, tx, quiet, 2)
 		return nil
 	})
 	wantBacklog(t, s, "after a commit", 9, 0)
@@ -161,16 +161,16 @@ func queueHoldsWhatIsCommitted(t *trial, s incident.OutboxStore) {
 	mustDrain(t, s, map[incident.Key][]int64{created: {1, 2, 3}, claimed: {4}, waiting: {3, 4}, quiet: {3, 4}})
 }
 
-// A transaction that began before others is delivered when it commits, and not before,
-// although they have been delivered by then.
+// A notification can be claimed after its transaction has committed and not before, even
+// if transactions that began later were delivered earlier.
 func queueHoldsWhatIsCommittedLate(t *trial, s incident.OutboxStore) {
 	late, early := mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)
 	first := map[incident.Key]int64{late: 3}
 	mustInTx(t, s, func(tx incident.Store) error {
-		if _, err := tx.Apply(t.Context(), told(comment(late, "late"))); err != nil {
+		if _, err := tx.Apply(t.Context(), notifying(comment(late, "late"))); err != nil {
 			return err
 		}
-		applied, err := tx.Apply(t.Context(), told(creation(draft(acme))))
+		applied, err := tx.Apply(t.Context(), notifying(creation(draft(acme))))
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func queueHoldsWhatIsCommittedLate(t *trial, s incident.OutboxStore) {
 	for range len(first) {
 		for _, c := range mustClaim(t, s, q) {
 			if c.Sequence != first[c.Key] {
-				t.Errorf("%s is claimed, want %d", place{c.Key, c.Sequence}, first[c.Key])
+				t.Errorf("%s is claimed, want activity %d", activityKey{c.Key, c.Sequence}, first[c.Key])
 			}
 			delete(first, c.Key)
 		}
@@ -193,11 +193,11 @@ func queueHoldsWhatIsCommittedLate(t *trial, s incident.OutboxStore) {
 			return
 		}
 	}
-	t.Errorf("%v cannot be claimed after a late commit", first)
+	t.Errorf("after a late commit Claim() does not return %v", first)
 }
 
-// overtake tells of something, and delivers all that is due. A store may make that wait
-// for the end of the transaction: then nothing can overtake it.
+// overtake appends a notification and delivers everything due. A store may make the
+// calls wait for the transaction in progress.
 func overtake(t *trial, s incident.OutboxStore, key incident.Key) {
 	t.Helper()
 	briefly := func(call func(ctx context.Context) error) {
@@ -206,18 +206,18 @@ func overtake(t *trial, s incident.OutboxStore, key incident.Key) {
 		err := call(ctx)
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) &&
 			!errors.Is(err, incident.ErrUnavailable) && !errors.Is(err, incident.ErrUnknownOutcome) {
-			t.Errorf("beside a transaction: %v", err)
+			t.Errorf("during a transaction: %v", err)
 		}
 	}
 	briefly(func(ctx context.Context) error {
-		_, err := s.Apply(ctx, told(comment(key, "early")))
+		_, err := s.Apply(ctx, notifying(comment(key, "early")))
 		return err
 	})
 	briefly(func(ctx context.Context) error {
 		claims, err := try(ctx, s, anything())
 		for _, c := range claims {
 			if c.Key != key {
-				t.Errorf("%s is claimed before it is committed", place{c.Key, c.Sequence})
+				t.Errorf("%s is claimed before it is committed", activityKey{c.Key, c.Sequence})
 			}
 			err = errors.Join(err, settle(ctx, s, 50*time.Millisecond, deliver(c)))
 		}
@@ -225,8 +225,8 @@ func overtake(t *trial, s incident.OutboxStore, key incident.Key) {
 	})
 }
 
-// What is appended between the claim of the last activity and its settlement comes
-// next, and once, however the claim ends.
+// A notification that is appended while the last one is claimed comes next, and once,
+// however the claim ends.
 func queueKeepsWhatIsAppendedMeanwhile(t *trial, s incident.OutboxStore) {
 	for _, end := range []func(incident.Claim) incident.Settlement{
 		deliver,
@@ -234,30 +234,30 @@ func queueKeepsWhatIsAppendedMeanwhile(t *trial, s incident.OutboxStore) {
 	} {
 		key := mustQueue(t, s, acme, 1)
 		c := mustClaimOne(t, s, key, 3)
-		mustTell(t, s, key, 1)
+		mustNotify(t, s, key, 1)
 		wantNoClaim(t, s, "after an append to a claimed queue")
 		mustSettle(t, s, end(c))
 		next := mustClaimOne(t, s, key, 4)
 		if next.Attempt != 1 {
-			t.Errorf("the next one begins with attempt %d, want 1", next.Attempt)
+			t.Errorf("the next notification has attempt %d, want 1", next.Attempt)
 		}
-		mustTell(t, s, key, 1)
-		mustSettle(t, s, end(c)) // which is not valid any more
-		wantNoClaim(t, s, "after the next one was claimed")
+		mustNotify(t, s, key, 1)
+		mustSettle(t, s, end(c)) // not valid any more
+		wantNoClaim(t, s, "after the next notification was claimed")
 		mustSettle(t, s, deliver(next))
 		mustSettle(t, s, deliver(mustClaimOne(t, s, key, 5)))
-		wantNoClaim(t, s, "after the last one was delivered")
+		wantNoClaim(t, s, "after the last notification was delivered")
 	}
 }
 
-// What is appended to a queue does not make it due.
-func queueIsNotHurriedByMore(t *trial, s incident.OutboxStore) {
+// Appending to a queue does not make it due.
+func queueIsNotMadeDueByMore(t *trial, s incident.OutboxStore) {
 	delayed := mustQueue(t, s, acme, 1)
 	mustSettle(t, s, retry(mustClaimOne(t, s, delayed, 3), longLease))
 	claimed := mustQueue(t, s, acme, 1)
 	mustClaimOne(t, s, claimed, 3)
-	mustTell(t, s, delayed, 1)
-	mustTell(t, s, claimed, 1)
-	wantNoClaim(t, s, "after appends to a queue that is delayed, and to one that is claimed")
+	mustNotify(t, s, delayed, 1)
+	mustNotify(t, s, claimed, 1)
+	wantNoClaim(t, s, "after appends to a delayed and a claimed queue")
 	wantBacklog(t, s, "after appends", 4, 0)
 }

@@ -8,27 +8,27 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What was delivered is over. The next one is due at once, with its first attempt, and a
-// queue that has come to its end begins anew with what is appended.
-func settleDeliveredGoesOn(t *trial, s incident.OutboxStore) {
+// After a delivery the next notification is due at once, with its first attempt. A queue
+// that was empty starts again with the next notification.
+func settleDeliveredContinues(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
 	mustSettle(t, s, deliver(mustClaimOne(t, s, key, 3)))
 	c := mustClaimOne(t, s, key, 4)
 	if c.Attempt != 1 {
-		t.Errorf("the next one begins with attempt %d, want 1", c.Attempt)
+		t.Errorf("the next notification has attempt %d, want 1", c.Attempt)
 	}
 	mustSettle(t, s, deliver(c))
 	wantNoClaim(t, s, "after all was delivered")
 	wantBacklog(t, s, "after all was delivered", 0, 0)
-	mustTell(t, s, key, 1)
+	mustNotify(t, s, key, 1)
 	if c = mustClaimOne(t, s, key, 5); c.Attempt != 1 || c.More {
-		t.Errorf("what is appended later is claimed as %s, want attempt 1, and no more", show(c))
+		t.Errorf("the claim of a later notification is %s, want attempt 1 and no More", show(c))
 	}
 }
 
-// After a failure the same one is due when its delay is over, and nothing behind it
-// before that.
+// After a failure the same notification is due when the delay has passed. Nothing behind
+// it is due before.
 func settleRetryWaits(t *trial, s incident.OutboxStore) {
 	never, soon := mustQueue(t, s, acme, 2), mustQueue(t, s, acme, 2)
 	var claims []incident.Claim
@@ -40,7 +40,7 @@ func settleRetryWaits(t *trial, s incident.OutboxStore) {
 			mustSettle(t, s, retry(c, longLease))
 		}
 	}
-	wantNoClaim(t, s, "while one is delayed, and the other claimed")
+	wantNoClaim(t, s, "while one queue is delayed and the other is claimed")
 	for _, c := range claims {
 		if c.Key != soon {
 			continue
@@ -60,8 +60,8 @@ func settleRetryWaits(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// The longest delay does not end, and the notification is not parked.
-func settleRetryMayWaitForEver(t *trial, s incident.OutboxStore) {
+// The longest delay does not end, and does not park the notification.
+func settleRetryMayWaitForever(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), math.MaxInt64))
 	wantNoClaim(t, s, "within the longest delay")
@@ -69,7 +69,7 @@ func settleRetryMayWaitForEver(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme)
 }
 
-// What was given back is due at once, as the same attempt of the same activity.
+// A released notification is due at once, as the same attempt.
 func settleReleaseTakesTheAttemptBack(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	for attempt := 1; attempt <= 3; attempt++ {
@@ -84,47 +84,46 @@ func settleReleaseTakesTheAttemptBack(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// What was parked is not due any more, and the queue goes on behind it.
-func settleParkGoesOn(t *trial, s incident.OutboxStore) {
+// A parked notification is not due. The queue continues with the next notification.
+func settleParkContinues(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustSettle(t, s, retry(mustClaimOne(t, s, key, 3), 0))
 	mustSettle(t, s, park(mustClaimOne(t, s, key, 3), "no receiver"))
-	wantParked(t, s, acme, place{key, 3})
+	wantParked(t, s, acme, activityKey{key, 3})
 	c := mustClaimOne(t, s, key, 4)
 	if c.Attempt != 1 || c.Replayed {
-		t.Errorf("behind what was parked comes %s, want attempt 1", show(c))
+		t.Errorf("after a parked notification the claim is %s, want attempt 1", show(c))
 	}
 	mustSettle(t, s, park(c, "no receiver"))
 	wantNoClaim(t, s, "after all was parked")
-	wantParked(t, s, acme, place{key, 3}, place{key, 4})
-	mustTell(t, s, key, 1)
+	wantParked(t, s, acme, activityKey{key, 3}, activityKey{key, 4})
+	mustNotify(t, s, key, 1)
 	mustDrain(t, s, map[incident.Key][]int64{key: {5}})
-	wantParked(t, s, acme, place{key, 3}, place{key, 4})
+	wantParked(t, s, acme, activityKey{key, 3}, activityKey{key, 4})
 }
 
-// Who comes back after others have claimed the queue changes nothing, whatever they
-// think has become of it.
+// A claim whose queue was claimed again can no longer be settled, with any outcome.
 func settleAfterOthersHaveClaimed(t *trial, s incident.OutboxStore) {
 	for name, end := range allOutcomes() {
 		key := mustQueue(t, s, acme, 2)
 		q := anything()
 		q.Lease = time.Millisecond
 		late := mustClaim(t, s, q)
-		wantPlaces(t, "the claims", late, place{key, 3})
+		wantClaimed(t, "the claims", late, activityKey{key, 3})
 		c := mustClaimOne(t, s, key, 3)
 		mustSettle(t, s, end(late[0]))
-		wantNoClaim(t, s, name+" by one whose lease was over")
+		wantNoClaim(t, s, "after "+name+" of an expired claim")
 		wantParked(t, s, acme)
 		mustSettle(t, s, retry(c, 0))
 		mustSettle(t, s, end(late[0]))
 		if c = mustClaimOne(t, s, key, 3); c.Attempt != 3 {
-			t.Errorf("%s by one whose lease was over makes the attempt %d, want 3", name, c.Attempt)
+			t.Errorf("after %s of an expired claim the attempt is %d, want 3", name, c.Attempt)
 		}
 		mustSettle(t, s, deliver(c))
 		mustSettle(t, s, end(late[0]))
 		mustDrain(t, s, map[incident.Key][]int64{key: {4}})
 		mustSettle(t, s, end(late[0]))
-		wantNoClaim(t, s, name+" by one whose queue is gone")
+		wantNoClaim(t, s, "after "+name+" of a claim whose queue is empty")
 		wantParked(t, s, acme)
 	}
 }
@@ -138,7 +137,7 @@ func allOutcomes() map[string]func(incident.Claim) incident.Settlement {
 	}
 }
 
-// A claim whose lease is over is valid until somebody claims the queue.
+// A claim whose lease has expired is valid until the queue is claimed again.
 func settleAfterTheLease(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 3)
 	late := func(sequence int64) incident.Claim {
@@ -146,13 +145,13 @@ func settleAfterTheLease(t *trial, s incident.OutboxStore) {
 		q := anything()
 		q.Lease = time.Millisecond
 		claims := mustClaim(t, s, q)
-		wantPlaces(t, "the claims", claims, place{key, sequence})
+		wantClaimed(t, "the claims", claims, activityKey{key, sequence})
 		time.Sleep(2 * rounding)
 		return claims[0]
 	}
 	mustSettle(t, s, deliver(late(3)))
 	mustSettle(t, s, park(late(4), "no receiver"))
-	wantParked(t, s, acme, place{key, 4})
+	wantParked(t, s, acme, activityKey{key, 4})
 	mustSettle(t, s, release(late(5)))
 	mustSettle(t, s, retry(late(5), 0))
 	c := late(5)
@@ -163,7 +162,7 @@ func settleAfterTheLease(t *trial, s incident.OutboxStore) {
 	wantNoClaim(t, s, "while it is delayed")
 }
 
-// A claim ends once. Who repeats it, with the same outcome or another, changes nothing.
+// A claim ends once. Settling it again, with any outcome, changes nothing.
 func settleAgain(t *trial, s incident.OutboxStore) {
 	for first, end := range allOutcomes() {
 		for second, again := range allOutcomes() {
@@ -173,14 +172,14 @@ func settleAgain(t *trial, s incident.OutboxStore) {
 			mustSettle(t, s, end(c))
 			mustSettle(t, s, again(c))
 			sequence, attempt := int64(4), 1
-			var parked []place
+			var parked []activityKey
 			switch end(c).Outcome {
 			case incident.OutcomeRetry:
 				sequence, attempt = 3, 2
 			case incident.OutcomeRelease:
 				sequence = 3
 			case incident.OutcomePark:
-				parked = append(parked, place{key, 3})
+				parked = append(parked, activityKey{key, 3})
 			}
 			next := mustClaimOne(t, s, key, sequence)
 			if next.Attempt != attempt {
@@ -195,7 +194,7 @@ func settleAgain(t *trial, s incident.OutboxStore) {
 				mustSettle(t, s, deliver(mustClaimOne(t, s, key, 4)))
 			}
 			mustSettle(t, s, again(c))
-			wantNoClaim(t, s, what+", and all was delivered")
+			wantNoClaim(t, s, what+" and all deliveries")
 			wantParked(t, s, acme, parked...)
 			if len(parked) > 0 {
 				mustReplayParked(t, s, key, 1)
@@ -205,7 +204,7 @@ func settleAgain(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// Tickets of queues that do not exist, or that say something wrong, are ignored.
+// Tickets of unknown queues and tickets with a wrong field are ignored.
 func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 2)
 	mustQueue(t, s, umbrella, 0)
@@ -224,7 +223,7 @@ func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 			wrong := end(c)
 			alter(&wrong.Ticket)
 			mustSettle(t, s, wrong)
-			wantNoClaim(t, s, outcome+" of another "+name)
+			wantNoClaim(t, s, "after "+outcome+" with another "+name)
 		}
 	}
 	wantParked(t, s, acme)
@@ -237,7 +236,7 @@ func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 	mustDrain(t, s, map[incident.Key][]int64{key: {4}})
 }
 
-// Of several settlements each is carried out, those beside one that is not valid too.
+// Each settlement of a call is carried out, even beside an invalid one.
 func settleEndsEach(t *trial, s incident.OutboxStore) {
 	var all []incident.Settlement
 	claims := map[incident.Key]incident.Claim{}
@@ -273,13 +272,13 @@ func settleEndsEach(t *trial, s incident.OutboxStore) {
 		all = append(all, deliver(c))
 	}
 	mustSettle(t, s, all...)
-	wantParked(t, s, acme, place{keys[1], 3})
-	wantParked(t, s, umbrella, place{keys[5], 3})
+	wantParked(t, s, acme, activityKey{keys[1], 3})
+	wantParked(t, s, umbrella, activityKey{keys[5], 3})
 	wantBacklog(t, s, "after eight settlements", 12, 2)
 	mustDrain(t, s, want)
 }
 
-// Settlements are the caller's memory, before the call and after it.
+// Settle neither writes to its arguments nor keeps their memory.
 func settleLeavesItsArgumentsAlone(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 1)
 	quiet := mustQueue(t, s, umbrella, 0)
@@ -298,6 +297,6 @@ func settleLeavesItsArgumentsAlone(t *trial, s incident.OutboxStore) {
 	scribble(all)
 	parked := mustParked(t, s, incident.ParkedQuery{OrganizationID: acme, Limit: 1})
 	if len(parked) != 1 || parked[0].Error != "no receiver" {
-		t.Errorf("after the caller's settlements were overwritten, %s is parked", show(parked))
+		t.Errorf("after the caller overwrote its settlements, Parked() = %s", show(parked))
 	}
 }

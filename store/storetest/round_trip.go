@@ -11,8 +11,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// texts are what a title or a comment may be, and what storage may take for
-// something else.
+// texts are titles and comments that a storage may misread.
 func texts() []string {
 	return []string{
 		`it's "quoted" and ` + "`quoted`",
@@ -29,18 +28,7 @@ func texts() []string {
 	}
 }
 
-// names are identifiers of which no two are the same byte for byte, and many
-// are the same to someone who folds, trims or normalizes.
-func names() []string {
-	return []string{
-		"acme", "Acme", "ACME", "acme ", " acme", "acme\u00a0", "acme%", "a_me", "a*e", "ac'me", `ac"me`, `ac\me`,
-		"caf\u00e9", "cafe\u0301", "cafe", "stra\u00dfe", "strasse", "\u212Aelvin", "kelvin",
-		"i", "\u0131", "\u0130", "I", "0", "00", "0.0", "-0", "1", "01", "1.0", "1e0", "a/b", "a,b", "a#1", "a\u200bb", "ab",
-		"null", "NULL", "🔥", strings.Repeat("n", 255), strings.Repeat("n", 254) + "N", strings.Repeat("é", 127),
-	}
-}
-
-// Every field of a state comes back as it was given.
+// Every field of a state is returned as it was written.
 func roundTripKeepsEveryField(t *trial, s incident.Store) {
 	for i, text := range texts() {
 		inc := incident.Incident{
@@ -73,7 +61,7 @@ func roundTripKeepsEveryField(t *trial, s incident.Store) {
 	}
 }
 
-// A change replaces every field of the row, the version too.
+// A change replaces every field of the row, with the version.
 func roundTripKeepsEveryFieldOfAChange(t *trial, s incident.Store) {
 	before := mustCreate(t, s, ruled(acme, api))
 	after := before
@@ -117,7 +105,7 @@ func roundTripKeepsActivities(t *trial, s incident.Store) {
 	}
 }
 
-// Times reach from 1970 to 9999, to the microsecond.
+// Times from 1970 to 9999 are kept to the microsecond.
 func roundTripKeepsTimes(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for _, when := range []time.Time{
@@ -150,7 +138,7 @@ func roundTripKeepsTimes(t *trial, s incident.Store) {
 	}
 }
 
-// wantFound checks that an incident is among those of a query.
+// wantFound checks that a query returns an incident.
 func wantFound(t *trial, s incident.Store, q incident.IncidentQuery, want incident.Incident) {
 	t.Helper()
 	got := mustIncidents(t, s, q)
@@ -159,8 +147,8 @@ func wantFound(t *trial, s incident.Store, q incident.IncidentQuery, want incide
 	}
 }
 
-// The longest title, comment and identifiers fit, and the most projects and
-// subscriptions.
+// The longest title, comment and identifiers are kept, and the largest numbers of
+// projects and subscriptions.
 func roundTripKeepsTheLongest(t *trial, s incident.Store) {
 	longest := strings.Repeat("🔥", 63) + "abc" // 255 bytes
 	inc := draft(incident.OrganizationID(longest))
@@ -193,8 +181,7 @@ func roundTripKeepsTheLongest(t *trial, s incident.Store) {
 	wantEqual(t, "the subscribers", mustSubscribers(t, s, inc.Key()), c.Subscriptions)
 }
 
-// An incident has as many triggers as the Manager lets it have, which are written and
-// changed at once.
+// MaxTriggers triggers can be written and changed in a single call.
 func roundTripKeepsTheMostTriggers(t *trial, s incident.Store) {
 	var triggers []incident.Trigger
 	for i := range incident.MaxTriggers {
@@ -210,95 +197,4 @@ func roundTripKeepsTheMostTriggers(t *trial, s incident.Store) {
 	}
 	st = mustChange(t, s, update(st, after))
 	wantEqual(t, "the triggers after all were resolved", st.Triggers, after.Triggers)
-}
-
-// Organizations that look alike are none the less several.
-func namesOfOrganizationsAreBytes(t *trial, s incident.Store) {
-	for i, name := range names() {
-		inc := ruled(incident.OrganizationID(name), api)
-		inc.Title = fmt.Sprintf("of %+q", name)
-		st := mustCreate(t, s, inc)
-		if st.Incident.Identifier != 1 || st.Incident.Title != inc.Title {
-			t.Errorf("the first incident of %+q is %s", name, show(st.Incident))
-		}
-		for _, other := range names()[i+1:] {
-			key := incident.Key{OrganizationID: incident.OrganizationID(other), Identifier: 1}
-			_, err := s.Load(t.Context(), key)
-			wantError(t, fmt.Sprintf("Load() of %+q after %+q was made", other, name), err, incident.ErrNotFound)
-		}
-		q := incident.IncidentQuery{OrganizationID: inc.OrganizationID, Limit: everything}
-		wantEqual(t, "the incidents", mustIncidents(t, s, q), []incident.Incident{st.Incident})
-		wantSlot(t, s, slotOf(inc.OrganizationID, api), 1, &st)
-	}
-}
-
-// Users that look alike follow and see each on their own, and are in the order
-// of their bytes.
-func namesOfUsersAreBytes(t *trial, s incident.Store) {
-	key := mustCreate(t, s, draft(acme)).Incident.Key()
-	var subs []incident.Subscription
-	var seen []incident.Seen
-	for i, name := range names() {
-		user, when := incident.UserID(name), at(time.Duration(i)*time.Second)
-		if d := mustLoadDetails(t, s, key, user); d.IsSubscribed || d.HasSeen {
-			t.Errorf("LoadDetails() mistakes another for %+q", name)
-		}
-		subs = append(subs, mustSubscribe(t, s, incident.Subscription{Incident: key, UserID: user, DateAdded: when}))
-		seen = append(seen, mustMarkSeen(t, s, incident.Seen{Incident: key, UserID: user, LastSeen: t0}))
-		if subs[i].DateAdded != when {
-			t.Errorf("Subscribe() mistakes another for %+q", name)
-		}
-	}
-	slices.SortFunc(subs, func(a, b incident.Subscription) int { return strings.Compare(string(a.UserID), string(b.UserID)) })
-	slices.SortFunc(seen, func(a, b incident.Seen) int { return strings.Compare(string(a.UserID), string(b.UserID)) })
-	wantEqual(t, "the subscribers", mustSubscribers(t, s, key), subs)
-	wantEqual(t, "who has seen it", mustSeenBy(t, s, key), seen)
-	for i, sub := range subs {
-		mustUnsubscribe(t, s, key, sub.UserID)
-		wantEqual(t, "the remaining subscribers", mustSubscribers(t, s, key), subs[i+1:])
-	}
-}
-
-// Projects and triggers that look alike are several in one incident, and each
-// finds it and is found alone.
-func namesWithinAnIncidentAreBytes(t *trial, s incident.Store) {
-	inc := ruled(acme)
-	var triggers []incident.Trigger
-	for _, name := range names() {
-		inc.Projects = append(inc.Projects, incident.ProjectID(name))
-		triggers = append(triggers, firing(incident.TriggerID(name)))
-	}
-	slices.Sort(inc.Projects)
-	slices.SortFunc(triggers, func(a, b incident.Trigger) int {
-		return strings.Compare(string(a.TriggerID), string(b.TriggerID))
-	})
-	st := mustCreate(t, s, inc, triggers...)
-	wantEqual(t, "the projects", st.Incident.Projects, inc.Projects)
-	for i := range triggers {
-		triggers[i].Incident = st.Incident.Key()
-	}
-	wantEqual(t, "the triggers", st.Triggers, triggers)
-	for _, p := range inc.Projects {
-		st = mustChange(t, s, reprojecting(st, without(st.Incident.Projects, []incident.ProjectID{p})...))
-		wantSlot(t, s, slotOf(acme, p), 2, nil)
-		q := incident.IncidentQuery{OrganizationID: acme, Projects: []incident.ProjectID{p}, Limit: everything}
-		if got := mustIncidents(t, s, q); len(got) != 0 {
-			t.Errorf("the incident is found by the project %+q, which it lost", p)
-		}
-	}
-}
-
-// Rules and queries that look alike have slots of their own, and find their
-// own incidents only.
-func namesOfRulesAndQueriesAreBytes(t *trial, s incident.Store) {
-	for _, name := range names() {
-		byRule, byQuery := ruled(acme, api), ruled(acme, api)
-		byRule.AlertRuleID, byQuery.QueryID = incident.AlertRuleID(name), incident.QueryID(name)
-		st := mustCreate(t, s, byRule)
-		wantSlot(t, s, slotsOf(byRule)[0], 1, &st)
-		q := incident.IncidentQuery{OrganizationID: acme, AlertRuleID: byRule.AlertRuleID, Limit: everything}
-		wantEqual(t, "the incidents of a rule", mustIncidents(t, s, q), []incident.Incident{st.Incident})
-		st = mustCreate(t, s, byQuery)
-		wantSlot(t, s, slotsOf(byQuery)[0], 1, &st)
-	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Whatever the order of arrival, the latest view stays, and is what is returned.
+// The latest view is kept and returned, whatever the order of the calls.
 func markSeenNeverGoesBack(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	latest := time.Time{}
@@ -18,8 +18,8 @@ func markSeenNeverGoesBack(t *trial, s incident.Store) {
 			latest = seen.LastSeen
 		}
 		want := incident.Seen{Incident: key, UserID: ada, LastSeen: latest}
-		wantEqual(t, "what MarkSeen returns", mustMarkSeen(t, s, seen), want)
-		wantEqual(t, "who has seen it", mustSeenBy(t, s, key), []incident.Seen{want})
+		wantEqual(t, "MarkSeen()", mustMarkSeen(t, s, seen), want)
+		wantEqual(t, "SeenBy()", mustSeenBy(t, s, key), []incident.Seen{want})
 	}
 }
 
@@ -40,25 +40,24 @@ func markSeenNeverGoesBackUnderConcurrency(t *trial, s incident.Store) {
 			}
 		})
 		want := incident.Seen{Incident: key, UserID: ada, LastSeen: when(views - 1)}
-		wantEqual(t, "who has seen it", mustSeenBy(t, s, key), []incident.Seen{want})
+		wantEqual(t, "SeenBy()", mustSeenBy(t, s, key), []incident.Seen{want})
 	}
 }
 
-// An incident was seen by whom it was, and no other's viewers. Seeing it is no
-// change of it.
+// A view concerns its incident only, and does not change the state.
 func markSeenIsAboutOneIncident(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme))
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
 	seen := mustMarkSeen(t, s, incident.Seen{Incident: first.Incident.Key(), UserID: ada, LastSeen: t0})
-	wantEqual(t, "who has seen the first", mustSeenBy(t, s, first.Incident.Key()), []incident.Seen{seen})
-	wantEqual(t, "who has seen the second", mustSeenBy(t, s, second), []incident.Seen(nil))
+	wantEqual(t, "SeenBy() of the first", mustSeenBy(t, s, first.Incident.Key()), []incident.Seen{seen})
+	wantEqual(t, "SeenBy() of the second", mustSeenBy(t, s, second), []incident.Seen(nil))
 	wantEqual(t, "the state", mustLoad(t, s, first.Incident.Key()), first)
 	if mustLoadDetails(t, s, second, ada).HasSeen {
-		t.Error("HasSeen is true for who has seen another incident")
+		t.Error("HasSeen is true for a user who has seen only another incident")
 	}
 }
 
-// The latest comes first; users of the same time are in ascending order.
+// The latest view comes first. Views of the same time are ordered by user.
 func seenByIsOrderedByTimeThenUser(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	var want []incident.Seen
@@ -71,6 +70,6 @@ func seenByIsOrderedByTimeThenUser(t *trial, s incident.Store) {
 	for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(len(want)) {
 		mustMarkSeen(t, s, want[i])
 	}
-	wantEqual(t, "who has seen it", mustSeenBy(t, s, key), want)
-	wantEqual(t, "who has seen it by the details", mustLoadDetails(t, s, key, "").SeenBy, want)
+	wantEqual(t, "SeenBy()", mustSeenBy(t, s, key), want)
+	wantEqual(t, "SeenBy of LoadDetails()", mustLoadDetails(t, s, key, "").SeenBy, want)
 }

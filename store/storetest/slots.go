@@ -9,15 +9,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// wantSlot checks a slot's version and holder. The holder is nil for none.
+// wantSlot checks the version and the holder of a slot. A nil holder stands for none.
 func wantSlot(t *trial, s incident.Store, slot incident.Slot, version int64, holder *incident.State) {
 	t.Helper()
 	want := incident.SlotState{Version: version, State: holder}
-	wantEqual(t, fmt.Sprintf("what slot %+v holds", slot), mustLoadSlot(t, s, slot), want)
+	wantEqual(t, fmt.Sprintf("LoadSlot(%+v)", slot), mustLoadSlot(t, s, slot), want)
 }
 
-// A slot that nobody ever claimed is zero and no error, in an organization
-// that nobody knows too.
+// A slot that was never claimed is zero without an error, in an unknown organization
+// too.
 func loadSlotIsZeroWhenUnclaimed(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf("nobody", api), 0, nil)
 	mustCreate(t, s, ruled(acme, api))
@@ -25,7 +25,7 @@ func loadSlotIsZeroWhenUnclaimed(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf("nobody", api), 0, nil)
 }
 
-// A slot holds the whole state of its incident, as it is now.
+// LoadSlot returns the whole current state of the holder.
 func loadSlotReturnsTheHolder(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api, db), firing(warning), firing(critical))
 	wantSlot(t, s, slotOf(acme, api), 1, &st)
@@ -34,7 +34,7 @@ func loadSlotReturnsTheHolder(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf(acme, db), 1, &st)
 }
 
-// Each claim and each release counts, and nothing else does.
+// Claims and releases increase the version of a slot. Other changes do not.
 func slotsCountClaimsAndReleases(t *trial, s incident.Store) {
 	slot := slotOf(acme, api)
 	for version := int64(1); version < 8; version += 2 {
@@ -49,9 +49,8 @@ func slotsCountClaimsAndReleases(t *trial, s incident.Store) {
 	}
 }
 
-// A claim of a taken slot names who holds it, and nothing of the change is
-// written: for a new incident, for one that is reopened, and for one that gets
-// a project.
+// A claim of a taken slot returns its holder and writes nothing, for a creation, a
+// reopening and a new project.
 func slotsAreHeldByOne(t *trial, s incident.Store) {
 	closed := mustCreate(t, s, ruled(acme, api), firing(critical))
 	closed = mustChange(t, s, transition(closed, incident.StatusClosed))
@@ -74,7 +73,7 @@ func slotsAreHeldByOne(t *trial, s incident.Store) {
 	})
 }
 
-// Of several slots that a change claims each is looked at, whichever is taken.
+// A change that claims several slots checks each of them.
 func slotsAreClaimedTogether(t *trial, s incident.Store) {
 	holder := mustCreate(t, s, ruled(acme, web)).Incident.Key()
 	other := mustCreate(t, s, ruled(acme, db)).Incident.Key()
@@ -97,7 +96,7 @@ func slotsAreClaimedTogether(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf(acme, "zoo"), 0, nil)
 }
 
-// No query is a query like any other.
+// An empty query identifies a slot like any other query.
 func slotsWithoutAQueryAreHeldByOne(t *trial, s incident.Store) {
 	inc := ruled(acme, api)
 	inc.QueryID = ""
@@ -109,7 +108,7 @@ func slotsWithoutAQueryAreHeldByOne(t *trial, s incident.Store) {
 	mustCreate(t, s, ruled(acme, api))
 }
 
-// Slots that differ in any one field have nothing to do with each other.
+// Slots that differ in any field are independent.
 func slotsDifferInEachField(t *trial, s incident.Store) {
 	all := make([]incident.Incident, 5)
 	for i := range all {
@@ -132,7 +131,7 @@ func slotsDifferInEachField(t *trial, s incident.Store) {
 	}
 }
 
-// A free slot can be claimed, by who held it or by another.
+// A released slot can be claimed, by its former holder or by another incident.
 func slotsAreFreeWhenReleased(t *trial, s incident.Store) {
 	first := mustCreate(t, s, ruled(acme, api, db))
 	first = mustChange(t, s, reprojecting(first, db))
@@ -146,8 +145,8 @@ func slotsAreFreeWhenReleased(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf(acme, db), 3, &first)
 }
 
-// A change may give up one slot and take another; where it cannot take, it
-// gives nothing up.
+// A change may release a slot and claim another. If the claim fails, nothing is
+// released.
 func slotsMoveWithinAChange(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	holder := mustCreate(t, s, ruled(acme, web))
@@ -163,7 +162,8 @@ func slotsMoveWithinAChange(t *trial, s incident.Store) {
 	wantSlot(t, s, slotOf(acme, db), 1, &moved)
 }
 
-// The version is checked before the slots: who is late decides again first.
+// The version is checked before the slots: a writer with an old version must decide
+// again first.
 func slotsAreClaimedAfterTheVersionCheck(t *trial, s incident.Store) {
 	st := mustCreate(t, s, ruled(acme, api))
 	mustApply(t, s, retitling(st, "Newer"))
@@ -172,7 +172,7 @@ func slotsAreClaimedAfterTheVersionCheck(t *trial, s incident.Store) {
 	wantError(t, "Apply() on an old version that claims a taken slot", err, incident.ErrVersionConflict)
 }
 
-// Of many who claim a slot at once, in sets that overlap, one gets it.
+// Many concurrent claims have overlapping sets of slots. A single claim succeeds.
 func slotsHaveOneWinner(t *trial, s incident.Store) {
 	const claimers, rounds = 9, 4
 	sets := [][]incident.ProjectID{{api, db}, {db, web}, {api, web}}
@@ -188,7 +188,7 @@ func slotsHaveOneWinner(t *trial, s incident.Store) {
 	}
 }
 
-// wantOneWinner returns who got the slot, and checks that all others were told.
+// wantOneWinner returns the holder, and checks that all other errors name it.
 func wantOneWinner(t *trial, errs []error, keys []incident.Key) incident.Key {
 	t.Helper()
 	var winners []incident.Key
@@ -198,7 +198,7 @@ func wantOneWinner(t *trial, errs []error, keys []incident.Key) incident.Key {
 		}
 	}
 	if len(winners) != 1 {
-		t.Fatalf("%d claimers of overlapping slots got them, want 1: %v", len(winners), errors.Join(errs...))
+		t.Fatalf("%d concurrent claims of overlapping slots succeeded, want 1: %v", len(winners), errors.Join(errs...))
 	}
 	for _, err := range errs {
 		if err != nil {
@@ -208,7 +208,7 @@ func wantOneWinner(t *trial, errs []error, keys []incident.Key) incident.Key {
 	return winners[0]
 }
 
-// Of many closed incidents that are reopened at once, one becomes active.
+// Many concurrent reopenings claim the same slot. A single reopening succeeds.
 func slotsAdmitOneReopening(t *trial, s incident.Store) {
 	const n, rounds = 8, 4
 	states := make([]incident.State, n)
@@ -230,8 +230,8 @@ func slotsAdmitOneReopening(t *trial, s incident.Store) {
 	}
 }
 
-// A slot that is taken and freed over and over never has two holders, and
-// counts every time.
+// A slot that is claimed and released concurrently never has two holders, and counts
+// each time.
 func slotsCountUnderConcurrency(t *trial, s incident.Store) {
 	const claimers, each = 6, 8
 	var holders, wins atomic.Int64

@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// snapshot is all that a store tells about an organization.
+// snapshot is everything that reads return about an organization.
 type snapshot struct {
 	Incidents []record
 	Lists     [][]int64 // identifiers by the queries of listQueries
@@ -56,7 +56,7 @@ func mustSnapshot(t *trial, s incident.Store, org incident.OrganizationID) snaps
 	t.Helper()
 	snap, err := takeSnapshot(t.Context(), s, org)
 	if err != nil {
-		t.Fatalf("cannot read the records of %q: %v", org, err)
+		t.Fatalf("reading the records of %q: %v", org, err)
 	}
 	return snap
 }
@@ -139,7 +139,7 @@ func (s *snapshot) takeRecord(ctx context.Context, store incident.Store, key inc
 	return nil
 }
 
-// listQueries look for incidents by all that a write may change.
+// listQueries returns queries for every value that a write may change.
 func listQueries(org incident.OrganizationID) []incident.IncidentQuery {
 	queries := []incident.IncidentQuery{
 		{Statuses: incident.ActiveStatuses()},
@@ -159,8 +159,8 @@ func listQueries(org incident.OrganizationID) []incident.IncidentQuery {
 	return queries
 }
 
-// knownSlots are those which the incidents hold, or held under their present
-// projects, and those which a case may have tried to take.
+// knownSlots returns the slots that the incidents occupy or would occupy while active, and
+// the slots of the projects that cases use.
 func knownSlots(org incident.OrganizationID, incidents []incident.Incident) []incident.Slot {
 	slots := []incident.Slot{slotOf(org, api), slotOf(org, db), slotOf(org, web)}
 	for _, inc := range incidents {
@@ -170,11 +170,10 @@ func knownSlots(org incident.OrganizationID, incidents []incident.Incident) []in
 	return slots
 }
 
-// wantUnchanged runs do, and checks that the organization's records are as
-// they were.
+// wantUnchanged calls do and checks that it does not change the organization's records.
 func wantUnchanged(t *trial, s incident.Store, org incident.OrganizationID, do func()) {
 	t.Helper()
 	before := mustSnapshot(t, s, org)
 	do()
-	wantEqual(t, "after a call that must write nothing, the records", mustSnapshot(t, s, org), before)
+	wantEqual(t, "the records, after a call that must write nothing", mustSnapshot(t, s, org), before)
 }

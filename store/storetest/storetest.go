@@ -72,13 +72,13 @@ func runCases[S incident.Store](t *testing.T, cases []testCase[S], newStore func
 	}
 }
 
-// group is the cases about one method or promise.
+// group is the cases about a method or a subject.
 type group[S incident.Store] struct {
 	name  string
 	cases []testCase[S]
 }
 
-// testCase checks one promise on an empty store.
+// testCase checks a promise on an empty store.
 type testCase[S incident.Store] struct {
 	name string
 	run  func(t *trial, s S)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// The store that the broken ones are made of keeps the contract.
+// The broken stores are made of a store that keeps the contract.
 func TestRun_Memory(t *testing.T) {
 	Run(t, func(*testing.T) incident.Store { return memory.New() })
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A user follows at most once, since the first time, however it came about.
+// A user is subscribed to an incident once, since the first date.
 func subscribeKeepsTheFirstDate(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	first := incident.Subscription{Incident: key, UserID: ada, DateAdded: at(time.Hour)}
-	wantEqual(t, "what Subscribe returns first", mustSubscribe(t, s, first), first)
+	wantEqual(t, "the first Subscribe()", mustSubscribe(t, s, first), first)
 	for _, d := range []time.Duration{2 * time.Hour, time.Hour, 0, -time.Hour} {
 		again := first
 		again.DateAdded = at(d)
-		wantEqual(t, "what Subscribe returns again", mustSubscribe(t, s, again), first)
+		wantEqual(t, "the repeated Subscribe()", mustSubscribe(t, s, again), first)
 	}
 	wantEqual(t, "the subscribers", mustSubscribers(t, s, key), []incident.Subscription{first})
 }
 
-// The same holds for the subscriptions of a change.
+// The same is true for the subscriptions of a change.
 func applyKeepsTheFirstSubscription(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	sub := func(user incident.UserID, d time.Duration) incident.Subscription {
@@ -35,10 +35,10 @@ func applyKeepsTheFirstSubscription(t *trial, s incident.Store) {
 	mustApply(t, s, c)
 	want := []incident.Subscription{sub(ada, time.Hour), sub(bob, 0), sub(eve, time.Minute)}
 	wantEqual(t, "the subscribers", mustSubscribers(t, s, key), want)
-	wantEqual(t, "what Subscribe returns", mustSubscribe(t, s, sub(ada, 0)), want[0])
+	wantEqual(t, "Subscribe()", mustSubscribe(t, s, sub(ada, 0)), want[0])
 }
 
-// A change may do no more than subscribe.
+// A change may contain nothing but subscriptions.
 func applyOfSubscriptionsOnly(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme))
 	sub := incident.Subscription{Incident: st.Incident.Key(), UserID: eve, DateAdded: t0}
@@ -47,7 +47,7 @@ func applyOfSubscriptionsOnly(t *trial, s incident.Store) {
 	wantEqual(t, "the state", mustLoad(t, s, sub.Incident), st)
 }
 
-// Who does not follow need not unsubscribe, and who did may follow anew.
+// Unsubscribing twice is no error, and the user can subscribe again.
 func unsubscribeEndsIt(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	mustUnsubscribe(t, s, key, ada)
@@ -57,13 +57,13 @@ func unsubscribeEndsIt(t *trial, s incident.Store) {
 	mustUnsubscribe(t, s, key, ada)
 	wantEqual(t, "the subscribers", mustSubscribers(t, s, key), []incident.Subscription{bobs})
 	if mustLoadDetails(t, s, key, ada).IsSubscribed {
-		t.Error("IsSubscribed of a user who unsubscribed is true")
+		t.Error("IsSubscribed is true after Unsubscribe()")
 	}
 	anew := incident.Subscription{Incident: key, UserID: ada, DateAdded: at(time.Hour)}
 	wantEqual(t, "the new subscription", mustSubscribe(t, s, anew), anew)
 }
 
-// An incident has the subscribers that it has, and no other's.
+// A subscription concerns its incident only.
 func subscribersAreThoseOfTheIncident(t *trial, s incident.Store) {
 	first := mustCreate(t, s, draft(acme)).Incident.Key()
 	second := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -91,29 +91,29 @@ func subscribersAreOrderedByUser(t *trial, s incident.Store) {
 	wantEqual(t, "the users", got, users)
 }
 
-// Of many first subscriptions one is the first, and all are told which.
+// Many concurrent first subscriptions keep a single date, which is returned to all callers.
 func subscribeHasOneFirst(t *trial, s incident.Store) {
 	const rounds = 4
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	for range rounds {
-		told := subscribeTogether(t, s, key)
+		returned := subscribeTogether(t, s, key)
 		final := mustSubscribers(t, s, key)
 		if len(final) != 1 {
-			t.Fatalf("Subscribers() = %s, want one", show(final))
+			t.Fatalf("Subscribers() = %s, want one subscription", show(final))
 		}
-		for _, sub := range told {
-			wantEqual(t, "what Subscribe returned to one of many", sub, final[0])
+		for _, sub := range returned {
+			wantEqual(t, "a concurrent Subscribe()", sub, final[0])
 		}
 		mustUnsubscribe(t, s, key, ada)
 	}
 }
 
-// subscribeTogether subscribes ada in several ways and at several dates at
-// once, and returns what was told to the callers.
+// subscribeTogether subscribes ada concurrently, by two methods and with different
+// dates, and returns the results.
 func subscribeTogether(t *trial, s incident.Store, key incident.Key) []incident.Subscription {
 	var (
-		mu   sync.Mutex // guards told
-		told []incident.Subscription
+		mu       sync.Mutex // guards returned
+		returned []incident.Subscription
 	)
 	t.together(12, func(i int) {
 		sub := incident.Subscription{Incident: key, UserID: ada, DateAdded: at(time.Duration(i) * time.Second)}
@@ -125,16 +125,16 @@ func subscribeTogether(t *trial, s incident.Store, key incident.Key) []incident.
 		} else if sub, err = s.Subscribe(t.Context(), sub); err == nil {
 			mu.Lock()
 			defer mu.Unlock()
-			told = append(told, sub)
+			returned = append(returned, sub)
 		}
 		if err != nil {
 			t.Errorf("Subscribe() or Apply() = %v, want no error", err)
 		}
 	})
-	return told
+	return returned
 }
 
-// Subscribing and unsubscribing at once never fails, and ends in one or the other.
+// Concurrent calls of Subscribe and Unsubscribe never fail. One of them is the last.
 func subscribeAndUnsubscribeMeet(t *trial, s incident.Store) {
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
 	t.together(8, func(i int) {
@@ -152,6 +152,6 @@ func subscribeAndUnsubscribeMeet(t *trial, s incident.Store) {
 	})
 	got := mustSubscribers(t, s, key)
 	if len(got) > 1 || mustLoadDetails(t, s, key, ada).IsSubscribed != (len(got) == 1) {
-		t.Errorf("Subscribers() = %s, want none or one, as LoadDetails() says", show(got))
+		t.Errorf("Subscribers() = %s, want none or one, as LoadDetails() reports", show(got))
 	}
 }

@@ -25,9 +25,9 @@ const (
 	maxFailures = 3
 )
 
-// trial is one run of a case. It has the methods of [testing.TB] that cases use.
+// trial is a run of a case. It has the methods of [testing.TB] that cases use.
 //
-// A case runs in goroutines of its own, and one that hangs leaves them behind. If they
+// A case runs in goroutines of its own, and leaves them behind if it hangs. If they
 // had the testing.T, they would use it after its test, which panics and ends the whole
 // process. A trial records failures instead. The goroutine of the test prints them after
 // the case has ended or was given up, and the trial ignores all that happens later.

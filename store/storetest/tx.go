@@ -9,8 +9,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Each kind of write is undone when fn fails after it, alone and after all
-// others, and fn's own error comes back.
+// If fn returns an error, InTx undoes each kind of write, alone and after all others,
+// and returns the error itself.
 func inTxUndoesOnError(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		err := s.InTx(t.Context(), func(tx incident.Store) error {
@@ -23,7 +23,7 @@ func inTxUndoesOnError(t *trial, s incident.Store) {
 	})
 }
 
-// Each kind of write is undone when fn panics, and the panic goes on.
+// If fn panics, InTx undoes each kind of write and lets the panic continue.
 func inTxUndoesOnPanic(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		got := panicOf(func() {
@@ -34,7 +34,7 @@ func inTxUndoesOnPanic(t *trial, s incident.Store) {
 			t.Errorf("InTx() of a panicking fn = %v, want a panic", err)
 		})
 		if got != errUndo {
-			t.Errorf("InTx() panics with %v, want fn's own %v", got, errUndo)
+			t.Errorf("InTx() panics with %v, want fn's panic %v", got, errUndo)
 		}
 	})
 }
@@ -45,8 +45,8 @@ func panicOf(fn func()) (value any) {
 	return nil
 }
 
-// Each kind of write is undone when the context is done before the commit,
-// although fn is content.
+// If the context ends before the commit, InTx undoes each kind of write even if fn
+// returns nil.
 func inTxUndoesWhenTheContextEnds(t *trial, s incident.Store) {
 	wantUndone(t, s, func(write func(ctx context.Context, tx incident.Store)) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -59,9 +59,9 @@ func inTxUndoesWhenTheContextEnds(t *trial, s incident.Store) {
 	})
 }
 
-// wantUndone has attempt write in a transaction that comes to nothing: each
-// kind of write first, then all together. It checks that the transaction saw
-// them, and that nothing of them is left, not even a number.
+// wantUndone has attempt write in a transaction that is undone: each kind of write
+// alone, and then all together. It checks that the transaction sees its writes, and that
+// no record and no number of them remains.
 func wantUndone(t *trial, s incident.Store, attempt func(write func(ctx context.Context, tx incident.Store))) {
 	t.Helper()
 	w := mustWorld(t, s, acme)
@@ -78,7 +78,7 @@ func wantUndone(t *trial, s incident.Store, attempt func(write func(ctx context.
 				}
 			}
 		})
-		wantEqual(t, fmt.Sprintf("after %q and so on were undone, the records", ops[0].name), mustSnapshot(t, s, acme), before)
+		wantEqual(t, fmt.Sprintf("the records, after %d writes from %q on were undone", len(ops), ops[0].name), mustSnapshot(t, s, acme), before)
 	}
 	if got := mustCreate(t, s, ruled(acme, web)).Incident.Identifier; got != 2 {
 		t.Errorf("after creations were undone the next identifier is %d, want 2", got)
@@ -106,7 +106,7 @@ func singly(ops []operation) [][]operation {
 	return single
 }
 
-// What was read in the transaction is what everyone reads after the commit.
+// After the commit all reads return what the transaction read last.
 func inTxCommits(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	var inside snapshot
@@ -123,7 +123,7 @@ func inTxCommits(t *trial, s incident.Store) {
 	}
 }
 
-// Within a transaction the rules are those outside.
+// Within a transaction the same rules apply.
 func inTxChecksWhatApplyChecks(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	try := func(fn func(tx incident.Store) error) error { return s.InTx(t.Context(), fn) }
@@ -155,7 +155,7 @@ func inTxChecksWhatApplyChecks(t *trial, s incident.Store) {
 	})
 }
 
-// A transaction within a transaction is a part of it.
+// A nested transaction is a part of the outer transaction.
 func inTxNests(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	nested := func(end error) func(tx incident.Store) error {
@@ -163,7 +163,7 @@ func inTxNests(t *trial, s incident.Store) {
 			mustCall(t, tx, operation{"Subscribe", subscribe}, w)
 			err := tx.InTx(t.Context(), func(inner incident.Store) error {
 				if got := mustSubscribers(t, inner, w.key()); len(got) != 2 {
-					t.Errorf("the inner transaction sees %s, want what the outer wrote", show(got))
+					t.Errorf("Subscribers() in the nested transaction = %s, want the subscription of the outer transaction too", show(got))
 				}
 				mustCall(t, inner, operation{"Apply", applyNew}, w)
 				return nil
@@ -196,8 +196,8 @@ func inTxNests(t *trial, s incident.Store) {
 	mustLoad(t, s, incident.Key{OrganizationID: acme, Identifier: 2})
 }
 
-// A part of a transaction that does not return dooms the whole, whatever the outer function
-// makes of that.
+// A nested transaction that panics or exits its goroutine dooms the outer transaction,
+// even if the outer fn returns nil.
 func inTxIsDoomedByItsParts(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	part := func(tx incident.Store, end func() error) error {
@@ -211,7 +211,7 @@ func inTxIsDoomedByItsParts(t *trial, s incident.Store) {
 		"ends its goroutine": func(tx incident.Store) {
 			<-t.start(func() { _ = part(tx, func() error { runtime.Goexit(); return nil }) })
 		},
-		"has such a part": func(tx incident.Store) {
+		"has a nested transaction that panics": func(tx incident.Store) {
 			_ = tx.InTx(t.Context(), func(inner incident.Store) error {
 				_ = panicOf(func() { _ = part(inner, func() error { panic(errUndo) }) })
 				return nil
@@ -225,14 +225,13 @@ func inTxIsDoomedByItsParts(t *trial, s incident.Store) {
 				return nil
 			})
 			if err == nil {
-				t.Errorf("InTx() of which a part %s = nil, want an error", name)
+				t.Errorf("InTx() with a nested transaction that %s = nil, want an error", name)
 			}
 		})
 	}
 }
 
-// A transaction that has ended, either way, answers with an error, and does
-// nothing.
+// A transaction that has ended returns errors and does nothing.
 func inTxEnds(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	for _, end := range []error{nil, errUndo} {
@@ -262,7 +261,7 @@ func inTxEnds(t *trial, s incident.Store) {
 	}
 }
 
-// An empty transaction, and one that only reads, are fine.
+// A transaction may be empty or only read.
 func inTxMayWriteNothing(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	wantUnchanged(t, s, acme, func() {
@@ -273,23 +272,5 @@ func inTxMayWriteNothing(t *trial, s incident.Store) {
 			}
 			return nil
 		})
-	})
-}
-
-// The answer of Shared is the same, whenever and wherever it is asked.
-func sharedIsConstant(t *trial, s incident.Store) {
-	want := s.Shared()
-	w := mustWorld(t, s, acme)
-	mustInTx(t, s, func(tx incident.Store) error {
-		mustCall(t, tx, operation{"Apply", applyNew}, w)
-		if got := tx.Shared(); got != want {
-			t.Errorf("Shared() of a transaction = %v, want %v", got, want)
-		}
-		return nil
-	})
-	t.together(4, func(int) {
-		if got := s.Shared(); got != want {
-			t.Errorf("Shared() = %v, want %v as before", got, want)
-		}
 	})
 }

