@@ -9,23 +9,22 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
-// Cache keeps versioned entries by key, so that it can never go back in time.
-// It must be safe for use by many goroutines. A cache that fails answers a Get
-// with false; one that panics is logged and bypassed.
+// Cache keeps entries by key. Their versions prevent it from going back in time. It must be
+// safe for use by many goroutines. If it fails, Get returns false. A panic is logged, and the
+// cache is bypassed.
 //
-// Every key begins with the organization, and no two things have the same key. The
-// entries of a Manager are its own: several may share a Cache, and none reads what
-// another one, also one before it, has put there. A Manager can replace all of its keys
-// at a time, as when the server of its store was restored from a backup; what is under the
-// old ones is not asked for again, and goes when it is the oldest or its ttl is over.
+// Every key begins with its organization. Each incident and slot of each [Manager] has a key
+// of its own: several Managers may share a Cache, and none reads the entries of another or of
+// an earlier one. A Manager may change all of its keys, for example because the server of its
+// store was restored from a backup. Entries of the old keys are not requested again.
 type Cache interface {
-	// Get returns the entry under key, and false if there is none.
+	// Get returns the entry of key, and false if there is none.
 	Get(ctx context.Context, key string) (CacheEntry, bool)
 
-	// Put stores e unless the cache holds an entry with a higher version under
-	// key. The cache may drop it at any time, and must after ttl. Once Put has
-	// returned, Get must never return a lower version that was put before: a cache
-	// that cannot store e must drop what it holds under key.
+	// Put stores e, unless the cache holds an entry of a higher version under key. The
+	// cache may drop an entry at any time, and must drop it after ttl. Once Put has
+	// returned, Get must never return a lower version that was put before. A cache that
+	// cannot store e must drop the entry that it holds under key.
 	Put(ctx context.Context, key string, e CacheEntry, ttl time.Duration)
 }
 
@@ -105,7 +104,7 @@ func (c *memoryCache) Put(ctx context.Context, key string, e CacheEntry, ttl tim
 	c.memory.Put(ctx, key, coherence.Entry{Version: e.Version, Value: e.value}, ttl)
 }
 
-// NoCache is a [Cache] that keeps nothing: every read goes to the store.
+// NoCache is a [Cache] that keeps nothing. Every read goes to the store.
 var NoCache Cache = noCache{}
 
 type noCache struct{}

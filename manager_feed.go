@@ -6,7 +6,7 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
-// newFeed returns the feed of what other processes write to store.
+// newFeed returns the feed that follows the writes of other processes to store.
 func (c *core) newFeed(store FeedStore) *coherence.Feed {
 	return c.coherence.NewFeed(coherence.FeedConfig{
 		Memory: FeedMemory,
@@ -22,7 +22,7 @@ func (c *core) newFeed(store FeedStore) *coherence.Feed {
 	})
 }
 
-// versions returns the changes as the cache is told of them.
+// versions returns the changed versions by cache key.
 func (f FeedChanges) versions() coherence.Changes {
 	return coherence.Changes{
 		Position: string(f.Position),
@@ -57,7 +57,7 @@ func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
 		return
 	}
 	if m.local {
-		// Reading a local store costs no more than asking the cache, which few reads use then.
+		// Few reads of a local store use its cache, so that it rarely has the incident.
 		var buf [keyBuffer]byte
 		if m.coherence.Knows(key.appendCacheKey(buf[:0]), version) {
 			return
@@ -90,8 +90,10 @@ func (m *manager) observeHolder(ctx context.Context, inc *Incident) {
 	}
 }
 
+// observeKey reports an entry that was read from the store, unless the transaction of the call
+// may have written it and not committed yet.
 func (m *manager) observeKey(ctx context.Context, key string, e coherence.Entry) {
-	if m.tx == nil || !m.tx.publication.HasMarked(key) {
+	if m.tx == nil || !m.tx.publication.Writes(key) {
 		m.coherence.Observe(ctx, key, e)
 	}
 }

@@ -5,53 +5,51 @@ import (
 	"time"
 )
 
-// FeedStore is a shared [Store] that can tell what other processes have written. A
-// [Manager] of it serves from its cache while [Manager.Run] follows them; a Manager of a
-// shared store without a feed reads everything from the store. RunFeed of package
-// storetest is the proof of a new feed.
+// FeedStore is a shared [Store] that reports the writes of other processes. Its [Manager]
+// serves from the cache while [Manager.Run] follows them. The Manager of a shared store
+// without a feed reads everything from the store. RunFeed of package storetest tests a feed.
 type FeedStore interface {
 	Store
 
-	// Changes returns what was committed since a position, and nothing else, and the
-	// position to pass to the next call: that of a moment between call and return.
-	// Everything that commits after that moment must be told by the next call, in
-	// whatever order transactions began. Telling a change again does no harm for up to a
-	// second, nor does telling a version that has changed again since. The zero position
-	// returns a position alone.
+	// Changes returns the versions committed after since, and the position to pass to the
+	// next call. The position is that of a moment between call and return. The next call
+	// must report everything committed after that moment, whatever the order in which
+	// transactions began. It may repeat a change for up to a second, and it may report a
+	// version that has changed again since. An empty since returns only a position.
 	//
-	// A position must stay good for any number of calls, since an answer can be lost, and
-	// for [FeedMemory]. If the changes since a position cannot be told, Changes must
-	// answer with [FeedChanges.Reset] instead of an error. This is so if
+	// A position must remain valid for any number of calls, since an answer can be lost,
+	// and for [FeedMemory]. Changes must set [FeedChanges.Reset] instead of returning an
+	// error if it cannot report the changes, because
 	//
-	//   - what the position refers to is not in the history of the store: the server
-	//     was restored from a backup, crashed and lost commits, or was replaced by a
-	//     standby that lacks some;
-	//   - the position is of the future, or of another form than the store's own;
-	//   - the store has forgotten the changes, or there are too many of them.
+	//   - the history of the store does not contain the position: the server was restored
+	//     from a backup, crashed and lost commits, or was replaced by a standby that lacks
+	//     some;
+	//   - the position is in the future, or not in the format of the store;
+	//   - the store has forgotten the changes, or there are too many.
 	//
-	// Changes is called up to 25 times a second while the Manager is in use, not at all
-	// otherwise, and not within a transaction. Each process follows on its own.
+	// The Manager calls Changes up to 25 times a second while it is in use, and never within
+	// a transaction. A Manager that is not in use does not call it. Each process follows
+	// the feed on its own.
 	Changes(ctx context.Context, since FeedPosition) (FeedChanges, error)
 }
 
-// FeedMemory is how long a [FeedStore] must be able to tell what has changed since a
-// position. A [Manager] that has not asked for longer begins anew with the zero position.
+// FeedMemory is how long a [FeedStore] must remember the changes since a position. A [Manager]
+// that has not asked for longer starts over with an empty position.
 const FeedMemory = 10 * time.Minute
 
-// FeedPosition is a moment in what a [FeedStore] has committed. It means something to
-// the store alone.
+// FeedPosition is a moment in the history of a [FeedStore], in a format of the store. Empty
+// means that there is none yet.
 type FeedPosition string
 
-// FeedChanges are the incidents whose version has changed, and the slots, of all
-// organizations.
+// FeedChanges are the changed incidents and slots of all organizations.
 type FeedChanges struct {
 	Incidents []IncidentVersion
 	Slots     []SlotVersion
 	Position  FeedPosition
 
-	// Reset reports that the changes since the position that was asked for cannot be
-	// told. Incidents and Slots are not looked at then, Position is that of an answer to
-	// the zero position, and the [Manager] serves nothing that it has cached so far.
+	// Reset means that the changes since the requested position are not known. Position is
+	// then that of an answer to an empty position, Incidents and Slots are ignored, and the
+	// [Manager] serves none of the entries that it has cached so far.
 	Reset bool
 }
 

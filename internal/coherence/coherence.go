@@ -5,13 +5,13 @@
 // each write. It fails in four ways, since reads and writes overlap:
 //
 //   - A read that began before a write may end after it, and put the old value back.
-//   - Between a commit and the update of the cache one reader may see the new value in the
+//   - Between a commit and the update of the cache, a reader may see the new value in the
 //     store, and the next reader the old value in the cache.
-//   - The reply to a commit may be lost, and the cache does not know which value is true.
+//   - The reply to a commit may be lost. Then the old or the new value may be true.
 //   - Another process may write, and the cache does not hear of it.
 //
-// Every value has a version that the store counts, and a [Cache] never replaces a version by
-// a lower one. That alone is not enough, since a cache may drop the newer entry at any time.
+// Every value has a version that the store counts, and a [Cache] never replaces a version by a
+// lower version. That alone is not enough, since a cache may drop the newer entry at any time.
 // The [Engine] adds these rules:
 //
 //   - A write marks its keys before it is applied. Marked keys are read from the store.
@@ -19,16 +19,16 @@
 //     into the cache, and the marks end. A marked key without a value leaves the cache. See
 //     [Publication].
 //   - If the outcome of a write is unknown, its keys are in doubt: they are read from the
-//     store until a version tells the outcome. See doubt.
+//     store until a version shows the outcome. See doubt.
 //   - A [Feed] observes the versions that other processes have committed, and the Manager
 //     observes those that it happens to read. Older entries are no longer served.
 //   - A load fills the cache only if nothing was published for its key since the load
 //     began. A write publishes its value under the same condition.
 //   - If the store itself goes back in time, all entries end at once. See generation.
 //
-// The last condition uses an epoch: each publication has a number, and the stripe of a key
-// keeps the highest. Comparing the epoch and filling the cache is one step under the lock of
-// the stripe, so that no publication can come between.
+// "Since the load began" is decided by epochs: each publication has a number, and the stripe of
+// a key keeps the highest as its epoch. The epoch is compared and the cache filled under the
+// lock of the stripe, so that no publication can come between.
 package coherence
 
 import (
@@ -64,7 +64,7 @@ type Holder struct {
 	Identifier int64 `json:"identifier"`
 }
 
-// Config is what an Engine is made of.
+// Config has the parts and settings of an Engine.
 type Config struct {
 	// Cache is nil for an Engine that caches nothing.
 	Cache Cache
@@ -104,12 +104,12 @@ type Engine struct {
 	followed bool
 	born     time.Time
 	served   atomic.Int64 // entries are served until this time since born, if followed
-	decided  atomic.Int64 // likewise, for entries on which a write is decided
+	decided  atomic.Int64 // likewise, as the basis of a write
 
 	following atomic.Bool // a Feed is at work
 	readers   readers
 
-	creating  atomic.Int32 // publications in progress of new rows, which have no key to mark
+	creating  atomic.Int32 // publications of new rows in progress; a new row has no key to mark
 	overflown atomic.Bool  // some stripe had no room for a doubt
 
 	flight    flight.Group[string, any]
@@ -121,15 +121,15 @@ type Engine struct {
 	bypassLogged atomic.Bool
 }
 
-// stripe is the state of all keys of one hash. Keys of one stripe now and then cost each
-// other a read of the store, and never cause a wrong answer.
+// stripe is the state of all keys with the same hash. They now and then cost each other a read
+// of the store, and never cause a wrong answer.
 type stripe struct {
 	writing atomic.Int32  // marks of writes in progress
 	loading atomic.Int32  // loads in progress that may fill the cache
 	doubted atomic.Bool   // keys may be in doubt
 	hits    atomic.Uint64 // look-ups that the cache has answered
 
-	// mu makes comparing the epoch and filling the cache one step, and guards the fields
+	// mu is held while the epoch is compared and the cache filled. It guards the fields
 	// below.
 	mu     sync.Mutex
 	epoch  uint64              // number of the last publication

@@ -16,25 +16,25 @@ import (
 // server commits when the lock is released, long after its caller gave up. Without a feed
 // nothing reports that commit to the cache.
 //
-// Versions settle a doubt. A change of a row applies to exactly one version of it, so that a
-// read of a later version proves that the change was committed or never will be:
+// Versions settle a doubt. A change applies to exactly one version of a row, so that a read of
+// a later version proves that the change was committed or never will be:
 //
-//   - The doubt of a row is settled by a version above the one that the write expected.
+//   - The doubt of a row is settled by a version above the version that the write expected.
 //   - The doubt of a slot that an existing row claims or releases is the doubt of that row.
 //   - A new row claims its slots whenever they are free, in any version. The first read of
-//     the slot tells from which version on the claim has happened. It settles the doubt after
-//     claimDoubt at the earliest: until then another row may take and leave the slot, and
-//     the claim may follow.
+//     the slot shows the lowest version that includes the claim. That version settles the
+//     doubt after claimDoubt at the earliest: until then another row may take and leave the
+//     slot, and the claim may follow.
 //
 // Two bounds limit the number of doubts. A doubt ends after doubtLife, and a stripe holds at
 // most maxDoubts. A stripe without room reads all of its keys from the store for as long as
 // the doubt would have lasted. A stale value is served at either bound only if a statement
 // stays in the server for longer than doubtLife.
 //
-// With a feed, which reports every commit, a doubt ends after doubtTTL.
+// A feed reports every commit. With a feed, a doubt ends after doubtTTL.
 type doubt struct {
 	key   string // the versions of this key settle the doubt
-	joint bool   // it belongs to a transaction of the host, which ends it
+	joint bool   // it belongs to a transaction of the host
 
 	floor    int64         // the lowest version that settles it, or 0 if unknown; guarded by mu of the key's stripe
 	earliest time.Duration // no version settles it before this time; guarded likewise
@@ -47,7 +47,7 @@ const (
 	// doubtTTL is how long a doubt lasts with a feed.
 	doubtTTL = time.Second
 
-	// claimDoubt is the least time for which a slot is in doubt that a new row may claim.
+	// claimDoubt is how long a slot is in doubt at least after a new row may have claimed it.
 	claimDoubt = time.Minute
 
 	// doubtLife is how long a doubt lasts at most.
@@ -118,7 +118,7 @@ func (d *doubt) setFloor(c *Engine, version int64) {
 
 // raise puts a key in doubt: its entry leaves the cache, and loads that began before neither
 // fill the cache nor are joined. The doubt may be that of another key. raise returns the doubt
-// that is in force for key, which is an older one if d was merged into it.
+// in force for key: d, or an older doubt into which d was merged.
 func (c *Engine) raise(ctx context.Context, key string, d *doubt) *doubt {
 	s := c.stripe(key)
 	s.mu.Lock()

@@ -25,10 +25,10 @@ const (
 )
 
 // Feed follows the changes that other processes commit to the store, and keeps the cache in
-// service meanwhile. It is in one of these states:
+// service meanwhile. Its states are:
 //
 //   - following: it requests the changes every feedInterval. Each answer extends the lease,
-//     within which entries are served.
+//     during which entries are served.
 //   - lost: a request failed, or took longer than the lease. It continues to ask. If the
 //     store gives its present position but not the changes, a new generation begins at that
 //     position.
@@ -42,16 +42,16 @@ type Feed struct {
 	FeedConfig
 	c *Engine
 
-	// The fields below are for the goroutine of Follow. The position, and the time of the
-	// request that returned it, outlast one Follow: the next one requests all changes since.
+	// The fields below are for the goroutine of Follow. The position and the time of its
+	// request outlast a call of Follow: the next call requests all changes since.
 	position string
 	asked    time.Duration
 
 	failed bool          // the last request has failed
-	read   time.Duration // the last time at which somebody was known to have read
+	read   time.Duration // when the feed last knew of a reader
 }
 
-// FeedConfig is what a Feed is made of.
+// FeedConfig has the parts and settings of a Feed.
 type FeedConfig struct {
 	// Ask returns the changes since a position, and only the present position if since is
 	// empty. It must not panic.
@@ -83,8 +83,8 @@ const (
 	Asleep
 )
 
-// NewFeed returns the Feed of an Engine, which must not be in use yet. Until Follow has a
-// position, the Engine caches nothing.
+// NewFeed returns the Feed of an Engine. It must be called before the Engine is used. Until
+// Follow has a position, the Engine caches nothing.
 func (c *Engine) NewFeed(config FeedConfig) *Feed {
 	c.followed, c.readers.woken = true, make(chan struct{}, 1)
 	return &Feed{FeedConfig: config, c: c}
@@ -103,8 +103,8 @@ func (f *Feed) State() (FeedState, time.Duration) {
 	return Following, now - (served - feedLease)
 }
 
-// Follow follows the changes until ctx ends. Entries are served for a time after each
-// answer, which begins with the request.
+// Follow follows the changes until ctx ends. After each answer, entries are served until
+// feedLease after the request.
 func (f *Feed) Follow(ctx context.Context) {
 	c := f.c
 	c.following.Store(true)

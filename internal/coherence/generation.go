@@ -12,16 +12,16 @@ import (
 // generation is the set of cache entries that an Engine may serve at a time.
 //
 // The problem: a server that was restored from a backup, or a standby that lacks the last
-// commits, takes the store back in time. It then counts the same versions again, so that
-// versions no longer tell which entry is current. All entries must end at once, and a
-// [Cache] cannot list or delete its keys.
+// commits, takes the store back in time. The store then counts the same versions again, and a
+// high version no longer means a current entry. All entries must end at once, but a [Cache]
+// cannot list or delete its keys.
 //
 // So the keys of a generation end with a suffix that no other generation of any Engine has.
 // Beginning another generation changes the suffix: all entries are out of service at once,
-// and two Engines with one cache never read each other's entries.
+// and two Engines with the same cache never read each other's entries.
 //
 // Loads and publications keep the generation in which they began. When it has ended, they
-// leave no value in the next one, because a write that the old server acknowledged may be
+// leave no value in the next generation, because a write that the old server acknowledged may be
 // unknown to the new server:
 //
 //   - A load does not fill the cache.
@@ -34,7 +34,7 @@ type generation struct {
 // generations numbers the generations of all Engines of the process.
 var generations atomic.Uint64
 
-// beginGeneration ends the present generation, if there is one, and begins another.
+// beginGeneration begins a generation, and ends the present one.
 func (c *Engine) beginGeneration() {
 	suffix := "@" + strconv.FormatUint(generations.Add(1), 36) // short, since each look-up copies it
 	if c.Memory == nil {
@@ -48,7 +48,7 @@ func (c *Engine) beginGeneration() {
 // store has lost commits: a new generation begins. Version 0 stands for a row that does not
 // exist.
 //
-// It does nothing where a [Feed] is followed, which reports such a loss itself.
+// It does nothing where a [Feed] is followed, since the feed reports such a loss.
 func (c *Engine) CheckHistory(ctx context.Context, key string, version int64, began Epoch) {
 	if c.followed || c.off.Load() {
 		return

@@ -18,7 +18,7 @@ type Memory struct {
 	items *gocache.Cache
 	born  time.Time
 
-	// mu makes comparing and storing one step, and guards the fields below.
+	// mu is held while versions are compared and stored. It guards the fields below.
 	mu    sync.Mutex
 	keys  []string // the keys of items; a ring once it is full
 	hand  int      // the index of the next key to drop, if it was not read

@@ -26,7 +26,7 @@ func (c *Engine) Observe(ctx context.Context, key string, e Entry) {
 }
 
 // ObserveHolder reports that a slot was held by a row, in an unknown version of the slot. An
-// entry with another holder leaves the cache for a moment, because it may be the newer one.
+// entry with another holder leaves the cache for a moment only, because it may be newer.
 // Loads that began before do not fill the cache.
 func (c *Engine) ObserveHolder(ctx context.Context, key string, holder int64) {
 	if c.off.Load() {
@@ -53,8 +53,8 @@ func (c *Engine) overtake(g *generation, s *stripe, key string) {
 	c.flight.Forget(key + g.suffix)
 }
 
-// Knows reports whether observing a version would change nothing, because no older one is in
-// the cache or about to get there. It is for a store whose reads cost no more than Observe.
+// Knows reports whether observing a version would change nothing, because the cache has no
+// older version and none is about to get there. It is for a store whose reads cost no more than Observe.
 // If the cache is not a [Memory], it reports true: such a store does not use it enough to
 // pay for asking. Knows does not keep key, and may write behind its end.
 func (c *Engine) Knows(key []byte, version int64) bool {
@@ -82,8 +82,8 @@ func (c *Engine) empty(ctx context.Context, g *generation, key string) {
 	}
 }
 
-// keepOut replaces an entry of an older version by one without a value, and reports whether
-// there was one. The caller holds mu of the stripe.
+// keepOut replaces an entry of an older version by an entry without a value, and reports
+// whether there was any. The caller holds mu of the stripe.
 func (c *Engine) keepOut(ctx context.Context, g *generation, key string, version int64) bool {
 	e, ok := c.lookup(ctx, key+g.suffix)
 	if !ok || e.Version >= version {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Publication is the cache update of one write, or of all writes of one transaction:
+// Publication is the cache update of a write, or of all writes of a transaction:
 //
 //  1. [Engine.Begin] begins it, before anything is written.
 //  2. Each write marks its keys before it is applied. They are read from the store.
@@ -15,8 +15,8 @@ import (
 //     unknown.
 //  5. End publishes, and ends the marks.
 //
-// End treats each marked key in one of three ways: its entry is stored; without an entry, the
-// key is emptied; if the outcome is unknown, the key is in doubt.
+// End stores the entry of each marked key. A key without an entry is emptied. If the outcome is
+// unknown, all keys are in doubt.
 //
 // The keys of a joint publication, of a transaction of the host, are in doubt from the start
 // instead. It publishes nothing, and EndJoint takes the place of End.
@@ -33,7 +33,7 @@ type Publication struct {
 	unknown bool // the outcome of the write
 	joint   *joint
 
-	// distrusted means that the generation in which the publication began has ended.
+	// distrusted means that the generation of the publication has ended.
 	distrusted bool
 }
 
@@ -46,13 +46,13 @@ type mark struct {
 	expected int64
 }
 
-// markKind tells on what the write of a key depends.
+// markKind is the condition of the write of a key.
 type markKind int
 
 const (
-	rowMark   markKind = iota // on the version of the row with this key
-	heldMark                  // on the version of the row that was marked last
-	claimMark                 // on whether the slot is free, for a new row that claims it
+	rowMark   markKind = iota // the row with this key has the expected version
+	heldMark                  // the row that was marked last has its expected version
+	claimMark                 // the slot is free, so that a new row can claim it
 )
 
 type publishedEntry struct {
@@ -73,7 +73,7 @@ func (c *Engine) BeginJoint() *Publication {
 	return &p
 }
 
-// Began returns the epoch in which the Publication began.
+// Began returns the epoch at the beginning of the Publication.
 func (p *Publication) Began() Epoch { return Epoch(p.began) }
 
 // Idle reports whether marks and entries would be ignored, because nothing is cached. A
@@ -81,7 +81,7 @@ func (p *Publication) Began() Epoch { return Epoch(p.began) }
 // the host may outlast that.
 func (p *Publication) Idle() bool { return p.c.off.Load() && (p.joint == nil || !p.c.followed) }
 
-// MarkRow marks the key of a row to which the write applies in version expected only.
+// MarkRow marks the key of a row. The write applies to version expected of the row only.
 func (p *Publication) MarkRow(key string, expected int64) {
 	if !p.Idle() {
 		p.mark(mark{key: key, kind: rowMark, expected: expected})
@@ -120,9 +120,11 @@ func (p *Publication) mark(m mark) {
 	p.marked = append(p.marked, m)
 }
 
-// HasMarked reports whether the publication has marked a key.
-func (p *Publication) HasMarked(key string) bool {
-	return slices.ContainsFunc(p.marked, func(m mark) bool { return m.key == key })
+// Writes reports whether the publication has marked key or added an entry of it. A read of
+// such a key in the same transaction may return a version that is not committed yet.
+func (p *Publication) Writes(key string) bool {
+	_, added := p.published(key)
+	return added || slices.ContainsFunc(p.marked, func(m mark) bool { return m.key == key })
 }
 
 // Add adds an entry that was written. Its value must not change any more.
@@ -178,7 +180,7 @@ func (p *Publication) publish(ctx context.Context) {
 			s.learn(p.c.now(), e.key, e.entry)
 			if overtaken || s.inDoubt(p.c.now(), e.key) {
 				p.c.counters.staleDrops.Add(1)
-				e.entry.Value = nil // the version still keeps older ones out
+				e.entry.Value = nil // the version still keeps older versions out
 			}
 			p.c.store(ctx, p.g, e.key, e.entry, e.ttl)
 		})
@@ -243,8 +245,8 @@ func (p *Publication) raiseDoubts(ctx context.Context) {
 	}
 }
 
-// distrust moves the publication to the present generation, in which it publishes nothing:
-// all of its keys are in doubt.
+// distrust moves the publication to the present generation. It publishes nothing there: all
+// of its keys are in doubt.
 func (p *Publication) distrust() {
 	p.g = p.c.generation.Load()
 	for _, e := range p.entries {

@@ -2,13 +2,13 @@ package coherence
 
 import "sync/atomic"
 
-// counters are the counters that all keys share. Hits are counted by stripe, since readers
-// on several processors would slow each other down.
+// counters are the counters that all keys share. Hits are counted by stripe, because a shared
+// counter would slow down readers on several processors.
 type counters struct {
 	misses, bypassed, staleDrops, loadsShared, told, resets atomic.Uint64
 }
 
-// Stats counts what an Engine has done.
+// Stats has the counters of an Engine.
 type Stats struct {
 	Hits, Misses uint64 // look-ups
 	Bypassed     uint64 // look-ups that were not made

@@ -2,11 +2,10 @@
 //
 // A cursor contains a payload, the key of the last item of a page. A caller could hand in a
 // cursor of another list or of another filter, where the payload would silently skip items.
-// The library has no secret to sign cursors with, and hosts would have to share one among
-// their processes.
+// A signature would prevent that, but all processes of a host would have to share a secret.
 //
 // A checksum is enough. It covers the format's version, the request and the payload, so
-// that damage and a cursor of another request are noticed. Forging one gains nothing: a
+// that damage and a cursor of another request are noticed. A forged cursor gains nothing: the
 // payload only says where a page begins, and organization and filter come from the call.
 package cursor
 
@@ -24,7 +23,7 @@ const (
 
 	sumSize = 16
 
-	// maxSize is far above the size of any cursor. A longer one is refused before it is
+	// maxSize is far above the size of any cursor. Anything longer is refused before it is
 	// decoded.
 	maxSize = 256
 )

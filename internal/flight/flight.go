@@ -1,21 +1,21 @@
-// Package flight lets callers that read the same key at the same time share one read of the
+// Package flight lets callers that read the same key at the same time share a read of the
 // store.
 //
-// The obvious way is golang.org/x/sync/singleflight: whoever asks during a read gets its
+// The obvious way is golang.org/x/sync/singleflight: a caller that asks during a read gets its
 // answer. That has three faults here:
 //
-//   - The read has the context of its first caller. When that one gives up, all others fail.
+//   - The read has the context of its first caller. When that caller gives up, all others fail.
 //   - A read that never answers, on a connection that has gone silent, takes every later
 //     caller with it.
 //   - An answer may be older than the question. A caller that must see a write that was
 //     committed before it asked may not join a read that began before the commit.
 //
 // A [Group] joins the read in progress, and [Group.Forget] keeps later callers out of it once
-// a write has outdated it. A [Next] joins the read after the one in progress, which begins
-// when all of its callers have asked: its answer is current for each of them. In both
+// a write has outdated it. A [Next] joins the read after that, and the read begins when all of
+// its callers have asked: its answer is current for each of them. In both
 //
-//   - a shared read has a context of its own, which lasts as long as any caller waits and
-//     for [Timeout] at most;
+//   - a shared read has a context of its own, and lasts as long as any caller waits and for
+//     [Timeout] at most;
 //   - a caller waits for the read of another for a limited time only, and then reads
 //     itself or joins a newer read.
 package flight
@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// Timeout bounds a shared read, which no caller's context ends.
+// Timeout bounds a shared read.
 const Timeout = 30 * time.Second
 
 // call is a read that several callers wait for.
@@ -46,8 +46,8 @@ func newCall[V any](ctx context.Context) *call[V] {
 	return c
 }
 
-// run reads. panicked makes an error of a panic, which would end the process: no caller
-// could recover it in this goroutine.
+// run reads. panicked makes an error of a panic. No caller could recover the panic in this
+// goroutine, and it would end the process.
 func (c *call[V]) run(read func(context.Context) (V, error), panicked func(any) error) {
 	defer close(c.done)
 	defer func() {
@@ -79,7 +79,7 @@ func (c *call[V]) wait(ctx context.Context, patience time.Duration) (done bool, 
 	}
 }
 
-// leave ends the waiting of one caller, and reports whether it was the last. The caller
+// leave ends the waiting of a caller, and reports whether it was the last. The caller
 // holds mu of the Group or Next.
 func (c *call[V]) leave() (last bool) {
 	if c.waiters--; c.waiters > 0 {

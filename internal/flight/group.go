@@ -30,9 +30,9 @@ type Answer[V any] struct {
 	Own bool
 }
 
-// Do returns the answer of the read of key that is in progress, or begins one. It waits for
-// the reads of others for a limited time, and for its own until ctx ends. The value is
-// shared by all callers of the read.
+// Do returns the answer of the read of key in progress, and begins a read if there is none. It
+// waits for the reads of others for a limited time, and for its own until ctx ends. All
+// callers of the read share the value.
 //
 // It returns the context's error if ctx ends first. The error of the read is in the Answer.
 func (g *Group[K, V]) Do(ctx context.Context, key K, read func(context.Context) (V, error)) (Answer[V], error) {

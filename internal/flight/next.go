@@ -13,9 +13,9 @@ const nextPatience = 250 * time.Millisecond
 // Next shares the read of a key that begins after the one in progress has ended:
 //
 //   - The first caller of a key reads, in its own goroutine and with its own context.
-//   - Callers that come during a read wait for the next one, which they share. It began
-//     after each of them asked, so that it is current for all. A storm of callers costs one
-//     read after the other, however many callers there are.
+//   - Callers that come during a read wait for the next read, and share it. It begins after
+//     each of them has asked, so that it is current for all. A storm of callers costs
+//     consecutive reads, however many callers there are.
 //   - A caller that has waited for too long, or whose shared read failed, reads itself.
 //     A failure may be the silent connection of another caller, and is not shared.
 //
@@ -97,7 +97,7 @@ func (n *Next[K, V]) drop(key K, current *round[K, V]) {
 	}
 }
 
-// end ends a round, and begins the next one if somebody waits for it.
+// end ends a round, and begins the next if somebody waits for it.
 func (n *Next[K, V]) end(key K, current *round[K, V]) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

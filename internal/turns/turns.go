@@ -1,24 +1,24 @@
-// Package turns makes the writers of one process wait for each other when they write to
-// the same key.
+// Package turns makes the writers of a process wait for each other when they write to the same
+// key.
 //
-// Without it, n writers that load the same version of a row and write it back cost up to
-// n² attempts: one wins each round, and all others collide in the store and begin again.
-// A mutex for each key would prevent that. But a writer whose connection has gone silent
-// would hold the mutex, and with it every other writer of the key, for as long as the
-// network takes to give up.
+// Without it, n writers that load the same version of a row and write it back cost up to n²
+// attempts: a single writer wins each round, and all others collide in the store and begin
+// again. A mutex for each key would prevent that. But a writer whose connection has gone
+// silent would keep the mutex from every other writer of the key for as long as the network
+// takes to give up.
 //
 // So a turn is a hint, and not a lock:
 //
 //  1. A writer takes the turn of its key. It waits while another writer has it, or until
 //     its context ends.
-//  2. Leave gives the turn back, and one of the waiting writers gets it.
+//  2. Leave gives the turn back, and a waiting writer gets it.
 //  3. A writer that has waited for [Patience] while the turn did not change hands takes it
 //     over. The next writers wait for the new owner.
 //  4. When the old owner leaves at last, it notices by the number of the turn that the turn
 //     is no longer its own, and gives nothing back.
 //
-// After step 3 two writers are at work on one key. That is safe because the store refuses
-// a write of an outdated version: a takeover costs a version conflict at most.
+// After step 3 two writers are at work on the key. That is safe because the store refuses a
+// write of an outdated version: a takeover costs a version conflict at most.
 package turns
 
 import (
@@ -28,28 +28,28 @@ import (
 	"time"
 )
 
-// Patience is how long a writer waits for one owner of the turn.
+// Patience is how long a writer waits for the same owner of the turn.
 const Patience = 1200 * time.Millisecond
 
 // maxSpare is how many unused lines are kept for reuse.
 const maxSpare = 64
 
-// Lines are the lines in which writers wait, one for each key that is being written. The
-// zero value is ready to use. Its methods are safe for use by many goroutines.
+// Lines has a line of waiting writers for each key that is being written. The zero value is
+// ready to use. Its methods are safe for use by many goroutines.
 type Lines[K comparable] struct {
 	mu    sync.Mutex // guards the fields below and the members of all lines
 	byKey map[K]*line
 	spare []*line // without members
 }
 
-// line is where the writers of one key wait.
+// line is where the writers of a key wait.
 type line struct {
 	turn    chan struct{} // holds a token while a writer has the turn
 	number  atomic.Uint64 // changes whenever the turn is taken, taken over and given back
 	members int           // writers that wait or are at work
 }
 
-// Turn is one writer's turn, of one key at a time. It is for one goroutine.
+// Turn is the turn of a writer, of a single key at a time. It is for one goroutine.
 type Turn[K comparable] struct {
 	lines  *Lines[K]
 	key    K

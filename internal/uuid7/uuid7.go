@@ -1,11 +1,11 @@
-// Package uuid7 generates UUIDs of version 7, in series of which a repeated operation gets
-// the same members again.
+// Package uuid7 generates UUIDs of version 7, in series that stay the same when an operation
+// is repeated.
 //
-// An operation that is repeated, because it was decided on outdated data or because the
-// reply to it was lost, must name its rows as before: the store then recognizes a
-// repetition. A random UUID for each row would be new each time. A [Series] therefore draws
-// one UUID when it is first asked, and derives the others from it by addition. They are
-// adjacent, so that an index on them grows at its end.
+// A call that is decided again, because a store refused its first attempt, must name its rows
+// as before, so that the store recognizes a row that it already has. A random UUID for each row
+// would differ in each attempt. A [Series] therefore draws a single UUID when it is first
+// asked, and derives the others from it by addition. They are adjacent, so that an index on
+// them grows at its end.
 package uuid7
 
 import (
@@ -41,13 +41,13 @@ func (s *Source) New() uuid.UUID {
 // Series returns a series that begins with a new UUID of the source.
 func (s *Source) Series() Series { return Series{source: s} }
 
-// Series is the UUIDs of one operation. It is for one goroutine.
+// Series is the UUIDs of a call. It is for one goroutine.
 type Series struct {
 	source *Source
 	first  uuid.UUID // nil until it is needed
 }
 
-// At returns the UUID of index i, which is the same in each call.
+// At returns the UUID of index i. Each call returns the same.
 func (s *Series) At(i int) uuid.UUID {
 	if s.first == uuid.Nil {
 		s.first = s.source.New()

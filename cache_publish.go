@@ -35,7 +35,7 @@ func markChange(p *coherence.Publication, c *Change, local bool) {
 	}
 }
 
-// addState adds the written state of an incident, which must not change any more.
+// addState adds the written state of an incident. The state must not change any more.
 func addState(p *coherence.Publication, s *State, ttl time.Duration) {
 	if !p.Idle() {
 		p.Add(s.Incident.Key().cacheKey(), s.entry(), ttl)
@@ -56,7 +56,7 @@ func addSlots(p *coherence.Publication, c *Change, applied *Applied, ttl time.Du
 	}
 }
 
-// settle notes the outcome of a write or transaction, which returned err.
+// settle notes the outcome of a write or transaction that returned err.
 func settle(p *coherence.Publication, err error) {
 	switch {
 	case err == nil:
@@ -66,12 +66,12 @@ func settle(p *coherence.Publication, err error) {
 	}
 }
 
-// entry returns what the cache keeps of an incident: its state.
+// entry returns the cache entry of an incident: its state.
 func (s *State) entry() coherence.Entry {
 	return coherence.Entry{Version: s.Incident.Version, Value: s}
 }
 
-// entry returns what the cache keeps of a slot: its holder.
+// entry returns the cache entry of a slot: its holder.
 func (s SlotState) entry() coherence.Entry {
 	holder := &slotHolder{}
 	if s.State != nil {

@@ -6,16 +6,6 @@ import (
 	"sync"
 )
 
-// JoinedStore is what a [Store] is in addition if it can be a part of a transaction that
-// the host began. [Manager.Join] takes one that is.
-type JoinedStore interface {
-	Store
-
-	// JoinedTo returns the store that this one was made from to be a part of a host's
-	// transaction, and nil if it is a part of none. The answer is constant.
-	JoinedTo() Store
-}
-
 func (m *manager) Join(store Store) (Manager, func(), error) {
 	if err := m.joinable(store); err != nil {
 		return nil, nil, wrap(err, "join")
@@ -31,17 +21,17 @@ func (m *manager) Join(store Store) (Manager, func(), error) {
 	return &manager{core: m.core, store: store, tx: tx}, done, nil
 }
 
-// joinable refuses a store that the Manager cannot join.
+// joinable returns an error for a store that the Manager cannot join.
 func (m *manager) joinable(store Store) error {
 	switch {
 	case m.tx != nil:
 		return invalid("tx", "is a transaction already; call Join of the Manager itself")
 	case store == nil:
-		return invalid("store", "is required: what the store's own Join returns")
+		return invalid("store", "is required; pass the result of the store's own Join")
 	}
 	joined, ok := store.(JoinedStore)
 	if !ok || joined.JoinedTo() == nil {
-		return invalid("store", "is not joined to a transaction of the host's; pass what its Join returns")
+		return invalid("store", "is not joined to a transaction of the host; pass the result of its Join")
 	}
 	if origin := joined.JoinedTo(); !reflect.TypeOf(origin).Comparable() || origin != m.store {
 		return invalid("store", "was joined from another store than that of the Manager; call Join of the store that was passed to New")
@@ -49,7 +39,7 @@ func (m *manager) joinable(store Store) error {
 	return nil
 }
 
-// savepoint runs fn as a part of the host's transaction that can be undone alone.
+// savepoint runs fn in a savepoint of the host's transaction, which can be undone alone.
 func (m *manager) savepoint(ctx context.Context, fn func(tx Manager) error) error {
 	part := &transaction{publication: m.tx.publication, joined: true, part: true}
 	var fnErr error

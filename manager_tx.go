@@ -10,34 +10,33 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
-// transaction is what the calls of one InTx have in common, or those of one Join.
+// transaction is the state that the calls of one InTx or Join share.
 type transaction struct {
 	publication *coherence.Publication
-	failure     error       // the first write that failed, or what else must not be committed
+	failure     error       // the reason why it must not be committed, such as a failed write
 	queued      atomic.Bool // it has queued notifications
 	ended       atomic.Bool
 
 	joined bool // the host has begun the transaction, and ends it
-	part   bool // the transaction is a savepoint of a joined one
+	part   bool // the transaction is a savepoint of a joined transaction
 }
 
-// errBrokenOff is the failure of a transaction in which something did not return: fn may
-// have recovered from a panic that left a write half made.
+// errBrokenOff is the failure of a transaction in which a call did not return. fn may have
+// recovered from a panic that left a write half done.
 var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended its goroutine; it cannot be committed", ErrUnavailable)
 
-// StoreOf returns the store that the calls of a Manager go to: for the Manager that
-// [Manager.InTx] passes to its function, and for one of [Manager.Join], that is the store
-// within the transaction.
+// StoreOf returns the store of a Manager. For a Manager of [Manager.InTx] or [Manager.Join],
+// it is the store within the transaction.
 //
-// It is for packages of stores, which give access to what is their own: see Tx of package
-// postgres. What is written to the store itself follows no rule, and no cache hears of it.
+// It is for packages of stores that give access to their own handles: see Tx of package
+// postgres. A direct write to the store follows no rule, and the cache does not see it.
 //
-// It returns [ErrInvalid] for a Manager that is not of this package, and for a transaction
-// that has ended or failed.
+// It returns [ErrInvalid] for a Manager of another package, and for a transaction that has
+// ended or failed.
 func StoreOf(m Manager) (Store, error) {
 	own, ok := m.(*manager)
 	if !ok || own == nil {
-		return nil, wrap(invalid("tx", "must be a Manager of this package, such as the one that InTx passes to its function"), "store")
+		return nil, wrap(invalid("tx", "must be a Manager of this package, such as InTx passes to its function"), "store")
 	}
 	if err := own.usable(context.Background()); err != nil {
 		return nil, wrap(err, "store")
@@ -86,8 +85,8 @@ func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
 	return wrap(err, "transaction")
 }
 
-// inPart runs fn as a part of the transaction. A part that did not return nil dooms the
-// whole: the store undoes all of it or nothing.
+// inPart runs fn as part of the transaction. If fn does not return nil, the whole
+// transaction has failed, because the store can only undo all of it.
 func (m *manager) inPart(fn func(tx Manager) error) error {
 	returned := false
 	defer func() {
@@ -101,16 +100,16 @@ func (m *manager) inPart(fn func(tx Manager) error) error {
 	return err
 }
 
-// attempt begins a write of the store in a transaction, which has failed until the
-// outcome is known: fn may recover from a panic in it. See failed.
+// attempt begins a write to the store. A transaction counts as failed until failed is called
+// with the outcome, since fn may recover from a panic of the store.
 func (m *manager) attempt() {
 	if m.tx != nil {
 		m.tx.failure = errBrokenOff
 	}
 }
 
-// failed ends what attempt began. A write that failed must not be committed; the errors of
-// one that found nothing to write do not count.
+// failed ends a write that attempt began, and returns err. A transaction with a failed write
+// must not be committed. An error for finding nothing to write is not such a failure.
 func (m *manager) failed(err error) error {
 	if m.tx == nil {
 		return err

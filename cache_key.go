@@ -2,8 +2,8 @@ package incident
 
 import "strconv"
 
-// Cache keys put each identifier behind its length, so that no two lists of
-// identifiers make the same key, with the organization first.
+// A cache key begins with the organization. Each identifier follows its length, so that
+// different identifiers never make the same key.
 
 func (k Key) appendCacheKey(b []byte) []byte {
 	b = appendKeyPart(b, string(k.OrganizationID))
