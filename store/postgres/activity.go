@@ -50,8 +50,8 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 	return log, err
 }
 
-// readActivities returns version 0 where there is no row, and so no incident. A row
-// without an activity is that of an empty page.
+// readActivities returns version 0 if there is no row: the incident does not exist. A row
+// without an activity stands for an empty page.
 func readActivities(rows rowSet, key incident.Key) (log incident.ActivityLog, err error) {
 	log.Activities = []incident.Activity{}
 	for rows.Next() {
@@ -78,7 +78,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 	return a, s.translate(ctx, "activity", err)
 }
 
-// activity is Activity with the errors of the driver.
+// activity is Activity without translated errors.
 func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	st := s.statement(string(key.OrganizationID)).add(activitySQL, key.Identifier, sequence)
 	found, err := queryOnce(ctx, s, st, func(rows rowSet) (incident.ActivityLog, error) { return readActivities(rows, key) })

@@ -11,10 +11,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A change becomes one statement: target finds or makes the incident if nothing is
-// in the way, and all else is written for the rows of target, of which there is
-// one or none. Only a claim of a slot that was taken after the statement began
-// fails it, by the constraint on holders, and so does a UUID.
+// applyStatement returns the one statement that writes a change. Its query target finds or
+// creates the incident if nothing is in the way, and has one row or none; every other query
+// writes for the rows of target. The statement fails only for a slot that was claimed, or a
+// UUID that was written, after it began: the constraint on holders and the unique indexes
+// refuse those.
 func (s *Store) applyStatement(w writing, c *call) *statement {
 	st := s.statement(counted{string(w.Key.OrganizationID), c})
 	l := w.layout()
@@ -48,10 +49,10 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 		st.add(linkSQL, started, idArray(w.Link))
 		st.add(unlinkSQL, idArray(w.Unlink), w.startedBefore)
 	}
-	if l.fires {
+	if l.triggers {
 		addTriggers(st, w.Triggers)
 	}
-	if l.follows && !l.brief {
+	if l.subscribes && !l.brief {
 		addSubscriptions(st, w.Subscriptions)
 	}
 	if !l.slots {
@@ -61,7 +62,7 @@ SELECT identifier, activities FROM target`)
 	return st.add(slotsSQL)
 }
 
-// addCount counts the incident that is made. It ends within the brackets of target.
+// addCount counts the new incident. The caller closes the parenthesis of target.
 func addCount(st *statement, w *writing, l layout) {
 	st.add(`target AS (
 	INSERT INTO @incident_organization AS o (organization_id, incidents)
@@ -78,7 +79,7 @@ func addCount(st *statement, w *writing, l layout) {
 	RETURNING incidents AS identifier, ?::bigint AS activities`, len(w.Activities))
 }
 
-// addCreation counts the incident and inserts it.
+// addCreation counts and inserts the incident.
 func addCreation(st *statement, w *writing, l layout, c *call) {
 	addCount(st, w, l)
 	st.add(`
@@ -93,7 +94,7 @@ func addCreation(st *statement, w *writing, l layout, c *call) {
 )`, incidentValues(w.Incident, c)...)
 }
 
-// addUpdate replaces the row, if it is of the expected version.
+// addUpdate replaces the row if it has the expected version.
 func addUpdate(st *statement, w *writing, l layout, c *call) {
 	st.add(`target AS (
 	UPDATE @incident
@@ -110,7 +111,7 @@ func addUpdate(st *statement, w *writing, l layout, c *call) {
 )`)
 }
 
-// addAppending leaves the row as it is, but for the count of activities.
+// addAppending changes nothing in the row except the count of activities.
 func addAppending(st *statement, w *writing, l layout) {
 	if l.log == 0 {
 		st.add(`target AS (
@@ -128,7 +129,7 @@ func addAppending(st *statement, w *writing, l layout) {
 )`)
 }
 
-// incidentValues are those of a row from its version on, but for its activities.
+// incidentValues returns the values of a row's columns from version on, without activities.
 func incidentValues(inc *incident.Incident, c *call) []any {
 	return []any{
 		inc.Version, c.id,
@@ -146,8 +147,8 @@ func uuidOrNil(id uuid.UUID) any {
 	return id
 }
 
-// addConditions lets target be empty where the change was written before, or
-// claims what another incident holds.
+// addConditions makes target empty if the change was written before, or if it claims a slot
+// that another incident holds.
 func addConditions(st *statement, w *writing, l layout) {
 	if l.looks {
 		var notification any
@@ -158,8 +159,7 @@ func addConditions(st *statement, w *writing, l layout) {
 		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`, notification)
 	}
 	if l.slots {
-		// The look-up of each slot is a subquery of its own, so that no plan reads
-		// all slots for it.
+		// A subquery for each slot keeps the planner from reading all slots.
 		st.add(`
 		AND NOT EXISTS (
 			SELECT FROM wanted w
@@ -172,9 +172,8 @@ func addConditions(st *statement, w *writing, l layout) {
 	}
 }
 
-// addWanted lists the slots that the change claims and releases. They are in an
-// order that is the same in all changes, so that two of them do not wait for
-// each other.
+// addWanted lists the slots that the change claims and releases. All changes use the same
+// order, so that no two changes deadlock.
 func addWanted(st *statement, w *writing) {
 	slots := slices.Concat(w.Release, w.Claim)
 	slices.SortFunc(slots, func(a, b incident.Slot) int {
@@ -268,7 +267,7 @@ func slotArrays(slots []incident.Slot) (rules, projects, queries pq.StringArray)
 	return rules, projects, queries
 }
 
-// idArray is never NULL.
+// idArray returns an array that is never NULL.
 func idArray[T ~string](ids []T) pq.StringArray {
 	array := make(pq.StringArray, len(ids))
 	for i, id := range ids {

@@ -6,9 +6,9 @@ import (
 	"github.com/lib/pq"
 )
 
-// addActivities appends the activities, whose sequences end with the count. What usual
-// ones have in common is selected, and only what differs is listed: each listed value
-// costs the server as much as several others.
+// addActivities appends the activities; the last of them gets the incident's count as its
+// sequence. Usual activities select the values that they share and list only those that
+// differ, because a listed value costs the server as much as several selected values.
 func addActivities(st *statement, w *writing, l layout, c *call) {
 	if l.log == 0 {
 		return
@@ -42,8 +42,8 @@ func addActivities(st *statement, w *writing, l layout, c *call) {
 )`)
 }
 
-// addArrays lists any number of activities. Arrays have no NULL: a time that is not there
-// is sent as an empty text.
+// addArrays lists any number of activities. pq.StringArray has no NULL: an empty text stands
+// for a missing time.
 func addArrays(st *statement, w *writing) {
 	n := len(w.Activities)
 	behind, types, values, previous, revisions := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)

@@ -6,12 +6,12 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A brief creation is what a Manager makes in the usual case: now, of one project, with
-// the log of an opening. All its dates are one parameter, and so are its project, its
-// status and its user, wherever they are written. Sending and reading parameters is a
-// good part of what a statement costs beside the writing itself.
+// A brief creation is the usual creation of a Manager: it starts now, affects one project,
+// and has the activities of an opening. All its dates share one parameter; so do all uses of
+// its project, its status and its user. Sending and reading parameters is a good part of a
+// statement's cost beside the write itself.
 
-// isBrief reports whether a creation is a brief one.
+// isBrief reports whether the creation is brief.
 func (w *writing) isBrief() bool {
 	inc := w.Incident
 	at := inc.DateAdded
@@ -22,8 +22,8 @@ func (w *writing) isBrief() bool {
 	return isOpening(w.Activities, inc.Status, at) && isFollowedBy(w.Subscriptions, w.Activities[0].UserID, at)
 }
 
-// isOpening reports whether the log has, of one user or program, that the incident was
-// detected, that it was created and, where there are three, that its status then changed.
+// isOpening reports whether log records that the incident was detected, that it was created,
+// and, if log has a third activity, that its status then changed.
 func isOpening(log []incident.Activity, status incident.Status, at time.Time) bool {
 	if len(log) < 2 || len(log) > 3 || log[0].Comment != "" {
 		return false
@@ -41,13 +41,13 @@ func isOpening(log []incident.Activity, status incident.Status, at time.Time) bo
 		(len(log) == 2 && opened == status || len(log) == 3 && is(&log[2], incident.ActivityTypeStatusChange, status, opened))
 }
 
-// isFollowedBy reports whether nobody else than the user becomes a subscriber.
+// isFollowedBy reports whether at most the user becomes a subscriber.
 func isFollowedBy(subs []incident.Subscription, user incident.UserID, at time.Time) bool {
 	return len(subs) == 0 || len(subs) == 1 && subs[0].UserID == user && subs[0].DateAdded.Equal(at)
 }
 
-// addBriefCreation adds all of a brief creation except its slots and its triggers. The
-// literals are the types of isOpening.
+// addBriefCreation adds a brief creation except its slots and its triggers. The literals
+// are the activity types of isOpening.
 func addBriefCreation(st *statement, w *writing, l layout, c *call) {
 	inc, log := w.Incident, w.Activities
 	call, at := st.parameter(c.id), st.parameter(inc.DateAdded)
@@ -88,7 +88,7 @@ func addBriefCreation(st *statement, w *writing, l layout, c *call) {
 	st.add(`
 	) AS v (sequence, type, value, previous_value, notification_uuid)
 )`)
-	if l.follows {
+	if l.subscribes {
 		st.add(`, followed AS (
 	INSERT INTO @incident_subscription (organization_id, identifier, user_id, date_added)
 	SELECT $1::text, identifier, ?::text, ?::timestamptz

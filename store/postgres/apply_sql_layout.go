@@ -8,10 +8,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// layout is what the text of a change's statement depends on. The usual changes have
-// texts of their own, which write no more than they must. Every other change has the
-// general layout of its kind, in which nothing is left out and lists may be empty. So
-// there are few texts, whatever is written:
+// layout decides the text of a change's statement. The usual changes have texts of their
+// own, which write no more than necessary. Every other change has the general layout of its
+// kind, which contains everything; its lists may be empty. Therefore there are few texts:
 //
 //	creations   by a user or a program; of a firing; both also brief; with a
 //	            DetectionUUID; general
@@ -19,33 +18,33 @@ import (
 //	            of triggers alone; general
 //	appended    one activity, with or without subscriptions; subscriptions; general
 //
-// Most of them come with and without a queue for a notifier.
+// Most of these come with and without a queue for a notifier.
 type layout struct {
-	log     int  // how many activities are listed, or listOfArrays
-	queues  bool // for a notifier
-	looks   bool // whether the change was written before
-	detects bool // whether the DetectionUUID is known
-	slots   bool
-	links   bool // and unlinks; a creation links its projects in any layout
-	fires   bool // changes triggers
-	follows bool
-	brief   bool // a creation: see addBriefCreation
+	log        int  // the number of activities, or listOfArrays
+	queues     bool // queues the activities for a notifier
+	looks      bool // looks for an earlier write of the change
+	detects    bool // looks for the DetectionUUID
+	slots      bool // claims or releases slots
+	links      bool // links or unlinks projects; a creation links in every layout
+	triggers   bool // writes triggers
+	subscribes bool // writes subscriptions
+	brief      bool // a brief creation: see addBriefCreation
 }
 
-// listOfArrays is any number of activities.
+// listOfArrays stands for any number of activities.
 const listOfArrays = -1
 
 func (w *writing) layout() layout {
 	isNew := w.Key.Identifier == 0
 	l := layout{
-		log:     len(w.Activities),
-		queues:  w.Notify && len(w.Activities) > 0,
-		looks:   w.looks && len(w.Activities) > 0,
-		detects: isNew && w.Incident.DetectionUUID != uuid.Nil,
-		slots:   len(w.Claim)+len(w.Release) > 0,
-		links:   len(w.Unlink) > 0 || len(w.Link) > 0 && !isNew,
-		fires:   len(w.Triggers) > 0,
-		follows: len(w.Subscriptions) > 0,
+		log:        len(w.Activities),
+		queues:     w.Notify && len(w.Activities) > 0,
+		looks:      w.looks && len(w.Activities) > 0,
+		detects:    isNew && w.Incident.DetectionUUID != uuid.Nil,
+		slots:      len(w.Claim)+len(w.Release) > 0,
+		links:      len(w.Unlink) > 0 || len(w.Link) > 0 && !isNew,
+		triggers:   len(w.Triggers) > 0,
+		subscribes: len(w.Subscriptions) > 0,
 	}
 	if l.isUsual(isNew, w.Incident != nil) && isUsualLog(w.Activities) {
 		l.brief = isNew && !l.detects && w.isBrief()
@@ -53,25 +52,25 @@ func (w *writing) layout() layout {
 	}
 	return layout{
 		log: listOfArrays, queues: l.queues, looks: true, detects: isNew,
-		slots: true, links: !isNew, fires: true, follows: true,
+		slots: true, links: !isNew, triggers: true, subscribes: true,
 	}
 }
 
 func (l *layout) isUsual(isNew, hasRow bool) bool {
 	switch {
 	case isNew:
-		ofUser := l.log == 2 && !l.slots && !l.fires
-		ofFiring := l.log == 3 && l.slots && l.fires && !l.follows && !l.detects
+		ofUser := l.log == 2 && !l.slots && !l.triggers
+		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects
 		return !l.looks && (ofUser || ofFiring)
 	case l.links:
 		return false
 	case hasRow:
-		return l.log == 1 || l.log == 0 && l.fires && !l.slots && !l.follows
+		return l.log == 1 || l.log == 0 && l.triggers && !l.slots && !l.subscribes
 	}
-	return !l.slots && !l.fires && (l.log == 1 || l.log == 0 && l.follows)
+	return !l.slots && !l.triggers && (l.log == 1 || l.log == 0 && l.subscribes)
 }
 
-// isUsualLog reports whether the activities are new ones of one user or program.
+// isUsualLog reports whether the activities are new, and have the same user and comment.
 func isUsualLog(log []incident.Activity) bool {
 	return !slices.ContainsFunc(log, func(a incident.Activity) bool {
 		return a.Revision != 0 || a.DateEdited != nil || a.DateDeleted != nil || a.UserID != log[0].UserID || a.Comment != log[0].Comment

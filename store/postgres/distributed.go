@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// A database that spreads the tables over several servers, as Citus does, passes on what
-// one of them has refused, but not all fields of it: the name of a violated constraint may
-// be in the message alone, with the number of the shard behind it, and the SQLSTATE may be
-// that of an internal error. The messages are understood in English only; in another
-// language such a refusal is an error where it would otherwise be repeated.
+// A database that spreads the tables over several servers, such as Citus, does not pass on
+// all fields of a server's error. The name of a violated constraint may appear in the
+// message only, followed by the number of the shard, and the SQLSTATE may be that of an
+// internal error. These messages are recognized in English only. In another language the
+// call fails where it would otherwise be repeated.
 
 const internalError = "XX000"
 
-// shardNumber is what the name of a constraint ends with on a shard.
+// shardNumber matches the suffix of a constraint's name on a shard.
 var shardNumber = regexp.MustCompile(`_[0-9]+$`)
 
-// quoted is a name in a message of the server.
+// quoted matches a name in a message of the server.
 var quoted = regexp.MustCompile(`"([^"]+)"`)
 
-// violates reports whether the error is about the constraint.
+// violates reports whether the error is a violation of the constraint.
 func (e serverError) violates(constraint string) bool {
 	if e.constraint != "" {
 		return withoutShard(e.constraint) == constraint
@@ -34,7 +34,7 @@ func (e serverError) violates(constraint string) bool {
 
 func withoutShard(name string) string { return shardNumber.ReplaceAllString(name, "") }
 
-// isDuplicateKey reports whether the error is a duplicate key, which others have written.
+// isDuplicateKey reports whether the error is a duplicate key: another writer was first.
 func (e serverError) isDuplicateKey() bool {
 	return e.state == uniqueViolation ||
 		e.state == internalError && strings.HasPrefix(e.message, "duplicate key value violates unique constraint")

@@ -10,19 +10,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The store never imports a driver that a host may not have: it tells drivers
-// apart by the packages of their types, and looks through wrappers for them.
+// The store imports no driver that a host may not use. It recognizes drivers by the packages
+// of their types, and looks through wrappers.
 
 // driverKind is a driver that the store knows.
 type driverKind int
 
 const (
-	unknownDriver driverKind = iota // behind a wrapper; the first call finds out
+	unknownDriver driverKind = iota // behind a wrapper, which the first call examines
 	pqDriver
 	pgxDriver
 )
 
-// Packages of the types by which drivers are recognized.
+// The packages of the drivers' types.
 const (
 	pqPackage        = "github.com/lib/pq"
 	pgxStdlibPackage = "github.com/jackc/pgx/v5/stdlib"
@@ -31,7 +31,7 @@ const (
 
 const supportedDrivers = `use a pool of github.com/lib/pq (driver "postgres") or of github.com/jackc/pgx/v5/stdlib (driver "pgx")`
 
-// maxWrappers bounds how many wrappers are looked through.
+// maxWrappers bounds the wrappers around a driver.
 const maxWrappers = 8
 
 func kindOf(pkg string) driverKind {
@@ -44,8 +44,8 @@ func kindOf(pkg string) driverKind {
 	return unknownDriver
 }
 
-// checkDriver refuses a pool's driver that is neither known nor a wrapper. The first
-// call examines what a wrapper hides.
+// checkDriver refuses a driver that is neither known nor possibly a wrapper. The first call
+// examines a wrapper that hides its driver.
 func checkDriver(d driver.Driver) error {
 	v := reflect.ValueOf(d)
 	for range maxWrappers {
@@ -70,7 +70,7 @@ func checkDriver(d driver.Driver) error {
 	}
 }
 
-// nameOf is the type of a driver with its whole package.
+// nameOf returns the type of a driver with its package path.
 func nameOf(d reflect.Value) string {
 	if !d.IsValid() {
 		return "nil"
@@ -78,14 +78,14 @@ func nameOf(d reflect.Value) string {
 	return d.Type().PkgPath() + "." + d.Type().Name()
 }
 
-// otherDatabases are parts of the names of packages whose drivers have fields that
-// a wrapper could have, too.
+// otherDatabases are parts of the package names of drivers whose fields look like those of a
+// wrapper.
 var otherDatabases = []string{
 	"mysql", "sqlite", "mssql", "sqlserver", "oracle", "godror", "clickhouse", "snowflake", "duckdb", "firebird", "pgx/v4", "go-pg",
 }
 
-// mayHide reports whether a driver could be a wrapper that keeps the wrapped driver
-// out of sight: in a function, or in another interface.
+// mayHide reports whether a driver could be a wrapper that hides the wrapped driver in a
+// function or another interface.
 func mayHide(v reflect.Value) bool {
 	pkg := strings.ToLower(v.Type().PkgPath())
 	for _, name := range otherDatabases {
@@ -113,7 +113,8 @@ func pointee(v reflect.Value) reflect.Value {
 	return v
 }
 
-// fieldOf returns the first field of a struct that holds a value of an interface.
+// fieldOf returns the value of a struct's first interface field that implements the interface
+// of.
 func fieldOf(v reflect.Value, of reflect.Type) (reflect.Value, bool) {
 	if v.Kind() != reflect.Struct {
 		return v, false
@@ -126,18 +127,17 @@ func fieldOf(v reflect.Value, of reflect.Type) (reflect.Value, bool) {
 	return v, false
 }
 
-// link is what a connection of a driver tells about itself. lib/pq has some of it in
-// fields that it does not export, and reports it nowhere else; a driver that renames
-// them is one that does not tell.
+// link holds what a connection of a driver reveals about itself. lib/pq has some of it in
+// unexported fields only; if a release renames them, the connection reveals nothing.
 type link struct {
 	kind driverKind
-	conn reflect.Value // of the driver's own type, without its wrappers
-	pid  int64         // the backend that greeted the driver, 0 if it does not tell
+	conn reflect.Value // of the driver's own type, without wrappers
+	pid  int64         // the server process in the driver's handshake, or 0 if unknown
 	mode execMode
 	pgx  pgxConn // nil for another driver, and behind a wrapper that hides it
 }
 
-// pgxConn is what the store calls of a *pgconn.PgConn.
+// pgxConn has the methods of *pgconn.PgConn that the store calls.
 type pgxConn interface {
 	PID() uint32
 	ParameterStatus(key string) string
@@ -145,7 +145,7 @@ type pgxConn interface {
 	Conn() net.Conn
 }
 
-// execMode is pgx.QueryExecMode: how pgx sends a statement.
+// execMode is pgx.QueryExecMode, which decides how pgx sends a statement.
 type execMode int64
 
 const (
@@ -157,7 +157,7 @@ const (
 	simpleProtocol
 )
 
-// String returns the name that the DSN has for it.
+// String returns the mode's name in a DSN.
 func (m execMode) String() string {
 	names := [...]string{"cache_statement", "cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"}
 	if m < 0 || int(m) >= len(names) {
@@ -169,7 +169,7 @@ func (m execMode) String() string {
 // oneTrip reports whether a statement is parsed and executed in the same round trip.
 func (m execMode) oneTrip() bool { return m == cacheDescribe || m == exec || m == simpleProtocol }
 
-// inspect looks at a connection of [sql.Conn.Raw].
+// inspect examines a connection from [sql.Conn.Raw].
 func inspect(conn any) (l link) {
 	v := reflect.ValueOf(conn)
 	for range maxWrappers {
@@ -202,8 +202,8 @@ func inspect(conn any) (l link) {
 	return l
 }
 
-// interfaceOf returns the value as an interface. A value of a field that is not
-// exported can be read but not called.
+// interfaceOf returns the value as an interface. It fails for the value of an unexported
+// field, which can be read but not called.
 func interfaceOf[T any](v reflect.Value) (t T, ok bool) {
 	if v.IsValid() && v.CanInterface() {
 		t, ok = v.Interface().(T)
@@ -211,7 +211,8 @@ func interfaceOf[T any](v reflect.Value) (t T, ok bool) {
 	return t, ok
 }
 
-// result calls a method without arguments, of which there must be one result.
+// result calls a method without arguments and with one result. It returns the zero Value if
+// there is no such method.
 func result(v reflect.Value, method string) reflect.Value {
 	if !v.IsValid() || !v.CanInterface() {
 		return reflect.Value{}
@@ -234,7 +235,7 @@ func fieldAt(v reflect.Value, path ...string) reflect.Value {
 	return v
 }
 
-// number is a value as an integer, or 0.
+// number returns the value as an integer, or 0 if it is not an integer.
 func number(v reflect.Value) int64 {
 	switch {
 	case !v.IsValid():

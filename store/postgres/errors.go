@@ -13,8 +13,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// SQLSTATEs that are looked for one by one. The others go by their class, which
-// is the first two characters.
+// The SQLSTATEs with a meaning of their own. All others are classified by their first two
+// characters.
 const (
 	invalidSchemaName     = "3F000"
 	undefinedTable        = "42P01"
@@ -41,20 +41,20 @@ const (
 	duplicateObject       = "42710"
 )
 
-// slotHolders is the constraint that admits one holder to a slot.
+// slotHolders is the constraint that limits a slot to one holder.
 const slotHolders = "incident_slot_holders"
 
-// serverError is an error that the server reported, whichever driver read it.
+// serverError is an error from the server, with the fields that both drivers report.
 type serverError struct {
 	state      string // the SQLSTATE
-	severity   string // in English, or in the language of the server's messages
+	severity   string // in English, or else in the language of the server's messages
 	constraint string
 	message    string
-	routine    string // of the server, which reported it
+	routine    string // the server's routine that raised the error
 }
 
-// asServerError finds the server's error in err. Both *pq.Error and *pgconn.PgError
-// have the method; the rest is in exported fields.
+// asServerError finds the server's error in err. Both *pq.Error and *pgconn.PgError have the
+// method SQLState, and the other values in exported fields.
 func asServerError(err error) (e serverError, ok bool) {
 	var reported interface{ SQLState() string }
 	if !errors.As(err, &reported) || len(reported.SQLState()) != 5 {
@@ -81,13 +81,13 @@ func asServerError(err error) (e serverError, ok bool) {
 	}, true
 }
 
-// sqlState returns the SQLSTATE of an error that the server reported, and otherwise "".
+// sqlState returns the SQLSTATE of a server's error, or "" for any other error.
 func sqlState(err error) string {
 	e, _ := asServerError(err)
 	return e.state
 }
 
-// kindOfError returns the driver of a server's error.
+// kindOfError returns the driver that read a server's error.
 func kindOfError(err error) driverKind {
 	var reported interface{ SQLState() string }
 	if !errors.As(err, &reported) {
@@ -96,8 +96,8 @@ func kindOfError(err error) driverKind {
 	return kindOf(pointee(reflect.ValueOf(reported)).Type().PkgPath())
 }
 
-// refused reports whether the error is of a statement, which then has written
-// nothing. An error that ends the connection is none: it may come after a commit.
+// refused reports whether the error refuses a statement, which then wrote nothing. An error
+// that ends the connection does not: it may follow a commit.
 func (e serverError) refused() bool {
 	switch e.severity {
 	case "ERROR":
@@ -119,8 +119,8 @@ func (e serverError) refused() bool {
 	return true
 }
 
-// isDisturbed reports whether a statement failed because others wrote at the same
-// time, and would not if it ran again.
+// isDisturbed reports whether a statement failed because of concurrent writers, and may
+// succeed if it is repeated.
 func isDisturbed(err error) bool {
 	e, ok := asServerError(err)
 	if !ok {
@@ -135,15 +135,15 @@ func isDisturbed(err error) bool {
 	return e.isDuplicateKey()
 }
 
-// isRolledBack reports whether a commit ended with a rollback, since a statement of the
-// transaction had failed.
+// isRolledBack reports whether a commit rolled back because a statement of the transaction
+// had failed.
 func isRolledBack(err error) bool {
 	return errors.Is(err, pq.ErrInFailedTransaction) ||
 		err != nil && strings.Contains(err.Error(), "commit unexpectedly resulted in rollback") // pgx.ErrTxCommitRollback
 }
 
-// translate is the one place where errors of the driver become those of package
-// incident. It leaves the package's own as they are.
+// translate turns errors of a driver into errors of package incident, and adds op to both
+// kinds. Only translate does so.
 func (d *database) translate(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -155,7 +155,7 @@ func (d *database) translate(ctx context.Context, op string, err error) error {
 			return fmt.Errorf("postgres: %s: %w", op, err)
 		}
 	}
-	// The drivers report the end of a context as whatever it led to.
+	// The drivers report the consequences of a context's end, not the end itself.
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("postgres: %s: %w", op, ended)
 	}
@@ -163,7 +163,7 @@ func (d *database) translate(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("postgres: %s: %w: %s: %w", op, category, remedy, err)
 }
 
-// classify returns what to do about a driver's error, and its category.
+// classify returns the remedy for a driver's error, and its category.
 func (d *database) classify(err error) (remedy string, category error) {
 	if errors.Is(err, sql.ErrTxDone) {
 		return "the transaction has ended", incident.ErrInvalid
@@ -173,11 +173,11 @@ func (d *database) classify(err error) (remedy string, category error) {
 			"or reset default_transaction_read_only of the role or the database", incident.ErrUnavailable
 	}
 	if isDisturbed(err) || errors.Is(err, errAgain) {
-		return "other writers were in the way; repeat the call, or the whole transaction that it is in, " +
+		return "concurrent writers were in the way; repeat the call or its whole transaction, " +
 			"which fails less often at READ COMMITTED", incident.ErrUnavailable
 	}
 	if isRolledBack(err) {
-		return "a statement of the transaction has failed, and nothing of it was committed; repeat it", incident.ErrUnavailable
+		return "a statement of the transaction has failed, and nothing was committed; repeat the transaction", incident.ErrUnavailable
 	}
 	e, ok := asServerError(err)
 	if !ok {
@@ -193,17 +193,17 @@ func (d *database) classify(err error) (remedy string, category error) {
 	case queryCanceled:
 		return "the server cancelled the statement; see its statement_timeout", incident.ErrUnavailable
 	case lockNotAvailable:
-		return "a lock was not to be had within the server's lock_timeout; repeat the call", incident.ErrUnavailable
+		return "a lock was not available within the server's lock_timeout; repeat the call", incident.ErrUnavailable
 	case diskFull:
 		return "the server's disk is full; free space on it", incident.ErrUnavailable
 	case tooManyConnections:
 		return "the server has no connection left; make the pools smaller or max_connections larger", incident.ErrUnavailable
 	case unknownStatement, duplicateStatement:
-		return "prepared statements are lost on the way, as with a pooler that gives each transaction another connection; " +
+		return "prepared statements get lost, as behind a pooler that gives each transaction another connection; " +
 				"add binary_parameters=yes to the DSN of lib/pq, or default_query_exec_mode=exec to that of pgx, and set Unprepared",
 			incident.ErrUnavailable
 	case protocolViolation:
-		return "the server, or a pooler before it, refused a message of the driver; PgBouncer needs " +
+		return "the server, or a pooler in front of it, refused a message of the driver; PgBouncer needs " +
 			"ignore_startup_parameters = extra_float_digits and pool_mode = transaction or session", incident.ErrUnavailable
 	case unknownDatabase:
 		return "the database does not exist; create it, or correct the DSN", incident.ErrUnavailable
@@ -211,7 +211,7 @@ func (d *database) classify(err error) (remedy string, category error) {
 	return classifyByClass(e)
 }
 
-// lackingRight says what to grant.
+// lackingRight returns the remedy for a missing right.
 func lackingRight(e serverError) string {
 	if e.routine == "ExecWithCheckOptions" {
 		return "a policy of row-level security forbids the row; let the policies of the tables admit all rows to the role, " +
@@ -230,5 +230,5 @@ func classifyByClass(e serverError) (remedy string, category error) {
 	case "57":
 		return "the server is stopping or starting; repeat the call when it is back", incident.ErrUnavailable
 	}
-	return "the server refused", incident.ErrUnavailable
+	return "the server refused the statement", incident.ErrUnavailable
 }

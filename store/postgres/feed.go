@@ -7,23 +7,23 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A position is a snapshot of the server: which transactions it shows. What has changed
-// since is what transactions have written that it does not show and that the snapshot
-// of the next statement does: those that began later, and those that were on their way.
-// Neither the order of their numbers nor one that lasts for ages makes a difference.
+// A position contains a snapshot of the server: the set of transactions that were committed
+// when it was taken. The changes since a position were written by the transactions outside
+// its snapshot, which began later or were in progress. A transaction is found by its number,
+// whatever the order of commits and however long it lasted.
 //
-// Transaction numbers mean something in one history of one server only. A server that was
-// restored, replaced by a standby, or that crashed hands out the same numbers again: what
-// was not yet on disk is lost, the numbers of rolled back transactions among it. So a
-// position begins with the identity of the history:
+// Transaction numbers are valid within one history of one server. A server that was restored
+// or has crashed, and a standby that replaced it, assign numbers again: what was not on disk is
+// lost, including the numbers of transactions that were rolled back. So a position begins
+// with the identity of the history:
 //
-//   - when the server was started, which differs between any two servers and changes
-//     with a restart, but not with a crash after which the server recovers by itself,
-//   - when its statistics were reset, which such a recovery does, and
+//   - the start time of the server, which differs between any two servers and changes with
+//     a restart, but not with a crash from which the server recovers by itself,
+//   - the time when its statistics were reset, as such a recovery does, and
 //   - whether the server is a standby.
 //
-// All of that is readable by every role, in the statement that reads the changes. Times
-// are numbers, whose text depends on no setting of the connection.
+// Every role can read these, in the same statement as the changes. Times are sent as
+// numbers, because the text of a time depends on settings of the connection.
 
 const positionSQL = `
 SELECT concat_ws('/',
@@ -35,13 +35,12 @@ SELECT concat_ws('/',
 const positionOnlySQL = positionSQL + `
 WHERE $1 = $1::text`
 
-// noTransaction is above the number of every transaction. As the upper bound of a range it
-// lets the planner expect few rows. It is a constant because a database that spreads its
-// tables over several servers would evaluate a function on each of them, and their
-// transaction numbers differ.
+// noTransaction is above every transaction number. As the upper bound of a range it makes the
+// planner expect few rows. It is a constant because a database that spreads its tables over
+// several servers would evaluate a function on each server, and transaction numbers differ.
 const noTransaction = `'18446744073709551615'::xid8`
 
-// The order keeps the planner from reading a whole table for the sake of the limit.
+// The ORDER BY clauses keep the planner from reading a whole table up to the limit.
 const changesSQL = positionSQL + `, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint
 WHERE $1 = $1::text
 UNION ALL
@@ -65,15 +64,14 @@ FROM @incident_slot
 WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
 ORDER BY changed LIMIT ?)`
 
-// maxChanges bounds how many changes are told at once. Where there are more, a cache that
-// begins anew is the cheaper way to catch up.
+// maxChanges bounds the changes of one call. Beyond it the feed resets: emptying the cache is
+// the cheaper way to catch up.
 const maxChanges = 20_000
 
-// maxFeedCalls bounds the calls of Changes in progress, each of which has a connection.
+// maxFeedCalls bounds the calls of Changes in progress. Each holds a connection.
 const maxFeedCalls = 2
 
-// Changes implements [incident.FeedStore]. It is the one statement that looks at
-// several organizations.
+// Changes implements [incident.FeedStore]. Its statement reads all organizations.
 func (s *Store) Changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 	changes, err := repeating(ctx, s, func() (incident.FeedChanges, error) { return s.changes(ctx, since) })
 	return changes, s.translate(ctx, "changes", err)

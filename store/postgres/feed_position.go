@@ -7,18 +7,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// position is a parsed incident.FeedPosition.
+// position is a parsed [incident.FeedPosition].
 type position struct {
-	history string // identifies the server, and its life since it last lost something
+	history string // identifies the server, and its history since it last lost a commit
 	shown   snapshot
-	end     uint64 // the first transaction that began after shown was taken
+	end     uint64 // the lowest transaction number that was unassigned when shown was taken
 }
 
-// snapshot is the text of a pg_snapshot, "xmin:xmax:xip,xip": transactions from xmax on are
-// not shown, nor is any xip. It is one parameter of a statement, however often it comes up.
+// snapshot is the text of a pg_snapshot, "xmin:xmax:xip,xip". It excludes all transactions
+// from xmax on, and each xip.
 type snapshot string
 
-// parsePosition returns false for a position that this version of the package has not made.
+// parsePosition returns false for a text that is not a position of this version of the
+// package.
 func parsePosition(text incident.FeedPosition) (p position, ok bool) {
 	cut := strings.LastIndexByte(string(text), '/')
 	if cut < 0 {
@@ -29,7 +30,7 @@ func parsePosition(text incident.FeedPosition) (p position, ok bool) {
 	return p, ok
 }
 
-// end is the xmax of a snapshot that the server accepts.
+// end returns the xmax of a snapshot, and false for a text that the server would refuse.
 func (s snapshot) end() (xmax uint64, ok bool) {
 	parts := strings.Split(string(s), ":")
 	if len(parts) != 3 {
@@ -54,11 +55,10 @@ func (s snapshot) end() (xmax uint64, ok bool) {
 	return xmax, true
 }
 
-// parseTransaction reads the number of a transaction, which has 64 bits of which the server
-// never uses the first.
+// parseTransaction parses a transaction number. It has 64 bits, and the first is always 0.
 func parseTransaction(text string) (uint64, error) { return strconv.ParseUint(text, 10, 63) }
 
-// follows reports whether p is of the same history as an earlier position, and not before it.
+// follows reports whether p belongs to the same history as earlier, and is not before it.
 func (p position) follows(earlier position) bool {
 	return p.history == earlier.history && p.end >= earlier.end
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A list is merged from parts that are each in order already, in an index: a part for
-// each status or each project. The server reads no more of a part than a page needs,
-// wherever the page begins. Conditions that no index has are checked row by row on the
-// way: the rarer a title is, the more of a list is read for it.
+// A list is merged from parts that an index has in order: a part for each status or for each
+// project. The server reads no more of a part than a page needs, wherever the page begins.
+// Conditions without an index are checked row by row: the rarer a title, the more of a list
+// is read for it.
 //
-// There are few texts, whatever the filter is. A condition that is not given is sent as
-// a value that every row meets, except for what would cost an unfiltered list time: the
-// rule, and the beginning of the window.
+// There are few texts for all filters. An absent condition is sent as a value that every row
+// meets, except the two that would slow an unfiltered list down: the rule, and the start of
+// the window.
 //
-// The server plans a prepared statement for its first values, and keeps the general plan
-// only if that seems to cost no more. Therefore the planner must not see what makes one
-// call cheaper than another: the size of a page, the number of projects, and which parts
-// are empty. A sub-select hides a value, and so does a cast from text to an array.
+// The server plans a prepared statement for its first values, and keeps a generic plan only
+// if that seems to cost no more. Therefore the planner must not see why one call is cheaper
+// than another: the page size, the number of projects, the empty parts. A sub-select hides a
+// value, and so does a cast from text to an array.
 
 // Incidents implements [incident.IncidentStore].
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
@@ -47,30 +47,29 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 	})
 }
 
-// onlyActive reports whether a query is for active incidents, of which there are
-// few.
+// onlyActive reports whether a query asks for active incidents only. Those are few.
 func onlyActive(statuses []incident.Status) bool {
 	return len(statuses) > 0 && !slices.ContainsFunc(statuses, func(s incident.Status) bool { return !s.Active() })
 }
 
-// listing is the statement of a query in the making.
+// listing assembles the statement of a query.
 type listing struct {
 	*statement
 	incident.IncidentQuery
 	direction string
 
 	limit         reference
-	after, before place     // all places of the page are between these
-	start         reference // of the window, if it has one
+	after, before listKey   // the exclusive bounds of the page
+	start         reference // of the window, or 0
 
-	// What rows are checked for. 0 where nothing is.
+	// The conditions on rows, or 0.
 	title, statuses, projects, access reference
 }
 
-// place is an incident's place in a list.
-type place struct{ started, identifier reference }
+// listKey is the key by which lists are in order.
+type listKey struct{ started, identifier reference }
 
-// addBounds adds the parameters that several parts of a list share.
+// addBounds adds the parameters that the parts of a list share.
 func (l *listing) addBounds() {
 	var after, before any = "-infinity", "infinity"
 	first, last := int64(0), int64(math.MaxInt64)
@@ -85,17 +84,17 @@ func (l *listing) addBounds() {
 		before, last = p.DateStarted, p.Identifier
 	}
 	l.limit = l.parameter(int64(l.Limit))
-	l.after = place{l.parameter(after), l.parameter(first)}
-	l.before = place{l.parameter(before), l.parameter(last)}
+	l.after = listKey{l.parameter(after), l.parameter(first)}
+	l.before = listKey{l.parameter(before), l.parameter(last)}
 	if !l.Start.IsZero() {
 		l.start = l.parameter(l.Start)
 	}
 }
 
-// allStatuses are those of the parts of a list by status. In the order of their parts.
+// allStatuses are the statuses of a list's parts, in the order of the parts.
 var allStatuses = append(incident.ActiveStatuses(), incident.StatusClosed)
 
-// statusArray returns the statuses as the text of an array, all where there are none.
+// statusArray returns the statuses as the text of an array. None stands for all.
 func statusArray(statuses []incident.Status) string {
 	if len(statuses) == 0 {
 		statuses = allStatuses
@@ -110,25 +109,24 @@ func statusArray(statuses []incident.Status) string {
 	return string(append(text, '}'))
 }
 
-// addBetween restricts a part to the places of the page.
+// addBetween restricts a part to the bounds of the page.
 func (l *listing) addBetween() {
 	l.add(" AND (date_started, identifier) > (SELECT ?::timestamptz, ?::bigint)", l.after.started, l.after.identifier)
 	l.add(" AND (date_started, identifier) < (SELECT ?::timestamptz, ?::bigint)", l.before.started, l.before.identifier)
 }
 
-// addFirst ends a part, whose rows are read one by one until the page is full. The
-// literal is the largest page: without it, the planner expects a tenth of all rows.
+// addFirst ends a part. Its rows are read one by one until the page is full. The literal is
+// the largest page; without it the planner expects a tenth of all rows.
 func (l *listing) addFirst() {
 	l.add("\n\tORDER BY date_started " + l.direction + ", identifier " + l.direction + "\n\tLIMIT 101")
 }
 
-// addPage orders the places of all parts and ends the page.
+// addPage orders the rows of all parts and limits them to the page.
 func (l *listing) addPage() {
 	l.add("\n\tORDER BY date_started "+l.direction+", identifier "+l.direction+"\n\tLIMIT (SELECT ?::bigint)", l.limit)
 }
 
-// addStatusList merges the first places of each status's list, of the rule where
-// one is given.
+// addStatusList merges the first rows of each status, within the rule if there is one.
 func (l *listing) addStatusList() {
 	l.title, l.statuses = l.parameter(l.Title), l.parameter(statusArray(l.Statuses))
 	l.projects = l.parameter(nil)
@@ -155,7 +153,7 @@ func (l *listing) addStatusList() {
 		if l.start != 0 && status == incident.StatusClosed {
 			l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
 		}
-		// coalesce hides from the planner how rare the rows may be. Where it expects few
+		// coalesce hides from the planner how rare the rows may be. If it expects few rows
 		// it sorts the whole list.
 		l.add(` AND coalesce(strpos(title_folded, ?) > 0
 		AND coalesce(projects && ?::text[], true)
@@ -175,10 +173,10 @@ func accessArray(access *incident.ProjectAccess) any {
 	return idArray(access.Projects)
 }
 
-// addProjectList merges the first places of each project's list. What is among the
-// first of all is among the first of each project that it affects, so that no list
-// has to be read further than a page. Where the query names no project, those are the
-// projects of its access and, as one more part, the incidents that affect no project.
+// addProjectList merges the first rows of each project. An incident on the page is also among
+// the first rows of each project that it affects, so no project is read further than a page.
+// If the query names no project, the parts are the projects of its access and the incidents
+// that affect no project.
 func (l *listing) addProjectList() {
 	projects, access := l.Projects, l.Access
 	switch {
@@ -227,7 +225,7 @@ CROSS JOIN LATERAL (
 ORDER BY place.date_started ` + l.direction + `, place.identifier ` + l.direction)
 }
 
-// addConditions adds those that the list of a project does not have.
+// addConditions adds the conditions on columns that a project's list lacks.
 func (l *listing) addConditions() {
 	if l.title == 0 {
 		return
@@ -240,7 +238,7 @@ func (l *listing) addConditions() {
 	}
 }
 
-// addChecked joins the incidents of p whose rows meet the conditions.
+// addChecked joins the incidents of p that meet the conditions.
 func (l *listing) addChecked() {
 	if l.title == 0 {
 		return
@@ -254,7 +252,7 @@ func (l *listing) addChecked() {
 	) checked`)
 }
 
-// isSubset reports whether every project is among others, which are sorted.
+// isSubset reports whether every project is among others. others must be sorted.
 func isSubset(projects, others []incident.ProjectID) bool {
 	return !slices.ContainsFunc(projects, func(p incident.ProjectID) bool {
 		_, found := slices.BinarySearch(others, p)
@@ -262,10 +260,9 @@ func isSubset(projects, others []incident.ProjectID) bool {
 	})
 }
 
-// longestBefore is the longest duration of any closed incident before a time,
-// which bounds how early one can have started that ended later. A day is added
-// because the zone of the session decides how long one is. Durations for which
-// there might be no such time have no bound.
+// longestBefore is a time minus the longest duration of a closed incident: an incident that
+// closed after the time cannot have started earlier. A day is added because a day's length
+// depends on the time zone of the session. A duration beyond the range of times has no bound.
 const longestBefore = `(
 		SELECT CASE
 			WHEN max(date_closed - date_started) > interval '500000 days' THEN '-infinity'
@@ -275,7 +272,7 @@ const longestBefore = `(
 		WHERE organization_id = $1 AND date_closed IS NOT NULL
 	)`
 
-// oldestActive is when the first of the active incidents of each status started.
+// oldestActive is the earliest start of an active incident, for each active status.
 const oldestActive = `,
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 1),
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 10),

@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// readState reads one row for each trigger, in any order, or one without a
-// trigger, with what else is in before.
+// readState reads a row for each trigger, in any order, or one row without a trigger. The
+// columns of before come first.
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
 	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
@@ -32,8 +32,8 @@ FROM @incident i
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE i.organization_id = $1 AND i.identifier = ?`
 
-// Load implements [incident.IncidentStore]. In a transaction it locks the
-// incident, so that what is decided on it stands when the transaction ends.
+// Load implements [incident.IncidentStore]. In a transaction it locks the incident until the
+// end, so that decisions based on it remain valid.
 func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, error) {
 	if err := s.lock(ctx, key); err != nil {
 		return incident.State{}, s.translate(ctx, "load", err)
@@ -49,9 +49,9 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 const lockSQL = `
 SELECT identifier FROM @incident WHERE organization_id = $1 AND identifier = ? FOR NO KEY UPDATE`
 
-// lock keeps others from changing the incident until the end of the transaction,
-// and does nothing outside of one. It is a statement of its own: one that waited
-// would see other tables as they were before.
+// lock keeps other transactions from changing the incident until the end of this one. Outside
+// a transaction it does nothing. The lock is a statement of its own: a statement that waits
+// for a lock still reads other tables as of its beginning.
 func (s *Store) lock(ctx context.Context, key incident.Key) error {
 	if s.tx == nil {
 		return nil
@@ -69,8 +69,8 @@ LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = s.holder
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = s.holder
 WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
 
-// LoadSlot implements [incident.IncidentStore]. In a transaction it locks the
-// incident that holds the slot, which keeps the slot with it.
+// LoadSlot implements [incident.IncidentStore]. In a transaction it locks the holder, which
+// then keeps the slot.
 func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
 	held, err := s.loadSlot(ctx, slot)
 	for err == nil && s.tx != nil && held.State != nil {
@@ -131,7 +131,7 @@ func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident
 	return d, err
 }
 
-// decodeSeen reads who has seen the incident, the latest first.
+// decodeSeen decodes the users who have seen the incident, latest first.
 func decodeSeen(key incident.Key, list string) ([]incident.Seen, error) {
 	var rows []struct {
 		UserID   incident.UserID `json:"user_id"`

@@ -12,25 +12,24 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Migrate makes the tables, or brings those of an earlier version up to date. It makes
-// the schema if there is none. It does nothing if the tables are of this version, or of a
-// later one that still serves this library, so that every process can call it when it
-// starts.
+// Migrate creates the tables, or brings tables of an earlier version up to date. It creates
+// the schema if it does not exist. It does nothing if the tables have this version, or a later
+// version that still serves this library, so that every process can call it at its start.
 //
-// Each version is made in a transaction of its own, under an advisory lock that ends
-// with the transaction: processes that migrate at the same time take turns, also through
-// a pooler in transaction mode. Processes of the host can write meanwhile: a step waits for
-// them in short turns, so that they do not queue behind it, and gives up after five
-// minutes. The role's statement_timeout must be long enough for a step.
+// Each version is made in a transaction of its own, under an advisory lock that ends with the
+// transaction. Concurrent calls migrate one after the other, also through a pooler in
+// transaction mode. The host's processes can write during a migration: a step waits for their
+// locks briefly and repeatedly, so that their statements do not wait behind it, and gives up
+// after five minutes. The role's statement_timeout must be long enough for a step.
 //
-// A rolling deployment migrates first and then replaces the processes: the new tables
-// serve processes of the release before, which may also start again. Tables say which
-// versions they serve. A library that is too old for them, or too new, gets
-// [incident.ErrUnavailable] from its first call, with what to update.
+// A rolling deployment migrates first and then replaces the processes. The new tables serve
+// processes of the previous release, which may also be restarted. The tables record which
+// versions they serve. A library that is too old or too new for the tables gets
+// [incident.ErrUnavailable] from its first call; the error names what to update.
 //
-// What is there decides, whichever tool made it: see [Migrations]. Migrate changes
-// nothing and returns [incident.ErrUnavailable] if it finds part of the tables, or
-// others that have their names. The error says what it found.
+// Migrate inspects the database, so that any tool may have made the tables: see [Migrations].
+// If it finds only some of the tables, or other tables with their names, it changes nothing
+// and returns [incident.ErrUnavailable] with the names.
 func Migrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
 	m, err := newMigrator(pool, opts, migrations)
 	if err != nil {
@@ -39,8 +38,8 @@ func Migrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
 	return m.run(ctx, "migrate", m.nextUp)
 }
 
-// Unmigrate drops the tables with all data in them. It leaves the schema. It refuses
-// tables that [Migrate] refuses, and those of a later version than this library's.
+// Unmigrate drops the tables with all their data. It keeps the schema. It refuses tables that
+// [Migrate] refuses, and tables of a later version than this library's.
 func Unmigrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
 	m, err := newMigrator(pool, opts, migrations)
 	if err != nil {
@@ -52,7 +51,7 @@ func Unmigrate(ctx context.Context, pool *sqlx.DB, opts *Options) error {
 // Migrate calls the function [Migrate] with the store's own pool and options.
 func (s *Store) Migrate(ctx context.Context) error { return Migrate(ctx, s.pool, &s.options) }
 
-// migrator changes the version of a database by the migrations that it knows.
+// migrator changes the version of a database by the known migrations.
 type migrator struct {
 	*Store
 	known []migration
@@ -66,13 +65,13 @@ func newMigrator(pool *sqlx.DB, opts *Options, known []migration) (*migrator, er
 	return &migrator{Store: s, known: known}, nil
 }
 
-// step is a script, and the version that it makes.
+// step is a script and the version that it makes.
 type step struct {
 	script  string
 	version int
 }
 
-// nextUp returns the step to take from what was found, or nil if there is none.
+// nextUp returns the step up from the version found, or nil if there is none.
 func (m *migrator) nextUp(f found) (*step, error) {
 	if f.schema >= len(m.known) {
 		return nil, nil
@@ -92,12 +91,12 @@ func (m *migrator) nextDown(f found) (*step, error) {
 	return &step{m.known[f.schema-1].down, f.schema - 1}, nil
 }
 
-// maxDisturbances bounds how often run repeats steps that failed because of others, such
-// as a tool that makes the same tables.
+// maxDisturbances bounds the repetitions of steps that failed because of another migration,
+// such as that of a tool.
 const maxDisturbances = 10
 
-// lockPatience bounds how long run repeats a step that does not get its locks.
-const lockPatience = 5 * time.Minute
+// maxLockWait bounds how long run repeats a step that does not get its locks.
+const maxLockWait = 5 * time.Minute
 
 // run takes steps until next returns none.
 func (m *migrator) run(ctx context.Context, op string, next func(found) (*step, error)) error {
@@ -110,7 +109,7 @@ func (m *migrator) takeSteps(ctx context.Context, next func(found) (*step, error
 	for disturbances := 0; ; {
 		more, err := m.takeStep(ctx, next)
 		switch {
-		case sqlState(err) == lockNotAvailable && time.Since(start) < lockPatience:
+		case sqlState(err) == lockNotAvailable && time.Since(start) < maxLockWait:
 			pause(ctx, 100*time.Millisecond) // the context's end ends the next step
 		case disturbsMigration(err) && disturbances < maxDisturbances:
 			disturbances++
@@ -120,8 +119,8 @@ func (m *migrator) takeSteps(ctx context.Context, next func(found) (*step, error
 	}
 }
 
-// takeStep takes one step, and reports whether there was one. Without the lock it only
-// finds out that there is none; it acts on what it finds under the lock.
+// takeStep takes one step, and reports whether there was a step to take. It first looks without
+// the lock, which is enough to find that there is none. It decides on the step under the lock.
 func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)) (more bool, err error) {
 	conn, err := m.pool.Connx(ctx)
 	if err != nil {
@@ -132,13 +131,13 @@ func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)
 	if err != nil {
 		return false, err
 	}
-	if m.judge(f) == nil {
+	if m.check(f) == nil {
 		if s, err := next(f); s == nil {
 			return false, err
 		}
 	}
 	if f.readOnly {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the setting may be the connection's own
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // only this connection may be read-only
 		return false, errReadOnly
 	}
 	tx, err := conn.BeginTxx(ctx, nil)
@@ -152,8 +151,8 @@ func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)
 	return true, tx.Commit()
 }
 
-// takeLocked takes one step in the transaction, and refuses one that did not make its
-// version whole.
+// takeLocked takes one step in the transaction. It returns an error if the step did not make
+// its complete version.
 func (m *migrator) takeLocked(ctx context.Context, tx *sqlx.Tx, next func(found) (*step, error)) (more bool, err error) {
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, m.lockID())); err != nil {
 		return false, err
@@ -175,49 +174,53 @@ func (m *migrator) takeLocked(ctx context.Context, tx *sqlx.Tx, next func(found)
 	return true, err
 }
 
-// findSound is find, and an error for what cannot be migrated. It looks twice before it
-// refuses, because a tool without the lock may have committed between find's statements.
+// findSound is find with an error for a database that cannot be migrated. It looks twice
+// before it refuses, because a tool without the lock may commit between find's statements.
 func (m *migrator) findSound(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
 	for range 2 {
 		if f, err = m.find(ctx, q); err != nil {
 			return f, err
 		}
-		if err = m.judge(f); err == nil {
+		if err = m.check(f); err == nil {
 			break
 		}
 	}
 	return f, err
 }
 
-// migrationLockSQL sets the level first: on any other the transaction's snapshot, from
-// before the wait for the lock, would hide what its last holder has made.
+// migrationLockSQL sets the isolation level first. At another level the transaction's snapshot
+// would be older than the lock, and hide the work of the lock's previous holder.
 const migrationLockSQL = `
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT pg_advisory_xact_lock(%d)`
 
-// lockID is the same for all processes that migrate the schema.
+// lockID returns the advisory lock that all migrations of the schema share.
 func (m *migrator) lockID() int64 {
 	id := fnv.New64a()
 	id.Write([]byte("incident_schema " + m.options.Schema))
 	return int64(id.Sum64())
 }
 
-// prologueSQL sends a script to a schema.
+// prologueSQL directs a script to a schema, and bounds its waits for locks.
 //
-// Writers in transactions lock tables in an order of their own, so that a script that
-// waits for its second table can be in a deadlock with one of them, and PostgreSQL makes
-// either of them fail. The script must be the one: it gives up early, and run repeats it.
-// A writer that waits for the script looks for a deadlock after deadlock_timeout. By then
-// the script has its locks or has ended, since up to ten waits are half of that time, and
-// each script begins with its locks. Meanwhile other statements wait no longer than that
-// behind the script's place in the queue.
+// Transactions of writers lock tables in another order than a script. A script that waits for
+// its second table can therefore deadlock with a writer, and PostgreSQL would make either
+// fail. It must be the script:
+//
+//   - A writer that waits for the script looks for a deadlock after deadlock_timeout.
+//   - The script waits for each lock at most a twentieth of that time. It takes its locks
+//     first, at most ten, so that after half the time it has them all or has failed.
+//   - run repeats a script that failed.
+//
+// Other statements wait no longer than that behind the script's lock requests.
 const prologueSQL = `
 SET LOCAL search_path TO %s;
 SELECT set_config('lock_timeout', greatest(setting::integer / 20, 1)::text, true)
 FROM pg_settings WHERE name = 'deadlock_timeout';
 `
 
-// prologue makes the schema if there is none.
+// prologue returns the statements before a script. They create the schema if it does not
+// exist.
 func (m *migrator) prologue(f found) string {
 	name := quoteName(m.options.Schema)
 	text := fmt.Sprintf(prologueSQL, name)
@@ -230,8 +233,8 @@ func (m *migrator) prologue(f found) string {
 var errReadOnly = fmt.Errorf("%w: the database is a standby, or read-only for this connection (default_transaction_read_only); "+
 	"connect to the primary server, with a role that may write", incident.ErrUnavailable)
 
-// disturbsMigration reports whether a step failed because of others, who may have made
-// the same objects in the same moment.
+// disturbsMigration reports whether a step failed because another process was at work, for
+// example created the same objects.
 func disturbsMigration(err error) bool {
 	switch sqlState(err) {
 	case duplicateSchema, duplicateTable, duplicateObject:

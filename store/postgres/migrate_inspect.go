@@ -14,15 +14,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// found is what a database has of the library's tables, whoever made it.
+// found describes the library's tables in a database, whichever tool made them.
 type found struct {
-	databaseFacts          // version 0 if incident_schema has no row
-	exists        bool     // the schema
-	readOnly      bool     // for this connection, by default
-	objects       []string // those of the library's names, as objects of a migration
+	databaseFacts          // schema is 0 if incident_schema has no row
+	exists        bool     // the schema exists
+	readOnly      bool     // the connection is read-only by default
+	objects       []string // the objects with names of the library, as listed by a migration
 }
 
-// findSQL describes what has the names of the library's tables and indexes. It has no
+// findSQL lists the objects with the names of the library's tables and indexes. It has no
 // parameters, so that every driver sends it in one round trip.
 const findSQL = `
 WITH here AS (SELECT oid FROM pg_namespace WHERE nspname = %[1]s),
@@ -53,13 +53,13 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
 // findVersionSQL reads the version of a schema.
 const findVersionSQL = `SELECT version, serves FROM %s.incident_schema`
 
-// versionColumns are what findVersionSQL needs.
+// versionColumns are the columns that findVersionSQL reads.
 var versionColumns = []string{
 	"column incident_schema.version integer NOT NULL", "column incident_schema.serves integer NOT NULL",
 }
 
-// find looks at the database with two statements, between which a tool that does not take
-// the lock can make a version.
+// find inspects the database with two statements. A tool that does not take the lock can make
+// a version between them.
 func (m *migrator) find(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
 	var objects string
 	text := fmt.Sprintf(findSQL, pq.QuoteLiteral(m.options.Schema), pq.QuoteLiteral("{"+strings.Join(m.names(), ",")+"}"))
@@ -78,7 +78,7 @@ func (m *migrator) find(ctx context.Context, q sqlx.QueryerContext) (f found, er
 	return f, err
 }
 
-// names are those of all tables and indexes that the migrations make.
+// names returns the names of all tables and indexes of the migrations.
 func (m *migrator) names() (names []string) {
 	for _, v := range m.known {
 		for _, object := range v.objects {
@@ -91,9 +91,9 @@ func (m *migrator) names() (names []string) {
 	return names
 }
 
-// judge refuses a database that the migrations cannot begin or go on with. One of a
-// later version passes if it serves this library.
-func (m *migrator) judge(f found) error {
+// check refuses a database that the migrations cannot continue from. A later version passes if
+// it serves this library.
+func (m *migrator) check(f found) error {
 	if err := f.checkServer(); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (m *migrator) judge(f found) error {
 		return f.checkVersion(schema, len(m.known))
 	}
 	if lacks := missing(m.known[f.schema-1].objects, f.objects); len(lacks) > 0 {
-		return fmt.Errorf("%w: the tables in schema %q are not whole: incident_schema says version %d, which has also %s; "+
+		return fmt.Errorf("%w: the tables in schema %q are incomplete: incident_schema says version %d, which also has %s; "+
 			"if a migration ran without a transaction, drop its tables and migrate again; "+
 			"if a table with such a name is not this library's, name another schema in Options.Schema",
 			incident.ErrUnavailable, schema, f.schema, enumerate(lacks))
@@ -117,16 +117,16 @@ func (m *migrator) judge(f found) error {
 	return nil
 }
 
-// missing returns the objects that are not there, without the columns and constraints of
-// a table that is not there either.
-func missing(objects, there []string) (lacks []string) {
+// missing returns the objects that are not among existing, without the columns and constraints
+// of a missing table.
+func missing(objects, existing []string) (lacks []string) {
 	for _, object := range objects {
-		if slices.Contains(there, object) {
+		if slices.Contains(existing, object) {
 			continue
 		}
 		_, name, _ := strings.Cut(object, " ")
 		table, _, isPart := strings.Cut(name, ".")
-		if isPart && slices.Contains(objects, "table "+table) && !slices.Contains(there, "table "+table) {
+		if isPart && slices.Contains(objects, "table "+table) && !slices.Contains(existing, "table "+table) {
 			continue
 		}
 		lacks = append(lacks, object)
@@ -134,7 +134,7 @@ func missing(objects, there []string) (lacks []string) {
 	return lacks
 }
 
-// relations leaves the parts of tables out.
+// relations returns the objects except the parts of tables.
 func relations(objects []string) (names []string) {
 	for _, object := range objects {
 		if !strings.HasPrefix(object, "column ") && !strings.HasPrefix(object, "constraint ") {
@@ -144,7 +144,7 @@ func relations(objects []string) (names []string) {
 	return names
 }
 
-// enumerate lists the first objects, and counts the others. Indexes come last.
+// enumerate lists the first objects and counts the rest. Indexes come last.
 func enumerate(objects []string) string {
 	const most = 5
 	sorted := slices.Clone(objects)

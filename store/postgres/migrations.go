@@ -10,35 +10,36 @@ import (
 )
 
 // A migration is a pair of files in the folder migrations, NUMBER_name.up.sql and
-// NUMBER_name.down.sql. The n-th pair makes schema version n out of version n-1, and
-// undoes it. Libraries of several versions share a database while hosts are updated one
-// by one, so that a migration decides who can use the database afterwards. Rules:
+// NUMBER_name.down.sql. The n-th pair makes schema version n from version n-1, and undoes
+// that. While hosts are updated one by one, libraries of several versions share a database,
+// and a migration decides which of them can use it. Rules:
 //
 //   - Migrate runs before the first process of the new library starts. A library refuses
 //     a database that is older than itself.
 //   - A migration that leaves every statement of version m and later correct is additive:
-//     it sets incident_schema.serves to m at most. New columns have a default or are
-//     nullable, and new tables and indexes restrict nothing that version m writes. What
-//     version m writes without knowing the new columns must be right for the new library.
-//   - Otherwise it is breaking, and sets serves to its own version. A library looks at
-//     incident_schema at its first statement, and again after a statement has failed on
-//     a missing table or column. A breaking migration should therefore rename or drop
-//     what the earlier statements name that must not run any longer, so that processes
-//     that have not been stopped fail instead of writing what the new library misreads.
-//   - Removing something takes two releases: an additive migration with which the library
-//     stops using it, and a breaking one a release later. A release serves the one before.
+//     it sets incident_schema.serves to at most m. New columns have a default or are
+//     nullable, and new tables and indexes restrict no write of version m. A row that
+//     version m writes without the new columns must be correct for the new library.
+//   - Any other migration is breaking, and sets serves to its own version. A library reads
+//     incident_schema before its first statement, and again after a statement has failed on
+//     a missing table or column. Therefore a breaking migration should rename or drop
+//     an object that the obsolete statements name. Then processes that were not stopped
+//     fail, instead of writing data that the new library misreads.
+//   - A removal takes two releases: an additive migration, with which the library stops
+//     using the object, and a breaking migration in the next release. Each release serves
+//     the previous release.
 //   - The last statement of an up file is
 //     UPDATE incident_schema SET version = CASE version WHEN n-1 THEN n END, serves = m;
 //     and of a down file the reverse. On any other version NULL violates NOT NULL, which
 //     undoes the file.
-//   - A file that changes several tables begins with one LOCK TABLE of them all, and no
-//     file waits for more than ten locks: see prologueSQL.
+//   - A file that changes several tables begins with one LOCK TABLE of all of them. No file
+//     waits for more than ten locks: see prologueSQL.
 //   - Files are plain SQL without psql commands, transaction control, CONCURRENTLY, DO
 //     blocks or schema names, because hosts run them with tools of their own.
-//   - The number is the date followed by the version in six digits: a host that numbers
-//     its own migrations from 1, or by date and time, does not have it.
-//   - The file NUMBER_name.txt lists the tables, columns, indexes and constraints of
-//     version n, by which Migrate recognizes it. TestMigrate_objects -update writes it.
+//   - The number is the date followed by the version in six digits. Hosts do not use it for
+//     migrations of their own, whether they number from 1 or by date and time.
+//   - The file NUMBER_name.txt lists the tables, columns, indexes and constraints by which
+//     Migrate recognizes version n. TestMigrate_objects -update writes it.
 //   - schemaVersion is n. A released file never changes.
 //
 // TestStore_ahead runs the suites one additive migration ahead of the library.
@@ -53,13 +54,13 @@ var migrationFiles embed.FS
 //go:embed migrations/*.txt
 var objectFiles embed.FS
 
-// migrations are those of the library, of which the n-th makes version n+1.
+// migrations are the library's migrations: migrations[n] makes version n+1.
 var migrations = readMigrations()
 
-// Migrations returns the SQL files that [Migrate] runs, for hosts that run them with a
-// tool of their own: pairs of NUMBER_name.up.sql and NUMBER_name.down.sql, which
-// golang-migrate reads as they are (iofs), Atlas with format=golang-migrate, and psql
-// one by one. [os.CopyFS] writes them to a folder. For goose see [GooseMigrations].
+// Migrations returns the SQL files that [Migrate] runs, for hosts that run them with a tool of
+// their own. They are pairs of NUMBER_name.up.sql and NUMBER_name.down.sql. golang-migrate
+// reads them as they are (iofs), Atlas reads them with format=golang-migrate, and psql one by
+// one. [os.CopyFS] writes them to a folder. For goose see [GooseMigrations].
 //
 // Run each file in one transaction (golang-migrate and Atlas do; psql needs
 // --single-transaction and --set ON_ERROR_STOP=1), in the first schema of the
@@ -68,8 +69,8 @@ var migrations = readMigrations()
 // files, such as x-migrations-table=incident_migrations with golang-migrate: a version
 // table shared with the host's own numbers would skip the lower ones.
 //
-// [Migrate] and [Store] look at the tables and at nothing that a tool has noted, so
-// that tables made with these files are found, by whatever tool.
+// [Migrate] and [Store] inspect the tables and ignore the records of tools. They accept tables
+// that any tool made with these files.
 func Migrations() fs.FS {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -104,7 +105,7 @@ func GooseMigrations() fs.FS {
 	return files
 }
 
-// migrationNames returns what the files of each migration begin with, in order.
+// migrationNames returns the common prefix of each migration's files, in order.
 func migrationNames() (names []string) {
 	files, err := fs.Glob(migrationFiles, "migrations/*.up.sql")
 	if err != nil {

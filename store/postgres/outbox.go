@@ -12,8 +12,8 @@ var _ incident.UsedOutbox = (*Store)(nil)
 // Queued implements [incident.UsedOutbox].
 func (s *Store) Queued() bool { return s.queued.Load() }
 
-// addQueue queues the activities that a change appends. That of an incident which has a
-// queue already is locked until the commit: who claims and settles passes over it.
+// addQueue queues the activities that a change appends. If the incident has a queue already,
+// the change locks it until the commit; claims and settlements skip it.
 func addQueue(st *statement, w writing) {
 	st.add(`, queued AS (
 	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since, ready)
@@ -35,8 +35,8 @@ SELECT coalesce(sum(last - next + 1) FILTER (WHERE due < 'infinity'), 0)::bigint
 FROM @incident_outbox
 WHERE $1 = $1::text`
 
-// Backlog implements [incident.OutboxStore]. It reads the whole outbox, in which there is
-// nothing but what is to be delivered and what was given up.
+// Backlog implements [incident.OutboxStore]. It reads the whole outbox, which contains only
+// pending and parked notifications.
 func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
 	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
 		var oldest int64
@@ -77,8 +77,8 @@ SELECT identifier, (SELECT count(*) FROM replayed)
 FROM @incident
 WHERE organization_id = $1 AND identifier = ?`
 
-// Replay implements [incident.OutboxStore]. Where a reply was lost it may count less than
-// it has replayed.
+// Replay implements [incident.OutboxStore]. After a lost reply the count may be less than the
+// number of replayed notifications.
 func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error) {
 	err = s.write(ctx, "replay", func(c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(replaySQL, key.Identifier, key.Identifier)

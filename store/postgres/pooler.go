@@ -11,37 +11,37 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A pooler that lends a server connection for one transaction only, such as
-// PgBouncer with pool_mode=transaction, breaks what drivers take for granted: a
-// statement parsed in one round trip and executed in the next is executed on
-// another connection, where the same name may mean another statement. The server
-// then executes that one, with these arguments, and reports success. No answer
-// tells it apart, so that such a statement must never be sent.
+// A pooler that assigns a server connection for one transaction only, such as PgBouncer with
+// pool_mode=transaction, breaks an assumption of drivers. A statement that is parsed in one
+// round trip and executed in the next may be executed on another connection, where its name
+// may belong to another statement. The server executes that statement with these arguments
+// and reports success. No answer reveals the mistake, so that such a statement must never be
+// sent.
 //
-// The first call of a store examines the connections, within one transaction,
-// which a pooler cannot tear apart:
+// The first call of a store examines a connection within one transaction, which a pooler
+// keeps on one server connection:
 //
-//   - A pooler makes up the backend that greets the driver. If it is not the one
-//     that answers, or the host says [Options.Unprepared], nothing is prepared.
-//   - Statements must then be parsed and executed in one round trip. lib/pq does so
-//     with binary_parameters=yes only, which a parameter of its own verifies; pgx
-//     does so in some of its modes. Otherwise the call fails and names the setting.
+//   - A pooler invents the process number in the driver's handshake. If another process
+//     answers, or the host sets [Options.Unprepared], the store prepares nothing.
+//   - Then statements must be parsed and executed in one round trip. lib/pq does so only
+//     with binary_parameters=yes, which a parameter in binary format verifies. pgx does so
+//     in some of its modes. Otherwise the call fails and names the setting.
 
-// wire is how statements are sent, once the first call has found out.
+// wire records how statements are sent. The first call decides.
 type wire struct {
 	decided  atomic.Bool
 	pooled   atomic.Bool // a pooler may give each transaction another connection
-	prepares atomic.Bool // the store prepares what it sends often
+	prepares atomic.Bool // the store keeps statements prepared
 }
 
-// examination is what the first call learns about the connections of a pool.
+// examination is the result of examining a connection of the pool.
 type examination struct {
 	databaseFacts
 	link
 	oneTrip bool // lib/pq parses and executes in one round trip
 }
 
-// examine looks at one connection of the pool.
+// examine examines one connection of the pool.
 func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err error) {
 	session, err := s.session(ctx)
 	if err != nil {
@@ -71,24 +71,24 @@ func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err err
 	return x, nil
 }
 
-// parsesBinary reports whether lib/pq sends bytes in binary, which it does only
-// where it sends a statement in one round trip. The bytes are a number in either
-// format.
+// parsesBinary reports whether lib/pq sends bytes in binary. It does so only if it sends a
+// statement in one round trip. The bytes are a number in text format and another number in
+// binary format.
 func parsesBinary(ctx context.Context, tx *sqlx.Tx) (bool, error) {
 	var n int64
 	err := tx.QueryRowxContext(ctx, "SELECT $1::int2", []byte("05")).Scan(&n)
 	return n != 5, err
 }
 
-// driverOfErrors makes a statement fail, to see whose error it is. It ends the
-// transaction.
+// driverOfErrors recognizes a driver by the error of a failing statement. It leaves the
+// transaction failed.
 func driverOfErrors(ctx context.Context, tx *sqlx.Tx) driverKind {
 	var n int64
 	err := tx.QueryRowxContext(ctx, "SELECT 1/0").Scan(&n)
 	return kindOfError(err)
 }
 
-// decide settles how statements are sent, or refuses the pool.
+// decide decides how statements are sent, or refuses the pool.
 func (d *database) decide(x examination) error {
 	pooled := d.options.Unprepared || x.pid != 0 && x.pid != x.backend
 	switch {
@@ -100,21 +100,21 @@ func (d *database) decide(x examination) error {
 		return fmt.Errorf("%w: %s, and this pool sends a statement in two round trips; add binary_parameters=yes to its DSN",
 			incident.ErrUnavailable, why(d.options.Unprepared))
 	case x.kind == pgxDriver && !x.mode.oneTrip():
-		return fmt.Errorf("%w: %s, and this pool has pgx's mode %s; add default_query_exec_mode=exec to its DSN (cache_describe and simple_protocol will do, too)",
+		return fmt.Errorf("%w: %s, and this pool has pgx's mode %s; add default_query_exec_mode=exec to its DSN (or cache_describe or simple_protocol)",
 			incident.ErrUnavailable, why(d.options.Unprepared), x.mode)
 	}
 	d.wire.pooled.Store(pooled)
-	// pgx prepares, and forgets, by itself.
+	// pgx prepares statements and closes them by itself.
 	d.wire.prepares.Store(!pooled && x.kind == pqDriver)
 	d.wire.decided.Store(true)
 	return nil
 }
 
-// why says why a statement must be sent in one round trip.
+// why explains why a statement must be sent in one round trip.
 func why(unprepared bool) string {
 	if unprepared {
 		return "Unprepared needs each statement in one round trip"
 	}
-	return "a pooler stands before the server and may give each transaction another connection, " +
-		"where a statement that was prepared is unknown or another one"
+	return "a pooler in front of the server may give each transaction another connection, " +
+		"on which a prepared statement is unknown or a different statement"
 }

@@ -1,9 +1,9 @@
-// Package postgres is an [incident.Store] in a PostgreSQL database, 15 or later,
-// over sqlx. Its drivers are lib/pq and pgx: github.com/jackc/pgx/v5/stdlib, in each
-// of its query modes. A wrapper of either, such as github.com/XSAM/otelsql, will do.
+// Package postgres is an [incident.Store] in a PostgreSQL database, 15 or later, over sqlx.
+// It works with the drivers lib/pq and pgx (github.com/jackc/pgx/v5/stdlib, in each of its
+// query modes), also inside a wrapper such as github.com/XSAM/otelsql.
 //
-// A host with a pool of its own lends it to [New]; [Open] makes one. [Migrate]
-// makes the tables, and must have run before the first call:
+// A host with a pool passes it to [New]; [Open] makes a pool. [Migrate] creates the tables,
+// and must have run before the first call:
 //
 //	store, err := postgres.Open(ctx, "postgres://app@localhost/app", nil)
 //	…
@@ -11,28 +11,31 @@
 //	…
 //	incidents, err := incident.New(store, nil)
 //
-// Each read is one statement, and so is each write outside a transaction: it
-// takes one round trip once the connection has prepared it. A write whose reply
-// was lost is repeated in a way that cannot write twice, until its outcome is
-// known; where it cannot be, the error is [incident.ErrUnknownOutcome]. So it is where
-// the write succeeded after its context had ended: the server may have been told to
-// stop waiting for its synchronous standby.
+// Each read is one statement, and so is each write outside a transaction. A statement takes
+// one round trip once the connection has prepared it.
 //
-// A call ends at most 300 ms after its context, whatever the network does, and closes
-// a connection without an answer, so that the pool can replace it. Give each call a
-// deadline: without one it waits for as long as the network leaves the connection
-// open. Others go on without it after a second or two. Only the driver can bound
-// connecting: set connect_timeout in the DSN of a pool of your own; [Open] does. The
-// connection of a joined transaction is the host's, and is never closed.
+// A write whose reply was lost is repeated, in a way that cannot write twice, until its
+// outcome is known. If the outcome remains unknown, the error is
+// [incident.ErrUnknownOutcome]. That is also the error of a write that succeeded after the end
+// of its context: the server may have been asked to stop waiting for its synchronous standby.
 //
-// Each connection keeps at most 90 prepared statements, however long lists are and
-// whatever is written.
+// A call ends at most 300 ms after its context, whatever the network does. It closes a
+// connection that does not answer, so that the pool can replace it. Give each call a deadline:
+// without one it waits as long as the network keeps the connection open. Calls that wait for
+// such a call continue without it after a second or two. Only the driver can bound
+// connecting: set connect_timeout in the DSN of a pool of your own; [Open] sets it. The
+// connection of a joined transaction belongs to the host, and is never closed.
 //
-// Every key begins with the organization, so that the tables work in partitions by it. The
-// package is not tested on Citus. Calls that name one organization avoid what Citus 13 is
-// known to refuse; a [incident.Notifier] does not work there, because claiming
-// notifications goes from organization to organization in one statement, nor do transactions
-// of several organizations promise that [incident.Manager.Run] follows them in time.
+// Each connection keeps at most 90 prepared statements, whatever is read and written.
+//
+// Every key begins with the organization, so that the tables can be partitioned by it. The
+// package is not tested on Citus. Calls for one organization avoid the statements that
+// Citus 13 is known to refuse. Two things do not work there:
+//
+//   - an [incident.Notifier], because one statement claims the notifications of several
+//     organizations,
+//   - a bound on the time until [incident.Manager.Run] follows a transaction of several
+//     organizations.
 package postgres
 
 import (
@@ -52,42 +55,43 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// DefaultSchema is where the tables are if no other schema is named.
+// DefaultSchema is the default of [Options.Schema].
 const DefaultSchema = "public"
 
-// DefaultMaxConns is how many connections the pool of [Open] has at most.
+// DefaultMaxConns bounds the connections of a pool that [Open] made.
 const DefaultMaxConns = 16
 
-// connectTimeout is the connect_timeout of [Open] if the DSN has none.
+// connectTimeout is the default of connect_timeout in the DSN of [Open].
 const connectTimeout = 10 * time.Second
 
 // Options tunes a [Store]. The zero value, and nil, are ready to use.
 type Options struct {
-	// Schema is where the tables are: 1 to 63 lower case letters, digits and
-	// underscores.
+	// Schema is the schema of the tables. The name has 1 to 63 lower case letters, digits
+	// and underscores, and does not begin with a digit or pg_.
 	//
 	// Defaults to [DefaultSchema].
 	Schema string
 
-	// SingleProcess is the host's word that no other process, and no other
-	// Manager, writes to the schema. Then a Manager answers from its cache without
-	// following anybody: see [incident.Manager.Run]. Restart the process if the database
-	// was restored from a backup, or has lost commits in a failover or a crash: what is
-	// cached may be served until [incident.Options.IncidentTTL] is over, or until a write
-	// comes upon an older version.
+	// SingleProcess declares that no other process, and no other Manager, writes to the
+	// schema. Then a Manager answers from its cache without following the changes of others:
+	// see [incident.Manager.Run]. Restart the process if the database was restored from a
+	// backup, or lost commits in a failover or a crash. Until then cached incidents may be
+	// served for [incident.Options.IncidentTTL], or until a write meets an older version.
 	SingleProcess bool
 
-	// Unprepared declares that a pooler gives each transaction another server
-	// connection, as PgBouncer does with pool_mode=transaction. Then a statement must
-	// be parsed and executed in one round trip: in two, the second may execute another
-	// statement with these arguments. lib/pq takes one with binary_parameters=yes in
-	// its DSN, which [Open] adds, and pgx with default_query_exec_mode=exec,
-	// cache_describe or simple_protocol. The first call fails if the pool does
-	// otherwise.
+	// Unprepared declares that a pooler gives each transaction another server connection,
+	// as PgBouncer does with pool_mode=transaction. Then a statement must be parsed and
+	// executed in one round trip: in two, the second may execute another statement with
+	// these arguments. These settings in the DSN take one round trip:
 	//
-	// Defaults to what the first call finds out. A pooler that does not pass the
-	// server's own process number on to the driver is recognized, as PgBouncer is;
-	// before any other, or with a wrapper that hides the driver's connections, set it.
+	//   - lib/pq: binary_parameters=yes, which [Open] adds
+	//   - pgx: default_query_exec_mode=exec, cache_describe or simple_protocol
+	//
+	// The first call fails if the pool has none of them.
+	//
+	// Defaults to the finding of the first call. It recognizes PgBouncer, and any other
+	// pooler that does not pass the server's process number on to the driver. Set Unprepared
+	// behind any other pooler, or if a wrapper hides the driver's connections.
 	Unprepared bool
 }
 
@@ -107,7 +111,7 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if strings.HasPrefix(c.Schema, "pg_") {
 		return c, &incident.FieldError{
-			Field: "Schema", Problem: "must not begin with pg_, which PostgreSQL keeps for itself",
+			Field: "Schema", Problem: "must not begin with pg_, which is reserved for PostgreSQL",
 		}
 	}
 	return c, nil
@@ -115,13 +119,13 @@ func (o *Options) withDefaults() (Options, error) {
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// Store is an [incident.Store] in a PostgreSQL database. It is safe for use by
-// many goroutines and, with others of its kind, by many processes.
+// Store is an [incident.Store] in a PostgreSQL database. Many goroutines may use it, and many
+// processes with a Store each may use the same tables.
 type Store struct {
 	*database
 	tx *transaction // nil outside a transaction
 
-	origin *Store // that it was made from, of one within a transaction
+	origin *Store // the store outside the transaction, nil there
 }
 
 var (
@@ -130,26 +134,26 @@ var (
 	_ incident.JoinedStore = (*Store)(nil)
 )
 
-// database is what a store shares with those of its transactions.
+// database is the state that a store shares with the stores of its transactions.
 type database struct {
 	pool       *sqlx.DB
-	owned      bool // the pool is of Open, and closed with the store
+	owned      bool // Open made the pool, and Close closes it
 	options    Options
 	texts      texts
 	connStates connStates
 	groups     groups
-	feedCalls  chan struct{} // holds a token for each call of Changes on its way
+	feedCalls  chan struct{} // holds a token for each call of Changes in progress
 	schema     schemaCheck
 	wire       wire
-	queued     atomic.Bool // a change was queued
+	queued     atomic.Bool // a change has queued activities
 
-	readOnlyAt atomic.Int64 // when all connections were read-only, in nanoseconds since 1970
+	readOnlyAt atomic.Int64 // the latest time when all connections were read-only, in nanoseconds since 1970
 }
 
-// New returns a store in the database of pool, whose driver must be lib/pq or pgx,
-// or a wrapper of either. It refuses any other driver. The pool stays the host's:
-// New changes no setting of it and never closes it. Nothing is sent before the first
-// call, which fails if the pool, the server or the tables do not fit.
+// New returns a store in the database of pool. It refuses a driver other than lib/pq, pgx or a
+// wrapper of either. The host owns the pool: the store changes no setting of the pool, and
+// never closes it. New sends nothing. The first call fails if the pool, the server or the
+// tables do not fit.
 func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if pool == nil {
 		return nil, fmt.Errorf("postgres: new: %w", &incident.FieldError{Field: "pool", Problem: "is required"})
@@ -164,11 +168,12 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	return &Store{database: &database{pool: pool, options: options, schema: schemaCheck{library: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
 }
 
-// Open connects to the database that dsn names, in one of the forms of lib/pq,
-// such as "postgres://user:password@host:5432/name?sslmode=require". Several servers,
-// of which the primary is wanted, are named by
-// "host=a,b port=5432,5433 dbname=name target_session_attrs=read-write". The pool has
-// at most [DefaultMaxConns] connections, and ends with [Store.Close]. With
+// Open connects to the database of dsn, which has one of the forms of lib/pq, such as
+// "postgres://user:password@host:5432/name?sslmode=require". To name several servers and use
+// the primary among them, write
+// "host=a,b port=5432,5433 dbname=name target_session_attrs=read-write".
+//
+// The pool has at most [DefaultMaxConns] connections. [Store.Close] closes it. With
 // [Options.Unprepared] it has binary_parameters=yes.
 func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	if hasPorts(dsn) {
@@ -178,7 +183,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	}
 	config, err := pq.NewConfig(dsn)
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout // it bounds asking the server to cancel a statement, too
+		config.ConnectTimeout = connectTimeout // it also bounds a request to cancel a statement
 	}
 	if err == nil && opts != nil && opts.Unprepared {
 		config.BinaryParameters = true
@@ -207,8 +212,8 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// hasPorts reports whether dsn is a URL of several hosts with a port each, which
-// lib/pq takes for the name of one host.
+// hasPorts reports whether dsn is a URL of several hosts with a port each. lib/pq would take
+// them for the name of one host.
 func hasPorts(dsn string) bool {
 	scheme, rest, _ := strings.Cut(dsn, "://")
 	if scheme != "postgres" && scheme != "postgresql" {
@@ -219,8 +224,8 @@ func hasPorts(dsn string) bool {
 	return strings.Contains(hosts, ",") && strings.Contains(hosts, ":")
 }
 
-// withoutSecrets is what may be told of a DSN: the name of a setting, but nothing
-// of its syntax, where a password may be taken for something else.
+// withoutSecrets returns the part of a DSN's error that may be shown. It drops errors of
+// syntax: they may quote a password.
 func withoutSecrets(err error) string {
 	if _, isSyntax := errors.AsType[*url.Error](err); isSyntax || !strings.HasPrefix(err.Error(), "pq: ") {
 		return ""
@@ -228,8 +233,8 @@ func withoutSecrets(err error) string {
 	return " (" + err.Error() + ")"
 }
 
-// Close gives the prepared statements back and, if the store is of [Open], closes
-// the pool. The store must not be used afterwards.
+// Close closes the prepared statements and, if [Open] made the store, the pool. The store must
+// not be used afterwards.
 func (s *Store) Close() error {
 	s.texts.close()
 	s.closePrepared()
@@ -239,19 +244,17 @@ func (s *Store) Close() error {
 	return s.pool.Close()
 }
 
-// Shared implements [incident.Store]: other processes may write, unless the host
-// has said otherwise.
+// Shared implements [incident.Store]. It returns true unless [Options.SingleProcess] is set.
 func (s *Store) Shared() bool { return !s.options.SingleProcess }
 
-// Pool returns the pool that the store works on, for a host that joins its own
-// transactions with [Store.Join].
+// Pool returns the store's pool. Transactions for [Store.Join] must begin on it.
 func (s *Store) Pool() *sqlx.DB { return s.pool }
 
-// Schema returns where the store's tables are.
+// Schema returns the schema of the store's tables.
 func (s *Store) Schema() string { return s.options.Schema }
 
-// prefix is what stands before the name of a table.
+// prefix returns the schema prefix of a table's name.
 func (d *database) prefix() string { return quoteName(d.options.Schema) + "." }
 
-// quoteName returns a name as SQL has it. Quoted, a name may also be a word of SQL.
+// quoteName quotes a name, which may then also be a keyword of SQL.
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// column scans what lib/pq makes of a column straight into a model. NULL leaves
-// the zero value, so that a row of an outer join needs no type of its own.
+// column scans the driver's value of a column straight into a model. NULL leaves the
+// destination as it is, so that a row of an outer join needs no type of its own.
 type column func(src any) error
 
 // Scan implements [sql.Scanner].
@@ -84,7 +84,7 @@ func optionalInstant(to **time.Time) column {
 
 func identity(to *uuid.UUID) column { return func(src any) error { return to.Scan(src) } }
 
-// list scans an array of texts.
+// list scans an array of text.
 func list[T ~string](to *[]T) column {
 	return func(src any) error {
 		var all pq.StringArray
@@ -104,8 +104,8 @@ const incidentColumns = `i.organization_id, i.identifier, i.title, i.type, i.sta
 	i.alert_rule_id, i.query_id, i.detection_uuid, i.projects,
 	i.date_started, i.date_detected, i.date_added, i.date_closed, i.version`
 
-// scanIncident scans incidentColumns. What was scanned into inc before must have
-// been taken.
+// scanIncident returns destinations for incidentColumns. NULL leaves a field of inc as it
+// was.
 func scanIncident(inc *incident.Incident) []any {
 	return []any{
 		text(&inc.OrganizationID), integer(&inc.Identifier), text(&inc.Title),

@@ -10,21 +10,20 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// schemaVersion is that of the newest migration.
+// schemaVersion is the version that the newest migration makes.
 const schemaVersion = 1
 
-// minServerVersion is in the form of server_version_num.
+// minServerVersion has the form of server_version_num.
 const minServerVersion = 150000
 
-// schemaCheck remembers that the database can be used. The first statement looks, and
-// the first one after a statement that missed a table or a column.
+// schemaCheck remembers that the database can be used. The first statement checks it, and
+// the next statement after one that missed a table or a column.
 type schemaCheck struct {
 	library int // the schema version that the statements are written for
 	passed  atomic.Bool
 }
 
-// schemaVersionSQL has no parameters, so that every driver can send it in one round
-// trip.
+// schemaVersionSQL has no parameters, so that every driver sends it in one round trip.
 const schemaVersionSQL = `
 SELECT version, serves, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
 FROM @incident_schema`
@@ -34,7 +33,7 @@ type databaseFacts struct {
 	serves   int // the oldest version whose library can use them
 	server   int
 	encoding string
-	backend  int64 // the process that answers
+	backend  int64 // the server process that answered
 }
 
 func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f databaseFacts, err error) {
@@ -42,9 +41,9 @@ func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f data
 	return f, err
 }
 
-// checkSchema refuses a database that the library does not know, and a pool that
-// statements must not be sent through. A call in a transaction that is the first of
-// all does not see the pool, which it leaves to the next one.
+// checkSchema refuses a database that does not fit the library, and a pool that must not be
+// used. A first call within a transaction checks the database only, and leaves the pool to
+// the next call outside.
 func (s *Store) checkSchema(ctx context.Context) error {
 	if s.wire.decided.Load() || s.tx != nil && s.schema.passed.Load() {
 		return nil
@@ -75,7 +74,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	return nil
 }
 
-// recheck makes the next statement look at the database again.
+// recheck makes the next statement check the database again.
 func (d *database) recheck() {
 	d.schema.passed.Store(false)
 	d.wire.decided.Store(false)
@@ -98,7 +97,7 @@ func (f databaseFacts) checkServer() error {
 	return nil
 }
 
-// checkVersion refuses tables that are older than the library, and later ones that no
+// checkVersion refuses tables that are older than the library, and newer tables that no
 // longer serve it.
 func (f databaseFacts) checkVersion(schema string, library int) error {
 	switch {

@@ -9,25 +9,25 @@ import (
 	"github.com/lib/pq"
 )
 
-// A commit waits for the server's synchronous standbys, if it has any. When
-// somebody cancels it meanwhile, the server gives up waiting and reports success,
-// with a warning that the commit may not have been replicated.
+// A commit waits for the server's synchronous standbys, if there are any. If the commit is
+// cancelled while it waits, the server stops waiting and reports success, with a warning
+// that the commit may not have been replicated.
 
 // errUnreplicated is the error of a commit with that warning.
 var errUnreplicated = errors.New("the server gave up waiting for its synchronous standby")
 
-// standbyWatch looks for the warning among the notices of a connection of lib/pq.
-// Other drivers tell notices only to those who made the connection.
+// standbyWatch looks for the warning among the notices of a lib/pq connection. Other drivers
+// report notices only to the code that opened the connection.
 type standbyWatch struct {
 	conn    driver.Conn
-	before  func(*pq.Error) // the host's handler
+	before  func(*pq.Error) // the handler of the host
 	gaveUp  atomic.Bool
 	handler func(*pq.Error)
 }
 
 // watchStandby returns nil for a connection of another driver.
 func watchStandby(conn driver.Conn) *standbyWatch {
-	if wrapped, ok := conn.(interface{ Raw() driver.Conn }); ok { // as otelsql's
+	if wrapped, ok := conn.(interface{ Raw() driver.Conn }); ok { // such as otelsql's
 		conn = wrapped.Raw()
 	}
 	if t := reflect.TypeOf(conn); t == nil || t.String() != "*pq.conn" || t.Elem().PkgPath() != "github.com/lib/pq" {
@@ -45,7 +45,7 @@ func watchStandby(conn driver.Conn) *standbyWatch {
 	return w
 }
 
-// begin watches the connection until end. Nobody else may have it meanwhile.
+// begin watches the connection until end. Only one session may hold the connection.
 func (w *standbyWatch) begin() {
 	if w == nil {
 		return

@@ -13,20 +13,20 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// transaction is one that the store began, or that the host did. It is for one
-// goroutine.
+// transaction is a transaction of the store or, after Join, of the host. Only one goroutine
+// may use it.
 type transaction struct {
 	*sqlx.Tx
 	session    *session // nil in a host's transaction
 	grouped    bool     // a group of creations, each of which can also run alone
-	failure    error    // of the first statement that failed, which fails all
-	savepoints int      // that there were
-	depth      int      // of the savepoints that are open
-	broken     error    // of a part that did not return, which dooms what it is a part of
-	lent       bool     // the host has got it, and may have had statements fail
+	failure    error    // of the first failed statement; the transaction cannot be committed
+	savepoints int      // the number of savepoints so far
+	depth      int      // the number of open savepoints
+	broken     error    // set if a part did not return; the enclosing part cannot be committed
+	lent       bool     // the host has the transaction, and statements of the host may have failed
 }
 
-// use calls f, which uses the connection. It is the only one that does.
+// use calls f while it has the transaction's connection to itself.
 func (t *transaction) use(ctx context.Context, f func() error) error {
 	if t.session == nil {
 		return f()
@@ -38,7 +38,7 @@ func (t *transaction) use(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// query runs a statement of the form: on the driver's connection or, in a host's
+// query runs a statement with the text: on the driver's connection or, in a host's
 // transaction, through database/sql.
 func (t *transaction) query(ctx context.Context, q *sqlText, args []any) (rowSet, error) {
 	if t.session == nil {
@@ -54,14 +54,14 @@ func (t *transaction) query(ctx context.Context, q *sqlText, args []any) (rowSet
 	return newDriverRows(rows), nil
 }
 
-// ended reports whether the transaction was committed or rolled back, by the host
-// too. database/sql tells when it is asked for a statement, before it looks at that.
+// ended reports whether the transaction was committed or rolled back, by the store or the
+// host. database/sql reports it when asked for a statement, before it uses the statement.
 func (t *transaction) ended() bool {
 	return errors.Is(t.Tx.Tx.Stmt(&sql.Stmt{}).Close(), sql.ErrTxDone)
 }
 
-// queryJoined sends the text of a form that the pool has not prepared: preparing it
-// takes a connection of the pool, which may have no other one.
+// queryJoined sends the text, prepared if the pool has prepared it already. It does not
+// prepare the text itself: that takes another connection, and the pool may have none.
 func (t *transaction) queryJoined(ctx context.Context, q *sqlText, args []any) (rowSet, error) {
 	if stmt := q.stmt.Load(); stmt != nil {
 		return t.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
@@ -70,14 +70,15 @@ func (t *transaction) queryJoined(ctx context.Context, q *sqlText, args []any) (
 	return t.QueryxContext(ctx, q.text, args...)
 }
 
-// Join returns a store whose calls are a part of a transaction that the host has begun, and
-// will commit or roll back. It must be of the pool that the store was made with. It is for
+// Join returns a store whose calls are part of a transaction of the host. The host has begun
+// tx on the pool of s, and commits it or rolls it back. Pass the store to
 // [incident.Manager.Join]:
 //
 //	tx, done, err := incidents.Join(store.Join(hostTx))
 //
-// A call that fails in the database fails the transaction. The store is for one goroutine,
-// and ends with the transaction, which must not be read-only: see [Store.Load].
+// A call that fails in the database fails the transaction. Only one goroutine may use the
+// store, and only until the transaction ends. The transaction must not be read-only, because
+// [Store.Load] locks.
 func (s *Store) Join(tx *sqlx.Tx) *Store {
 	origin := s
 	if s.origin != nil {
@@ -94,10 +95,9 @@ func (s *Store) JoinedTo() incident.Store {
 	return s.origin
 }
 
-// Tx returns the transaction of the database that the calls of tx are a part of: tx is the
-// Manager that [incident.Manager.InTx] passed to its function, or one of
-// [incident.Manager.Join]. The host may run statements of its own in it, which are
-// committed with the calls or not at all:
+// Tx returns the database transaction of tx, a Manager that [incident.Manager.InTx] passed to
+// its function or that [incident.Manager.Join] returned. The host may run statements in it.
+// They are committed together with the calls of tx, or not at all:
 //
 //	err := incidents.InTx(ctx, func(tx incident.Manager) error {
 //		db, err := postgres.Tx(tx)
@@ -108,12 +108,12 @@ func (s *Store) JoinedTo() incident.Store {
 //		return err
 //	})
 //
-// The host must not commit it or roll it back, nor use it after the function has returned.
-// A statement of it that fails dooms the transaction: InTx then returns an error, also if
-// its function returns nil, and nothing is written.
+// The host must not commit the transaction, roll it back, or use it after the function has
+// returned. If a statement of the host fails, nothing is written, and InTx returns an error
+// even if its function returns nil.
 //
-// Tx returns [incident.ErrInvalid] for a Manager that is not within a transaction, and for
-// one of another store.
+// Tx returns [incident.ErrInvalid] if tx is not within a transaction, or belongs to another
+// kind of store.
 func Tx(tx incident.Manager) (*sqlx.Tx, error) {
 	store, err := incident.StoreOf(tx)
 	if err != nil {
@@ -137,10 +137,9 @@ func Tx(tx incident.Manager) (*sqlx.Tx, error) {
 	return s.tx.Tx, nil
 }
 
-// InTx implements [incident.Store]. The transaction is READ COMMITTED and locks the
-// incidents that it loads. In a joined transaction it is a savepoint. Where two
-// transactions wait for each other one fails with [incident.ErrUnavailable], and
-// may be repeated.
+// InTx implements [incident.Store]. The transaction is READ COMMITTED, and locks the
+// incidents that it loads. Within a transaction InTx makes a savepoint. If two transactions
+// deadlock, one of them fails with [incident.ErrUnavailable], and may be repeated.
 func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
 	if err := ctx.Err(); err != nil {
 		return s.translate(ctx, "begin", err)
@@ -175,9 +174,8 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 	return s.commit(ctx, tx)
 }
 
-// begin takes a connection within the context. The transaction itself must
-// outlast it: database/sql would roll it back at the context's end, even while a
-// commit is on its way.
+// begin takes a connection within the context. The transaction itself must outlast the
+// context: database/sql would roll it back at the end, even during a commit.
 func (s *Store) begin(ctx context.Context) (*transaction, error) {
 	a := &attempt{inTx: true}
 	return within(ctx, a, func() (*transaction, error) {
@@ -203,9 +201,10 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 	}, (*transaction).rollBack)
 }
 
-// begin begins a transaction, which writes unless the session is read-only by
-// default. lib/pq would override that: it says READ WRITE. Such a session may have
-// outlived a failover, and is refused unless it is the last to be had.
+// begin begins a transaction that writes, or that only reads if the session is read-only by
+// default. Without that check lib/pq would override the default, because it begins READ
+// WRITE. A read-only session may have outlived a failover: begin refuses it unless it is the
+// last session to try.
 func (s *session) begin(ctx context.Context, last bool) (*sqlx.Tx, error) {
 	readOnly, err := s.readOnly(ctx)
 	if err != nil {
@@ -221,8 +220,8 @@ func (s *session) begin(ctx context.Context, last bool) (*sqlx.Tx, error) {
 	return s.conn.BeginTxx(ctx, &opts)
 }
 
-// commit ends the transaction. Only the server's own refusal says that it was
-// not committed.
+// commit commits the transaction. Only a refusal by the server proves that nothing was
+// committed; after any other error the outcome is unknown.
 func (s *Store) commit(ctx context.Context, tx *transaction) error {
 	err := tx.commit(ctx)
 	switch {
@@ -237,11 +236,11 @@ func (s *Store) commit(ctx context.Context, tx *transaction) error {
 	return fmt.Errorf("postgres: commit: %w (%w)", incident.ErrUnknownOutcome, hidden{err})
 }
 
-// commit commits the transaction and gives its connection back. A success after the
-// end of the context is errLate, for which see there.
+// commit commits the transaction and releases its connection. It returns errLate for a
+// success after the end of the context.
 func (t *transaction) commit(ctx context.Context) error {
 	_, err := within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
-		err := t.Commit() // after no statement that was abandoned: that is a failure
+		err := t.Commit() // no statement was abandoned: that would be a failure
 		if err == nil {
 			err = t.session.state.standby.err()
 		}
@@ -254,14 +253,14 @@ func (t *transaction) commit(ctx context.Context) error {
 	return err
 }
 
-// rollBack ends the transaction, whatever became of the context of the call. It
-// waits for the server, but not for one that does not answer.
+// rollBack ends the transaction, even after the call's context has ended. It waits at most
+// twice patience for the server.
 func (t *transaction) rollBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, _ = within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
-		// What cannot be rolled back is so when its connection ends. An abandoned
-		// statement ends with it, and database/sql wants to be told in any case.
+		// The end of the connection rolls back too, and ends an abandoned statement.
+		// database/sql needs the call of Rollback in any case.
 		err := t.use(ctx, func() error { return nil })
 		err = errors.Join(err, t.Rollback())
 		t.session.release(err != nil || unfit(t.failure))
@@ -269,8 +268,9 @@ func (t *transaction) rollBack() {
 	}, nil)
 }
 
-// checkLent finds out what a host that got the transaction has left of it. The commit of a
-// transaction in which a statement has failed does nothing, and not every driver says so.
+// checkLent returns an error if the host ended a lent transaction, or if a statement of the
+// host failed in it. The commit of a failed transaction rolls back, and not every driver
+// reports that.
 func (s *Store) checkLent(ctx context.Context) error {
 	if !s.tx.lent {
 		return nil
@@ -283,12 +283,12 @@ func (s *Store) checkLent(ctx context.Context) error {
 	return s.translate(ctx, "commit", err)
 }
 
-// errBrokenOff is the failure of a transaction of which a part panicked or ended its
-// goroutine.
+// errBrokenOff is the error of a transaction if a part of it panicked or ended its goroutine.
 var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended its goroutine", incident.ErrUnavailable)
 
-// nested runs fn as a part of the transaction, and undoes that part alone when fn fails.
-// One that does not return dooms what it is a part of, except a host's transaction.
+// nested runs fn as a part of the transaction, and undoes only that part if fn fails. If fn
+// does not return, the enclosing part cannot be committed either, unless that is a host's
+// transaction.
 func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) error {
 	s.tx.savepoints++
 	name := "incident_" + strconv.Itoa(s.tx.savepoints)
@@ -330,7 +330,7 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 	return nil
 }
 
-// control runs a command of the transaction, which has no arguments.
+// control runs a command without arguments in the transaction.
 func (s *Store) control(ctx context.Context, command string) error {
 	a := &attempt{inTx: true, session: s.tx.session}
 	_, err := within(ctx, a, func() (struct{}, error) {
