@@ -30,7 +30,7 @@ func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.App
 	}
 }
 
-// applyAlone runs one statement, which writes all of the change or nothing. If it wrote
+// applyAlone runs a single statement that writes all of the change or nothing. If it wrote
 // nothing, a second statement finds the reason.
 func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
 	w := s.newWriting(change, c)
@@ -61,8 +61,8 @@ type writing struct {
 	// nothing. Without it a repeated UUID violates an index, and the statement fails.
 	looks bool
 
-	// startedBefore is the stored start of the incident, by which the lists of projects
-	// are keyed.
+	// startedBefore is the stored start of the incident. It is part of the key in the lists
+	// of projects.
 	startedBefore time.Time
 }
 

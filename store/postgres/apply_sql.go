@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// applyStatement returns the one statement that writes a change. Its query target finds or
-// creates the incident if nothing is in the way, and has one row or none; every other query
+// applyStatement returns the statement that writes a change. Its query target finds or
+// creates the incident if nothing is in the way, and has at most one row; every other query
 // writes for the rows of target. The statement fails only for a slot that was claimed, or a
 // UUID that was written, after it began: the constraint on holders and the unique indexes
 // refuse those.

@@ -6,9 +6,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A brief creation is the usual creation of a Manager: it starts now, affects one project,
-// and has the activities of an opening. All its dates share one parameter; so do all uses of
-// its project, its status and its user. Sending and reading parameters is a good part of a
+// A brief creation is the usual creation of a Manager: it starts now, affects a single
+// project, and has the activities of an opening. All its dates share a parameter; so do all
+// uses of its project, its status and its user. Sending and reading parameters is a good part of a
 // statement's cost beside the write itself.
 
 // isBrief reports whether the creation is brief.

@@ -8,9 +8,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// layout decides the text of a change's statement. The usual changes have texts of their
-// own, which write no more than necessary. Every other change has the general layout of its
-// kind, which contains everything; its lists may be empty. Therefore there are few texts:
+// layout decides the text of a change's statement. The usual changes have texts of their own
+// that write no more than necessary. Every other change has the general layout of its kind:
+// it contains everything, and its lists may be empty. Therefore there are few texts:
 //
 //	creations   by a user or a program; of a firing; both also brief; with a
 //	            DetectionUUID; general

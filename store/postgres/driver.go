@@ -145,7 +145,7 @@ type pgxConn interface {
 	Conn() net.Conn
 }
 
-// execMode is pgx.QueryExecMode, which decides how pgx sends a statement.
+// execMode is pgx.QueryExecMode: the way in which pgx sends a statement.
 type execMode int64
 
 const (
@@ -203,7 +203,7 @@ func inspect(conn any) (l link) {
 }
 
 // interfaceOf returns the value as an interface. It fails for the value of an unexported
-// field, which can be read but not called.
+// field: such a value can be read but not called.
 func interfaceOf[T any](v reflect.Value) (t T, ok bool) {
 	if v.IsValid() && v.CanInterface() {
 		t, ok = v.Interface().(T)
@@ -211,7 +211,7 @@ func interfaceOf[T any](v reflect.Value) (t T, ok bool) {
 	return t, ok
 }
 
-// result calls a method without arguments and with one result. It returns the zero Value if
+// result calls a method that has no arguments and a single result. It returns the zero Value if
 // there is no such method.
 func result(v reflect.Value, method string) reflect.Value {
 	if !v.IsValid() || !v.CanInterface() {

@@ -41,7 +41,7 @@ const (
 	duplicateObject       = "42710"
 )
 
-// slotHolders is the constraint that limits a slot to one holder.
+// slotHolders is the constraint that limits a slot to a single holder.
 const slotHolders = "incident_slot_holders"
 
 // serverError is an error from the server, with the fields that both drivers report.
@@ -96,8 +96,8 @@ func kindOfError(err error) driverKind {
 	return kindOf(pointee(reflect.ValueOf(reported)).Type().PkgPath())
 }
 
-// refused reports whether the error refuses a statement, which then wrote nothing. An error
-// that ends the connection does not: it may follow a commit.
+// refused reports whether the error refuses a statement, so that the statement wrote nothing.
+// An error that ends the connection does not: it may follow a commit.
 func (e serverError) refused() bool {
 	switch e.severity {
 	case "ERROR":

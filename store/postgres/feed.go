@@ -9,16 +9,16 @@ import (
 
 // A position contains a snapshot of the server: the set of transactions that were committed
 // when it was taken. The changes since a position were written by the transactions outside
-// its snapshot, which began later or were in progress. A transaction is found by its number,
+// its snapshot: those began later or were in progress. A transaction is found by its number,
 // whatever the order of commits and however long it lasted.
 //
-// Transaction numbers are valid within one history of one server. A server that was restored
-// or has crashed, and a standby that replaced it, assign numbers again: what was not on disk is
-// lost, including the numbers of transactions that were rolled back. So a position begins
-// with the identity of the history:
+// Transaction numbers are valid within the history of a single server. A server that was
+// restored or has crashed, and a standby that replaced it, assign numbers again: everything
+// that was not on disk is lost, including the numbers of transactions that were rolled back.
+// So a position begins with the identity of the history:
 //
-//   - the start time of the server, which differs between any two servers and changes with
-//     a restart, but not with a crash from which the server recovers by itself,
+//   - the start time of the server: it differs between any two servers and changes with a
+//     restart, but not if the server recovers from a crash by itself,
 //   - the time when its statistics were reset, as such a recovery does, and
 //   - whether the server is a standby.
 //

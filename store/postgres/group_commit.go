@@ -11,14 +11,14 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Creations in one organization take their identifiers from one row, and each holds the
-// row's lock until its commit is on disk. One at a time, every creation would wait for
+// All creations of an organization take their identifiers from the same row, and each holds
+// the row's lock until its commit is on disk. By itself, every creation would wait for
 // every earlier disk write. Therefore creations that arrive while another is in progress
-// form a group, which shares one commit:
+// form a group and share a commit:
 //
 //  1. The first creation runs alone.
-//  2. Creations that arrive meanwhile wait.
-//  3. When it ends, up to maxGroup of them run in one transaction, and so on until no
+//  2. Creations that arrive in the meantime wait.
+//  3. When it ends, up to maxGroup of them run in a single transaction, and so on until no
 //     creation waits.
 //
 // The connection of a creation in progress may be silent. A creation waits for others only
@@ -208,7 +208,7 @@ func (s *Store) startGroup(org incident.OrganizationID) {
 	}()
 }
 
-// applyGroup applies creations in one transaction. An error of the transaction is returned
+// applyGroup applies creations in a single transaction. An error of the transaction is returned
 // and concerns every member; otherwise each member has its own result.
 func (s *Store) applyGroup(ctx context.Context, group []*groupedWrite) error {
 	beginning, cancel := context.WithTimeout(ctx, s.groups.maxWait())

@@ -19,8 +19,8 @@ import (
 // the window.
 //
 // The server plans a prepared statement for its first values, and keeps a generic plan only
-// if that seems to cost no more. Therefore the planner must not see why one call is cheaper
-// than another: the page size, the number of projects, the empty parts. A sub-select hides a
+// if that seems to cost no more. Therefore the planner must not see why some calls are cheaper
+// than others: the page size, the number of projects, the empty parts. A sub-select hides a
 // value, and so does a cast from text to an array.
 
 // Incidents implements [incident.IncidentStore].
@@ -66,7 +66,7 @@ type listing struct {
 	title, statuses, projects, access reference
 }
 
-// listKey is the key by which lists are in order.
+// listKey is the sort key of lists.
 type listKey struct{ started, identifier reference }
 
 // addBounds adds the parameters that the parts of a list share.
@@ -115,7 +115,7 @@ func (l *listing) addBetween() {
 	l.add(" AND (date_started, identifier) < (SELECT ?::timestamptz, ?::bigint)", l.before.started, l.before.identifier)
 }
 
-// addFirst ends a part. Its rows are read one by one until the page is full. The literal is
+// addFirst ends a part. Its rows are read singly until the page is full. The literal is
 // the largest page; without it the planner expects a tenth of all rows.
 func (l *listing) addFirst() {
 	l.add("\n\tORDER BY date_started " + l.direction + ", identifier " + l.direction + "\n\tLIMIT 101")
@@ -126,7 +126,7 @@ func (l *listing) addPage() {
 	l.add("\n\tORDER BY date_started "+l.direction+", identifier "+l.direction+"\n\tLIMIT (SELECT ?::bigint)", l.limit)
 }
 
-// addStatusList merges the first rows of each status, within the rule if there is one.
+// addStatusList merges the first rows of each status, within the rule if the query names it.
 func (l *listing) addStatusList() {
 	l.title, l.statuses = l.parameter(l.Title), l.parameter(statusArray(l.Statuses))
 	l.projects = l.parameter(nil)

@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// readState reads a row for each trigger, in any order, or one row without a trigger. The
-// columns of before come first.
+// readState reads a row for each trigger, in any order, or a single row without a trigger.
+// The columns of before come first.
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
 	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
@@ -49,7 +49,7 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 const lockSQL = `
 SELECT identifier FROM @incident WHERE organization_id = $1 AND identifier = ? FOR NO KEY UPDATE`
 
-// lock keeps other transactions from changing the incident until the end of this one. Outside
+// lock keeps other transactions from changing the incident until this transaction ends. Outside
 // a transaction it does nothing. The lock is a statement of its own: a statement that waits
 // for a lock still reads other tables as of its beginning.
 func (s *Store) lock(ctx context.Context, key incident.Key) error {
@@ -69,8 +69,8 @@ LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = s.holder
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = s.holder
 WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
 
-// LoadSlot implements [incident.IncidentStore]. In a transaction it locks the holder, which
-// then keeps the slot.
+// LoadSlot implements [incident.IncidentStore]. In a transaction it locks the holder, so
+// that the holder keeps the slot.
 func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
 	held, err := s.loadSlot(ctx, slot)
 	for err == nil && s.tx != nil && held.State != nil {

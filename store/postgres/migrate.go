@@ -17,15 +17,15 @@ import (
 // version that still serves this library, so that every process can call it at its start.
 //
 // Each version is made in a transaction of its own, under an advisory lock that ends with the
-// transaction. Concurrent calls migrate one after the other, also through a pooler in
+// transaction. Concurrent calls migrate in turn, also through a pooler in
 // transaction mode. The host's processes can write during a migration: a step waits for their
 // locks briefly and repeatedly, so that their statements do not wait behind it, and gives up
 // after five minutes. The role's statement_timeout must be long enough for a step.
 //
 // A rolling deployment migrates first and then replaces the processes. The new tables serve
-// processes of the previous release, which may also be restarted. The tables record which
-// versions they serve. A library that is too old or too new for the tables gets
-// [incident.ErrUnavailable] from its first call; the error names what to update.
+// processes of the previous release, even if these restart. The tables record the versions
+// that they serve. A library that is too old or too new for the tables gets
+// [incident.ErrUnavailable] from its first call; the error names the side to update.
 //
 // Migrate inspects the database, so that any tool may have made the tables: see [Migrations].
 // If it finds only some of the tables, or other tables with their names, it changes nothing
@@ -119,8 +119,8 @@ func (m *migrator) takeSteps(ctx context.Context, next func(found) (*step, error
 	}
 }
 
-// takeStep takes one step, and reports whether there was a step to take. It first looks without
-// the lock, which is enough to find that there is none. It decides on the step under the lock.
+// takeStep takes a step, and reports whether there was a step to take. It first looks without
+// the lock, because that is enough to find none. It decides on the step under the lock.
 func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)) (more bool, err error) {
 	conn, err := m.pool.Connx(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (m *migrator) takeStep(ctx context.Context, next func(found) (*step, error)
 	return true, tx.Commit()
 }
 
-// takeLocked takes one step in the transaction. It returns an error if the step did not make
+// takeLocked takes a step in the transaction. It returns an error if the step did not make
 // its complete version.
 func (m *migrator) takeLocked(ctx context.Context, tx *sqlx.Tx, next func(found) (*step, error)) (more bool, err error) {
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, m.lockID())); err != nil {

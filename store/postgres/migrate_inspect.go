@@ -23,7 +23,7 @@ type found struct {
 }
 
 // findSQL lists the objects with the names of the library's tables and indexes. It has no
-// parameters, so that every driver sends it in one round trip.
+// parameters, so that every driver sends it in a single round trip.
 const findSQL = `
 WITH here AS (SELECT oid FROM pg_namespace WHERE nspname = %[1]s),
 named AS (

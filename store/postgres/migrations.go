@@ -11,8 +11,8 @@ import (
 
 // A migration is a pair of files in the folder migrations, NUMBER_name.up.sql and
 // NUMBER_name.down.sql. The n-th pair makes schema version n from version n-1, and undoes
-// that. While hosts are updated one by one, libraries of several versions share a database,
-// and a migration decides which of them can use it. Rules:
+// that. During a rolling deployment, libraries of several versions share a database, and a
+// migration decides whether each of them can use it. Rules:
 //
 //   - Migrate runs before the first process of the new library starts. A library refuses
 //     a database that is older than itself.
@@ -25,24 +25,24 @@ import (
 //     a missing table or column. Therefore a breaking migration should rename or drop
 //     an object that the obsolete statements name. Then processes that were not stopped
 //     fail, instead of writing data that the new library misreads.
-//   - A removal takes two releases: an additive migration, with which the library stops
-//     using the object, and a breaking migration in the next release. Each release serves
+//   - A removal takes two releases: an additive migration when the library stops using
+//     the object, and a breaking migration in the next release. Each release serves
 //     the previous release.
 //   - The last statement of an up file is
 //     UPDATE incident_schema SET version = CASE version WHEN n-1 THEN n END, serves = m;
-//     and of a down file the reverse. On any other version NULL violates NOT NULL, which
-//     undoes the file.
-//   - A file that changes several tables begins with one LOCK TABLE of all of them. No file
+//     and of a down file the reverse. On any other version NULL violates NOT NULL, and the
+//     file is undone.
+//   - A file that changes several tables begins with a LOCK TABLE of all of them. No file
 //     waits for more than ten locks: see prologueSQL.
 //   - Files are plain SQL without psql commands, transaction control, CONCURRENTLY, DO
 //     blocks or schema names, because hosts run them with tools of their own.
 //   - The number is the date followed by the version in six digits. Hosts do not use it for
 //     migrations of their own, whether they number from 1 or by date and time.
-//   - The file NUMBER_name.txt lists the tables, columns, indexes and constraints by which
-//     Migrate recognizes version n. TestMigrate_objects -update writes it.
+//   - The file NUMBER_name.txt lists the tables, columns, indexes and constraints of
+//     version n, for Migrate to recognize. TestMigrate_objects -update writes it.
 //   - schemaVersion is n. A released file never changes.
 //
-// TestStore_ahead runs the suites one additive migration ahead of the library.
+// TestStore_ahead runs the suites with tables an additive migration ahead of the library.
 type migration struct {
 	up, down string
 	objects  []string
@@ -59,12 +59,12 @@ var migrations = readMigrations()
 
 // Migrations returns the SQL files that [Migrate] runs, for hosts that run them with a tool of
 // their own. They are pairs of NUMBER_name.up.sql and NUMBER_name.down.sql. golang-migrate
-// reads them as they are (iofs), Atlas reads them with format=golang-migrate, and psql one by
-// one. [os.CopyFS] writes them to a folder. For goose see [GooseMigrations].
+// reads them as they are (iofs), Atlas reads them with format=golang-migrate, and psql singly.
+// [os.CopyFS] writes them to a folder. For goose see [GooseMigrations].
 //
-// Run each file in one transaction (golang-migrate and Atlas do; psql needs
+// Run each file in a transaction (golang-migrate and Atlas do; psql needs
 // --single-transaction and --set ON_ERROR_STOP=1), in the first schema of the
-// connection's search_path, which must exist. Numbers have 14 digits and begin with a
+// connection's search_path; the schema must exist. Numbers have 14 digits and begin with a
 // date, as in 20261125000001. Give the tool a version table of its own for these
 // files, such as x-migrations-table=incident_migrations with golang-migrate: a version
 // table shared with the host's own numbers would skip the lower ones.

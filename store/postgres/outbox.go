@@ -35,8 +35,8 @@ SELECT coalesce(sum(last - next + 1) FILTER (WHERE due < 'infinity'), 0)::bigint
 FROM @incident_outbox
 WHERE $1 = $1::text`
 
-// Backlog implements [incident.OutboxStore]. It reads the whole outbox, which contains only
-// pending and parked notifications.
+// Backlog implements [incident.OutboxStore]. It reads the whole outbox, but that
+// contains only pending and parked notifications.
 func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
 	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
 		var oldest int64

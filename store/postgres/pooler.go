@@ -11,21 +11,21 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A pooler that assigns a server connection for one transaction only, such as PgBouncer with
-// pool_mode=transaction, breaks an assumption of drivers. A statement that is parsed in one
+// A pooler that assigns a server connection for a single transaction, such as PgBouncer with
+// pool_mode=transaction, breaks an assumption of drivers. A statement that is parsed in a
 // round trip and executed in the next may be executed on another connection, where its name
 // may belong to another statement. The server executes that statement with these arguments
 // and reports success. No answer reveals the mistake, so that such a statement must never be
 // sent.
 //
-// The first call of a store examines a connection within one transaction, which a pooler
-// keeps on one server connection:
+// The first call of a store examines a connection within a transaction, because a pooler
+// keeps a transaction on the same server connection:
 //
 //   - A pooler invents the process number in the driver's handshake. If another process
 //     answers, or the host sets [Options.Unprepared], the store prepares nothing.
-//   - Then statements must be parsed and executed in one round trip. lib/pq does so only
-//     with binary_parameters=yes, which a parameter in binary format verifies. pgx does so
-//     in some of its modes. Otherwise the call fails and names the setting.
+//   - Then statements must be parsed and executed in the same round trip. lib/pq does so
+//     only with binary_parameters=yes; a parameter in binary format verifies that. pgx does
+//     so in some of its modes. Otherwise the call fails and names the setting.
 
 // wire records how statements are sent. The first call decides.
 type wire struct {
@@ -41,7 +41,7 @@ type examination struct {
 	oneTrip bool // lib/pq parses and executes in one round trip
 }
 
-// examine examines one connection of the pool.
+// examine examines a connection of the pool.
 func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err error) {
 	session, err := s.session(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Store) examine(ctx context.Context, a *attempt) (x examination, err err
 }
 
 // parsesBinary reports whether lib/pq sends bytes in binary. It does so only if it sends a
-// statement in one round trip. The bytes are a number in text format and another number in
+// statement in a single round trip. The bytes are a number in text format and another number in
 // binary format.
 func parsesBinary(ctx context.Context, tx *sqlx.Tx) (bool, error) {
 	var n int64
@@ -110,7 +110,7 @@ func (d *database) decide(x examination) error {
 	return nil
 }
 
-// why explains why a statement must be sent in one round trip.
+// why explains why a statement must be sent in a single round trip.
 func why(unprepared bool) string {
 	if unprepared {
 		return "Unprepared needs each statement in one round trip"

@@ -11,8 +11,8 @@
 //	…
 //	incidents, err := incident.New(store, nil)
 //
-// Each read is one statement, and so is each write outside a transaction. A statement takes
-// one round trip once the connection has prepared it.
+// Each read is a single statement, and so is each write outside a transaction. A statement
+// takes a single round trip once the connection has prepared it.
 //
 // A write whose reply was lost is repeated, in a way that cannot write twice, until its
 // outcome is known. If the outcome remains unknown, the error is
@@ -29,11 +29,10 @@
 // Each connection keeps at most 90 prepared statements, whatever is read and written.
 //
 // Every key begins with the organization, so that the tables can be partitioned by it. The
-// package is not tested on Citus. Calls for one organization avoid the statements that
+// package is not tested on Citus. Calls for a single organization avoid the statements that
 // Citus 13 is known to refuse. Two things do not work there:
 //
-//   - an [incident.Notifier], because one statement claims the notifications of several
-//     organizations,
+//   - an [incident.Notifier], because its claims read several organizations in a statement,
 //   - a bound on the time until [incident.Manager.Run] follows a transaction of several
 //     organizations.
 package postgres
@@ -81,10 +80,10 @@ type Options struct {
 
 	// Unprepared declares that a pooler gives each transaction another server connection,
 	// as PgBouncer does with pool_mode=transaction. Then a statement must be parsed and
-	// executed in one round trip: in two, the second may execute another statement with
-	// these arguments. These settings in the DSN take one round trip:
+	// executed in the same round trip: in two, the second may execute another statement with
+	// these arguments. These settings in the DSN make the driver do so:
 	//
-	//   - lib/pq: binary_parameters=yes, which [Open] adds
+	//   - lib/pq: binary_parameters=yes ([Open] adds it)
 	//   - pgx: default_query_exec_mode=exec, cache_describe or simple_protocol
 	//
 	// The first call fails if the pool has none of them.
@@ -168,7 +167,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	return &Store{database: &database{pool: pool, options: options, schema: schemaCheck{library: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
 }
 
-// Open connects to the database of dsn, which has one of the forms of lib/pq, such as
+// Open connects to the database of dsn, in a form that lib/pq accepts, such as
 // "postgres://user:password@host:5432/name?sslmode=require". To name several servers and use
 // the primary among them, write
 // "host=a,b port=5432,5433 dbname=name target_session_attrs=read-write".
@@ -213,7 +212,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 }
 
 // hasPorts reports whether dsn is a URL of several hosts with a port each. lib/pq would take
-// them for the name of one host.
+// them for the name of a single host.
 func hasPorts(dsn string) bool {
 	scheme, rest, _ := strings.Cut(dsn, "://")
 	if scheme != "postgres" && scheme != "postgresql" {
@@ -256,5 +255,5 @@ func (s *Store) Schema() string { return s.options.Schema }
 // prefix returns the schema prefix of a table's name.
 func (d *database) prefix() string { return quoteName(d.options.Schema) + "." }
 
-// quoteName quotes a name, which may then also be a keyword of SQL.
+// quoteName quotes a name. A quoted name may be a keyword of SQL.
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

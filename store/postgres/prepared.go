@@ -9,7 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// maxKept bounds the statements that one connection keeps prepared.
+// maxKept bounds the statements that a connection keeps prepared.
 const maxKept = 128
 
 // connStates remembers the state of the pool's connections.

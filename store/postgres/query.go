@@ -10,9 +10,12 @@ import (
 	"time"
 )
 
-// A statement passes through these functions, from the outside in: query (of a read) or
-// queryCounted (of a write), queryOnce, which checks the schema, runStatement, which chooses
-// the connection, and within, which bounds the wait.
+// A statement passes through these functions, from the outside in:
+//
+//   - query (of a read) repeats it; queryCounted (of a write) counts its answer
+//   - queryOnce checks the schema
+//   - runStatement chooses the connection
+//   - within bounds the wait
 
 // patience is how long a call waits for its answer after its context has ended. At that
 // time the server is asked to cancel the statement. An unreachable server does not prolong
@@ -128,7 +131,7 @@ func runOnPool[T any](
 	return v, err
 }
 
-// attempt is one attempt to use a connection.
+// attempt is an attempt to use a connection.
 type attempt struct {
 	inTx bool
 
@@ -157,8 +160,8 @@ func (a *attempt) abandon() {
 	}
 }
 
-// within runs f, which may block for longer than ctx lasts: lib/pq waits for the network
-// without a limit. If f has not returned within patience after the end of ctx, within
+// within runs f. It bounds the wait for f, because lib/pq waits for the network without a
+// limit. If f has not returned within patience after the end of ctx, within
 // abandons the attempt and returns errAbandoned; a later result of f goes to discard.
 // A panic of f becomes an error, because no caller could recover it.
 func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard func(T)) (T, error) {

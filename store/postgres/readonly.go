@@ -29,9 +29,9 @@ func isReadOnly(err error) bool {
 	return ok && (e.state == readOnlyTransaction || e.state == featureNotSupported && beginsReadOnly[e.routine])
 }
 
-// replaceable returns how many read-only connections may be replaced: all open
-// connections, any of which may have outlived a failover, and one more; or 0 if all were
-// read-only within readOnlyTime.
+// replaceable returns how many read-only connections may be replaced: all open connections,
+// because each may have outlived a failover, and another; or 0 if all were read-only within
+// readOnlyTime.
 func (d *database) replaceable() int {
 	if time.Now().UnixNano()-d.readOnlyAt.Load() < int64(readOnlyTime) {
 		return 0
@@ -44,7 +44,7 @@ func (d *database) allReadOnly() { d.readOnlyAt.Store(time.Now().UnixNano()) }
 
 // readOnly reports whether transactions of the session are read-only by default. With pgx,
 // whose BEGIN keeps the default, the driver's report is enough. With lib/pq it asks the
-// server if there is no report, and behind a pooler, which does not pass reports on.
+// server if there is no report, and behind a pooler, because poolers do not pass reports on.
 func (s *session) readOnly(ctx context.Context) (on bool, err error) {
 	on, known := s.state.link.readOnly()
 	if known && !s.database.wire.pooled.Load() || s.state.link.kind == pgxDriver {

@@ -32,7 +32,7 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 		pause(ctx, min(time.Duration(r.disturbed-1)*time.Millisecond, maxPause))
 		return true
 	case isReadOnly(err):
-		// The connection, which may have outlived a failover, was dropped.
+		// The connection was dropped. It may have outlived a failover.
 		if r.replaced == 0 {
 			r.replaceable = s.replaceable()
 		}

@@ -16,14 +16,14 @@ const schemaVersion = 1
 // minServerVersion has the form of server_version_num.
 const minServerVersion = 150000
 
-// schemaCheck remembers that the database can be used. The first statement checks it, and
-// the next statement after one that missed a table or a column.
+// schemaCheck remembers that the database can be used. The first statement checks it, and so
+// does the next statement after a table or a column was missing.
 type schemaCheck struct {
 	library int // the schema version that the statements are written for
 	passed  atomic.Bool
 }
 
-// schemaVersionSQL has no parameters, so that every driver sends it in one round trip.
+// schemaVersionSQL has no parameters, so that every driver sends it in a single round trip.
 const schemaVersionSQL = `
 SELECT version, serves, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
 FROM @incident_schema`

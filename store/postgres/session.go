@@ -65,7 +65,7 @@ func driverConn(raw any) (driver.Conn, error) {
 // has ended, or it may have outlived a failover.
 func unfit(err error) bool { return errors.Is(err, driver.ErrBadConn) || isReadOnly(err) }
 
-// release gives the connection back to the pool, which closes a bad connection.
+// release gives the connection back to the pool. The pool closes a bad connection.
 func (s *session) release(bad bool) {
 	if !s.released.CompareAndSwap(false, true) {
 		return

@@ -45,7 +45,7 @@ func watchStandby(conn driver.Conn) *standbyWatch {
 	return w
 }
 
-// begin watches the connection until end. Only one session may hold the connection.
+// begin watches the connection until end. The caller must hold the connection's session.
 func (w *standbyWatch) begin() {
 	if w == nil {
 		return

@@ -18,11 +18,11 @@ import (
 // value. A text that depended on values would come in as many variants as there are
 // values, and each connection keeps its prepared statements.
 //
-// A store has at most maxTexts texts: 44 for changes (see layout), 14 for lists, and one
-// or two for every other call.
+// A store has at most maxTexts texts: 44 for changes (see layout), 14 for lists, and 1 or 2
+// for every other call.
 //
 // The shape of a statement consists of its fragments and of the parameter numbers in
-// them. Statements of the same shape share one [sqlText], assembled once.
+// them. Statements of the same shape share a [sqlText], assembled once.
 type statement struct {
 	database  *database
 	fragments []*fragment
@@ -50,7 +50,7 @@ func (d *database) statement(organization any) *statement {
 	return s
 }
 
-// add appends a fragment with one argument for each ? in it.
+// add appends a fragment with an argument for each ? in it.
 func (s *statement) add(text string, args ...any) *statement {
 	f := s.database.fragment(text)
 	if len(f.pieces) != len(args)+1 {
@@ -102,7 +102,7 @@ func (s *statement) assemble() string {
 	return b.String()
 }
 
-// sqlText is the text that all statements of one shape share. Connections keep it
+// sqlText is the text that all statements of the same shape share. Connections keep it
 // prepared: see connState.
 type sqlText struct {
 	text string

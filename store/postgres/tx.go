@@ -13,8 +13,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// transaction is a transaction of the store or, after Join, of the host. Only one goroutine
-// may use it.
+// transaction is a transaction of the store or, after Join, of the host. It is not safe for
+// concurrent use.
 type transaction struct {
 	*sqlx.Tx
 	session    *session // nil in a host's transaction
@@ -76,9 +76,9 @@ func (t *transaction) queryJoined(ctx context.Context, q *sqlText, args []any) (
 //
 //	tx, done, err := incidents.Join(store.Join(hostTx))
 //
-// A call that fails in the database fails the transaction. Only one goroutine may use the
-// store, and only until the transaction ends. The transaction must not be read-only, because
-// [Store.Load] locks.
+// A call that fails in the database fails the transaction. The store is not safe for
+// concurrent use, and must not be used after the end of the transaction. The transaction must
+// not be read-only, because [Store.Load] locks.
 func (s *Store) Join(tx *sqlx.Tx) *Store {
 	origin := s
 	if s.origin != nil {
@@ -139,7 +139,7 @@ func Tx(tx incident.Manager) (*sqlx.Tx, error) {
 
 // InTx implements [incident.Store]. The transaction is READ COMMITTED, and locks the
 // incidents that it loads. Within a transaction InTx makes a savepoint. If two transactions
-// deadlock, one of them fails with [incident.ErrUnavailable], and may be repeated.
+// deadlock, the server fails either with [incident.ErrUnavailable], and it may be repeated.
 func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
 	if err := ctx.Err(); err != nil {
 		return s.translate(ctx, "begin", err)

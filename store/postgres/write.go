@@ -17,7 +17,7 @@ import (
 // neither attempt. Therefore every write is a statement that changes nothing the second
 // time, and its call counts what was sent and what was answered.
 
-// call is one write, however often it is sent.
+// call is a write, however often it is sent.
 type call struct {
 	op       string
 	id       callID      // is written with the data, and proves later that this call wrote them
@@ -116,7 +116,7 @@ SELECT pg_logical_emit_message(true, 'incident', '')::text WHERE $1 = $1::text`
 //   - An earlier attempt wrote the data, and its reply was lost: perhaps the server ended
 //     the connection while the commit waited for a synchronous standby. The attempt that
 //     finds the data commits nothing, and so waits for no standby. confirm commits a
-//     message that nobody reads: a commit waits for all commits before it.
+//     message without a reader: a commit waits for all earlier commits.
 func (s *Store) confirm(ctx context.Context, c *call) error {
 	if ctx.Err() != nil {
 		c.distrust()
@@ -155,8 +155,8 @@ type hidden struct{ err error }
 
 func (h hidden) Error() string { return h.err.Error() }
 
-// isRefusal reports whether the server itself refused a statement, which then wrote
-// nothing. An error that ends the connection is not a refusal: it may follow a commit.
+// isRefusal reports whether the server itself refused a statement, so that the statement
+// wrote nothing. An error that ends the connection is not a refusal: it may follow a commit.
 func isRefusal(err error) bool {
 	e, ok := asServerError(err)
 	return ok && e.refused() || isRolledBack(err)
