@@ -14,7 +14,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// pausingStore lets time pass between what the database does and what is made of it.
+// pausingStore delays the results of the database.
 type pausingStore struct{ *postgres.Store }
 
 // pause waits for up to two milliseconds, or not at all.
@@ -53,9 +53,9 @@ func (k *known) raise(version int64) {
 	}
 }
 
-// Readers of a cache never get an older version than one that a writer of their process
-// has had acknowledged, or that any of them was given: not through a cache that is theirs
-// alone, nor through one that follows other processes, nor through one that is too small.
+// A cached read never returns a version older than a version acknowledged to a writer, or
+// returned to a reader, of the process. That holds for a cache of a single process, for a
+// cache that follows other processes, and for a cache that is too small.
 func TestCache_staleFills(t *testing.T) {
 	part := int64(10)
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
@@ -78,7 +78,7 @@ func TestCache_staleFills(t *testing.T) {
 	}
 }
 
-// staleFills has 4 writers and 8 readers at 4 incidents, until so many reads are made.
+// staleFills runs 4 writers and 8 readers on 4 incidents for the given number of reads.
 func staleFills(t *testing.T, s incident.Store, cache incident.Cache, reads int64) {
 	m, err := incident.New(s, &incident.Options{Cache: cache})
 	if err != nil {
@@ -91,7 +91,7 @@ func staleFills(t *testing.T, s incident.Store, cache incident.Cache, reads int6
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	for range 4 {
 		all.Go(func() {
 			statuses := []incident.Status{incident.StatusOpen, incident.StatusWarning, incident.StatusCritical}
@@ -141,7 +141,7 @@ func staleFills(t *testing.T, s incident.Store, cache incident.Cache, reads int6
 	t.Logf("%d reads, %+v", reads, stats)
 }
 
-// readVersion reads an incident by its key or, now and then, by its slot.
+// readVersion reads an incident by its key or, sometimes, by its slot.
 func readVersion(ctx context.Context, m incident.Manager, key incident.Key, rule string) (int64, error) {
 	if rand.IntN(8) > 0 {
 		inc, err := m.Get(ctx, key)

@@ -60,8 +60,7 @@ func TestStore_statementsSuitADistributedDatabase(t *testing.T) {
 	}
 }
 
-// What a server of several has refused is known by its message where the fields are gone,
-// and nothing else is taken for it.
+// A refusal without its fields is recognized by its message, and no other error is.
 func TestStore_refusalsOfADistributedDatabase(t *testing.T) {
 	for _, test := range []struct {
 		name string

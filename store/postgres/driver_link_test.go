@@ -11,8 +11,7 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// What the store reads of lib/pq's connections is there in the version that the module
-// requires.
+// The required version of lib/pq has the unexported fields that the store reads.
 func TestInspect(t *testing.T) {
 	pool, err := sqlx.Open("postgres", pgtest.NewDatabase(t))
 	if err != nil {
@@ -45,13 +44,13 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// pgxError is an error in the form of *pgconn.PgError.
+// pgxError has the form of *pgconn.PgError.
 type pgxError struct{ Severity, SeverityUnlocalized, Code, ConstraintName string }
 
 func (e *pgxError) Error() string    { return e.Code }
 func (e *pgxError) SQLState() string { return e.Code }
 
-// Only an error that leaves the connection alone says that nothing was written.
+// Only an error that keeps the connection proves that nothing was written.
 func TestIsRefusal(t *testing.T) {
 	tests := []struct {
 		err  error
@@ -61,7 +60,7 @@ func TestIsRefusal(t *testing.T) {
 		{&pq.Error{Severity: "ERROR", Code: "XX000"}, true},
 		{&pq.Error{Severity: "FATAL", Code: "57P01"}, false},
 		{&pq.Error{Severity: "PANIC", Code: "XX000"}, false},
-		{&pq.Error{Severity: "FEHLER", Code: "40001"}, true}, // of a German server
+		{&pq.Error{Severity: "FEHLER", Code: "40001"}, true}, // from a German server
 		{&pq.Error{Severity: "FEHLER", Code: "57014"}, true},
 		{&pq.Error{Severity: "ERREUR", Code: "57P01"}, false},
 		{&pq.Error{Severity: "ВАЖНО", Code: "25P03"}, false},

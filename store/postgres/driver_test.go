@@ -15,24 +15,24 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// other is a driver of another database.
+// other is a driver for another database.
 type other struct{}
 
 func (other) Open(string) (driver.Conn, error) { return nil, errors.New("nobody connects") }
 
-// wrapping wraps a driver as wrappers for tracing do.
+// wrapping wraps a driver like a wrapper for tracing.
 type wrapping struct{ inner driver.Driver }
 
 func (w wrapping) Open(dsn string) (driver.Conn, error) { return w.inner.Open(dsn) }
 
-// hiding wraps a driver out of sight.
+// hiding hides the driver that it wraps.
 type hiding struct {
 	open func(dsn string) (driver.Conn, error)
 }
 
 func (h hiding) Open(dsn string) (driver.Conn, error) { return h.open(dsn) }
 
-// dsnConnector is a connector of any driver.
+// dsnConnector is a connector for any driver.
 type dsnConnector struct {
 	driver driver.Driver
 	dsn    string
@@ -48,7 +48,7 @@ func poolOf(t *testing.T, d driver.Driver, dsn string) *sqlx.DB {
 	return pool
 }
 
-// A driver that the store does not know is refused by its name.
+// New refuses an unknown driver, and the error names it.
 func TestNew_otherDrivers(t *testing.T) {
 	for _, d := range []driver.Driver{other{}, &other{}, wrapping{other{}}, wrapping{wrapping{&other{}}}} {
 		_, err := postgres.New(poolOf(t, d, ""), nil)
@@ -62,7 +62,7 @@ func TestNew_otherDrivers(t *testing.T) {
 	}
 }
 
-// hiddenConn is a connection of which nothing can be seen but its methods.
+// hiddenConn is a connection that reveals only its methods.
 type hiddenConn struct {
 	conn func() driver.Conn
 }
@@ -85,7 +85,7 @@ func (h hiddenConn) PrepareContext(ctx context.Context, q string) (driver.Stmt, 
 	return h.conn().(driver.ConnPrepareContext).PrepareContext(ctx, q)
 }
 
-// A wrapper may hide the driver and its connections. Errors tell what it is.
+// A wrapper may hide the driver and its connections. The errors still reveal the driver.
 func TestNew_hiddenDriver(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	mustMigrate(t, mustOpen(t, u, 1), nil)

@@ -14,7 +14,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// wantRemedy checks an error's category and that it says what to do.
+// wantRemedy checks the category and the remedy of an error.
 func wantRemedy(t *testing.T, err, category error, remedy string) {
 	t.Helper()
 	if !errors.Is(err, category) || !strings.Contains(err.Error(), remedy) {
@@ -22,7 +22,7 @@ func wantRemedy(t *testing.T, err, category error, remedy string) {
 	}
 }
 
-// first is the error of the first call of a store.
+// first returns the error of a store's first call.
 func first(t *testing.T, pool *sqlx.DB, opts *postgres.Options) error {
 	t.Helper()
 	m, err := incident.New(mustNew(t, pool, opts), nil)
@@ -88,7 +88,7 @@ func TestOpen_remedies(t *testing.T) {
 	}
 }
 
-// Of several servers the one that can be written to is taken.
+// Open connects to the server that accepts writes.
 func TestOpen_severalHosts(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
@@ -107,7 +107,7 @@ func TestOpen_severalHosts(t *testing.T) {
 	}
 }
 
-// Open sets what a pooler needs.
+// Open adds the parameter that a pooler needs.
 func TestOpen_unprepared(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	mustMigrate(t, mustOpen(t, u, 1), nil)
@@ -119,7 +119,7 @@ func TestOpen_unprepared(t *testing.T) {
 	if _, err := mustManager(t, s).Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
 		t.Error(err)
 	}
-	// A pool of the host's is checked.
+	// New does not add it to a host's pool; the first call checks.
 	wantRemedy(t, first(t, mustOpen(t, u, 2), &postgres.Options{Unprepared: true}), incident.ErrUnavailable, "add binary_parameters=yes")
 }
 
@@ -138,7 +138,7 @@ func TestNew_refusesBadOptions(t *testing.T) {
 	}
 }
 
-// What is wrong with the tables or the rights is said by the first call.
+// The first call reports wrong tables and missing rights.
 func TestStore_remedies(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u, 2)
@@ -170,7 +170,7 @@ func TestStore_remedies(t *testing.T) {
 	wantRemedy(t, err, incident.ErrUnavailable, "connect to the primary")
 }
 
-// A database that cannot keep every text is refused.
+// Migrate refuses a database that cannot hold every text.
 func TestStore_encoding(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
@@ -184,7 +184,7 @@ func TestStore_encoding(t *testing.T) {
 	wantRemedy(t, postgres.Migrate(t.Context(), mustOpen(t, u.String(), 1), nil), incident.ErrUnavailable, "ENCODING 'UTF8'")
 }
 
-// A store that is open meets what becomes of its server and its tables later.
+// An open store reports that its server or its tables have gone.
 func TestStore_thatLosesItsTables(t *testing.T) {
 	s, u := newStore(t)
 	m := mustManager(t, s)

@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// orderFailed writes the host's row beside the incident, in a transaction of the library's.
+// orderFailed writes a row of the host and an incident in a transaction of the library.
 func orderFailed(ctx context.Context, incidents incident.Manager, order int) error {
 	return incidents.InTx(ctx, func(tx incident.Manager) error {
 		db, err := postgres.Tx(tx)
@@ -25,7 +25,7 @@ func orderFailed(ctx context.Context, incidents incident.Manager, order int) err
 	})
 }
 
-// orderFailedToo does the same in a transaction of the host's.
+// orderFailedToo does the same in a transaction of the host.
 func orderFailedToo(ctx context.Context, db *sqlx.DB, store *postgres.Store, incidents incident.Manager, order int) error {
 	hostTx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
@@ -46,8 +46,8 @@ func orderFailedToo(ctx context.Context, db *sqlx.DB, store *postgres.Store, inc
 	return hostTx.Commit()
 }
 
-// The two recipes of the README for the host's statements and the library's calls in one
-// transaction.
+// Both recipes in the README commit the host's statements together with the library's
+// calls.
 func TestREADME_transactions(t *testing.T) {
 	h := newHost(t, true, 1)
 	if err := orderFailed(t.Context(), h, 1); err != nil {

@@ -17,10 +17,10 @@ func (s *Store) Statements() (texts []string) {
 	return texts
 }
 
-// Migration is a migration of the library, or one that follows it.
+// Migration is a migration of the library, or a later migration of a test.
 type Migration struct {
 	Up, Down string
-	Objects  []string // of the version that it makes
+	Objects  []string // the objects of the version that it makes
 }
 
 // Embedded returns the library's migrations.
@@ -31,7 +31,7 @@ func Embedded() (all []Migration) {
 	return all
 }
 
-// MigrateBy is [Migrate] of a library that has these migrations.
+// MigrateBy is [Migrate] of a library with these migrations.
 func MigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migration) error {
 	m, err := newMigrator(pool, opts, internal(known))
 	if err != nil {
@@ -40,7 +40,7 @@ func MigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migrat
 	return m.run(ctx, "migrate", m.nextUp)
 }
 
-// UnmigrateBy is [Unmigrate] of a library that has these migrations.
+// UnmigrateBy is [Unmigrate] of a library with these migrations.
 func UnmigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migration) error {
 	m, err := newMigrator(pool, opts, internal(known))
 	if err != nil {
@@ -56,18 +56,19 @@ func internal(known []Migration) (all []migration) {
 	return all
 }
 
-// SetLibraryVersion makes the store one of a library whose newest migration makes version.
+// SetLibraryVersion makes the store behave like that of a library whose newest migration
+// makes version.
 func (s *Store) SetLibraryVersion(version int) { s.schema.library = version }
 
 // SchemaVersion is the version of the library's newest migration.
 const SchemaVersion = schemaVersion
 
-// Objects returns what a schema has of the names of the library's tables and indexes.
+// Objects returns the objects in a schema that have names of the library.
 func Objects(ctx context.Context, pool *sqlx.DB, schema string) ([]string, error) {
 	return ObjectsNamed(ctx, pool, schema, (&migrator{known: migrations}).names())
 }
 
-// ObjectsNamed returns what a schema has of some names.
+// ObjectsNamed returns the objects in a schema that have one of the names.
 func ObjectsNamed(ctx context.Context, pool *sqlx.DB, schema string, names []string) ([]string, error) {
 	var known []migration
 	for _, name := range names {
@@ -82,7 +83,7 @@ func ObjectsNamed(ctx context.Context, pool *sqlx.DB, schema string, names []str
 	return f.objects, err
 }
 
-// MaxTexts is the bound on what Statements returns.
+// MaxTexts bounds the result of Statements.
 const MaxTexts = maxTexts
 
 // IsDisturbed reports whether a failed statement would be repeated.

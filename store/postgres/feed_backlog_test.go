@@ -12,8 +12,8 @@ import (
 	"github.com/incidentkit/incident/internal/pgload"
 )
 
-// A commit that changes more incidents than can be told at once does not stop the feed: it
-// answers soon and without collecting them all, and the cache begins anew.
+// A commit that changes more incidents than a call may return does not stop the feed: the
+// feed resets soon, without collecting all changes, and the cache is emptied.
 func TestFeed_backlog(t *testing.T) {
 	changed := 60_000
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
@@ -28,7 +28,7 @@ func TestFeed_backlog(t *testing.T) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	running.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	key := incident.Key{OrganizationID: incident.OrganizationID(pgload.Org(0)), Identifier: 1}
 	get := func() incident.Incident {
 		t.Helper()
@@ -44,7 +44,7 @@ func TestFeed_backlog(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
-	running.Go(func() { // so that the feed does not sleep
+	running.Go(func() { // keeps the feed awake
 		for ; ; time.Sleep(10 * time.Millisecond) {
 			select {
 			case <-stop:

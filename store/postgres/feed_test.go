@@ -26,8 +26,8 @@ func TestStore_feedPartitioned(t *testing.T) {
 	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
 }
 
-// What the feed is for: one that goes on from the highest transaction that it has
-// seen, and forgets which were on their way, misses what commits late.
+// The reason for snapshots: a feed that continues from the highest transaction it has seen
+// misses transactions that commit late.
 func TestStore_feedByHighestMisses(t *testing.T) {
 	s, _ := newStore(t)
 	ctx := t.Context()
@@ -75,17 +75,17 @@ func TestStore_feedByHighestMisses(t *testing.T) {
 	}
 }
 
-// process is a Manager with a cache of its own, which follows the others, and what it
-// may not go back behind.
+// process is a Manager with a cache of its own that follows the others. It records the
+// versions that its reads must not fall below.
 type process struct {
 	incident.Manager
-	looksOn bool // it has nothing but the feed to learn from
+	looksOn bool // it only reads, and learns only from the feed
 	delays  delays
-	floor   [4]atomic.Int64 // by incident: the highest version that it has returned
+	floor   [4]atomic.Int64 // the highest version returned, by incident
 }
 
-// Managers of one database, each with a cache, never go back behind what they have
-// returned or written, and see what others have written within a second.
+// Managers that share a database, each with a cache, never return a version older than
+// they have returned or written, and see the writes of others within a second.
 func TestFeed_stress(t *testing.T) {
 	s, _ := newStore(t)
 	keys := make([]incident.Key, 4)
@@ -130,7 +130,8 @@ func TestFeed_stress(t *testing.T) {
 	t.Logf("%d reads, %d loads, writes seen after %v in the median", n, loads, lookingOn.delays.median())
 }
 
-// delays are how long after the acknowledgement of a write it was first read elsewhere.
+// delays are the times between the acknowledgement of a write and its first read
+// elsewhere.
 type delays struct {
 	mu  sync.Mutex // guards all
 	all []time.Duration
@@ -152,7 +153,7 @@ func (d *delays) median() time.Duration {
 	return d.all[len(d.all)/2]
 }
 
-// countingStore counts what is not answered by the cache.
+// countingStore counts the reads that the cache does not answer.
 type countingStore struct {
 	*postgres.Store
 	loads atomic.Int64
@@ -163,7 +164,7 @@ func (c *countingStore) Load(ctx context.Context, key incident.Key) (incident.St
 	return c.Store.Load(ctx, key)
 }
 
-// history is which version each incident had when.
+// history records the versions of each incident with their times.
 type history struct {
 	mu       sync.Mutex // guards versions
 	versions [][]versionAt
@@ -171,7 +172,7 @@ type history struct {
 
 type versionAt struct {
 	version int64
-	at      time.Time // when its write was acknowledged
+	at      time.Time // the acknowledgement of its write
 }
 
 func newHistory(n int) *history { return &history{versions: make([][]versionAt, n)} }
@@ -182,7 +183,7 @@ func (h *history) add(i int, version int64) {
 	h.versions[i] = append(h.versions[i], versionAt{version, time.Now()})
 }
 
-// age returns how long ago a version was acknowledged.
+// age returns the time since a version was acknowledged.
 func (h *history) age(i int, version int64) (age time.Duration, known bool) {
 	now := time.Now()
 	h.mu.Lock()
@@ -195,7 +196,7 @@ func (h *history) age(i int, version int64) (age time.Duration, known bool) {
 	return 0, false
 }
 
-// before returns the highest version that was acknowledged before a time.
+// before returns the highest version acknowledged before a time.
 func (h *history) before(i int, at time.Time) (highest int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -236,7 +237,7 @@ func (p *process) write(ctx context.Context, t *testing.T, keys []incident.Key, 
 	}
 }
 
-// read returns how many reads it has made.
+// read returns the number of its reads.
 func (p *process) read(ctx context.Context, t *testing.T, keys []incident.Key, committed *history) (n int64) {
 	for ctx.Err() == nil {
 		i := rand.IntN(len(keys))

@@ -9,8 +9,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// Tables that are not the library's, or not all of them, are refused with what was
-// found and what to do, and nothing is changed.
+// Migrate refuses foreign tables and incomplete tables. It changes nothing, and the error
+// names the findings and the remedy.
 func TestMigrate_refuses(t *testing.T) {
 	t.Parallel()
 	whole := allUp(t)
@@ -74,12 +74,12 @@ func TestMigrate_refuses(t *testing.T) {
 			if after := describe(t, pool, "public"); after != before {
 				t.Errorf("there is now\n%s\nwant\n%s", after, before)
 			}
-			mustMigrate(t, pool, &postgres.Options{Schema: "another"}) // which the error may propose
+			mustMigrate(t, pool, &postgres.Options{Schema: "another"}) // the error may propose it
 		})
 	}
 }
 
-// What a host adds to the tables, or has beside them, is its own.
+// Additions of a host to the tables, and tables beside them, are tolerated.
 func TestMigrate_toleratesAdditions(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	pool.MustExec("CREATE TABLE incidents (id int); CREATE TABLE incident_migration (version_id int)")
@@ -93,7 +93,7 @@ func TestMigrate_toleratesAdditions(t *testing.T) {
 	}
 }
 
-// A step whose script makes something else than its version is undone.
+// A step whose script does not make its version is undone.
 func TestMigrate_undoesAWrongStep(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	mustMigrate(t, pool, nil)

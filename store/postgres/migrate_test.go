@@ -27,7 +27,7 @@ UNION ALL
 SELECT concat_ws(' ', conrelid::regclass::text, conname, pg_get_constraintdef(oid))
 FROM pg_constraint WHERE connamespace = $1::regnamespace`
 
-// describe is the schema as text.
+// describe returns the schema as text.
 func describe(t *testing.T, pool *sqlx.DB, schema string) string {
 	t.Helper()
 	var lines []string
@@ -56,7 +56,7 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("a time without zone: %s", line)
 		}
 	}
-	mustMigrate(t, pool, nil) // again changes nothing
+	mustMigrate(t, pool, nil) // a second run changes nothing
 	if err := postgres.Unmigrate(t.Context(), pool, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// Stores in two schemas of a database know nothing of each other.
+// Stores in two schemas of a database are independent.
 func TestMigrate_schemas(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 4)
 	for _, schema := range []string{"a", "b"} {
@@ -89,7 +89,7 @@ func TestMigrate_schemas(t *testing.T) {
 	}
 }
 
-// Processes that start at the same time take turns, on any isolation level.
+// Processes that start at the same time migrate in turn, at any isolation level.
 func TestMigrate_atOnce(t *testing.T) {
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(isolation, func(t *testing.T) {
@@ -116,8 +116,8 @@ func TestMigrate_atOnce(t *testing.T) {
 	}
 }
 
-// A pooler that gives each transaction another connection is no obstacle: up, down and up
-// again by eight processes at once, even with fewer connections than that.
+// Eight concurrent processes can migrate up, down and up again through a pooler that gives
+// each transaction another connection, even with fewer than eight connections.
 func TestMigrate_pooler(t *testing.T) {
 	for _, size := range []int{1, 3} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -160,8 +160,8 @@ func TestMigrate_pooler(t *testing.T) {
 	}
 }
 
-// A migration that would be in a deadlock with a transaction of the host's gives way, even
-// where the transaction would be the one to fail, and is made when the locks are free.
+// A migration that would deadlock with a transaction of the host gives way, even if the
+// server would fail the transaction, and succeeds once the locks are free.
 func TestMigrate_givesWay(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u, 4)
@@ -173,15 +173,16 @@ func TestMigrate_givesWay(t *testing.T) {
 	go func() {
 		migrated <- postgres.MigrateBy(t.Context(), mustOpen(t, u, 1), nil, append(postgres.Embedded(), additive()))
 	}()
-	// Without a limit the migration has incident now, and waits for the first transaction.
+	// Without a limit the migration would hold incident now, and wait for the first
+	// transaction.
 	time.Sleep(200 * time.Millisecond)
 	locked := make(chan error, 1)
 	go func() {
 		_, err := second.Exec("LOCK TABLE incident IN ROW EXCLUSIVE MODE")
 		locked <- err
 	}()
-	time.Sleep(500 * time.Millisecond)     // now the second waits for the migration
-	if err := first.Commit(); err != nil { // and now the migration for the second
+	time.Sleep(500 * time.Millisecond)     // now the second would wait for the migration
+	if err := first.Commit(); err != nil { // and now the migration would wait for the second
 		t.Error(err)
 	}
 	if err := <-locked; err != nil {
@@ -195,7 +196,7 @@ func TestMigrate_givesWay(t *testing.T) {
 	}
 }
 
-// Waiting ends with the context.
+// The wait for a lock ends with the context.
 func TestMigrate_context(t *testing.T) {
 	t.Parallel()
 	u := pgtest.NewDatabase(t)
@@ -218,8 +219,8 @@ func TestMigrate_context(t *testing.T) {
 	}
 }
 
-// Connections that are read-only by default are not overruled where there is something to
-// do, and the error says so.
+// Migrate respects connections that are read-only by default if there is a step to take,
+// and the error says so.
 func TestMigrate_readOnly(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u+"&default_transaction_read_only=on", 1)
@@ -228,7 +229,7 @@ func TestMigrate_readOnly(t *testing.T) {
 	mustMigrate(t, pool, nil)
 	wantRemedy(t, postgres.Unmigrate(t.Context(), pool, nil), incident.ErrUnavailable, "connect to the primary server")
 
-	// A connection that has kept the setting from elsewhere is not used again.
+	// A connection with a leftover setting is not used again.
 	pool = mustOpen(t, u, 1)
 	pool.MustExec("SET default_transaction_read_only = on")
 	opts := &postgres.Options{Schema: "another"}
@@ -238,7 +239,7 @@ func TestMigrate_readOnly(t *testing.T) {
 	mustMigrate(t, pool, opts)
 }
 
-// A host's transaction and the calls that join it are one.
+// A host's transaction includes the calls that join it.
 func TestStore_Join(t *testing.T) {
 	s, url := newStore(t)
 	m := mustManager(t, s)

@@ -17,7 +17,7 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// The schema versions of the tests: the library's own, and two that follow it.
+// The schema versions of the tests: the library's own and two later versions.
 const (
 	current = postgres.SchemaVersion
 	next    = current + 1 // additive
@@ -29,8 +29,8 @@ func end(from, to, serves int) string {
 	return fmt.Sprintf("UPDATE incident_schema SET version = CASE version WHEN %d THEN %d END, serves = %d;", from, to, serves)
 }
 
-// additive serves the library's version: columns that are nullable or have a default, a
-// table, and an index.
+// additive serves the library's version: it adds nullable columns and columns with a
+// default, a table, and an index.
 func additive() postgres.Migration {
 	return postgres.Migration{
 		Up: `
@@ -68,7 +68,7 @@ func breaking() postgres.Migration {
 	}
 }
 
-// knownTo returns the migrations of a library of a version.
+// knownTo returns the migrations of a library with the given version.
 func knownTo(version int) []postgres.Migration {
 	return append(postgres.Embedded(), additive(), breaking())[:version]
 }
@@ -80,14 +80,14 @@ func mustMigrateTo(t *testing.T, pool *sqlx.DB, opts *postgres.Options, version 
 	}
 }
 
-// ahead is a database that is one additive migration ahead of the library.
+// ahead makes a database that is an additive migration ahead of the library.
 var ahead = kind{conns: 16, migrate: func(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 	mustMigrateTo(t, pool, opts, next)
-	mustMigrate(t, pool, opts) // of this library, which leaves it as it is
+	mustMigrate(t, pool, opts) // by this library, without a change
 }}
 
-// The suites pass on a database that is one additive migration ahead. The random ones do
-// so in a long run.
+// The suites pass on a database that is an additive migration ahead. Random suites are
+// part of the long form only.
 func TestStore_ahead(t *testing.T) {
 	storetest.Run(t, emptyStores(t, ahead))
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
@@ -96,8 +96,8 @@ func TestStore_ahead(t *testing.T) {
 	}
 }
 
-// A library uses a database of its version, and a later one that serves it. The error of
-// any other says which side to update.
+// A library accepts a database of its version, and a later version that serves it. For any
+// other, the error names the side to update.
 func TestStore_versions(t *testing.T) {
 	const update, migrate = "update the library", "run postgres.Migrate with this library"
 	tests := []struct {
@@ -124,7 +124,7 @@ func TestStore_versions(t *testing.T) {
 			txErr := s.InTx(t.Context(), func(incident.Store) error { return nil })
 			for name, err := range map[string]error{"a read": readErr, "a transaction": txErr} {
 				if tt.remedy == "" {
-					// The last version's statements are not in this library.
+					// This library does not have the statements of the last version.
 					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.library < last {
 						t.Errorf("%s ends with %v", name, err)
 					}
@@ -156,7 +156,7 @@ func TestStore_versions(t *testing.T) {
 	}
 }
 
-// A process that runs while a breaking migration does learns that it is too old.
+// A process that runs during a breaking migration gets the error that it is too old.
 func TestStore_thatIsOvertaken(t *testing.T) {
 	s, u := newStore(t)
 	m := mustManager(t, s)

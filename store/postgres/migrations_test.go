@@ -49,7 +49,7 @@ func allUp(t *testing.T) (script string) {
 
 var migrationName = regexp.MustCompile(`^(20\d{6})(\d{6})_[a-z0-9_]+$`)
 
-// The files are whole, and numbered as their rules say, in both forms.
+// The files are complete and numbered by the rules, in both forms.
 func TestMigrations_files(t *testing.T) {
 	pairs, goose := postgres.Migrations(), postgres.GooseMigrations()
 	ups := mustGlob(t, pairs, "*.up.sql")
@@ -83,7 +83,8 @@ func TestMigrations_files(t *testing.T) {
 	}
 }
 
-// Each version's list of objects is what its migrations make, which the down files undo.
+// The list of objects of each version matches its migrations, and the down files undo
+// them.
 func TestMigrate_objects(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	pool.MustExec("CREATE SCHEMA own; SET search_path TO own")
@@ -131,8 +132,8 @@ func allObjects(t *testing.T, pool *sqlx.DB) []string {
 	return objects
 }
 
-// A tool of the host's may run the files, in the schema of its search_path. Migrate finds
-// what it made, and goes on from there.
+// A tool of the host may run the files in the schema of its search_path. Migrate continues
+// from the tables that the tool made.
 func TestMigrations(t *testing.T) {
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	pool.MustExec("CREATE SCHEMA own; SET search_path TO own; " + allUp(t) + "; RESET search_path")

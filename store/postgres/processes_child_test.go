@@ -16,29 +16,31 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// envProcess makes the test binary a process of its own, whose task it holds.
+// envProcess holds the task of a test binary that runs as a child process.
 const envProcess = "INCIDENT_TEST_PROCESS"
 
-// task is what a process does until its standard input ends. What it has to tell it
-// writes to its standard output.
+// task is the work of a child process until its standard input ends. The process reports
+// on its standard output.
 type task struct {
 	URL    string
 	Number int
 
-	// Library is the schema version of the process's library, or 0 for this one's.
+	// Library is the schema version of the process's library. Defaults to this library's
+	// version.
 	Library int
 
-	// LooksOn has the process read only, Contends write to one incident only, and Relays
-	// deliver notifications. Otherwise it does what all do together.
+	// LooksOn makes the process only read, Contends makes it write to a single incident,
+	// and Relays makes it deliver notifications. Otherwise it takes part in the random
+	// calls.
 	LooksOn, Contends bool
 	Relays            *relayTask
 
-	// ClockSteps sets the clock of the Manager an hour forward, back, and an hour too far
-	// back, each second.
+	// ClockSteps sets the Manager's clock an hour forward, back, and an hour slow, each
+	// second.
 	ClockSteps bool
 }
 
-// asProcess runs the test binary as a process, if that is what it was started for.
+// asProcess runs the task if the test binary was started as a child process.
 func asProcess() (is bool, err error) {
 	text, is := os.LookupEnv(envProcess)
 	if !is {
@@ -81,9 +83,9 @@ func (t task) run() error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	go func() {
-		_, _ = bufio.NewReader(os.Stdin).ReadByte() // waits for the end
+		_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
 		cancel()
 	}()
 	out := json.NewEncoder(os.Stdout)
@@ -92,7 +94,7 @@ func (t task) run() error {
 	}
 	return managertest.TogetherWorker{
 		Manager: m, Process: t.Number, ReadsOnly: t.LooksOn,
-		Emit: func(o managertest.Operation) { _ = out.Encode(o) }, // the parent is gone: so is the reader
+		Emit: func(o managertest.Operation) { _ = out.Encode(o) }, // without a parent there is no reader
 	}.Run(ctx)
 }
 
@@ -101,18 +103,18 @@ func steppingClock() time.Time {
 	return now.Add([]time.Duration{time.Hour, 0, -time.Hour, 0}[now.Unix()%4])
 }
 
-// contention is what became of the writes of one goroutine.
+// contention counts the outcomes of a goroutine's writes.
 type contention struct {
 	Changed  int
 	Failures []string
 }
 
-// contendingWriters and contendedWrites are how many goroutines of a process write to one
-// incident, and how often.
+// contendingWriters is the number of goroutines of a process that write to the same
+// incident, contendedWrites the number of writes of each.
 const contendingWriters, contendedWrites = 4, 25
 
-// contend fires and resolves from several goroutines, each without a rest a trigger of its
-// own in the same incident, so that each write changes it.
+// contend fires and resolves continuously from several goroutines. Each has a trigger of
+// its own in the same incident, so that each write changes the incident.
 func contend(ctx context.Context, m incident.Manager, number int, out *json.Encoder) error {
 	var all sync.WaitGroup
 	results := make([]contention, contendingWriters)

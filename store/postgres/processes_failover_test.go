@@ -16,8 +16,8 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// When a synchronous standby takes over, processes at work lose nothing that was
-// acknowledged to them, write nothing twice, and read nothing that is older than a second.
+// When a synchronous standby takes over, running processes lose no acknowledged write,
+// write nothing twice, and read nothing older than a second.
 func TestProcesses_failover(t *testing.T) {
 	t.Parallel()
 	rounds := 1
@@ -41,7 +41,7 @@ func TestProcesses_failover(t *testing.T) {
 	processesAt(t, server, "", failovers...)
 }
 
-// mustStandby starts a standby that every commit of the server waits for.
+// mustStandby starts a standby. Every commit of the server waits for it.
 func mustStandby(t *testing.T, server *pgtest.Server) *pgtest.Server {
 	t.Helper()
 	standby, err := server.Standby()
@@ -51,11 +51,12 @@ func mustStandby(t *testing.T, server *pgtest.Server) *pgtest.Server {
 	return standby
 }
 
-// contended is how few incidents are written to, so that versions soon come again.
+// contended is the number of incidents, small enough that versions soon repeat.
 const contended = 2
 
-// When an asynchronous standby takes over, what it had not received is lost for all: no
-// write is decided on it, so that the history of each incident stays without a break.
+// When an asynchronous standby takes over, writes that it has not received are lost for
+// all processes. No later write is based on a lost write, so that each incident's history
+// has no gap.
 func TestHistory_writers(t *testing.T) {
 	t.Parallel()
 	l := failover()
@@ -70,7 +71,7 @@ func TestHistory_writers(t *testing.T) {
 	for i := range managers {
 		m := mustManager(t, mustNew(t, mustOpen(t, p.proxy.URL(), 8), nil))
 		managers[i] = m
-		running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+		running.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 		for w := range 4 {
 			running.Go(func() {
 				statuses := []incident.Status{incident.StatusWarning, incident.StatusCritical, incident.StatusOpen, incident.StatusClosed}

@@ -18,11 +18,12 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// survivors is how many incidents a process has in its cache when its server loses what
-// was committed last.
+// survivors is the number of incidents in a process's cache when its server loses the
+// latest commits.
 const survivors = 20
 
-// past is a server that loses commits, a process that survives it, and another one.
+// past is a server that loses commits, a process that survives the loss, and another
+// process.
 type past struct {
 	server   *pgtest.Server
 	proxy    *pgtest.Proxy
@@ -31,20 +32,20 @@ type past struct {
 	survivor incident.Manager
 }
 
-// loss is how a server loses what was committed between two moments.
+// loss is a way in which a server loses the commits between two moments.
 type loss struct {
 	settings []string
-	options  string // of the connection that commits what will be lost
+	options  string // of the connection whose commits will be lost
 
-	begin func(t *testing.T, p *past)               // before anything is committed that will be lost
-	write func(t *testing.T, p *past, other writer) // what will be lost; nil for changes of everything
+	begin func(t *testing.T, p *past)               // before the commits that will be lost
+	write func(t *testing.T, p *past, other writer) // the writes that will be lost; nil for a change of every incident
 	lose  func(t *testing.T, p *past)
 
-	// apart has the survivor reach the server only after others have written to it anew.
+	// apart makes the survivor reach the server only after new writes of others.
 	apart bool
 }
 
-// writer is another process than the survivor.
+// writer is a process other than the survivor.
 type writer struct {
 	incident.Manager
 	pool *sqlx.DB
@@ -96,25 +97,25 @@ func (w writer) mustSet(t *testing.T, from, to int, status incident.Status) {
 	}
 }
 
-// changeEverything changes all incidents twice, and makes as many new ones.
+// changeEverything changes all incidents twice, and creates as many more.
 func changeEverything(t *testing.T, _ *past, w writer) {
 	w.mustSet(t, 1, survivors, incident.StatusWarning)
 	w.mustSet(t, 1, survivors, incident.StatusCritical)
 	w.mustCreate(t, "Lost", survivors)
 }
 
-// test has a process survive the loss, and checks that it serves nothing of what was lost
-// and all that was written since, a second after it follows again.
+// test makes a process survive the loss. A second after the process follows again, it must
+// serve no lost write and all later writes.
 func (l loss) test(t *testing.T) {
 	p := newPast(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	running.Go(func() { _ = p.survivor.Run(ctx) }) // it ends with its context
+	running.Go(func() { _ = p.survivor.Run(ctx) }) // Run ends with its context
 	p.other(t, "").mustCreate(t, "Kept", survivors)
 	running.Go(func() {
-		for ctx.Err() == nil { // somebody reads all the time, whether there is a server or not
+		for ctx.Err() == nil { // reads continue, with or without a server
 			for i := 1; i <= 2*survivors; i++ {
 				_, _ = p.survivor.Get(ctx, keyOf(i))
 			}
@@ -159,7 +160,7 @@ func (p *past) awaitFeed(t *testing.T) {
 		feed := p.survivor.Stats().Feed
 		waited := time.Since(start)
 		switch {
-		case feed.State == incident.FeedFollowing && feed.Lag < waited: // it has asked since
+		case feed.State == incident.FeedFollowing && feed.Lag < waited: // it has asked since then
 			return
 		case waited > 30*time.Second:
 			t.Fatalf("the feed is %s 30 s after the server was back", feed.State)
@@ -167,7 +168,7 @@ func (p *past) awaitFeed(t *testing.T) {
 	}
 }
 
-// awaitAgreement waits for so long at most until the survivor serves what there is.
+// awaitAgreement waits until the survivor serves the state of the database.
 func (p *past) awaitAgreement(t *testing.T, most time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
@@ -182,7 +183,7 @@ func (p *past) awaitAgreement(t *testing.T, most time.Duration) {
 	}
 }
 
-// disagreements compares what the survivor serves with what the database has.
+// disagreements compares the survivor's answers with the database.
 func (p *past) disagreements(t *testing.T) (wrong []string) {
 	t.Helper()
 	for i := 1; i <= 2*survivors; i++ {
@@ -215,7 +216,8 @@ func mustDo(t *testing.T, errs ...error) {
 	}
 }
 
-// Servers that lose what was committed last, whatever the reason.
+// A cache is correct after its server has lost the latest commits, for each way to lose
+// them.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	unflushed := []string{"autovacuum = off", "checkpoint_timeout = 1h"}
@@ -245,7 +247,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// failover is the loss of what a standby has not received.
+// failover loses the commits that a standby has not received.
 func failover() loss {
 	var standby *pgtest.Server
 	return loss{
@@ -271,7 +273,7 @@ func crashAll(t *testing.T, p *past) {
 	mustDo(t, p.server.Restart())
 }
 
-// walWriter returns the process that writes what no commit waits for.
+// walWriter returns the server process that writes asynchronous commits to the disk.
 func (p *past) walWriter(t *testing.T) (pid int) {
 	t.Helper()
 	mustDo(t, p.admin.Get(&pid, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"))
@@ -281,14 +283,14 @@ func (p *past) walWriter(t *testing.T) (pid int) {
 	return pid
 }
 
-// holdBack has nothing reach the disk that no commit waits for.
+// holdBack keeps asynchronous commits from reaching the disk.
 func holdBack(t *testing.T, p *past) {
 	p.admin.MustExec("CHECKPOINT")
 	mustDo(t, syscall.Kill(p.walWriter(t), syscall.SIGSTOP))
 }
 
-// crashInPlace kills one process of the server, which then ends all others and recovers
-// without a restart.
+// crashInPlace kills a process of the server. The server then ends all other processes and
+// recovers without a restart.
 func crashInPlace(t *testing.T, p *past) {
 	mustDo(t, syscall.Kill(p.walWriter(t), syscall.SIGKILL))
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -302,7 +304,7 @@ func crashInPlace(t *testing.T, p *past) {
 	}
 }
 
-// rollBack uses up transaction numbers, of which nothing reaches the disk.
+// rollBack uses transaction numbers that do not reach the disk.
 func rollBack(t *testing.T, p *past, w writer) {
 	before, err := p.store.Changes(t.Context(), "")
 	mustDo(t, err)
@@ -316,5 +318,5 @@ func rollBack(t *testing.T, p *past, w writer) {
 	if before.Position == after.Position {
 		t.Fatal("the position has not moved: the test shows nothing")
 	}
-	time.Sleep(100 * time.Millisecond) // the survivor has asked since
+	time.Sleep(100 * time.Millisecond) // the survivor has asked since then
 }

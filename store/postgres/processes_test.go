@@ -20,7 +20,7 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// child is a process that works on a task.
+// child is a child process with a task.
 type child struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -32,7 +32,7 @@ func startChild(t *testing.T, task task) *child {
 	return startChildWith(t, task)
 }
 
-// startChildWith starts a process that has more files than the usual three.
+// startChildWith starts a child process with additional open files.
 func startChildWith(t *testing.T, task task, files ...*os.File) *child {
 	t.Helper()
 	text, err := json.Marshal(task)
@@ -51,10 +51,10 @@ func startChildWith(t *testing.T, task task, files ...*os.File) *child {
 	return c
 }
 
-// lives reports whether the process has not ended.
+// lives reports whether the process is running.
 func (c *child) lives() bool { return c.cmd.Process.Signal(syscall.Signal(0)) == nil }
 
-// wait waits until the process has ended, after all that it has to tell was read.
+// wait waits until the process has ended and all its reports were read.
 func (c *child) wait(t *testing.T) {
 	t.Helper()
 	if err := c.cmd.Wait(); err != nil {
@@ -62,12 +62,12 @@ func (c *child) wait(t *testing.T) {
 	}
 }
 
-// historian is a process that makes calls together with others, and what it has told of
-// them.
+// historian is a child process that makes calls together with others, and the calls that
+// it has reported.
 type historian struct {
 	*child
 	ops    []managertest.Operation
-	writes atomic.Int64 // of ops
+	writes atomic.Int64 // the writes among ops
 	ended  chan struct{}
 }
 
@@ -90,19 +90,19 @@ func startHistorian(t *testing.T, task task) *historian {
 	return h
 }
 
-// stop ends the process, and waits for all that it has to say.
+// stop ends the process, and waits for all its reports.
 func (h *historian) stop(t *testing.T) {
 	t.Helper()
 	_ = h.stdin.Close()
-	// A process that does not end shows what its goroutines are doing.
+	// A process that does not end prints its goroutines.
 	timer := time.AfterFunc(20*time.Second, func() { _ = h.cmd.Process.Signal(syscall.SIGQUIT) })
 	defer timer.Stop()
 	<-h.ended
 	h.wait(t)
 }
 
-// machine is a server and three processes on it, of which the first is behind a proxy,
-// the second has a clock that is set, and the third looks on.
+// machine is a server with three processes: the first is behind a proxy, the second has a
+// clock that is set, and the third only reads.
 type machine struct {
 	server   *pgtest.Server
 	proxy    *pgtest.Proxy
@@ -110,8 +110,7 @@ type machine struct {
 	children [3]*historian
 }
 
-// goOn lets the processes work for two seconds, and until they have written enough to
-// show something.
+// goOn lets the processes run for two seconds, and until they have made enough writes.
 func (m *machine) goOn(t *testing.T) {
 	t.Helper()
 	written := func() (n int64) {
@@ -129,11 +128,10 @@ func (m *machine) goOn(t *testing.T) {
 	}
 }
 
-// enough is how many writes show something.
+// enough is the number of writes for a meaningful result.
 const enough = 100
 
-// startServer starts a server of the test's own, which faults may restart, with the
-// tables in it.
+// startServer starts a server with the tables, for this test alone: faults may restart it.
 func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
 	t.Helper()
 	server, err := pgtest.StartOwn()
@@ -146,15 +144,15 @@ func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
 	return server, pool
 }
 
-// processes runs three real processes, with faults on the way, and checks what they
-// have recorded.
+// processes runs three real processes with faults, and checks the calls that they report.
 func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
 	server, _ := startServer(t)
 	return processesAt(t, server, server.URL(), faults...)
 }
 
-// processesAt is processes of which the first reaches the server through a proxy, and the
-// others and the checks by a URL. If that is empty, all do through the proxy.
+// processesAt is processes with a proxy and a URL. The first process reaches the server
+// through the proxy; the others and the checks use the URL. If the URL is empty, all use
+// the proxy.
 func processesAt(t *testing.T, server *pgtest.Server, url string, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
 	m := &machine{server: server, proxy: pgtest.NewProxy(t, server.URL()), admin: mustOpen(t, server.URL(), 1)}
 	if url == "" {
@@ -193,9 +191,9 @@ func processesAt(t *testing.T, server *pgtest.Server, url string, faults ...func
 	return report
 }
 
-// Processes that share a database act as one: what they write and read from it is
-// linearizable, they open one incident for what they all fire, and what they read from
-// their caches is never older than a second, nor than what they have read or written.
+// Processes that share a database act like a single process. Their writes and uncached
+// reads are linearizable, concurrent firings open a single incident, and a cached read is
+// never older than a second, nor older than an earlier read or write of its process.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	report := processes(t)
@@ -204,8 +202,8 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// So they do when a process stands still, when its connections fall silent or are
-// killed, and when the server crashes.
+// The same holds if a process is stopped, if its connections fall silent or are killed,
+// and if the server crashes.
 func TestProcesses_faults(t *testing.T) {
 	t.Parallel()
 	processes(t, standStill, fallSilent, killBackends, crashServer)
@@ -224,7 +222,7 @@ func standStill(t *testing.T, m *machine) {
 	signal(syscall.SIGCONT)
 }
 
-// stillFor is 30 s in a long run.
+// stillFor is 30 s in the long form.
 func stillFor() time.Duration {
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
 		return 30 * time.Second
@@ -253,8 +251,8 @@ func crashServer(t *testing.T, m *machine) {
 	}
 }
 
-// Writers of four processes at one incident all get their turn: each write is made, and
-// once.
+// All writers of four processes at the same incident get their turn: each write is made
+// exactly once.
 func TestProcesses_contention(t *testing.T) {
 	t.Parallel()
 	server, pool := startServer(t)

@@ -10,8 +10,7 @@ import (
 	"github.com/incidentkit/incident/internal/managertest"
 )
 
-// Processes of both versions write at once, those that run while the tables are migrated
-// and those that start afterwards, and none of their calls fails.
+// No call fails while processes of two versions write, during the migration and after it.
 func TestProcesses_versions(t *testing.T) {
 	server, pool := startServer(t)
 	s := mustNew(t, pool, nil)

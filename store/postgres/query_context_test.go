@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// A context may end at any moment of a write. The error is then the context's, and
-// what was written although the call failed is at least said to be unknown.
+// A context may end at any moment of a write. The error is then the context's error, and
+// also ErrUnknownOutcome if the write may have succeeded.
 func TestStore_contextEnds(t *testing.T) {
 	t.Parallel()
 	ends := map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){
@@ -55,11 +55,11 @@ func TestStore_contextEnds(t *testing.T) {
 	}
 }
 
-// usual is how long a call takes that nothing disturbs.
+// usual returns the duration of an undisturbed call.
 func (l *lossy) usual(t *testing.T, w write) time.Duration {
 	t.Helper()
 	var took time.Duration
-	for range 2 { // the first one also prepares its statements
+	for range 2 { // the first call also prepares its statements
 		l.empty()
 		key := mustBegin(t, l.past)
 		start := time.Now()
@@ -71,7 +71,7 @@ func (l *lossy) usual(t *testing.T, w write) time.Duration {
 	return took
 }
 
-// settle waits for the statements that nobody waits for any more.
+// settle waits for the statements of abandoned calls.
 func settle(t *testing.T, l *lossy) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); l.pool.Stats().InUse > 0; time.Sleep(100 * time.Microsecond) {
@@ -81,7 +81,7 @@ func settle(t *testing.T, l *lossy) {
 	}
 }
 
-// A server that falls silent does not make a call last longer than its context.
+// A silent server does not make a call last longer than its context.
 func TestStore_silence(t *testing.T) {
 	t.Parallel()
 	for _, w := range writes() {
@@ -111,7 +111,7 @@ func TestStore_silence(t *testing.T) {
 					t.Errorf("round trip %d: error = %v, want the context's", n, err)
 				}
 				checkTrace(t, trace(t, l.past), before, after, err)
-				// A busy machine may be late for once, and is not thrice.
+				// A busy machine may be late once, but not three times.
 				if took <= time.Second {
 					slow = 0
 				} else if slow++; slow < 3 {
@@ -124,7 +124,7 @@ func TestStore_silence(t *testing.T) {
 	}
 }
 
-// The reads obey their context too.
+// Reads end with their context too.
 func TestStore_silentReads(t *testing.T) {
 	t.Parallel()
 	l := newLossy(t)

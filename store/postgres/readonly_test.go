@@ -13,8 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// A connection may have outlived a failover, and may be read-only for as long as it
-// lasts. It is replaced.
+// A connection that has outlived a failover may stay read-only. It is replaced.
 func TestStore_readOnlyLeftovers(t *testing.T) {
 	u := pgtest.NewDatabase(t)
 	mustMigrate(t, mustOpen(t, u, 1), nil)
@@ -55,7 +54,7 @@ func onAll(t *testing.T, pool *sqlx.DB, command string) {
 	}
 }
 
-// A host may make a database read-only. No transaction of the library's overrides it.
+// No transaction of the library overrides a read-only default of the host.
 func TestStore_readOnlyByDefault(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
@@ -71,7 +70,7 @@ func TestStore_readOnlyByDefault(t *testing.T) {
 		wantRemedy(t, w.call(t.Context(), m, key), incident.ErrUnavailable, "default_transaction_read_only")
 	}
 	var all sync.WaitGroup
-	for i := range 8 { // which commit together
+	for i := range 8 { // as a group commit
 		all.Go(func() {
 			_, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: fmt.Sprint("Down ", i), UserID: "ada"})
 			wantRemedy(t, err, incident.ErrUnavailable, "default_transaction_read_only")

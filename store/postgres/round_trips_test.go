@@ -19,8 +19,7 @@ func with(f incident.Firing, rule string) incident.Firing {
 	return f
 }
 
-// behindProxy returns a store whose every call goes through a proxy, over one
-// connection.
+// behindProxy returns a store with a single connection through a proxy.
 func behindProxy(t *testing.T, opts *postgres.Options) (*pgtest.Proxy, *postgres.Store) {
 	t.Helper()
 	url := pgtest.NewDatabase(t)
@@ -29,8 +28,8 @@ func behindProxy(t *testing.T, opts *postgres.Options) (*pgtest.Proxy, *postgres
 	return p, mustNew(t, mustOpen(t, p.URL(), 1), opts)
 }
 
-// operation is a call of a Manager, and how many round trips it may take. It
-// makes its own preparations, which do not count.
+// operation is a call of a Manager and the round trips that it may take. Its preparations
+// do not count.
 type operation struct {
 	name    string
 	trips   int
@@ -46,8 +45,8 @@ func fires(rule string) func(context.Context, incident.Manager) (incident.Result
 
 func only[T any](_ T, err error) error { return err }
 
-// operations are made on incidents of a rule of their own, so that each may be
-// made several times.
+// operations returns operations on incidents of the given rule, so that each can be
+// repeated with another rule.
 func operations(rule string) []operation {
 	f := with(firing, rule)
 	second := f
@@ -111,7 +110,7 @@ func operations(rule string) []operation {
 	}
 }
 
-// A call takes as few round trips as it can, once its statements are prepared.
+// A call takes the fewest possible round trips, once its statements are prepared.
 func TestStore_roundTrips(t *testing.T) {
 	p, s := behindProxy(t, nil)
 	m, err := incident.New(s, nil)
@@ -121,7 +120,7 @@ func TestStore_roundTrips(t *testing.T) {
 	checkTrips(t, p, m, nil)
 }
 
-// So it does where what it writes is queued for delivery.
+// Queuing activities for delivery takes no additional round trip.
 func TestStore_roundTripsQueued(t *testing.T) {
 	p, s := behindProxy(t, nil)
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
@@ -131,7 +130,7 @@ func TestStore_roundTripsQueued(t *testing.T) {
 	checkTrips(t, p, m, nil)
 }
 
-// Where the host says that nobody else writes, what is cached is not loaded.
+// With SingleProcess, cached incidents are not loaded.
 func TestStore_roundTripsCached(t *testing.T) {
 	p, s := behindProxy(t, &postgres.Options{SingleProcess: true})
 	m, err := incident.New(s, nil)
@@ -162,7 +161,7 @@ func checkTrips(t *testing.T, p *pgtest.Proxy, m incident.Manager, cached map[st
 	}
 }
 
-// run makes a call and returns how many round trips it took.
+// run makes a call and returns the number of its round trips.
 func run(ctx context.Context, t *testing.T, p *pgtest.Proxy, m incident.Manager, op operation) int {
 	t.Helper()
 	r, err := op.prepare(ctx, m)
@@ -181,7 +180,7 @@ func run(ctx context.Context, t *testing.T, p *pgtest.Proxy, m incident.Manager,
 	return p.RoundTrips() - before
 }
 
-// closeSlot closes what is active in the slot of a rule.
+// closeSlot closes the active incident in the slot of a rule.
 func closeSlot(ctx context.Context, t *testing.T, m incident.Manager, rule string) {
 	t.Helper()
 	inc, ok, err := m.Active(ctx, with(firing, rule).Slot)

@@ -17,12 +17,12 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// journal is what writers were told.
+// journal records the answers that writers got.
 type journal struct {
-	mu       sync.Mutex          // guards what is below
+	mu       sync.Mutex          // guards the fields below
 	created  map[uuid.UUID]int64 // by DetectionUUID: the identifier, or 0 if that is unknown
 	comments map[string]outcome  // by text
-	failed   map[uuid.UUID]bool  // creations that did not take place
+	failed   map[uuid.UUID]bool  // creations that were refused
 }
 
 func newJournal() *journal {
@@ -47,8 +47,8 @@ func statusOf(err error) outcome {
 	return isRefused
 }
 
-// work creates incidents and comments on them until the context ends. It reports
-// errors of other categories than those of a failing server.
+// work creates incidents and comments on them until the context ends. It reports errors
+// that a failing server does not explain.
 func (j *journal) work(ctx context.Context, t *testing.T, m incident.Manager, done *atomic.Int64) {
 	for ctx.Err() == nil {
 		r, err := j.create(t, m)
@@ -67,7 +67,7 @@ func (j *journal) work(ctx context.Context, t *testing.T, m incident.Manager, do
 	}
 }
 
-// create creates an incident and notes what became of it.
+// create creates an incident and records the outcome.
 func (j *journal) create(t *testing.T, m incident.Manager) (incident.Result, error) {
 	id := uuid.New()
 	r, err := m.Create(context.Background(), incident.NewIncident{
@@ -90,7 +90,7 @@ func checkOutage(t *testing.T, err error) {
 	}
 }
 
-// check compares what writers were told with what there is.
+// check compares the journal with the database.
 func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore) {
 	t.Helper()
 	ctx := context.Background()
@@ -145,10 +145,10 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore
 	t.Logf("%d incidents, %d creations unknown, %d refused", len(found), unknown, len(j.failed))
 }
 
-// crash has writers at a server to which harm is done again and again, and checks
-// that nothing acknowledged is lost and nothing is half written.
+// crash runs writers while the server is harmed repeatedly. No acknowledged write may be
+// lost, and no write may be partial.
 func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, admin *sqlx.DB)) {
-	t.Setenv(pgtest.EnvURL, "") // a server of its own
+	t.Setenv(pgtest.EnvURL, "") // a server for this test alone
 	server, err := pgtest.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, a
 	j.check(t, m, s)
 }
 
-// awaitProgress waits until each writer can have made some calls.
+// awaitProgress waits until every writer can have made some calls.
 func awaitProgress(t *testing.T, done *atomic.Int64) {
 	t.Helper()
 	target := done.Load() + 60

@@ -13,15 +13,15 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// Hosts have session defaults of their own, of which a single statement cannot get
-// rid: those of isolation let others' writes fail what would have waited.
+// Calls succeed under each default isolation level of a host. At the higher levels a
+// statement fails because of concurrent writes, where it would otherwise wait.
 func TestStore_isolationDefaults(t *testing.T) {
 	for _, level := range []string{"repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {
 			u := pgtest.NewDatabase(t)
 			mustMigrate(t, mustOpen(t, u, 1), nil)
 			through := u + "&default_transaction_isolation=" + url.QueryEscape(level)
-			// Two processes do not join their creations.
+			// Two processes do not share group commits.
 			a := mustManager(t, mustNew(t, mustOpen(t, through, 8), nil))
 			b := mustManager(t, mustNew(t, mustOpen(t, through, 8), nil))
 			r, err := a.Fire(t.Context(), firing)
@@ -49,7 +49,7 @@ func TestStore_isolationDefaults(t *testing.T) {
 	}
 }
 
-// callEach makes calls of each kind, which meet in one organization, one slot and one
+// callEach makes concurrent calls of each kind in the same organization, slot and
 // incident.
 func callEach(ctx context.Context, m incident.Manager, key incident.Key, tag string) map[string]error {
 	f := firing
@@ -71,7 +71,7 @@ func callEach(ctx context.Context, m incident.Manager, key incident.Key, tag str
 	}
 }
 
-// Words of SQL are names of schemas, too.
+// A keyword of SQL may be the name of a schema.
 func TestStore_schemaNames(t *testing.T) {
 	for _, name := range []string{"user", "order", "table", "select", "_1"} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestStore_schemaNames(t *testing.T) {
 	}
 }
 
-// The same SQLSTATE has several causes, and each its own remedy.
+// Each cause of SQLSTATE 42501 has a remedy of its own.
 func TestStore_lackingRights(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
@@ -118,8 +118,8 @@ func TestStore_lackingRights(t *testing.T) {
 		incident.ErrUnavailable, "row-level")
 }
 
-// A transaction of the host's may have any isolation. What its level makes fail says
-// how to go on.
+// A host's transaction may have any isolation level. A failure because of the level has a
+// remedy.
 func TestStore_joinedSerializable(t *testing.T) {
 	s, u := newStore(t)
 	m := mustManager(t, s)
@@ -131,7 +131,7 @@ func TestStore_joinedSerializable(t *testing.T) {
 		if _, err := joined.Activities(t.Context(), key, incident.ActivityQuery{Limit: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Comment(t.Context(), key, comment); err != nil { // after the snapshot of the transaction
+		if _, err := m.Comment(t.Context(), key, comment); err != nil { // later than the snapshot of the transaction
 			t.Fatal(err)
 		}
 		_, err := joined.Load(t.Context(), key)

@@ -16,10 +16,10 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// notLong bounds a call beside silent ones.
+// notLong bounds a call beside silent calls.
 const notLong = 2 * time.Second
 
-// muted is a store on a pool of four behind a proxy that falls silent.
+// muted is a store with a pool of four behind a proxy that falls silent.
 type muted struct {
 	proxy *pgtest.Proxy
 	pool  *sqlx.DB
@@ -42,11 +42,10 @@ func newMuted(t *testing.T, opts *postgres.Options) *muted {
 	return s
 }
 
-// silence silences the round trips from the n-th on, count in all. What is silent
-// stays so when the others are not.
+// silence silences count round trips from the n-th on. Their connections stay silent.
 func (s *muted) silence(n, count int) { s.proxy.Do(pgtest.Silence, 0, n, count) }
 
-// speak ends the silence of what comes.
+// speak ends the silence of later round trips.
 func (s *muted) speak() { s.proxy.Do(0, 0, 1, 0) }
 
 // fill opens all connections of the pool.
@@ -65,7 +64,7 @@ func (s *muted) fill(t *testing.T) {
 	}
 }
 
-// mustWork checks that calls end in time, more of them than there are connections.
+// mustWork checks that more calls than connections end in time.
 func (s *muted) mustWork(t *testing.T, key incident.Key) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), notLong)
@@ -99,8 +98,8 @@ func silentCalls() []write {
 	return all
 }
 
-// A pool of four works again as soon as the network does, however many calls were
-// abandoned, and whether or not their connections ever end by themselves.
+// A pool of four recovers as soon as the network does, however many calls were abandoned,
+// and whether or not their connections end by themselves.
 func TestStore_silenceLeavesThePool(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]*postgres.Options{
@@ -132,8 +131,8 @@ func TestStore_silenceLeavesThePool(t *testing.T) {
 	}
 }
 
-// A creation whose connection is silent stops no other one of its organization,
-// whatever it waits for, and however long its own context is.
+// A creation with a silent connection stops no other creation of its organization,
+// wherever it waits and however long its context lasts.
 func TestStore_silentCreation(t *testing.T) {
 	t.Parallel()
 	create := func(ctx context.Context, s *muted) error {
@@ -175,8 +174,8 @@ func TestStore_silentCreation(t *testing.T) {
 	}
 }
 
-// A writer of an incident whose connection is silent stops no other one, and neither
-// does one who reads it.
+// A writer with a silent connection stops no other writer of the incident, and neither
+// does such a reader.
 func TestStore_silentWriter(t *testing.T) {
 	t.Parallel()
 	calls := append(silentCalls(), write{"Active", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
@@ -186,7 +185,7 @@ func TestStore_silentWriter(t *testing.T) {
 	for _, opts := range []*postgres.Options{nil, {SingleProcess: true}} {
 		s := newMuted(t, opts)
 		for _, w := range calls {
-			if w.name == "InTx" { // holds the row, as it should
+			if w.name == "InTx" { // a transaction rightly holds the row
 				continue
 			}
 			for n := 1; n <= 2; n++ {
@@ -219,7 +218,7 @@ func TestStore_silentWriter(t *testing.T) {
 	}
 }
 
-// Whatever falls silent whenever, calls end with their contexts and the pool recovers.
+// Calls end with their contexts and the pool recovers, whenever connections fall silent.
 func TestStore_silenceAtRandom(t *testing.T) {
 	t.Parallel()
 	s := newMuted(t, &postgres.Options{SingleProcess: true})
@@ -251,7 +250,7 @@ func TestStore_silenceAtRandom(t *testing.T) {
 	}
 }
 
-// Close leaves nothing prepared on the host's connections.
+// Close leaves no prepared statement on the host's connections.
 func TestStore_closeLeavesNothingPrepared(t *testing.T) {
 	s := newMuted(t, nil)
 	key := mustBegin(t, s.m)

@@ -15,8 +15,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// unreplicated is a store on a server whose synchronous standby is absent, so that
-// no commit ends, and a way to it that does not wait for the standby.
+// unreplicated is a store on a server whose synchronous standby is absent, so that no
+// commit ends. A second pool does not wait for the standby.
 type unreplicated struct {
 	pool          *sqlx.DB // does not wait
 	store, local  *postgres.Store
@@ -39,8 +39,8 @@ func newUnreplicated(t *testing.T) *unreplicated {
 	return u
 }
 
-// waiters runs a function of the server on each backend whose commit waits, and
-// returns how many there are.
+// waiters runs a function of the server on each backend whose commit waits, and returns
+// their number.
 func (u *unreplicated) waiters(t *testing.T, function string) (n int) {
 	t.Helper()
 	err := u.pool.Get(&n, "SELECT count("+function+"(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
@@ -57,9 +57,9 @@ func wantUnknown(t *testing.T, what string, err error) {
 	}
 }
 
-// A commit whose wait for its standby is cancelled succeeds, and may be lost with the
-// server. No write says that it is done when its context has ended by then, and
-// the Manager's cache tells the truth about it.
+// A commit succeeds if its wait for the standby is cancelled, and may be lost with the
+// server. A write whose context has ended by then does not succeed, and the Manager's
+// cache remains correct.
 func TestStore_contextEndsAtStandby(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
@@ -68,7 +68,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 			u.pool.MustExec(deleteAllSQL)
 			key := mustBegin(t, u.past)
 			before := trace(t, u.past)
-			if got := trace(t, u.waiting); got != before { // which fills the cache
+			if got := trace(t, u.waiting); got != before { // fills the cache
 				t.Fatalf("before the call there is\n%s\nwant\n%s", got, before)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -82,7 +82,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 	}
 }
 
-// Creations that share a commit do not say so either.
+// Creations in a group commit do not succeed either.
 func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
@@ -100,7 +100,7 @@ func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
 	all.Wait()
 }
 
-// Neither does what settles and replays.
+// Neither do Settle and Replay.
 func TestOutbox_contextEndsAtStandby(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
@@ -119,8 +119,8 @@ func TestOutbox_contextEndsAtStandby(t *testing.T) {
 	wantUnknown(t, "Replay()", err)
 }
 
-// A wait that somebody else ends is no success either: the call waits for the standby
-// anew, as long as its context lasts.
+// A wait that another session cancels is no success either: the call waits for the standby
+// again, as long as its context lasts.
 func TestStore_waitEndsAtStandby(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
@@ -144,7 +144,7 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 	}
 }
 
-// A call that waits long enough succeeds when the standby is there.
+// A waiting call succeeds once the standby is back.
 func TestStore_standbyComesBack(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)

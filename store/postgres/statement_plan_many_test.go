@@ -7,8 +7,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// No call reads a table of incidents or activities as a whole where many organizations
-// have one incident each: the identifier 1 is then that of all.
+// No call reads a whole table of incidents or activities if many organizations have a
+// single incident each. All of these have the identifier 1.
 func TestStore_plansOfManyOrganizations(t *testing.T) {
 	s, _ := newStore(t)
 	queueEach(t, s, 20_000, 0, true)

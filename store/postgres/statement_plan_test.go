@@ -17,7 +17,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// filters are lists of each condition, and of some together.
+// filters has a filter for each condition, and for some combinations.
 func filters() map[string]incident.IncidentFilter {
 	start := time.Date(2024, time.June, 1, 0, 0, 0, 0, time.UTC)
 	return map[string]incident.IncidentFilter{
@@ -52,7 +52,7 @@ func access(projects ...incident.ProjectID) *incident.ProjectAccess {
 	return &incident.ProjectAccess{Projects: projects}
 }
 
-// many are projects, of which few exist.
+// many returns n projects. Few of them exist.
 func many(n int) (projects []incident.ProjectID) {
 	for i := range n {
 		projects = append(projects, incident.ProjectID(fmt.Sprintf("project-%02d", i)))
@@ -60,8 +60,8 @@ func many(n int) (projects []incident.ProjectID) {
 	return projects
 }
 
-// No statement reads a whole table, and no list reads all that matches in order to
-// sort it, whatever is asked for.
+// No statement reads a whole table, and no list sorts all matching rows, whatever the
+// arguments.
 func TestStore_plans(t *testing.T) {
 	s, _ := newStore(t)
 	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 60_000); err != nil {
@@ -101,7 +101,7 @@ func TestStore_plans(t *testing.T) {
 		t.Errorf("only %d statements were sent", len(statements))
 	}
 	for _, text := range statements {
-		if strings.Contains(text, "incident_schema") || strings.Contains(text, "sum(last") { // counts the whole outbox
+		if strings.Contains(text, "incident_schema") || strings.Contains(text, "sum(last") { // it may read all rows
 			continue
 		}
 		plan := explain(t, s.Pool(), text)
@@ -114,7 +114,7 @@ func TestStore_plans(t *testing.T) {
 
 var parameter = regexp.MustCompile(`\$(\d+)`)
 
-// explain returns the plan that the server keeps for all arguments.
+// explain returns the generic plan of a statement.
 func explain(t *testing.T, pool *sqlx.DB, text string) string {
 	t.Helper()
 	most := 0
@@ -138,7 +138,7 @@ func explain(t *testing.T, pool *sqlx.DB, text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// callEverything has the store send all its statements.
+// callEverything makes the store send all its statements.
 func callEverything(t *testing.T, m incident.Manager) {
 	t.Helper()
 	ctx := t.Context()
@@ -178,7 +178,7 @@ func callEverything(t *testing.T, m incident.Manager) {
 	}
 }
 
-// callOutbox has the store send all statements about the outbox.
+// callOutbox makes the store send all statements about the outbox.
 func callOutbox(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	ctx := t.Context()
@@ -192,7 +192,7 @@ func callOutbox(t *testing.T, s *postgres.Store) {
 			all = append(all, incident.Settlement{Ticket: c.Ticket, Outcome: incident.Outcome(i%4 + 1), Error: "busy"})
 		}
 	}
-	for range 2 { // the second time nothing is valid any more
+	for range 2 { // the second time no ticket is valid
 		if busy, err := s.Settle(ctx, all); err != nil || len(busy) > 0 {
 			t.Fatalf("Settle = %v, %v", busy, err)
 		}
@@ -226,7 +226,7 @@ func mustBeginAnew(t *testing.T, m incident.Manager, rule string) incident.Key {
 	return r.Key()
 }
 
-// callReplays has the store look for what was there before.
+// callReplays makes the store look for earlier writes.
 func callReplays(ctx context.Context, t *testing.T, m incident.Manager) {
 	t.Helper()
 	n := incident.NewIncident{

@@ -16,11 +16,11 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// maxMemory is what all texts together may take of a server process, in bytes.
+// maxMemory bounds the memory of all texts in a server process, in bytes.
 const maxMemory = 48 << 20
 
-// A connection prepares few statements, whatever is asked for, and the server keeps one
-// plan for each of them.
+// A connection prepares few statements, whatever the calls, and the server keeps a generic
+// plan for each.
 func TestStore_fewTexts(t *testing.T) {
 	const conns = 3
 	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
@@ -106,7 +106,7 @@ func (c *caller) status() incident.Status {
 	return append(incident.ActiveStatuses(), incident.StatusClosed)[c.rng.IntN(4)]
 }
 
-// date is one of few, so that dates are equal as often as not.
+// date returns one of few dates, so that dates are often equal.
 func (c *caller) date() time.Time {
 	if c.oneIn(3) {
 		return time.Time{}
@@ -193,7 +193,7 @@ func (c *caller) comment(ctx context.Context) error {
 	}))
 }
 
-// apply writes what a Manager would not: any number of activities, each of its own kind.
+// apply writes changes that a Manager does not make: any number of activities of any kind.
 func (c *caller) apply(ctx context.Context) error {
 	if c.store == nil {
 		return nil // in a transaction

@@ -16,8 +16,8 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// TestMain makes TestModel's sequences 128, unless the command line says
-// otherwise: each call is many of the database.
+// TestMain limits TestModel to 128 sequences unless the command line sets the number,
+// because each call is many statements.
 func TestMain(m *testing.M) {
 	if is, err := asProcess(); is {
 		if err != nil {
@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 
 // kind is a way to set the store up.
 type kind struct {
-	conns   int    // of a pool
-	dsn     string // is appended to the URL
+	conns   int    // in the pool
+	dsn     string // appended to the URL
 	options postgres.Options
 	migrate func(t *testing.T, pool *sqlx.DB, opts *postgres.Options)
 }
@@ -83,8 +83,8 @@ DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_pr
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
 
-// schema is one of the schemas that tests take turns in, since making one takes
-// longer than most tests.
+// schema is a schema that tests use in turn, because creating a schema takes longer than
+// most tests.
 type schema struct {
 	pool  *sqlx.DB
 	store *postgres.Store
@@ -98,8 +98,8 @@ func (s schema) empty(t *testing.T) {
 	s.pool.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
 }
 
-// emptyStores returns a factory of empty stores. A test that asks for a second one
-// must have done with the first.
+// emptyStores returns a factory of empty stores. A test that asks for a second store must
+// not use the first any more.
 func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
 	url := pgtest.NewDatabase(t)
 	if k.migrate == nil {
@@ -141,7 +141,8 @@ func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
 
 func TestStore(t *testing.T) { storetest.Run(t, emptyStores(t, kind{conns: 16})) }
 
-// A transaction and the calls around it must not wait for each other.
+// With a single connection, a transaction and the calls around it do not wait for each
+// other.
 func TestStore_oneConnection(t *testing.T) { storetest.Run(t, emptyStores(t, kind{conns: 1})) }
 
 func TestStore_unprepared(t *testing.T) {
@@ -155,8 +156,8 @@ func TestStore_partitioned(t *testing.T) {
 	storetest.Run(t, emptyStores(t, kind{conns: 16, migrate: migratePartitioned}))
 }
 
-// migratePartitioned makes the tables of the migrations with partitions by
-// organization, as a host could.
+// migratePartitioned makes the tables of the migrations with partitions by organization,
+// as a host could.
 func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 	t.Helper()
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((\n    organization_id.*?)\n\)( WITH \([^)]*\))?;`)
@@ -182,8 +183,7 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 
 func TestModel(t *testing.T) { managertest.Model(t, emptyStores(t, kind{conns: 16})) }
 
-// With the host's word that nobody else writes, the cache is used. One connection
-// has to do for all goroutines.
+// With SingleProcess the cache is used. All goroutines share a single connection.
 func TestModel_singleProcess(t *testing.T) {
 	managertest.Model(t, emptyStores(t, kind{conns: 1, options: postgres.Options{SingleProcess: true}}))
 }

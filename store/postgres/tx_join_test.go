@@ -29,7 +29,7 @@ func (n *notified) Notify(_ context.Context, note incident.Notification) error {
 	return nil
 }
 
-// host is a Manager in a host's process, and what is there besides.
+// host is a Manager in a host's process with the host's own table.
 type host struct {
 	incident.Manager
 	pool     *sqlx.DB
@@ -38,7 +38,7 @@ type host struct {
 	plain    incident.Manager // without a cache
 }
 
-// newHost returns one whose Manager runs, or is said to be alone.
+// newHost returns a host whose Manager runs or, if alone, has SingleProcess.
 func newHost(t *testing.T, single bool, conns int) *host {
 	t.Helper()
 	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
@@ -88,8 +88,9 @@ func (h *host) orders(t *testing.T) (n int) {
 	return n
 }
 
-// Calls in a host's transaction have the Manager's options and are notified of. From the
-// moment that its commit has returned nothing older is served, and nothing of a rollback.
+// Calls in a host's transaction use the Manager's options and are notified. Once the
+// commit has returned, no older version is served; after a rollback, no uncommitted
+// version.
 func TestManager_Join(t *testing.T) {
 	for _, single := range []bool{false, true} {
 		for _, end := range []string{"commit", "rollback", "commit, never done"} {
@@ -165,7 +166,7 @@ func joinOnce(t *testing.T, h *host, key incident.Key, end string, round int) {
 	wantEnd(t, h, end, before, orders, opened)
 }
 
-// wantEnd checks what the end of a host's transaction has left.
+// wantEnd checks the state after a host's transaction.
 func wantEnd(t *testing.T, h *host, end, before string, orders int, opened incident.Result) {
 	t.Helper()
 	got, ok, err := h.Active(t.Context(), slotOf(opened.Incident))
@@ -200,7 +201,7 @@ func slotOf(inc incident.Incident) incident.Slot {
 	return incident.Slot{OrganizationID: inc.OrganizationID, AlertRuleID: inc.AlertRuleID, QueryID: inc.QueryID, ProjectID: inc.Projects[0]}
 }
 
-// What cannot be joined is refused with what to do instead.
+// Join refuses an unsuitable transaction, and the error names the remedy.
 func TestManager_Join_refuses(t *testing.T) {
 	h := newHost(t, true, 4)
 	db := h.pool.MustBegin()

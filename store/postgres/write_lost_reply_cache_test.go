@@ -14,8 +14,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// pastFeed is a store behind a proxy whose feed goes past it, so that the round trips of
-// the proxy are those of the calls.
+// pastFeed is a store behind a proxy. Its feed bypasses the proxy, so that all round trips
+// of the proxy belong to calls.
 type pastFeed struct {
 	*postgres.Store
 	feed *postgres.Store
@@ -25,7 +25,7 @@ func (s *pastFeed) Changes(ctx context.Context, since incident.FeedPosition) (in
 	return s.feed.Changes(ctx, since)
 }
 
-// slotsOfWrites are those that writes claim, release or leave alone.
+// slotsOfWrites are the slots that the writes claim, release or leave alone.
 func slotsOfWrites() (slots []incident.Slot) {
 	for _, f := range []incident.Firing{firing, with(firing, "errors"), with(firing, "linked")} {
 		for _, p := range []incident.ProjectID{f.ProjectID, "db", "web"} {
@@ -37,7 +37,7 @@ func slotsOfWrites() (slots []incident.Slot) {
 	return slots
 }
 
-// slotWrites are the writes that change what the cache has.
+// slotWrites are the writes that change cached slots.
 func slotWrites() []write {
 	all := slices.DeleteFunc(writes(), func(w write) bool {
 		return !slices.Contains([]string{"Create", "Fire that opens", "Fire that joins", "Resolve", "UpdateStatus", "LinkProject", "UnlinkProject", "InTx"}, w.name)
@@ -68,7 +68,7 @@ func slotWrites() []write {
 	)
 }
 
-// readCached reads through the cache what writes may change.
+// readCached reads, through the cache, all that the writes may change.
 func readCached(ctx context.Context, m incident.Manager) error {
 	for range 2 {
 		for _, s := range slotsOfWrites() {
@@ -86,8 +86,8 @@ func readCached(ctx context.Context, m incident.Manager) error {
 	return nil
 }
 
-// checkCache checks that what a Manager reads through its cache is not older than what the
-// database had before.
+// checkCache checks that a Manager's cached reads are not older than the earlier state of
+// the database.
 func checkCache(t *testing.T, m, past incident.Manager) {
 	t.Helper()
 	type answer struct {
@@ -136,8 +136,8 @@ func awaitFeed(t *testing.T, m incident.Manager) {
 	}
 }
 
-// Whichever reply to a write is lost, and whether it is found again or not, the Manager
-// that lost it serves nothing older from its cache afterwards.
+// Whichever reply to a write is lost, and whether or not its outcome is found, the Manager
+// serves nothing older from its cache afterwards.
 func TestStore_lostReplyCache(t *testing.T) {
 	t.Parallel()
 	for _, following := range []bool{false, true} {
@@ -154,7 +154,7 @@ func TestStore_lostReplyCache(t *testing.T) {
 					for n, lost := 1, 1; lost > 0 && n < 9; n++ {
 						l.empty()
 						key := mustBegin(t, l.past)
-						// A new cache: what the tables had before is not what they have.
+						// A new cache, because the tables were emptied.
 						m := mustManager(t, &pastFeed{store, l.store})
 						ctx, stop := context.WithCancel(t.Context())
 						ended := make(chan error, 1)
@@ -181,8 +181,8 @@ func TestStore_lostReplyCache(t *testing.T) {
 	}
 }
 
-// A write that waits for a lock in the server is committed when the lock is released, long
-// after its caller was told that nobody knows. From then on nothing older is served.
+// A write that waits for a lock is committed when the lock is released, long after its
+// caller got ErrUnknownOutcome. From then on nothing older is served.
 func TestStore_lateCommitCache(t *testing.T) {
 	t.Parallel()
 	const lockSQL = `SELECT 1 FROM incident_organization FOR UPDATE; SELECT 1 FROM incident FOR UPDATE`

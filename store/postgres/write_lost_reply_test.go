@@ -19,13 +19,13 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// write is a call that writes. It is made on the incident that mustBegin makes.
+// write is a call that writes to the incident of mustBegin.
 type write struct {
 	name string
 	call func(ctx context.Context, m incident.Manager, key incident.Key) error
 }
 
-// result is the error of a call, which must be one that changed something.
+// result returns the error of a call, or an error if the call changed nothing.
 func result(r incident.Result, err error) error {
 	if err == nil && !r.Changed {
 		return errors.New("the call says that it changed nothing")
@@ -37,7 +37,7 @@ var comment = incident.NewComment{UserID: "ada", Comment: "It is the cache", Men
 
 func writes() []write {
 	second := firing
-	second.TriggerID = "warning 2" // of the same severity: only the trigger changes
+	second.TriggerID = "warning 2" // the same severity: only the trigger changes
 	return []write{
 		{"Create", func(ctx context.Context, m incident.Manager, _ incident.Key) error {
 			return result(m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down", UserID: "ada"}))
@@ -104,8 +104,8 @@ func mustManager(t *testing.T, s incident.Store) incident.Manager {
 	return m
 }
 
-// mustBegin makes the incident that writes are made on, which has a comment, a
-// second project and a follower.
+// mustBegin creates the incident for the writes, with a comment, a second project and a
+// subscriber.
 func mustBegin(t *testing.T, m incident.Manager) incident.Key {
 	t.Helper()
 	ctx := t.Context()
@@ -122,8 +122,7 @@ func mustBegin(t *testing.T, m incident.Manager) incident.Key {
 	return r.Key()
 }
 
-// trace is everything that there is in the organization, but for what is drawn
-// by lot.
+// trace returns all data of the organization except random values.
 func trace(t *testing.T, m incident.Manager) string {
 	t.Helper()
 	ctx := context.Background()
@@ -148,7 +147,7 @@ func trace(t *testing.T, m incident.Manager) string {
 	return b.String()
 }
 
-// traces returns what there is before and after a call that nothing disturbs.
+// traces returns the traces before and after an undisturbed call.
 func traces(t *testing.T, w write) (before, after string) {
 	t.Helper()
 	s, _ := newStore(t)
@@ -161,10 +160,10 @@ func traces(t *testing.T, w write) (before, after string) {
 	return before, trace(t, m)
 }
 
-// lossy is a store behind a proxy, and a way past it.
+// lossy is a store behind a proxy, and a pool that bypasses the proxy.
 type lossy struct {
 	proxy         *pgtest.Proxy
-	pool          *sqlx.DB // past the proxy
+	pool          *sqlx.DB // bypasses the proxy
 	store         *postgres.Store
 	through, past incident.Manager
 }
@@ -182,7 +181,7 @@ func newLossy(t *testing.T) *lossy {
 
 func (l *lossy) empty() { l.pool.MustExec(deleteAllSQL) }
 
-// checkOutbox checks that what is there is also to be delivered, whatever was lost.
+// checkOutbox checks that every activity is queued, whichever reply was lost.
 func (l *lossy) checkOutbox(t *testing.T) {
 	t.Helper()
 	if err := managertest.AuditOutbox(context.Background(), l.past, l.store, "acme"); err != nil {
@@ -190,8 +189,8 @@ func (l *lossy) checkOutbox(t *testing.T) {
 	}
 }
 
-// lose makes a write of which count round trips are lost, from the n-th on. It
-// returns how many were, and the write's error.
+// lose makes a write and loses count of its round trips from the n-th on. It returns the
+// number of lost round trips and the write's error.
 func (l *lossy) lose(t *testing.T, w write, f pgtest.Fault, cut pgtest.Cut, n, count int) (lost int, err error) {
 	t.Helper()
 	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil { // prepares the statements
@@ -204,7 +203,7 @@ func (l *lossy) lose(t *testing.T, w write, f pgtest.Fault, cut pgtest.Cut, n, c
 	return l.proxy.Heal(), err
 }
 
-// checkTrace checks that a write with an error left what the error says.
+// checkTrace checks that the trace after a write agrees with its error.
 func checkTrace(t *testing.T, got, before, after string, err error) {
 	t.Helper()
 	switch {
@@ -223,9 +222,9 @@ func checkTrace(t *testing.T, got, before, after string, err error) {
 	}
 }
 
-// Whichever reply or request of a write is lost, and however its connection ends,
-// it is written once and says so. Only the end of a transaction cannot be asked
-// for again.
+// Whichever request or reply of a write is lost, and however its connection ends, it is
+// written once and succeeds. Only a lost commit of a transaction leaves the outcome
+// unknown.
 func TestStore_lostReply(t *testing.T) {
 	t.Parallel()
 	for _, w := range writes() {
@@ -277,7 +276,7 @@ func TestStore_lostReplies(t *testing.T) {
 	}
 }
 
-// Creations that share a commit are each written once, whichever reply is lost.
+// Creations in a group commit are written once each, whichever reply is lost.
 func TestStore_lostReplyTogether(t *testing.T) {
 	l := newLossy(t)
 	for n := 1; n <= 24; n++ {
@@ -295,8 +294,7 @@ func TestStore_lostReplyTogether(t *testing.T) {
 	}
 }
 
-// Each of several creations that share a commit has its own answer, and its own
-// context.
+// Each creation in a group commit has its own answer and its own context.
 func TestStore_createTogether(t *testing.T) {
 	s, _ := newStore(t)
 	m := mustManager(t, s)
