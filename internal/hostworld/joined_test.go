@@ -37,7 +37,14 @@ func inOneHostTx[T any](ctx context.Context, j joined, call func(s *postgres.Sto
 	if err := ctx.Err(); err != nil {
 		return v, err
 	}
-	tx, err := j.pool.BeginTxx(context.WithoutCancel(ctx), nil)
+	// The wait for a connection ends with ctx. The transaction does not: database/sql would
+	// roll it back in the middle of a call.
+	conn, err := j.pool.Connx(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTxx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return v, err
 	}
