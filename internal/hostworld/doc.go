@@ -1,7 +1,6 @@
-// Package hostworld runs the suites of the library in the worlds of its hosts:
-// over each supported driver, through wrappers and poolers, and with session
-// defaults other than PostgreSQL's.
+// Package hostworld runs the library's suites in the environments of its hosts: over each
+// supported driver, through wrappers and poolers, and with session defaults that differ
+// from PostgreSQL's. It has only tests.
 //
-// It is a module of its own, so that the drivers and wrappers which it needs are
-// not required of every host.
+// It is a separate module, so that hosts do not depend on these drivers and wrappers.
 package hostworld

@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// worlds are all that the suites run in. The short form leaves those out that differ
-// little from another one.
+// worlds are the environments that the suites run in. The short form omits some that
+// differ little from another.
 var worlds = []world{
 	{name: "pq", open: openPQ, conns: 16, longOnly: true}, // the store's own tests run in it
 	{name: "pq, binary_parameters", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, longOnly: true},
@@ -27,8 +27,8 @@ var worlds = []world{
 	{name: "pgx, repeatable read", open: openPGX, dsn: "&default_transaction_isolation=repeatable%20read", conns: 16, longOnly: true},
 }
 
-// inMost runs a suite of many calls in each world that is not light, or is run in the
-// long form.
+// inMost runs a suite of many calls in each world. In the short form it omits light
+// worlds.
 func inMost(t *testing.T, suite func(t *testing.T, w world)) {
 	t.Helper()
 	inEach(t, func(t *testing.T, w world) {

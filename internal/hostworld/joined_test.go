@@ -13,8 +13,8 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// joined is a store whose every call is a part of a host's transaction of its own.
-// The host commits, and repeats a transaction that met another one.
+// joined is a store whose every call joins a separate transaction of the host. The host
+// commits, and repeats a transaction that conflicted with another.
 type joined struct {
 	pool  *sqlx.DB
 	store *postgres.Store
@@ -34,7 +34,7 @@ func inHostTx[T any](ctx context.Context, j joined, call func(s *postgres.Store)
 }
 
 func inOneHostTx[T any](ctx context.Context, j joined, call func(s *postgres.Store) (T, error)) (v T, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil { // the host checks before it commits
 		return v, err
 	}
 	// The wait for a connection ends with ctx. The transaction does not: database/sql would
@@ -48,7 +48,7 @@ func inOneHostTx[T any](ctx context.Context, j joined, call func(s *postgres.Sto
 	if err != nil {
 		return v, err
 	}
-	defer tx.Rollback() //nolint:errcheck // of what has been committed it is an error
+	defer tx.Rollback() //nolint:errcheck // returns an error after the commit
 	if v, err = call(j.store.Join(tx)); err != nil {
 		return v, err
 	}
@@ -115,7 +115,7 @@ func (j joined) Subscribers(ctx context.Context, key incident.Key) ([]incident.S
 	return inHostTx(ctx, j, func(s *postgres.Store) ([]incident.Subscription, error) { return s.Subscribers(ctx, key) })
 }
 
-// InTx is repeated by nobody: fn may have effects of its own.
+// InTx never repeats fn, because fn may have effects of its own.
 func (j joined) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
 	_, err := inOneHostTx(ctx, j, func(s *postgres.Store) (struct{}, error) { return withNothing(s.InTx(ctx, fn)) })
 	return err

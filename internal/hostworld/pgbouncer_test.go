@@ -14,8 +14,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// bouncing are pools that lead through a PgBouncer, and what the first call says of
-// those that cannot be used; "" for the others.
+// bouncing returns pools that connect through a PgBouncer, and the error of the first
+// call for pools that cannot be used, "" for the others.
 func bouncing() []bounced {
 	unprepared := postgres.Options{Unprepared: true}
 	const binary, exec = "&binary_parameters=yes", "&default_query_exec_mode=exec"
@@ -42,7 +42,7 @@ type bounced struct {
 	remedy string
 }
 
-// preparedSettings are the ways that PgBouncer treats prepared statements.
+// preparedSettings returns the ways in which PgBouncer treats prepared statements.
 func preparedSettings(t *testing.T) []string {
 	t.Helper()
 	version, err := exec.Command("pgbouncer", "--version").Output()
@@ -62,8 +62,8 @@ func preparedSettings(t *testing.T) []string {
 	return []string{"max_prepared_statements = 0", "max_prepared_statements = 100"}
 }
 
-// Through a pooler the store works, or the first call says what to change. It never
-// writes or returns a row that nobody asked for.
+// Through a pooler the store works, or the first call reports the setting to change. The
+// store never writes or returns a wrong row.
 func TestPgBouncer(t *testing.T) {
 	server := pgtest.NewDatabase(t)
 	admin := world{open: openPQ, conns: 4}.mustOpen(t, server)
@@ -94,7 +94,7 @@ func checkBounced(t *testing.T, b bounced, through string, direct incident.Manag
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Two processes of the host.
+	// Both stand for processes of the host.
 	managers := []incident.Manager{
 		mustManager(t, mustNew(t, b.mustOpen(t, through), &b.options)),
 		mustManager(t, mustNew(t, b.mustOpen(t, through), &b.options)),
@@ -114,7 +114,7 @@ func checkBounced(t *testing.T, b bounced, through string, direct incident.Manag
 	checkUsers(t, direct, r.Key(), seen, following)
 }
 
-// writeBounced lets several goroutines write, and returns what was acknowledged.
+// writeBounced writes from several goroutines, and returns the acknowledged writes.
 func writeBounced(t *testing.T, managers []incident.Manager, key incident.Key, refused bool) (seen, following []incident.UserID) {
 	t.Helper()
 	const writers, each = 6, 8
@@ -149,7 +149,7 @@ func writeBounced(t *testing.T, managers []incident.Manager, key incident.Key, r
 	return seen, following
 }
 
-// checkUsers checks that what was acknowledged is stored, and nothing else.
+// checkUsers checks that exactly the acknowledged writes are stored.
 func checkUsers(t *testing.T, direct incident.Manager, key incident.Key, seen, following []incident.UserID) {
 	t.Helper()
 	by, err1 := direct.SeenBy(t.Context(), key)

@@ -21,8 +21,8 @@ func eachDriver(t *testing.T, test func(t *testing.T, w world)) {
 	}
 }
 
-// A connection that is read-only by default may have outlived a failover. It is
-// replaced, and the call goes on.
+// After a failover the pool may hold connections that are read-only by default. The store
+// replaces them, and the call succeeds.
 func TestReadOnlyLeftovers(t *testing.T) {
 	eachDriver(t, func(t *testing.T, w world) {
 		w.conns = 3
@@ -49,7 +49,7 @@ func TestReadOnlyLeftovers(t *testing.T) {
 			},
 		}
 		for name, call := range calls {
-			for range w.conns { // all at once
+			for range w.conns { // all at the same time
 				conn, err := s.Pool().Connx(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -69,8 +69,8 @@ func TestReadOnlyLeftovers(t *testing.T) {
 	})
 }
 
-// A call whose context has ended has the server give up the statement: it does not
-// write later what nobody waits for.
+// When its context ends, a call cancels its statement, so that the server does not
+// execute it later.
 func TestContextEnds(t *testing.T) {
 	eachDriver(t, func(t *testing.T, w world) {
 		url := pgtest.NewDatabase(t)

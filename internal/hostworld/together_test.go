@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// TestTogether has several Managers in one process write and read together, of which
-// one only reads. They share nothing but the pool, and follow each other.
+// Several Managers in the process write and read, except a read-only Manager. They share
+// nothing but the pool, and follow each other.
 func TestTogether(t *testing.T) {
 	inEach(t, func(t *testing.T, w world) {
 		length := 500 * time.Millisecond
@@ -64,7 +64,7 @@ func runManagers(t *testing.T, s *postgres.Store, n int) []incident.Manager {
 	t.Cleanup(func() { cancel(); all.Wait() })
 	for i := range managers {
 		managers[i] = mustManager(t, s)
-		all.Go(func() { _ = managers[i].Run(ctx) }) // it ends with its context
+		all.Go(func() { _ = managers[i].Run(ctx) }) // ends with its context
 	}
 	return managers
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// long is set where there is time for all suites in all worlds.
+// long selects all suites in all worlds.
 var long = os.Getenv("INCIDENT_TEST_LONG") != ""
 
 func TestMain(m *testing.M) {
@@ -35,20 +35,20 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// world is a way that a host sets the store up.
+// world is an environment of a host.
 type world struct {
 	name    string
 	open    func(dsn string) (*sql.DB, error)
-	dsn     string // is appended to the URL
-	conns   int    // of the pool
+	dsn     string // appended to the URL
+	conns   int    // size of the pool
 	options postgres.Options
 	bouncer []string // settings of a PgBouncer before the server; nil for none
 
-	longOnly bool // left out of the short form
-	light    bool // the short form has only the suites of few calls
+	longOnly bool // omitted from the short form
+	light    bool // in the short form, only suites of few calls
 }
 
-// bouncerOf are the settings of a PgBouncer with so many connections.
+// bouncerOf returns the settings of a PgBouncer with size connections.
 func bouncerOf(size int) []string { return []string{"default_pool_size = " + strconv.Itoa(size)} }
 
 func openPQ(dsn string) (*sql.DB, error) { return sql.Open("postgres", dsn) }
@@ -59,7 +59,7 @@ func openPGX(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) }
 
 func openTracedPGX(dsn string) (*sql.DB, error) { return otelsql.Open("pgx", dsn) }
 
-// mustOpen opens a pool that ends with the test.
+// mustOpen opens a pool and closes it at the end of the test.
 func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {
 	t.Helper()
 	db, err := w.open(url + w.dsn)
@@ -77,8 +77,8 @@ DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_pr
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
 
-// schema is one of the schemas that tests take turns in, since making one takes
-// longer than most tests.
+// schema is a schema that tests reuse, because creating a schema takes longer than most
+// tests.
 type schema struct {
 	admin *sqlx.DB
 	pool  *sqlx.DB
@@ -93,8 +93,8 @@ func (s schema) empty(t *testing.T) {
 	s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
 }
 
-// stores returns a factory of empty stores. A test that asks for a second one must
-// have done with the first.
+// stores returns a factory of empty stores. A test that asks for a second store must no
+// longer use the first.
 func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
 	t.Helper()
 	url := pgtest.NewDatabase(t)

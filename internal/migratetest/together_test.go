@@ -7,9 +7,9 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// A tool and processes that call Migrate may run at the same time: one of them makes the
-// tables, and the others find them. The tool may fail on what it meets, as it would on
-// another one of its kind, but not Migrate.
+// A tool and processes that call Migrate may run at the same time. A single process
+// creates the tables, and the others find them. The tool may fail if it meets Migrate,
+// but Migrate never fails.
 func TestTools_besideMigrate(t *testing.T) {
 	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {

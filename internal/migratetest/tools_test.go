@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// tool runs migrations in a database. down is nil for a tool that has none.
+// tool runs migrations in a database. down is nil if the tool has no such command.
 type tool struct {
 	name     string
 	up, down func(t *testing.T, url string) error
@@ -101,8 +101,8 @@ func gooseDown(t *testing.T, url string) error {
 	return err
 }
 
-// atlasUp does as "atlas migrate hash" and "atlas migrate apply" do, with the directory
-// format golang-migrate.
+// atlasUp does the same as "atlas migrate hash" and "atlas migrate apply" for a directory
+// in the format golang-migrate.
 func atlasUp(t *testing.T, url string) error {
 	folder := export(t)
 	dir, err := sqltool.NewGolangMigrateDir(folder)
@@ -139,7 +139,7 @@ func atlasUp(t *testing.T, url string) error {
 	return tx.Commit()
 }
 
-// export writes the files to a folder, as a host does for a program.
+// export writes the files to a folder, as a host does for a command-line tool.
 func export(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "incident")
@@ -179,7 +179,7 @@ func psql(t *testing.T, url string, pattern string) error {
 func psqlUp(t *testing.T, url string) error   { return psql(t, url, "*.up.sql") }
 func psqlDown(t *testing.T, url string) error { return psql(t, url, "*.down.sql") }
 
-// open is the first incident of a database.
+// open creates the first incident of a database.
 func open(t *testing.T, url string, opts *postgres.Options) error {
 	t.Helper()
 	s, err := postgres.New(mustOpen(t, url), opts)
@@ -203,8 +203,8 @@ func unmigrate(t *testing.T, url string) error {
 	return postgres.Unmigrate(t.Context(), mustOpen(t, url), nil)
 }
 
-// Whatever tool makes the tables, Migrate and the store find them, and the tool can drop
-// what Migrate has made.
+// Migrate and the store find the tables of every tool, and each tool can drop the tables
+// made by Migrate.
 func TestTools(t *testing.T) {
 	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
@@ -255,15 +255,15 @@ func TestTools_schema(t *testing.T) {
 	}
 }
 
-// ofHost are a host's own migrations, numbered from 1.
+// ofHost returns the migrations of a host, numbered from 1.
 func ofHost(suffix, header string) fs.FS {
 	return fstest.MapFS{
 		"00001_host" + suffix: {Data: []byte(header + "CREATE TABLE host (n int);\n")},
 	}
 }
 
-// A host's version 1 in the same version table does not pass for the library's: the
-// tables are made, or the tool fails.
+// A host's version 1 in the same version table is not mistaken for the library's: either
+// the tables are created, or the tool fails.
 func TestTools_hostsVersion1(t *testing.T) {
 	t.Run("golang-migrate", func(t *testing.T) {
 		url := pgtest.NewDatabase(t)
@@ -297,7 +297,7 @@ func TestTools_hostsVersion1(t *testing.T) {
 	})
 }
 
-// Tools that get the other form refuse it, and make nothing.
+// A tool that is given the migrations of another format refuses them and creates nothing.
 func TestTools_misuse(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	if err := golangMigrate(t, url, postgres.GooseMigrations(), "schema_migrations").Up(); err == nil {

@@ -1,5 +1,6 @@
-// Package pgload fills the tables of store/postgres with as many incidents as a
-// large host has, for tests of plans and for measurements.
+// Package pgload fills the tables of store/postgres with the incidents of a large host,
+// for tests of query plans and for benchmarks. [Load] is written in SQL and needs no
+// Manager.
 package pgload
 
 import (
@@ -10,15 +11,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Organizations is how many organizations have the incidents. Half of all incidents
-// are of the first one.
+// Organizations is the number of organizations. The first has half of all incidents.
 const Organizations = 100
 
-// Org names an organization, from 0 on.
+// Org returns the name of organization n, counted from 0.
 func Org(n int) string { return fmt.Sprintf("org-%03d", n) }
 
-// loadsSQL makes a table of what there will be, a row for each incident. The window functions number
-// the incidents of each organization and spread them evenly over two years.
+// loadsSQL makes an unlogged table with a row for each incident to load. The window
+// functions number the incidents of each organization and spread them evenly over two
+// years.
 const loadsSQL = `
 CREATE UNLOGGED TABLE @loads AS
 SELECT org, identifier, active, status, opened, started, CASE WHEN NOT active THEN started + duration END AS closed,
@@ -39,9 +40,9 @@ FROM (
 	) identified
 ) dated`
 
-// tables fill one table each. Each incident was opened in its status, or as a warning
-// that is closed by now. It has two comments, a trigger unless it is open, and two
-// who follow it and have seen it. The UUIDs ascend, as those of the library do.
+// Each statement fills a table. An incident was opened in its current status or, if
+// closed, as a warning. It has two comments, a trigger unless its status is Open, and two
+// subscribers who have also seen it. The UUIDs ascend, as in the library.
 var tables = []string{
 	`INSERT INTO @incident_organization (organization_id, incidents)
 	SELECT org, max(identifier) FROM @loads GROUP BY org`,
@@ -94,11 +95,16 @@ var tables = []string{
 	ORDER BY org, identifier`,
 }
 
-// Load fills the empty tables of a schema, which the migrations have made. Two in a
-// hundred incidents are active. In each organization two thirds are of the rule
-// "busy", all affect the project "all", and half are titled "The latency …". Each has
-// slots of its own. Load ends with VACUUM and ANALYZE, as the server's own upkeep
-// would in time.
+// Load fills the empty tables of a migrated schema:
+//
+//   - Two in a hundred incidents are active.
+//   - In each organization two thirds have the rule "busy".
+//   - All affect the project "all".
+//   - Half have a title that begins with "The latency".
+//   - Each has slots of its own.
+//
+// Load ends with VACUUM and ANALYZE, as autovacuum would do in time. It returns an error
+// if the tables are not empty.
 func Load(ctx context.Context, db *sqlx.DB, schema string, incidents int) error {
 	in := func(command string) string { return strings.ReplaceAll(command, "@", schema+".") }
 	var filled bool

@@ -14,8 +14,9 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// What is loaded is what the library could have written, and it goes on from there.
-func TestLoad(t *testing.T) {
+// The loaded data looks as if the library had written it, and the library can continue
+// from it.
+func TestLoad_looksWritten(t *testing.T) {
 	ctx := t.Context()
 	pool := sqlx.MustOpen("postgres", pgtest.NewDatabase(t))
 	defer pool.Close()

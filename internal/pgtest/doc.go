@@ -1,14 +1,25 @@
-// Package pgtest gives tests a PostgreSQL server of their own, and a proxy before
-// it that counts round trips and loses replies.
+// Package pgtest starts PostgreSQL servers for tests, and a proxy that counts round trips
+// and loses replies.
 //
-// The server of a test binary is started by the first test that asks for it, and
-// stopped by TestMain:
+// The server of a test binary is started by the first test that calls [NewDatabase] or
+// [Shared]. TestMain stops it:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
-//	url := pgtest.NewDatabase(t)
+//	func TestStore(t *testing.T) {
+//		url := pgtest.NewDatabase(t) // dropped at the end of the test
+//	}
 //
-// A test without a server fails; it is never skipped. INCIDENT_TEST_POSTGRES_URL
-// names a server to use instead, whose role must be allowed to create databases.
-// INCIDENT_TEST_POSTGRES_BIN names the folder of the programs to start one with.
+// [Start] and [StartOwn] start more servers, [NewProxy] a proxy, [NewPgBouncer] a pooler,
+// and [Server.Standby] a standby.
+//
+// A test without a server fails and is never skipped. Two environment variables choose
+// the server:
+//
+//   - INCIDENT_TEST_POSTGRES_URL names a running server to use instead. Its role must be
+//     allowed to create databases.
+//   - INCIDENT_TEST_POSTGRES_BIN names the folder of the programs to start.
+//
+// No process or folder of a server outlives the test binary by more than a few seconds,
+// even after kill -9.
 package pgtest

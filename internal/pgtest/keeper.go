@@ -10,27 +10,28 @@ import (
 	"time"
 )
 
-// A home is a temporary folder whose processes do not outlive the process that made
-// it. The end of a test binary is easy to miss: kill -9 runs no cleanup, a postmaster
-// that is killed the same way leaves its backends, and each backend is the leader of a
-// session of its own, so that no process group and no parent leads to it. Therefore a
-// second process, the keeper, waits for the end:
+// home is a temporary folder whose processes do not outlive the process that made it.
+//
+// The end of a test binary is easy to miss. After kill -9 no cleanup runs; a postmaster
+// killed that way leaves its backends; and each backend leads its own session, so neither
+// a process group nor a parent leads to it. Therefore a second process, the keeper, waits
+// for the end:
 //
 //  1. The keeper is the same executable, started with the folder as its argument.
-//  2. Its standard input is a pipe whose other end only the maker holds. It is at its
-//     end when the maker closes it or ends, however that happens.
-//  3. The keeper then stops the server, kills every process whose working directory is
-//     in the folder, and removes the folder. PostgreSQL's processes all work in the
+//  2. Its standard input is a pipe, and only the maker holds the other end. The pipe
+//     closes when the maker closes it or ends in any way.
+//  3. Then the keeper stops the server, kills every process whose working directory is
+//     in the folder, and removes the folder. All processes of PostgreSQL work in the
 //     data directory.
 //
-// Closing a home takes the same way, so that every test exercises it.
+// home.close takes the same way, so every test exercises it.
 type home struct {
 	dir      string
 	lifeline *os.File
 	keeper   *exec.Cmd
 }
 
-// keeperName is the name under which an executable with this package is a keeper.
+// keeperName is the os.Args[0] of a keeper.
 const keeperName = "pgtest-keeper"
 
 func init() {
@@ -40,7 +41,7 @@ func init() {
 	}
 }
 
-// newHome makes a home in the folder for temporary files, owned by the user whom the
+// newHome makes a home in the folder for temporary files, owned by the user that the
 // server runs as.
 func newHome() (*home, error) {
 	if err := canStart(); err != nil {
@@ -89,7 +90,7 @@ const stopTime = 3 * time.Second
 // keep waits for the end of the maker, and cleans up.
 func keep(dir string) {
 	signal.Ignore(stopSignals...)
-	_, _ = io.Copy(io.Discard, os.Stdin) // its end is all that matters
+	_, _ = io.Copy(io.Discard, os.Stdin) // only the end of the input matters
 	// A server that stops by itself releases its shared memory. It needs no checkpoint.
 	if pid := postmasterIn(dir); pid > 1 && signalQuit(pid) {
 		for deadline := time.Now().Add(stopTime); postmasterIn(dir) == pid && time.Now().Before(deadline); {
@@ -97,10 +98,10 @@ func keep(dir string) {
 		}
 	}
 	killIn(dir)
-	_ = os.RemoveAll(dir) // nobody is left to tell
+	_ = os.RemoveAll(dir) // there is nobody left to report to
 }
 
-// postmasterIn returns the server whose data is in a folder, or 0 if none runs there.
+// postmasterIn returns the server whose data is in the folder, or 0 if none is running.
 func postmasterIn(dir string) int {
 	pid := postmaster(filepath.Join(dir, dataFolder))
 	if pid == 0 {

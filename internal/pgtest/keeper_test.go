@@ -19,18 +19,18 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// gone is how long the processes and the folder of a server may outlive it.
+// gone is how long processes and folder of a server may outlive it.
 const gone = 10 * time.Second
 
-// remains are what must not outlive a server.
+// remains is everything that must not outlive a server.
 type remains struct {
 	data   string   // the data directory
-	pids   []int    // of the postmaster, which is the first, and of all that it has started
+	pids   []int    // postmaster first, then its children
 	memory []string // files of shared memory, on Linux
 }
 
-// occupy makes the server work: a backend computes, another sleeps in a transaction,
-// others wait for them.
+// occupy makes the server busy: a backend computes, another sleeps in a transaction, and
+// others wait for both.
 func occupy(t *testing.T, url string) remains {
 	t.Helper()
 	db := open(t, url)
@@ -44,11 +44,11 @@ func occupy(t *testing.T, url string) remains {
 		}
 	})
 	for _, text := range []string{
-		"SELECT count(*) FROM generate_series(1, 100000000000)", // which does not see that its postmaster has ended
+		"SELECT count(*) FROM generate_series(1, 100000000000)", // does not notice the end of its postmaster
 		"SELECT pg_sleep(600)",
 	} {
 		go func() {
-			_, _ = db.ExecContext(ctx, text) // the server ends before it does
+			_, _ = db.ExecContext(ctx, text) // the server ends first
 			busy <- struct{}{}
 		}()
 	}
@@ -77,7 +77,7 @@ func occupy(t *testing.T, url string) remains {
 	return r
 }
 
-// memoryOf returns the files in which a process shares memory, where /proc tells.
+// memoryOf returns the files of a process's shared memory, if there is a /proc.
 func memoryOf(pid int) (files []string) {
 	maps, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/maps")
 	for line := range strings.Lines(string(maps)) {
@@ -108,7 +108,7 @@ func pidsOf(t *testing.T, db *sql.DB, condition string) (pids []int) {
 	return pids
 }
 
-// alive reports whether a process runs. A zombie does not.
+// alive reports whether a process is running. A zombie is not.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
@@ -117,7 +117,7 @@ func alive(pid int) bool {
 	return err != nil || !strings.Contains(string(status), ") Z ")
 }
 
-// checkGone fails unless nothing of a server is left after a while, and ends what is.
+// checkGone fails if anything of a server is left after a while, and removes it.
 func (r remains) checkGone(t *testing.T, wait time.Duration) {
 	t.Helper()
 	home := filepath.Dir(r.data)
@@ -152,7 +152,7 @@ func kill(t *testing.T, pid int, signal syscall.Signal) {
 	}
 }
 
-// harms are what a test may do to its server without the package.
+// harms are ways to damage a server without the package.
 var harms = []struct {
 	name string
 	do   func(t *testing.T, r remains)
@@ -173,8 +173,8 @@ var harms = []struct {
 	}},
 }
 
-// Nothing of a server is left when Stop has returned, whatever was done to it.
-func TestServer_Stop(t *testing.T) {
+// After Stop nothing of the server is left, even if it was damaged.
+func TestServer_Stop_leavesNothing(t *testing.T) {
 	for _, harm := range harms {
 		t.Run(harm.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,7 +190,8 @@ func TestServer_Stop(t *testing.T) {
 	}
 }
 
-// Nothing of a server outlives the process that started it, though that is killed.
+// Nothing of a server outlives the process that started it, even if that process is
+// killed.
 func TestServer_endsWithItsProcess(t *testing.T) {
 	for _, harm := range harms {
 		t.Run(harm.name, func(t *testing.T) {
@@ -225,7 +226,7 @@ func startChild(t *testing.T) (cmd *exec.Cmd, url string) {
 	return cmd, strings.TrimSpace(url)
 }
 
-// A process that is killed while it makes its cluster leaves no folder.
+// A process killed while it creates its cluster leaves no folder.
 func TestServer_endsWithItsProcessWhileStarting(t *testing.T) {
 	temp := t.TempDir()
 	if err := os.Chmod(temp, 0o777|os.ModeSticky); err != nil {

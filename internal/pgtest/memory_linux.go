@@ -12,15 +12,15 @@ import (
 	"unsafe"
 )
 
-// sharedMemory is what a killed server leaves in the system, which has few of the first
-// and little room for the second. A server that starts on the same data removes both,
-// so that they matter only when none does.
+// sharedMemory is the memory that a killed server leaves behind. The system has few
+// segments and little room in /dev/shm. A server that starts on the same data removes
+// both, so they leak only if none starts.
 type sharedMemory struct {
-	segments []int    // of System V
-	files    []string // of POSIX
+	segments []int    // System V
+	files    []string // POSIX
 }
 
-// sharedMemoryOf finds the shared memory of the server in a folder.
+// sharedMemoryOf finds the shared memory of the server in the folder.
 func sharedMemoryOf(dir string) (m sharedMemory) {
 	content, _ := os.ReadFile(filepath.Join(dir, dataFolder, pidFile))
 	if lines := strings.Split(string(content), "\n"); len(lines) > 6 {
@@ -58,7 +58,7 @@ func (m sharedMemory) remove() {
 // removeSegment removes a segment unless a process is attached to it.
 func removeSegment(id int) {
 	const remove, stat = 0, 2 // IPC_RMID, IPC_STAT
-	var status [128]byte      // a struct shmid_ds, which is shorter
+	var status [128]byte      // larger than a struct shmid_ds
 	_, _, errno := syscall.Syscall(syscall.SYS_SHMCTL, uintptr(id), stat, uintptr(unsafe.Pointer(&status)))
 	const attached = 88 // the offset of shm_nattch
 	if errno == 0 && binary.NativeEndian.Uint64(status[attached:]) == 0 {

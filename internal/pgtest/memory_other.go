@@ -2,7 +2,8 @@
 
 package pgtest
 
-// sharedMemory stays until the system restarts, or a server starts on the same data.
+// sharedMemory is not removed here: it stays until the system restarts, or until a server
+// starts on the same data.
 type sharedMemory struct{}
 
 func sharedMemoryOf(string) sharedMemory { return sharedMemory{} }

@@ -13,8 +13,8 @@ import (
 
 var errNoPgBouncer = errors.New("pgtest: PgBouncer was not found; install it with 'apt-get install pgbouncer' or 'brew install pgbouncer'")
 
-// pgBouncerDefaults let a client in as the user of the server's URL. A setting of the
-// test comes later in the file, and counts.
+// pgBouncerDefaults lets a client connect as the user of the server's URL. The settings
+// of a test come later in the file and override the defaults.
 const pgBouncerDefaults = `[databases]
 * = host=%s port=%s user=%s
 [pgbouncer]
@@ -27,10 +27,10 @@ max_client_conn = 1000
 server_idle_timeout = 5
 `
 
-// NewPgBouncer starts a PgBouncer before the server of a URL, and returns the URL of
-// the same database by way of it. It gives each transaction another connection, and
-// ends with the test. Settings are lines of its configuration, such as
-// "default_pool_size = 3". A test without a PgBouncer fails.
+// NewPgBouncer starts a PgBouncer before the server of a URL, and returns the URL of the
+// same database through it. Each transaction may get another connection. Settings are
+// lines of the configuration, such as "default_pool_size = 3". The PgBouncer stops at the
+// end of the test. A test without the program fails.
 func NewPgBouncer(t testing.TB, server string, settings ...string) string {
 	t.Helper()
 	program, err := findPgBouncer()
@@ -46,7 +46,7 @@ func NewPgBouncer(t testing.TB, server string, settings ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.close)
-	for range 10 { // a port that was free a moment ago may be taken now
+	for range 10 { // a free port may be taken by now
 		var through string
 		if through, err = startPgBouncer(h, program, target, settings); err == nil {
 			return through
@@ -74,7 +74,7 @@ func findPgBouncer() (string, error) {
 	return find()
 }
 
-// startPgBouncer starts a PgBouncer and waits until it leads to the server.
+// startPgBouncer starts a PgBouncer and waits until it reaches the server.
 func startPgBouncer(h *home, program string, target *url.URL, settings []string) (string, error) {
 	port, err := freePort()
 	if err != nil {
@@ -102,12 +102,12 @@ func startPgBouncer(h *home, program string, target *url.URL, settings []string)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // the log says why it has ended
+		_ = cmd.Wait() // the log has the reason
 	}()
 	through := *target
 	through.Host = fmt.Sprint("127.0.0.1:", port)
 	if err := awaitServer(through.String(), ended); err != nil {
-		content, _ := os.ReadFile(file + ".log") // it says why, if it is there
+		content, _ := os.ReadFile(file + ".log") // the log is only detail for the error
 		return "", fmt.Errorf("pgtest: PgBouncer does not start: %w: %s", err, tail(content))
 	}
 	return through.String(), nil

@@ -6,8 +6,8 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// A client's transactions are not all on the same connection of the server.
-func TestNewPgBouncer(t *testing.T) {
+// A client's transactions may use different connections of the server.
+func TestNewPgBouncer_poolsTransactions(t *testing.T) {
 	through := pgtest.NewPgBouncer(t, pgtest.NewDatabase(t), "default_pool_size = 2")
 	db := open(t, through)
 	db.SetMaxOpenConns(1)
@@ -19,7 +19,7 @@ func TestNewPgBouncer(t *testing.T) {
 			t.Fatal(err)
 		}
 		backends[pid] = true
-		tx, err := other.Begin() // takes the connection that was used last
+		tx, err := other.Begin() // takes the most recently used connection
 		if err != nil {
 			t.Fatal(err)
 		}

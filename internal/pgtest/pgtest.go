@@ -12,14 +12,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// shared is the one server of the test binary.
+// shared is the server of the test binary.
 var shared struct {
-	mu     sync.Mutex // guards what is below
+	mu     sync.Mutex // guards the fields below
 	server *Server
 	err    error
 }
 
-// Main is a TestMain: it runs the tests, stops the server and looks for leaked
+// Main is a TestMain. It runs the tests, stops the shared server and checks for leaked
 // goroutines.
 func Main(m *testing.M) {
 	code := m.Run()
@@ -37,8 +37,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Shared returns the server of the test binary, which it starts at the first
-// call. Without one the test fails.
+// Shared returns the server of the test binary, and starts it at the first call. If it
+// cannot start, the test fails.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	shared.mu.Lock()
@@ -52,15 +52,15 @@ func Shared(t testing.TB) *Server {
 	return shared.server
 }
 
-// NewDatabase makes an empty database on the shared server, and returns its URL.
-// It is dropped at the end of the test.
+// NewDatabase creates an empty database on the shared server, and returns its URL. The
+// database is dropped at the end of the test.
 func NewDatabase(t testing.TB) string {
 	t.Helper()
 	return Shared(t).NewDatabase(t)
 }
 
-// NewDatabase makes an empty database, and returns its URL. It is dropped at the
-// end of the test.
+// NewDatabase creates an empty database, and returns its URL. The database is dropped at
+// the end of the test.
 func (s *Server) NewDatabase(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%016x", rand.Uint64())

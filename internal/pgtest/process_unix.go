@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// stopSignals are what ends a process that has not chosen otherwise.
+// stopSignals are the signals that end a process by default.
 var stopSignals = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
 
 func canStart() error { return nil }
 
-// unprivileged is whom the server runs as, since it refuses to run as root.
+// unprivileged returns the user that the server runs as, since PostgreSQL refuses to run
+// as root.
 func unprivileged() (uid, gid int, err error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -33,10 +34,10 @@ func unprivileged() (uid, gid int, err error) {
 	return 0, 0, errors.New("pgtest: PostgreSQL does not run as root, and there is neither a user postgres nor nobody; run the tests as another user")
 }
 
-// apart starts cmd in a session of its own, which Ctrl-C does not reach.
+// apart starts cmd in its own session, so that Ctrl-C does not reach it.
 func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// asUnprivileged starts cmd apart, and as another user than root.
+// asUnprivileged starts cmd apart, and not as root.
 func asUnprivileged(cmd *exec.Cmd) error {
 	apart(cmd)
 	if os.Geteuid() != 0 {
@@ -50,7 +51,7 @@ func asUnprivileged(cmd *exec.Cmd) error {
 	return nil
 }
 
-// giveAway gives the folder to the user whom the server runs as.
+// giveAway changes the folder's owner to the user that the server runs as.
 func giveAway(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -62,17 +63,16 @@ func giveAway(dir string) error {
 	return os.Chown(dir, uid, gid)
 }
 
-// signalQuit tells a server to stop at once, also one that was suspended, and reports
-// whether it was there.
+// signalQuit tells a server to stop immediately, even if it is suspended, and reports
+// whether the process exists.
 func signalQuit(postmaster int) bool {
 	err := syscall.Kill(postmaster, syscall.SIGQUIT)
 	_ = syscall.Kill(postmaster, syscall.SIGCONT) // it may have ended meanwhile
 	return err == nil
 }
 
-// killIn kills every process whose working directory is in a folder, and waits until
-// there is none. A process may start another before it dies, so that one look is not
-// enough.
+// killIn kills every process whose working directory is in the folder, and waits until
+// there is none. It looks repeatedly, because a process may start another before it dies.
 func killIn(dir string) {
 	memory := sharedMemoryOf(dir)
 	defer memory.remove()
@@ -87,8 +87,8 @@ func killIn(dir string) {
 	}
 }
 
-// processesIn returns the processes whose working directory is in a folder. A zombie
-// has none.
+// processesIn returns the processes whose working directory is in the folder, without
+// zombies.
 func processesIn(dir string) (pids []int) {
 	if _, err := os.Readlink("/proc/self/cwd"); err != nil {
 		return processesNaming(dir)
@@ -110,8 +110,9 @@ func processesIn(dir string) (pids []int) {
 	return pids
 }
 
-// processesNaming serves systems without /proc. A postmaster names its folder in its
-// arguments, the processes of a server do so in their titles, where cluster_name is.
+// processesNaming is processesIn for systems without /proc. A postmaster has its folder
+// in its arguments; the other processes of a server have it in their titles, as
+// cluster_name.
 func processesNaming(dir string) (pids []int) {
 	output, err := exec.Command("ps", "-axww", "-o", "pid=,command=").Output()
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Both ways to find the processes of a server find the same ones.
-func TestProcessesNaming(t *testing.T) {
+// Both ways to find a server's processes return the same processes.
+func TestProcessesNaming_findsTheSame(t *testing.T) {
 	s, err := StartOwn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
 	var in, naming []int
-	for range 20 { // a server starts processes of its own accord
+	for range 20 { // the server may start a process at any time
 		in, naming = processesIn(s.home.dir), processesNaming(s.home.dir)
 		slices.Sort(in)
 		slices.Sort(naming)

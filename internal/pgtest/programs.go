@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// EnvPrograms names the folder of the programs to start servers with, whose version is
-// then the one that is tested.
+// EnvPrograms names the folder of the programs to start servers with, and so the tested
+// version.
 const EnvPrograms = "INCIDENT_TEST_POSTGRES_BIN"
 
-// programs returns the folder of the server's programs: that of EnvPrograms, or the
-// latest version where several are installed. It installs them where it can.
+// programs returns the folder of the server's programs: the folder named by EnvPrograms,
+// else the latest installed version. If there is none it tries to install PostgreSQL.
 func programs() (string, error) {
 	if dir := os.Getenv(EnvPrograms); dir != "" {
 		if !hasPrograms(dir) {
@@ -44,7 +44,7 @@ func programs() (string, error) {
 var errMissing = errors.New("pgtest: PostgreSQL was not found; install it with 'apt-get install postgresql' or 'brew install postgresql', " +
 	"or name a server in INCIDENT_TEST_POSTGRES_URL")
 
-// folders are where the distributions keep the programs.
+// folders are the folders where distributions keep the programs.
 var folders = []string{
 	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin",
 	"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin",
@@ -78,20 +78,20 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// versionIn is the first number of a path, or 0.
+// versionIn returns the first number in a path, or 0.
 func versionIn(path string) int {
 	digits := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
 	if len(digits) == 0 {
 		return 0
 	}
-	n, _ := strconv.Atoi(digits[0]) // too long a number is no version
+	n, _ := strconv.Atoi(digits[0]) // a number too long is no version
 	return n
 }
 
 const installTimeout = 5 * time.Minute
 
-// install installs a package on Debian and its like, or returns an error that is
-// missing. apt-get itself waits for others who install at the same time.
+// install installs a package with apt-get, or returns the error missing. apt-get itself
+// waits for other installations to finish.
 func install(pkg string, missing error) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil || runtime.GOOS != "linux" || os.Geteuid() != 0 {
@@ -104,8 +104,7 @@ func install(pkg string, missing error) error {
 		{"install", "-y", "--no-install-recommends", pkg},
 	} {
 		cmd := exec.CommandContext(ctx, apt, append([]string{"-o", "DPkg::Lock::Timeout=300", "-q"}, args...)...)
-		// The package makes a cluster of its own and starts it, unless it is told
-		// that this is no place for services.
+		// RUNLEVEL=1 keeps the package from starting a cluster of its own.
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 		var output bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &output, &output
@@ -116,7 +115,7 @@ func install(pkg string, missing error) error {
 	return nil
 }
 
-// tail is the end of a log.
+// tail returns the end of a log.
 func tail(log []byte) string {
 	const most = 2000
 	if len(log) > most {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The programs are those of the folder that is named, and no others.
-func TestPrograms(t *testing.T) {
+// EnvPrograms names the only folder of programs.
+func TestPrograms_onlyInNamedFolder(t *testing.T) {
 	t.Setenv(EnvPrograms, "")
 	installed, err := programs()
 	if err != nil {

@@ -9,51 +9,49 @@ import (
 	"testing"
 )
 
-// Cut is how a connection ends.
+// Cut is how a connection is cut.
 type Cut int
 
 // The ways to cut a connection.
 const (
-	CutFIN Cut = iota // an orderly end
-	CutRST            // a reset
+	CutFIN Cut = iota // orderly close
+	CutRST            // reset
 )
 
-// Fault is what a proxy does to a round trip.
+// Fault is a fault that a proxy injects into a round trip.
 type Fault int
 
 // The faults of a round trip.
 const (
-	// LoseReply lets the server do all of it, drops its reply and cuts the
-	// client's connection.
+	// LoseReply passes the request, drops the reply and cuts the client's connection.
 	LoseReply Fault = iota + 1
-	// LoseRequest cuts the connection before the server gets anything.
+	// LoseRequest cuts the connection before the server receives anything.
 	LoseRequest
-	// Silence lets the server do all of it, drops its reply and leaves the
-	// connection open.
+	// Silence passes the request, drops the reply and leaves the connection open.
 	Silence
 )
 
-// Proxy stands before a server, counts round trips and does harm to them. It
-// understands as much of the protocol as that takes, and no TLS. A round trip is a
-// Sync or a Query, after the connection has been set up.
+// Proxy forwards connections to a server, counts round trips and injects faults. A round
+// trip is a Sync or a Query after the connection's startup. The proxy does not support
+// TLS.
 type Proxy struct {
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu      sync.Mutex // guards what is below
+	mu      sync.Mutex // guards the fields below
 	target  *url.URL
 	conns   map[net.Conn]bool
 	trips   int
 	fault   Fault
 	cut     Cut
-	from    int // the first round trip that the fault is done to
-	left    int // how many more it will be done to
-	done    int // how many it was done to
+	from    int // number of the first faulty round trip
+	left    int // round trips that are still to be faulty
+	done    int // round trips that were faulty
 	refused bool
 	closed  bool
 }
 
-// NewProxy starts a proxy before the server of a URL. It ends with the test.
+// NewProxy starts a proxy before the server of a URL. It stops at the end of the test.
 func NewProxy(t testing.TB, server string) *Proxy {
 	t.Helper()
 	target, err := url.Parse(server)
@@ -70,7 +68,7 @@ func NewProxy(t testing.TB, server string) *Proxy {
 	return p
 }
 
-// URL is the server's, by way of the proxy.
+// URL returns the server's URL through the proxy.
 func (p *Proxy) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,16 +77,16 @@ func (p *Proxy) URL() string {
 	return u.String()
 }
 
-// Do does a fault to the n-th round trip from now, the next one being the first,
-// and to those that follow it, count in all.
+// Do injects a fault into count round trips, beginning with the n-th from now. 1 is the
+// next.
 func (p *Proxy) Do(fault Fault, cut Cut, n, count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault, p.cut, p.from, p.left, p.done = fault, cut, p.trips+n, count, 0
 }
 
-// Heal ends all faults and cuts all connections, and returns how many round trips
-// the last fault was done to.
+// Heal ends all faults, cuts all connections, and returns the number of round trips that
+// the last fault affected.
 func (p *Proxy) Heal() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +95,7 @@ func (p *Proxy) Heal() int {
 	return p.done
 }
 
-// Refuse cuts all connections, and new ones as soon as they are made.
+// Refuse cuts all connections, and every new connection once it is accepted.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,7 +103,7 @@ func (p *Proxy) Refuse() {
 	p.cutAll()
 }
 
-// RoundTrips is how many there were.
+// RoundTrips returns the number of round trips so far.
 func (p *Proxy) RoundTrips() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +125,7 @@ func (p *Proxy) close() {
 	p.running.Wait()
 }
 
-// trip counts a round trip, and says what happens to it.
+// trip counts a round trip and returns its fault.
 func (p *Proxy) trip() (Fault, Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,7 +138,8 @@ func (p *Proxy) trip() (Fault, Cut) {
 	return p.fault, p.cut
 }
 
-// keep registers a connection, so that it is closed with the proxy.
+// keep registers a connection, so that it is closed with the proxy. It closes the
+// connection and returns false if the proxy takes none.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,13 +170,13 @@ func (p *Proxy) accept() {
 	}
 }
 
-// link is one connection through the proxy.
+// link is a connection through the proxy.
 type link struct {
 	*Proxy
 	client, server net.Conn
 
-	mu    sync.Mutex // guards what is below
-	fault Fault      // of the round trip on its way
+	mu    sync.Mutex // guards the fields below
+	fault Fault      // of the round trip in progress
 	cut   Cut
 }
 
@@ -193,10 +192,10 @@ func (p *Proxy) serve(client net.Conn) {
 	l.requests()
 }
 
-// sslRequest is the code of a client that asks for TLS.
+// sslRequest is the code by which a client asks for TLS.
 const sslRequest = 80877103
 
-// start forwards what comes before the messages that have a type.
+// start forwards the startup messages, which have no type byte.
 func (l *link) start() error {
 	for {
 		head := make([]byte, 8)
@@ -218,7 +217,7 @@ func (l *link) start() error {
 	}
 }
 
-// requests forwards what the client sends, a round trip at a time.
+// requests forwards the client's messages, a round trip at a time.
 func (l *link) requests() {
 	defer l.server.Close()
 	if l.start() != nil {
@@ -250,7 +249,7 @@ func (l *link) requests() {
 	}
 }
 
-// replies forwards what the server sends, but for the replies that are lost.
+// replies forwards the server's messages, except lost replies.
 func (l *link) replies() {
 	for {
 		kind, message, err := readMessage(l.server)
@@ -266,24 +265,24 @@ func (l *link) replies() {
 			if _, err := l.client.Write(message); err != nil {
 				return
 			}
-		case fault == LoseReply && kind == 'Z': // all is done, and committed
+		case fault == LoseReply && kind == 'Z': // the server has done everything, including the commit
 			l.end(cut)
 			return
 		}
 	}
 }
 
-// end cuts the client's connection, and the server's with it.
+// end cuts the client's connection and the server's.
 func (l *link) end(cut Cut) {
 	if tcp, ok := l.client.(*net.TCPConn); ok && cut == CutRST {
-		_ = tcp.SetLinger(0) // a closed connection is cut already
+		_ = tcp.SetLinger(0) // fails only on a closed connection
 	}
 	l.client.Close()
 	l.server.Close()
 }
 
-// readMessage reads a message with its head: its type, and its length without
-// that.
+// readMessage reads a message with its head: a type byte and a length, which excludes the
+// type.
 func readMessage(r io.Reader) (kind byte, message []byte, err error) {
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -293,4 +292,24 @@ func readMessage(r io.Reader) (kind byte, message []byte, err error) {
 	copy(message, head)
 	_, err = io.ReadFull(r, message[len(head):])
 	return head[0], message, err
+}
+
+// Retarget sends new connections to another server, and cuts the existing connections.
+func (p *Proxy) Retarget(server string) error {
+	target, err := url.Parse(server)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	p.cutAll()
+	return nil
+}
+
+// host returns the address of the current server.
+func (p *Proxy) host() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target.Host
 }

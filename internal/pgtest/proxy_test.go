@@ -10,8 +10,7 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// table returns a pool through a new proxy, and one past it, on a table of
-// numbers.
+// table returns a pool through a new proxy and a direct pool, for a table of numbers.
 func table(t *testing.T) (p *pgtest.Proxy, through, past *sql.DB) {
 	t.Helper()
 	url := pgtest.NewDatabase(t)
@@ -33,8 +32,7 @@ func count(t *testing.T, db *sql.DB) (n int) {
 
 const insert = "INSERT INTO numbers VALUES ($1)"
 
-// lib/pq needs one round trip for what is prepared or has no arguments, and two
-// for the rest.
+// lib/pq needs a single round trip for a prepared statement or no arguments, else two.
 func TestProxy_RoundTrips(t *testing.T) {
 	p, db, _ := table(t)
 	stmt, err := db.Prepare(insert)
@@ -62,8 +60,8 @@ func TestProxy_RoundTrips(t *testing.T) {
 	}
 }
 
-// The trap that stores have to avoid: what was done is done again, and nobody is
-// told.
+// Stores have to avoid this trap: database/sql repeats a statement that took effect, and
+// reports no error.
 func TestProxy_LoseReply(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -108,7 +106,7 @@ func TestProxy_LoseRequest(t *testing.T) {
 	}
 }
 
-// A connection that stays open and silent ends when the proxy is healed.
+// A silent connection that is still open ends when the proxy is healed.
 func TestProxy_Silence(t *testing.T) {
 	p, db, past := table(t)
 	if err := db.Ping(); err != nil {

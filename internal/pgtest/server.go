@@ -18,29 +18,33 @@ import (
 	_ "github.com/lib/pq" // the driver of the package's own connections
 )
 
-// EnvURL names a server to use instead of one that is started.
+// EnvURL names a running server to use instead of starting a server.
 const EnvURL = "INCIDENT_TEST_POSTGRES_URL"
 
-// startTimeout bounds starting and stopping a server.
+// startTimeout bounds the start and the stop of a server.
 const startTimeout = 30 * time.Second
 
-// Server is a PostgreSQL server: one that was started, with a cluster in a
-// temporary folder, or the one of EnvURL. Its methods are for one goroutine.
+// errForeign is returned for a server that this package did not start.
+var errForeign = errors.New("pgtest: the server of " + EnvURL + " is not started here")
+
+// Server is a PostgreSQL server: either started with a cluster in a temporary folder, or
+// the server of EnvURL. Its methods must not be called concurrently.
 type Server struct {
 	url      string
 	programs string
 	home     *home // nil for the server of EnvURL
 	port     int
-	process  *exec.Cmd     // nil while it does not run
-	ended    chan struct{} // closed when process has
+	process  *exec.Cmd     // nil while it is not running
+	ended    chan struct{} // closed when process has ended
 }
 
-// The data directory is this folder of the home. The server writes the other file.
+// dataFolder is the name of the data directory in the home; the server writes pidFile
+// into it.
 const dataFolder, pidFile = "data", "postmaster.pid"
 
-// Start starts a server, or connects to the one of EnvURL. Whatever is done to the
-// server and to this process, none of its processes outlives this one by more than some
-// seconds, nor does its folder. Settings are lines of its configuration.
+// Start starts a server with the given lines of configuration, or connects to the server
+// of EnvURL. Neither the server's processes nor its folder outlive this process by more
+// than a few seconds.
 func Start(settings ...string) (*Server, error) {
 	if given := os.Getenv(EnvURL); given != "" {
 		return &Server{url: given}, ping(given)
@@ -48,7 +52,7 @@ func Start(settings ...string) (*Server, error) {
 	return StartOwn(settings...)
 }
 
-// StartOwn starts a server that may be killed and started again.
+// StartOwn starts a server that may be killed and restarted, whatever EnvURL says.
 func StartOwn(settings ...string) (*Server, error) {
 	programs, err := programs()
 	if err != nil {
@@ -69,16 +73,17 @@ func StartOwn(settings ...string) (*Server, error) {
 	return s, nil
 }
 
-// URL is that of the server's own database.
+// URL returns the URL of the server's own database.
 func (s *Server) URL() string { return s.url }
 
-// CanRestart reports whether the server may be killed and started again.
+// CanRestart reports whether the server may be killed and restarted.
 func (s *Server) CanRestart() bool { return s.home != nil }
 
 func (s *Server) data() string { return filepath.Join(s.home.dir, dataFolder) }
 func (s *Server) log() string  { return filepath.Join(s.home.dir, "log") }
 
-// defaults keep what a crash must not lose, and show mistakes about time zones.
+// defaults are settings that keep the guarantees of a crash and reveal mistakes about
+// time zones.
 const defaults = `
 listen_addresses = '127.0.0.1'
 max_connections = 200
@@ -87,7 +92,7 @@ timezone = 'America/New_York'
 log_min_messages = warning
 `
 
-// init makes the cluster. initdb refuses to run as root.
+// init creates the cluster.
 func (s *Server) init(settings []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -100,24 +105,30 @@ func (s *Server) init(settings []string) error {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgtest: initdb: %w: %s", err, tail(output))
 	}
+	return s.configure(defaults,
+		"unix_socket_directories = '"+s.home.dir+"'", "cluster_name = '"+filepath.Base(s.home.dir)+"'",
+		strings.Join(settings, "\n"))
+}
+
+// configure appends settings to the configuration of a server that is not running.
+func (s *Server) configure(settings ...string) error {
 	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%sunix_socket_directories = '%s'\ncluster_name = '%s'\n%s\n",
-		defaults, s.home.dir, filepath.Base(s.home.dir), strings.Join(settings, "\n"))
+	_, err = f.WriteString("\n" + strings.Join(settings, "\n") + "\n")
 	return errors.Join(err, f.Close())
 }
 
-// Restart starts the server on its data, at the port that it had before. What still
-// runs of it is killed: a test that kills the postmaster alone leaves the backends.
+// Restart starts the server on its data, at the same port as before. It first kills all
+// remaining processes: a test that kills only the postmaster leaves the backends.
 func (s *Server) Restart() error {
 	if !s.CanRestart() {
-		return errors.New("pgtest: the server of " + EnvURL + " is not started here")
+		return errForeign
 	}
 	s.Kill()
 	var err error
-	// A port that was free a moment ago may be taken now.
+	// A port that was free a moment ago may be taken by now.
 	for range 10 {
 		if s.port == 0 {
 			if s.port, err = freePort(); err != nil {
@@ -136,8 +147,8 @@ func (s *Server) Restart() error {
 	return err
 }
 
-// freePort returns a port below those that systems give to outgoing connections. One of
-// them could take the port of a server that is down for a moment.
+// freePort returns a port below the range that systems use for outgoing connections. An
+// outgoing connection could take the port of a server that is restarting.
 func freePort() (port int, err error) {
 	for range 100 {
 		port = 15_000 + rand.IntN(15_000)
@@ -167,20 +178,20 @@ func (s *Server) run() error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // the log says why it has ended
+		_ = cmd.Wait() // the log has the reason
 	}()
 	s.process, s.ended = cmd, ended
 	target := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 	if err := awaitServer(target, ended); err != nil {
-		log, _ := os.ReadFile(s.log()) // it says why, if it is there
+		log, _ := os.ReadFile(s.log()) // the log is only detail for the error
 		return fmt.Errorf("pgtest: the server does not start: %w: %s", err, tail(log))
 	}
 	s.url = target
 	return nil
 }
 
-// awaitServer waits until the server accepts connections, or its process has ended. A nil
-// ended never does.
+// awaitServer waits until the server accepts connections, or until ended is closed. A nil
+// ended is never closed.
 func awaitServer(target string, ended <-chan struct{}) (err error) {
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
 		if err = ping(target); err == nil {
@@ -217,7 +228,7 @@ func withoutPassword(target string) string {
 	return u.Redacted()
 }
 
-// postmaster returns the process that the data directory names, or 0.
+// postmaster returns the process named in the data directory, or 0.
 func postmaster(data string) int {
 	content, err := os.ReadFile(filepath.Join(data, pidFile))
 	if err != nil {
@@ -231,7 +242,7 @@ func postmaster(data string) int {
 	return pid
 }
 
-// Kill ends the server as a crash does, with kill -9 of all its processes.
+// Kill ends the server like a crash: with kill -9 of all its processes.
 func (s *Server) Kill() {
 	if s.process == nil {
 		return
@@ -239,12 +250,12 @@ func (s *Server) Kill() {
 	killIn(s.home.dir)
 	<-s.ended
 	s.process = nil
-	// The next server must not take the dead one for alive.
+	// The next server must not mistake the dead server for a running one.
 	_ = os.Remove(filepath.Join(s.data(), pidFile))
 }
 
-// Stop stops the server, ends what is left of it and removes its folder. A server of
-// EnvURL goes on.
+// Stop stops the server, ends its remaining processes and removes its folder. It does
+// nothing to the server of EnvURL.
 func (s *Server) Stop() {
 	if s.home == nil {
 		return

@@ -47,8 +47,8 @@ func startOwn(t *testing.T) *pgtest.Server {
 	return s
 }
 
-// What was committed before a crash is there after it.
-func TestServer_Kill(t *testing.T) {
+// Data committed before a crash is there after the restart.
+func TestServer_Kill_keepsCommits(t *testing.T) {
 	s := startOwn(t)
 	db := open(t, s.URL())
 	for _, command := range []string{"CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (42)"} {
@@ -69,8 +69,8 @@ func TestServer_Kill(t *testing.T) {
 	}
 }
 
-// Databases are apart from each other.
-func TestNewDatabase(t *testing.T) {
+// Databases are independent of each other.
+func TestNewDatabase_isSeparate(t *testing.T) {
 	a, b := open(t, pgtest.NewDatabase(t)), open(t, pgtest.NewDatabase(t))
 	if _, err := a.Exec("CREATE TABLE only_here (n int)"); err != nil {
 		t.Fatal(err)

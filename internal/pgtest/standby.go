@@ -5,18 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
-// errForeign is the answer of a server that was not started by this package.
-var errForeign = errors.New("pgtest: the server of " + EnvURL + " is not started here")
-
-// program runs a program of the server on the data of one.
+// program runs a program of PostgreSQL in the server's folder.
 func (s *Server) program(name string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -52,7 +47,7 @@ func (s *Server) backup() string { return filepath.Join(s.home.dir, "backup") }
 // Backup copies the data of a server that is shut down. It replaces an earlier copy.
 func (s *Server) Backup() error { return s.copyData(s.data(), s.backup()) }
 
-// Restore puts the data of a server that is not running back to the last Backup.
+// Restore replaces the data of a server that is not running with the last Backup.
 func (s *Server) Restore() error { return s.copyData(s.backup(), s.data()) }
 
 func (s *Server) copyData(from, to string) error {
@@ -71,10 +66,10 @@ func (s *Server) copyData(from, to string) error {
 	return nil
 }
 
-// standbyName is what a standby calls itself, for synchronous_standby_names.
+// standbyName is the standby's name in synchronous_standby_names.
 const standbyName = "standby"
 
-// Standby starts a server that follows this one, until Promote or Detach.
+// Standby starts a standby that replicates the server until Promote or Detach.
 func (s *Server) Standby() (*Server, error) {
 	if !s.CanRestart() {
 		return nil, errForeign
@@ -83,35 +78,25 @@ func (s *Server) Standby() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	follower := &Server{programs: s.programs, home: home}
+	standby := &Server{programs: s.programs, home: home}
 	source := fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", s.port, standbyName)
-	err = follower.program("pg_basebackup", "--dbname="+source, "--pgdata="+follower.data(),
+	err = standby.program("pg_basebackup", "--dbname="+source, "--pgdata="+standby.data(),
 		"--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
 	if err == nil {
-		err = follower.configure("unix_socket_directories = '"+home.dir+"'", "cluster_name = '"+filepath.Base(home.dir)+"'",
+		err = standby.configure("unix_socket_directories = '"+home.dir+"'", "cluster_name = '"+filepath.Base(home.dir)+"'",
 			"hot_standby = on", "synchronous_standby_names = ''")
 	}
 	if err == nil {
-		err = follower.Restart()
+		err = standby.Restart()
 	}
 	if err != nil {
-		follower.Stop()
+		standby.Stop()
 		return nil, err
 	}
-	return follower, nil
+	return standby, nil
 }
 
-// configure appends settings to the configuration of a server that does not run.
-func (s *Server) configure(settings ...string) error {
-	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString("\n" + strings.Join(settings, "\n") + "\n")
-	return errors.Join(err, f.Close())
-}
-
-// WaitForStandby has every commit of the server wait until its standby has it, from now on.
+// WaitForStandby makes every later commit of the server wait for its standby.
 func (s *Server) WaitForStandby() error {
 	if err := s.do("ALTER SYSTEM SET synchronous_standby_names = '" + standbyName + "'"); err != nil {
 		return err
@@ -122,7 +107,7 @@ func (s *Server) WaitForStandby() error {
 	return s.await("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
 }
 
-// Detach has a standby receive no more of what the other server commits.
+// Detach stops a standby from receiving later commits.
 func (s *Server) Detach() error {
 	if err := s.do("ALTER SYSTEM SET primary_conninfo = ''"); err != nil {
 		return err
@@ -133,7 +118,7 @@ func (s *Server) Detach() error {
 	return s.await("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
 }
 
-// Promote makes a standby a server of its own, which takes writes when Promote returns.
+// Promote makes a standby independent. It accepts writes when Promote returns.
 func (s *Server) Promote() error {
 	if err := s.do("SELECT pg_promote()"); err != nil {
 		return err
@@ -149,7 +134,7 @@ func (s *Server) do(command string) error {
 	})
 }
 
-// await waits until a query answers true.
+// await waits until a query returns true.
 func (s *Server) await(query string) error {
 	return s.query(func(db *sql.DB) error {
 		for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -172,24 +157,4 @@ func (s *Server) query(fn func(db *sql.DB) error) error {
 	}
 	defer db.Close()
 	return fn(db)
-}
-
-// Retarget passes new connections to another server, and cuts those that there are.
-func (p *Proxy) Retarget(server string) error {
-	target, err := url.Parse(server)
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = target
-	p.cutAll()
-	return nil
-}
-
-// host is the address of the server at the moment.
-func (p *Proxy) host() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.target.Host
 }

@@ -33,8 +33,8 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// What was committed since a backup is gone after it was restored.
-func TestServer_Restore(t *testing.T) {
+// Data committed since a backup is gone after Restore.
+func TestServer_Restore_losesCommits(t *testing.T) {
 	s := startTable(t)
 	insertInto(t, s, "INSERT INTO numbers VALUES (1)")
 	if err := s.Backup(); err == nil {
@@ -48,9 +48,9 @@ func TestServer_Restore(t *testing.T) {
 	}
 }
 
-// A standby has what was committed before it was detached, and takes writes once it is
-// promoted. Clients get to it by way of the proxy.
-func TestServer_Standby(t *testing.T) {
+// A promoted standby has the data committed before it was detached, and accepts writes.
+// Clients reach it through the proxy.
+func TestServer_Standby_promoted(t *testing.T) {
 	s := startTable(t)
 	insertInto(t, s, "INSERT INTO numbers VALUES (1)")
 	proxy := pgtest.NewProxy(t, s.URL())
