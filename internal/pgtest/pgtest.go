@@ -1,7 +1,6 @@
 package pgtest
 
 import (
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -41,15 +40,20 @@ func Main(m *testing.M) {
 // cannot start, the test fails.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	server, err := startShared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+func startShared() (*Server, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.server == nil && shared.err == nil {
 		shared.server, shared.err = Start()
 	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.server
+	return shared.server, shared.err
 }
 
 // NewDatabase creates an empty database on the shared server, and returns its URL. The
@@ -59,30 +63,50 @@ func NewDatabase(t testing.TB) string {
 	return Shared(t).NewDatabase(t)
 }
 
+// ExampleDatabase is [NewDatabase] for example functions, which have no [testing.TB]. It
+// panics if there is no server. The caller must call drop.
+func ExampleDatabase() (target string, drop func()) {
+	server, err := startShared()
+	if err != nil {
+		panic(err)
+	}
+	name, target, err := server.createDatabase()
+	if err != nil {
+		panic(err)
+	}
+	return target, func() {
+		if err := server.dropDatabase(name); err != nil {
+			panic(err)
+		}
+	}
+}
+
 // NewDatabase creates an empty database, and returns its URL. The database is dropped at
 // the end of the test.
 func (s *Server) NewDatabase(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test_%016x", rand.Uint64())
-	s.exec(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
-	target, err := url.Parse(s.url)
+	name, target, err := s.createDatabase()
 	if err != nil {
 		t.Fatal(err)
 	}
-	target.Path = "/" + name
-	return target.String()
+	t.Cleanup(func() {
+		if err := s.dropDatabase(name); err != nil {
+			t.Error(err)
+		}
+	})
+	return target
 }
 
-// exec runs a command in the server's own database.
-func (s *Server) exec(t testing.TB, command string) {
-	t.Helper()
-	db, err := sql.Open("postgres", s.url)
+func (s *Server) createDatabase() (name, target string, err error) {
+	name = fmt.Sprintf("test_%016x", rand.Uint64())
+	u, err := url.Parse(s.url)
 	if err != nil {
-		t.Fatal(err)
+		return "", "", err
 	}
-	defer db.Close()
-	if _, err := db.Exec(command); err != nil {
-		t.Errorf("%s: %v", command, err)
-	}
+	u.Path = "/" + name
+	return name, u.String(), s.do("CREATE DATABASE " + name)
+}
+
+func (s *Server) dropDatabase(name string) error {
+	return s.do("DROP DATABASE " + name + " WITH (FORCE)")
 }

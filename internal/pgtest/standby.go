@@ -129,8 +129,10 @@ func (s *Server) Promote() error {
 // do runs a command in the server's own database.
 func (s *Server) do(command string) error {
 	return s.query(func(db *sql.DB) error {
-		_, err := db.Exec(command)
-		return err
+		if _, err := db.Exec(command); err != nil {
+			return fmt.Errorf("pgtest: %s: %w", command, err)
+		}
+		return nil
 	})
 }
 
