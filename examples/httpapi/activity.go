@@ -72,8 +72,8 @@ func (a *api) deleteComment(c *call) error {
 	return nil
 }
 
-// comment returns which comment the path names. That only its author changes it is
-// the Manager's rule.
+// comment returns the comment named by the path. The Manager enforces that only the
+// author changes it.
 func (a *api) comment(c *call) (incident.Key, incident.CommentEdit, error) {
 	e := incident.CommentEdit{UserID: c.user}
 	key, err := a.readable(c)

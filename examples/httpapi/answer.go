@@ -10,16 +10,16 @@ import (
 	"sync"
 )
 
-// send answers with a value as JSON.
+// send responds with a value as JSON.
 func (c *call) send(status int, value any) error { return sendJSON(c.w, status, value) }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
-// maxPooled keeps the memory of a few huge answers from staying for ever.
+// maxPooled keeps the memory of a few huge responses from being retained.
 const maxPooled = 64 << 10
 
 // sendJSON encodes the whole value before it sends the status, so that a value that
-// cannot be encoded is still an error. What would be markup in HTML is escaped.
+// cannot be encoded is still an error. Characters with a meaning in HTML are escaped.
 func sendJSON(w http.ResponseWriter, status int, value any) error {
 	e := encoders.Get().(*encoder)
 	e.b = e.b[:0]
@@ -41,16 +41,16 @@ func sendJSON(w http.ResponseWriter, status int, value any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(e.b)))
 	w.WriteHeader(status)
-	_, _ = w.Write(e.b) // where it fails the client is gone, and there is nobody to tell
+	_, _ = w.Write(e.b) // fails only if the client is gone
 	return nil
 }
 
-// link leads to another page of a list.
+// link refers to another page of a list.
 type link struct{ rel, cursor string }
 
-// sendPage answers with a page of a list. The Link header has the reference's form,
-// in which results tells whether there is such a page. Its URLs are relative, as the
-// Host header is the client's word.
+// sendPage responds with a page of a list. The Link header has the format of Sentry's
+// API, where results tells whether the page exists. Its URLs are relative, because the
+// client controls the Host header.
 func (c *call) sendPage(page any, links ...link) error {
 	texts := make([]string, len(links))
 	for i, l := range links {

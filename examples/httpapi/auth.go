@@ -11,15 +11,14 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// directory knows the users and their tokens. It does not change while it is used.
+// directory holds the users and their tokens. It is immutable while it is in use.
 type directory struct {
 	tokens []token
 	users  map[incident.UserID]memberships
 }
 
-// token is what a user proves to be one with. Of it there is only a hash. One round of
-// SHA-256 is enough where tokens are random and long: there is no dictionary to try
-// it with, as there is for passwords.
+// token authenticates a user. Only its hash is kept. A single round of SHA-256 is enough
+// for random long tokens: unlike passwords, they cannot be guessed from a dictionary.
 type token struct {
 	sum  [sha256.Size]byte
 	user incident.UserID
@@ -28,7 +27,7 @@ type token struct {
 // memberships are the organizations of a user.
 type memberships map[incident.OrganizationID]membership
 
-// membership is what a member of an organization has access to.
+// membership is a member's access within an organization.
 type membership struct {
 	all      bool
 	projects []incident.ProjectID
@@ -36,14 +35,14 @@ type membership struct {
 
 func (m membership) has(p incident.ProjectID) bool { return m.all || slices.Contains(m.projects, p) }
 
-// admits reports whether the member may see an incident of the projects. One without
-// projects is seen by every member.
+// admits reports whether the member may see an incident of the projects. Every member may
+// see an incident without projects.
 func (m membership) admits(projects []incident.ProjectID) bool {
 	return len(projects) == 0 || slices.ContainsFunc(projects, m.has)
 }
 
-// filter returns what the member's lists are restricted to: nil, which is nothing, for
-// access to all projects.
+// filter returns the restriction of the member's lists, or nil for access to all
+// projects.
 func (m membership) filter() *incident.ProjectAccess {
 	if m.all {
 		return nil
@@ -61,8 +60,8 @@ func (d *directory) Authorized(_ context.Context, org incident.OrganizationID, p
 	}), nil
 }
 
-// userOf returns whose token the request bears. All hashes are compared, each in
-// constant time, so that the time tells nothing of them.
+// userOf returns the user whose token the request bears. It compares all hashes, each in
+// constant time, so that the time reveals nothing about them.
 func (d *directory) userOf(r *http.Request) (user incident.UserID, err error) {
 	header := r.Header["Authorization"]
 	if len(header) != 1 {
@@ -84,8 +83,8 @@ func (d *directory) userOf(r *http.Request) (user incident.UserID, err error) {
 	return user, nil
 }
 
-// authenticated lets a route answer the members of the path's organization. To all
-// others the organization does not exist.
+// authenticated lets the members of the path's organization use a route. For anybody else
+// the organization does not exist.
 func (a *api) authenticated(of route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := a.people.userOf(r)

@@ -21,12 +21,12 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// maxBodySize has room for the longest comment if each of its bytes is escaped, and
-// for the most mentions.
+// maxBodySize has room for the longest comment with every byte escaped and for the
+// maximum number of mentions.
 const maxBodySize = 1 << 20
 
-// body decodes the request's body, which must be a JSON object with no other fields
-// than these, into what they point to.
+// body decodes the request's body into the pointers in fields. The body must be a JSON
+// object, and must have no other field.
 func (c *call) body(fields map[string]any) error {
 	media, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if charset, given := params["charset"]; err != nil || media != "application/json" || given && !strings.EqualFold(charset, "utf-8") {
@@ -48,8 +48,8 @@ func (c *call) body(fields map[string]any) error {
 	return decodeObject(data, fields)
 }
 
-// decodeObject is stricter than encoding/json, which takes a field in any case, the
-// last of two with one name, and bytes that are no text.
+// decodeObject is stricter than encoding/json, which ignores the case of names, takes the
+// last of two equal names, and accepts invalid UTF-8.
 func decodeObject(data []byte, fields map[string]any) error {
 	return eachField(data, func(name string, value json.RawMessage) error {
 		into, known := fields[name]
@@ -82,7 +82,7 @@ func eachField(data []byte, fn func(name string, value json.RawMessage) error) e
 		if err != nil {
 			return malformed("not valid JSON")
 		}
-		name := token.(string) // the decoder lets nothing else be a name
+		name := token.(string) // the decoder ensures it
 		if seen[name] {
 			return &incident.FieldError{Field: name, Problem: "appears twice"}
 		}
@@ -103,8 +103,8 @@ func eachField(data []byte, fn func(name string, value json.RawMessage) error) e
 	return nil
 }
 
-// hasLoneSurrogate reports whether JSON escapes what no text has, and encoding/json
-// would replace.
+// hasLoneSurrogate reports whether the JSON escapes half of a surrogate pair.
+// encoding/json would replace it.
 func hasLoneSurrogate(data []byte) bool {
 	for i := 0; i < len(data); i++ {
 		if data[i] != '\\' {
@@ -113,7 +113,7 @@ func hasLoneSurrogate(data []byte) bool {
 		first := escaped(data[i:])
 		switch {
 		case !utf16.IsSurrogate(first):
-			i++ // what follows the backslash may be one itself
+			i++ // the escaped character may be a backslash
 		case utf16.DecodeRune(first, escaped(data[i+6:])) == utf8.RuneError:
 			return true
 		default:
@@ -149,8 +149,8 @@ func kindOf(into any) string {
 	return "a list of strings"
 }
 
-// parseQuery returns the parameters of a request, which must be among these. Only a
-// project may be repeated, and none may be empty.
+// parseQuery returns the query parameters. All must be in names. Only "project" may be
+// repeated, and no parameter may be empty.
 func parseQuery(raw string, names []string) (url.Values, error) {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
@@ -181,7 +181,7 @@ func perPage(q url.Values) (int, error) {
 	return n, nil
 }
 
-// date returns a parameter that is a time, the zero time if it is not given.
+// date returns a parameter as a time, or the zero time if it is absent.
 func date(q url.Values, name string) (t time.Time, err error) {
 	if !q.Has(name) {
 		return t, nil

@@ -8,10 +8,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// demoOrganization is what a host without tokens and without an import shows.
+// demoOrganization is the organization of a demonstration, without tokens and import.
 const demoOrganization incident.OrganizationID = "acme"
 
-// newDemoDirectory returns a directory for one run: ada and grace see all of an
+// newDemoDirectory returns a directory for this run: ada and grace see everything in the
 // organization, and ada has the token.
 func newDemoDirectory(organization incident.OrganizationID) (d *directory, text string) {
 	text = rand.Text()
@@ -22,8 +22,7 @@ func newDemoDirectory(organization incident.OrganizationID) (d *directory, text 
 	}, text
 }
 
-// fillDemo makes two incidents, one of which is over, unless the organization has
-// some already.
+// fillDemo makes an open and a closed incident, unless the organization already has some.
 func fillDemo(ctx context.Context, incidents incident.Manager) error {
 	return incidents.InTx(ctx, func(tx incident.Manager) error {
 		page, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: demoOrganization, Limit: 1})
@@ -37,7 +36,7 @@ func fillDemo(ctx context.Context, incidents incident.Manager) error {
 	})
 }
 
-// fillCheckout makes an incident that goes on.
+// fillCheckout makes an open incident.
 func fillCheckout(ctx context.Context, tx incident.Manager) error {
 	slot := incident.Slot{OrganizationID: demoOrganization, AlertRuleID: "error-rate", ProjectID: "checkout"}
 	var opened incident.Result
@@ -65,7 +64,7 @@ func fillCheckout(ctx context.Context, tx incident.Manager) error {
 	return err
 }
 
-// fillSearch makes an incident that is over.
+// fillSearch makes a closed incident.
 func fillSearch(ctx context.Context, tx incident.Manager) error {
 	created, err := tx.Create(ctx, incident.NewIncident{
 		OrganizationID: demoOrganization, Title: "Search shows yesterday's prices",

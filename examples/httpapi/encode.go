@@ -8,11 +8,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The page of an incident and the lists are what is asked for most. encoding/json takes
-// half of a handler's time for them, and half of that for the dates, so they are written
-// here, to the byte as it would. All else is left to it.
+// Details and lists are the most frequent responses. encoding/json takes half of a
+// handler's time for them, and dates half of that. So they are encoded here, with exactly
+// the same bytes. encoding/json encodes all other responses.
 
-// appender is an answer that writes itself.
+// appender is a response that encodes itself.
 type appender interface{ appendJSON(e *encoder) }
 
 type incidentList []incident.Incident
@@ -37,7 +37,7 @@ func (d *details) appendJSON(e *encoder) {
 	e.raw("}")
 }
 
-// encoder appends JSON. Its methods get what stands before the value.
+// encoder appends JSON. Its methods take the text to write before the value.
 type encoder struct{ b []byte }
 
 // incident leaves the object open.
@@ -100,7 +100,7 @@ func (e *encoder) seen(s *incident.Seen) {
 	e.raw("}")
 }
 
-// key begins an object with the incident that it is of.
+// key begins an object with the incident that it belongs to.
 func (e *encoder) key(k incident.Key) {
 	e.text(`{"incident":{"organizationId":`, string(k.OrganizationID))
 	e.number(`,"identifier":"`, k.Identifier)
@@ -124,7 +124,7 @@ func (e *encoder) number(before string, n int64) {
 	e.b = strconv.AppendInt(append(e.b, before...), n, 10)
 }
 
-// date appends a date, of which nil is null.
+// date appends a date, or null for nil.
 func (e *encoder) date(before string, t *time.Time) {
 	e.raw(before)
 	if t == nil {
@@ -134,13 +134,14 @@ func (e *encoder) date(before string, t *time.Time) {
 	e.b = append(t.AppendFormat(append(e.b, '"'), time.RFC3339Nano), '"')
 }
 
-// text appends a string. Only printable ASCII that is no markup stands for itself.
+// text appends a string. It copies printable ASCII without a meaning in HTML, and leaves
+// the rest to encoding/json.
 func (e *encoder) text(before, s string) {
 	e.raw(before)
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			quoted, _ := json.Marshal(s) // of a string, which cannot fail
+			quoted, _ := json.Marshal(s) // cannot fail for a string
 			e.b = append(e.b, quoted...)
 			return
 		}

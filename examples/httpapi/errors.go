@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What the HTTP side refuses by itself.
+// These errors are made by this program, not by the library.
 var (
 	errNoRoute         = errors.New("no such path")
 	errMethod          = errors.New("method not allowed")
@@ -24,17 +24,17 @@ var (
 	errPanic           = errors.New("panic")
 )
 
-// malformed is a request that cannot be understood. The text is shown to the client.
+// malformed is the error of a request that cannot be parsed. Its text is shown to the
+// client.
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errMalformed, fmt.Sprintf(format, args...))
 }
 
-// statusClientGone is for the log: nobody is there to read it.
+// statusClientGone is for the log; the client does not see it.
 const statusClientGone = 499
 
-// answers say what the errors of the library, and those of this program, are in HTTP.
-// The first that an error matches counts. What matches none is a fault of the
-// server, of which a client is told nothing.
+// answers maps errors to HTTP statuses. The first match counts. An error without a match
+// is a fault of the server, and its text is hidden from the client.
 var answers = []struct {
 	err    error
 	status int
@@ -60,22 +60,22 @@ var answers = []struct {
 	{errSlowBody, http.StatusRequestTimeout, "The body did not arrive in time."},
 }
 
-// problem is the shape of an error. Where it is about one input field, it is instead
-// the reference's {"field": ["problem"]}.
+// problem is the body of an error response. An error about an input field has instead the
+// form of Sentry's API, {"field": ["problem"]}.
 type problem struct {
 	Detail string `json:"detail"`
-	// Incident is the URL of the incident that is in the way.
+	// Incident is the URL of the conflicting incident.
 	Incident string `json:"incident,omitempty"`
 }
 
-// fail answers with an error.
+// fail responds with an error.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, body := answerTo(err)
 	switch status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
-		if !errors.Is(err, incident.ErrUnknownOutcome) { // which must not be repeated blindly
+		if !errors.Is(err, incident.ErrUnknownOutcome) { // such a write must not be repeated blindly
 			w.Header().Set("Retry-After", "1")
 		}
 	case http.StatusRequestTimeout:
@@ -87,12 +87,12 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_ = sendJSON(w, status, body) // a problem can always be encoded
 }
 
-// answerTo returns the status and the body of an error.
+// answerTo returns the status and the body for an error.
 func answerTo(err error) (status int, body any) {
 	if field, ok := errors.AsType[*incident.FieldError](err); ok {
 		name := field.Field
 		if name == "projects" {
-			name = "project" // as the parameter is called
+			name = "project" // the parameter's name
 		}
 		return http.StatusBadRequest, map[string][]string{name: {field.Problem}}
 	}

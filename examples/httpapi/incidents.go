@@ -7,17 +7,17 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// details is an incident with all that is shown on its page.
+// details is the response for a single incident.
 type details struct {
 	incident.Details
 
-	// Activities are the first page, the oldest first. The others are at the
-	// activity endpoint.
+	// Activities is the first page of activities, oldest first. The activity endpoint has
+	// the others.
 	Activities []incident.Activity `json:"activities"`
 }
 
-// statusFilters are the values of the parameter status. As in the reference, open
-// means all that is not closed.
+// statusFilters are the values of the parameter status. As in Sentry's API, "open"
+// selects every incident that is not closed.
 var statusFilters = map[string][]incident.Status{
 	"open":     incident.ActiveStatuses(),
 	"warning":  {incident.StatusWarning},
@@ -59,8 +59,8 @@ func (a *api) listIncidents(c *call) error {
 	return c.sendPage(incidentList(page.Incidents), link{"previous", page.Previous}, link{"next", page.Next})
 }
 
-// projects returns the projects that were asked for. It returns [incident.ErrForbidden]
-// for a project that is not the user's.
+// projects returns the requested projects. It returns [incident.ErrForbidden] for a
+// project without access.
 func (c *call) projects(asked []string) ([]incident.ProjectID, error) {
 	projects := make([]incident.ProjectID, len(asked))
 	for i, p := range asked {
@@ -79,8 +79,8 @@ func (a *api) getIncident(c *call) error {
 	return a.sendDetails(c, key)
 }
 
-// sendDetails reads the activities last, so that they lack nothing of what the
-// rest of the answer tells.
+// sendDetails reads the activities last, so that they are at least as new as the rest of
+// the response.
 func (a *api) sendDetails(c *call, key incident.Key) error {
 	d, err := a.incidents.Details(c.ctx, key, c.user)
 	if err != nil {
@@ -97,8 +97,7 @@ func (a *api) sendDetails(c *call, key incident.Key) error {
 	return c.send(http.StatusOK, &details{d, page.Activities})
 }
 
-// updateIncident closes an incident by hand, which is the one status that a user
-// may set.
+// updateIncident closes an incident. Users cannot set another status.
 func (a *api) updateIncident(c *call) error {
 	key, err := a.readable(c)
 	if err != nil {
@@ -132,8 +131,8 @@ func checkStatus(s incident.Status) error {
 	return &incident.FieldError{Field: "status", Problem: "Invalid value for status. Valid values: [1, 2, 10, 20]"}
 }
 
-// update tries the versions one after the other. Each try compares and writes in
-// one step, and at most one can succeed.
+// update tries the versions in order. Each try compares and writes atomically, and at
+// most a single try can succeed.
 func (a *api) update(c *call, key incident.Key, u incident.StatusUpdate, versions []int64) error {
 	for _, u.ExpectVersion = range versions {
 		_, err := a.incidents.UpdateStatus(c.ctx, key, u)

@@ -1,12 +1,20 @@
-// Httpapi is a host of package incident: it serves the endpoints of Sentry's
-// incidents module with net/http, and is a start for a host of your own.
+// Httpapi is a host of package incident: it serves the endpoints of Sentry's incidents
+// module with net/http, and is a start for a host of your own.
 //
 //	go run ./examples/httpapi
 //
-// serves a demonstration from memory and prints a curl command to begin with.
-// The library has no HTTP, no users and no tokens; all of that is here, a file a
-// concern: routes.go maps paths to handlers, which are in a file for each noun,
-// auth.go knows the users, and errors.go maps the library's errors to statuses.
+// This serves a demonstration from memory and prints a curl command to begin with.
+//
+// The library has no HTTP, no users and no tokens. All of that is here, a file for each
+// concern:
+//
+//   - routes.go maps paths to handlers.
+//   - incidents.go, activity.go, seen.go and subscriptions.go have the handlers of each
+//     noun.
+//   - auth.go and tokens.go know the users.
+//   - errors.go maps the library's errors to statuses.
+//   - decode.go reads requests; answer.go and encode.go write responses.
+//   - middleware.go and server.go have logging and limits.
 package main
 
 import (
@@ -53,8 +61,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
-// a wrong use.
+// run is the program. It returns the exit status: 0, 1 for a failure, 2 for wrong usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -72,7 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// arguments are those of the command line.
+// arguments are the command-line arguments.
 type arguments struct {
 	addr, dsn, tokens, history string
 }
@@ -129,7 +136,8 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 	return serve(ctx, newServer(api.handler(), l, log), listener, l.shutdown)
 }
 
-// runInBackground follows what other processes write, until stop is called.
+// runInBackground runs the Manager until stop is called: it follows the writes of other
+// processes.
 func runInBackground(ctx context.Context, incidents incident.Manager, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -144,7 +152,7 @@ func runInBackground(ctx context.Context, incidents incident.Manager, log *slog.
 	}
 }
 
-// greet tells where the API is and, where a token was made, what to type.
+// greet prints the address of the API and, if a token was made, a command to try.
 func greet(stdout io.Writer, addr net.Addr, token string, key incident.Key) {
 	fmt.Fprintf(stdout, "Serving on http://%s; the API is described at http://%[1]s%s\n", addr, openAPIPath)
 	if token != "" {
@@ -152,7 +160,8 @@ func greet(stdout io.Writer, addr net.Addr, token string, key incident.Key) {
 	}
 }
 
-// openDirectory reads the file or, without one, makes a token of the organization.
+// openDirectory reads the file or, without a file, makes a directory with a token for the
+// organization.
 func openDirectory(file string, organization incident.OrganizationID) (people *directory, token string, err error) {
 	if file != "" {
 		people, err = readDirectory(file)
@@ -162,7 +171,7 @@ func openDirectory(file string, organization incident.OrganizationID) (people *d
 	return people, token, nil
 }
 
-// openStore is the one place that knows where incidents are kept.
+// openStore opens the store in memory or, with a dsn, in PostgreSQL.
 func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
 	if dsn == "" {
 		return memory.New(), func() {}, nil
@@ -171,7 +180,7 @@ func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore fu
 	if err != nil {
 		return nil, nil, err
 	}
-	closeStore = func() { _ = db.Close() } // all that was written is committed
+	closeStore = func() { _ = db.Close() } // everything written is committed
 	if err := db.Migrate(ctx); err != nil {
 		closeStore()
 		return nil, nil, err
@@ -192,8 +201,7 @@ func readHistory(file string) (*statuspage.History, error) {
 	return statuspage.Read(file, f)
 }
 
-// fill imports the history, if there is one. Otherwise a demonstration gets its
-// incidents.
+// fill imports the history, if any. Otherwise a demonstration gets its incidents.
 func fill(ctx context.Context, incidents incident.Manager, past *statuspage.History, demo bool, stdout io.Writer) error {
 	if past == nil {
 		if demo {

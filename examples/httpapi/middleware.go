@@ -15,13 +15,12 @@ import (
 
 const requestID = "X-Request-Id"
 
-// isSafeID reports whether a client may name its request so: the name goes into the
-// log and back.
+// isSafeID reports whether a client's request ID may be logged and returned.
 func isSafeID(id string) bool {
 	return id != "" && len(id) <= 64 && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
-// recorder is a response and what the log says of it.
+// recorder is a response writer that collects fields for the log.
 type recorder struct {
 	http.ResponseWriter
 	status       int
@@ -47,7 +46,7 @@ func (rec *recorder) Write(data []byte) (int, error) {
 // Unwrap is for [http.ResponseController].
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
-// observed gives each request an id, logs it, and answers for a handler that panics.
+// observed gives each request an ID, logs it, and responds if a handler panics.
 func (a *api) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -75,13 +74,13 @@ func (a *api) recoverPanic(rec *recorder, r *http.Request) {
 	a.log.LogAttrs(r.Context(), slog.LevelError, "panic",
 		slog.String("id", rec.Header().Get(requestID)), slog.String("value", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 	if rec.status != 0 {
-		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
 	}
 	a.fail(rec, r, errPanic)
 }
 
-// logRequest logs the pattern that the request matched and not its path, and of the
-// client's own words none that is not known to be harmless.
+// logRequest logs a request. It logs the matched pattern instead of the path, and no
+// other text of the client that could be harmful.
 func (a *api) logRequest(rec *recorder, r *http.Request, id string, start time.Time) {
 	a.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("id", id),

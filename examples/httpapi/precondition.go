@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// anyVersion lets an update be decided on whatever version stands.
+// anyVersion makes an update independent of the current version.
 const anyVersion = 0
 
-// maxIfMatch bounds how many versions an update is tried with.
+// maxIfMatch bounds the number of versions that an update is tried with.
 const maxIfMatch = 16
 
-// etag names the version of an incident, which is what an update depends on. It is
-// for If-Match alone: it says nothing of comments, views and the user who asks, so
-// no answer is ever 304, and no cache may keep one to validate by it.
+// etag returns an ETag for a version of an incident. It is only for If-Match: the version
+// does not cover comments, views or the user. So no response is ever 304, and caches must
+// not store one.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// entityTag is one element of If-Match, by RFC 9110.
+// entityTag matches an element of If-Match, by RFC 9110.
 var entityTag = regexp.MustCompile(`^(W/)?"([^\x00-\x20"\x7f]*)"[ \t]*(?:,[ \t,]*|$)`)
 
-// ifMatch returns the versions that the request is for. An ETag that is weak, or was
-// never that of a version, matches nothing.
+// ifMatch returns the versions that the request allows. An ETag that is weak, or is not a
+// version, matches nothing.
 func ifMatch(h http.Header) ([]int64, error) {
 	lines, conditional := h["If-Match"]
-	rest := strings.Trim(strings.Join(lines, ","), " \t,") // the elements of a list may be empty
+	rest := strings.Trim(strings.Join(lines, ","), " \t,") // elements of a list may be empty
 	if !conditional || rest == "*" {
 		return []int64{anyVersion}, nil
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// base is where the incidents of an organization are.
+// base is the path of an organization's incidents.
 const base = "/api/0/organizations/{organization}/incidents/"
 
-// route is an endpoint. Its path ends with a slash, and means that path alone.
+// route is an endpoint. Its path ends with a slash and matches only that path.
 type route struct {
 	method, path string
 	handle       func(*api, *call) error
@@ -37,7 +37,7 @@ var routes = []route{
 	{http.MethodDelete, base + "{identifier}/subscriptions/", (*api).unsubscribe, nil},
 }
 
-// api is what the handlers work with.
+// api holds the dependencies of the handlers.
 type api struct {
 	incidents incident.Manager
 	people    *directory
@@ -45,7 +45,7 @@ type api struct {
 	timeout   time.Duration // of a request
 }
 
-// handler returns the whole of the HTTP interface.
+// handler returns the handler of the whole API.
 func (a *api) handler() http.Handler {
 	mux := http.NewServeMux()
 	allowed := map[string][]string{openAPIPath: {http.MethodGet, http.MethodHead}}
@@ -68,7 +68,7 @@ func (a *api) handler() http.Handler {
 	return a.observed(a.canonicalPaths(mux))
 }
 
-// methodNotAllowed answers the methods that a path does not have.
+// methodNotAllowed responds to methods that a path does not support.
 func (a *api) methodNotAllowed(methods []string) http.Handler {
 	slices.Sort(methods)
 	allow := strings.Join(methods, ", ")
@@ -78,8 +78,8 @@ func (a *api) methodNotAllowed(methods []string) http.Handler {
 	})
 }
 
-// canonicalPaths keeps from the mux what it would answer with a redirection in
-// HTML: each resource has one path.
+// canonicalPaths responds 404 to paths that the mux would redirect: each resource has a
+// single path.
 func (a *api) canonicalPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.EscapedPath()
@@ -91,9 +91,9 @@ func (a *api) canonicalPaths(next http.Handler) http.Handler {
 	})
 }
 
-// call is a request of a member of the organization in its path.
+// call is a request by a member of the organization in its path.
 type call struct {
-	ctx          context.Context // ends with the request's time
+	ctx          context.Context // ends at the request's timeout
 	w            http.ResponseWriter
 	r            *http.Request
 	query        url.Values // valid text, of the route's parameters
@@ -120,7 +120,7 @@ func (c *call) number(wildcard string) (int64, error) {
 	return n, nil
 }
 
-// readable returns the key of the path's incident if the user may see it.
+// readable returns the key in the path, if the user may see its incident.
 func (a *api) readable(c *call) (incident.Key, error) {
 	key, err := c.key()
 	if err != nil {
@@ -133,7 +133,7 @@ func (a *api) readable(c *call) (incident.Key, error) {
 	return key, err
 }
 
-// incidentURL is the path of an incident.
+// incidentURL returns the path of an incident.
 func incidentURL(key incident.Key) string {
 	organization := url.PathEscape(string(key.OrganizationID))
 	return strings.Replace(base, "{organization}", organization, 1) + strconv.FormatInt(key.Identifier, 10) + "/"

@@ -2,8 +2,8 @@ package main
 
 import "net/http"
 
-// markSeen answers as the reference does, with an empty object. The Manager asks
-// the directory who may see the incident, and stores nothing for others.
+// markSeen responds like Sentry's API, with an empty object. The Manager asks the
+// directory for access and records nothing without it.
 func (a *api) markSeen(c *call) error {
 	key, err := c.key()
 	if err != nil {

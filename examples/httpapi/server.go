@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// limits bound what a client can make the server hold.
+// limits bound the resources that a client can hold.
 type limits struct {
 	header     time.Duration // from the first byte to the end of the header
 	read       time.Duration // to the end of the body
-	handle     time.Duration // of a handler, with its calls of the store
+	handle     time.Duration // of a handler, including its store calls
 	write      time.Duration // from the end of the header to the end of the answer
 	idle       time.Duration // between two requests of a connection
-	shutdown   time.Duration // for requests to end when the server is told to stop
+	shutdown   time.Duration // for requests in progress when the server stops
 	headerSize int
 }
 
@@ -42,8 +42,8 @@ func newServer(h http.Handler, l limits, log *slog.Logger) *http.Server {
 	}
 }
 
-// serve answers until ctx ends. Then it takes no more requests, and lets those that
-// it has come to their end.
+// serve handles requests until ctx ends. Then it accepts no more, and waits for the
+// requests in progress.
 func serve(ctx context.Context, s *http.Server, listener net.Listener, shutdown time.Duration) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -56,7 +56,7 @@ func serve(ctx context.Context, s *http.Server, listener net.Listener, shutdown 
 	defer cancel()
 	err := s.Shutdown(ending)
 	if err != nil {
-		_ = s.Close() // its error would say no more than that of Shutdown
+		_ = s.Close() // adds nothing to the error of Shutdown
 	}
 	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
 		return ended

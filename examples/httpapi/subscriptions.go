@@ -13,7 +13,7 @@ func (a *api) subscribe(c *call) error {
 	return c.send(http.StatusCreated, struct{}{})
 }
 
-// unsubscribe asks for access itself: the Manager lets everybody stop following.
+// unsubscribe checks access itself: the Manager lets every user unsubscribe.
 func (a *api) unsubscribe(c *call) error {
 	key, err := a.readable(c)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// maxTokenFile bounds what is read into memory.
+// maxTokenFile bounds the size of the token file.
 const maxTokenFile = 1 << 20
 
-// readDirectory reads a file of tokens, in the form that the usage shows. Its errors
-// name the place in the file.
+// readDirectory reads a file of tokens, in the format that the usage describes. Its
+// errors name the faulty entry.
 func readDirectory(file string) (*directory, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -118,7 +118,7 @@ func (m *membership) check() error {
 	return nil
 }
 
-// checkName refuses what the library would not take for an identifier.
+// checkName returns an error for a name that the library would refuse as an identifier.
 func checkName(field, name string) error {
 	if name == "" || len(name) > incident.MaxIDSize || strings.ContainsFunc(name, unicode.IsControl) {
 		return &incident.FieldError{Field: field, Problem: fmt.Sprintf("must have 1 to %d bytes without control characters", incident.MaxIDSize)}

@@ -1,5 +1,7 @@
-// Command quickstart follows one incident from the first trigger to its end, on
-// a store in memory.
+// Command quickstart follows an incident from its first trigger to its end, in a store in
+// memory.
+//
+//	go run ./examples/quickstart
 package main
 
 import (
@@ -18,8 +20,8 @@ func main() {
 	incidents, err := incident.New(memory.New(), &incident.Options{Now: func() time.Time { return clock }})
 	check(err)
 
-	// The error rate of checkout passes 5 %: the rule's warning trigger fires,
-	// and opens an incident. Nine minutes later it passes 20 %.
+	// The error rate of checkout passes 5 %: the rule's warning trigger fires and opens
+	// an incident. Nine minutes later the error rate passes 20 %.
 	slot := incident.Slot{OrganizationID: "acme", AlertRuleID: "error-rate", ProjectID: "checkout"}
 	fire := func(trigger incident.TriggerID, severity incident.Status) incident.Key {
 		inc, err := incidents.Fire(ctx, incident.Firing{
@@ -32,7 +34,7 @@ func main() {
 	clock = clock.Add(9 * time.Minute)
 	fire("above-20-percent", incident.StatusCritical)
 
-	// Ada is on call. Grace, whom she mentions, follows the incident from then on.
+	// Ada is on call. She mentions Grace, who is subscribed by that.
 	clock = clock.Add(3 * time.Minute)
 	_, err = incidents.Subscribe(ctx, key, "ada")
 	check(err)
@@ -43,7 +45,7 @@ func main() {
 	})
 	check(err)
 
-	// The rollback helps. The incident ends with its last active trigger.
+	// The rollback helps. The incident is closed with its last active trigger.
 	for _, trigger := range []incident.TriggerID{"above-20-percent", "above-5-percent"} {
 		clock = clock.Add(7 * time.Minute)
 		_, err = incidents.Resolve(ctx, incident.Resolution{Slot: slot, TriggerID: trigger})

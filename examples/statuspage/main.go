@@ -1,13 +1,12 @@
-// Statuspage imports the incident history of an Atlassian Statuspage and prints
-// a report of it. Any page publishes its history at /api/v2/incidents.json:
+// Statuspage imports the incident history of an Atlassian Statuspage and prints a report.
+// Every page publishes its history at /api/v2/incidents.json:
 //
 //	go run ./examples/statuspage examples/statuspage/testdata/sample.json
 //	curl -s https://status.example.com/api/v2/incidents.json | go run ./examples/statuspage
 //
-// All writes and all reads go through [incident.Manager]. Every write has an
-// idempotency key made from the page's own ids, so that the same file, or a
-// newer one of the same page, may be imported again and adds only what is new.
-// With -dsn that holds from one run to the next.
+// It shows a host whose writes are all idempotent: each has a key made from the page's
+// own IDs. So importing the same file again, or a newer file of the same page, adds only
+// new data. With -dsn the data lasts between runs.
 package main
 
 import (
@@ -46,8 +45,7 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
-// a wrong use.
+// run is the program. It returns the exit status: 0, 1 for a failure, 2 for wrong usage.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -69,9 +67,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// arguments are those of the command line.
+// arguments are the command-line arguments.
 type arguments struct {
-	dsn   string // empty for the memory
+	dsn   string // empty for a store in memory
 	times int
 	file  string // - for standard input
 }
@@ -100,8 +98,8 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 		return err
 	}
 
-	// Only from here on: until the file is read, Ctrl-C has nothing to undo, and
-	// a read of standard input would not notice that the context has ended.
+	// Interrupts are handled only from here on. Reading the file has nothing to undo, and
+	// reading standard input would not notice that the context has ended.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
@@ -132,7 +130,7 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 	return err
 }
 
-// openStore is the one place that knows where incidents are kept.
+// openStore opens the store in memory or, with a dsn, in PostgreSQL.
 func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
 	if dsn == "" {
 		return memory.New(), func() {}, nil
@@ -141,7 +139,7 @@ func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore fu
 	if err != nil {
 		return nil, nil, err
 	}
-	closeStore = func() { _ = db.Close() } // all that was written is committed
+	closeStore = func() { _ = db.Close() } // everything written is committed
 	if err := db.Migrate(ctx); err != nil {
 		closeStore()
 		return nil, nil, err

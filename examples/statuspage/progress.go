@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// progressInterval is the least time between two changes of the line.
+// progressInterval is the minimum time between two updates of the line.
 const progressInterval = 100 * time.Millisecond
 
-// progress is a line on a terminal that counts incidents. Where there is no
-// terminal it shows nothing.
+// progress shows a counter of incidents on a terminal. Without a terminal it shows
+// nothing.
 type progress struct {
 	terminal io.Writer // nil for none
 	total    int
@@ -20,7 +20,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, total int) *progress {
-	p := &progress{total: total, changed: time.Now()} // nothing for a short import
+	p := &progress{total: total, changed: time.Now()} // a short import shows nothing
 	if f, ok := w.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			p.terminal = f
@@ -37,7 +37,7 @@ func (p *progress) show(done int) {
 	fmt.Fprintf(p.terminal, "\r\x1b[K%d of %d incidents", done, p.total)
 }
 
-// clear takes the line away, if there is one.
+// clear removes the line, if it is shown.
 func (p *progress) clear() {
 	if p.visible {
 		fmt.Fprint(p.terminal, "\r\x1b[K")

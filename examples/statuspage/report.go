@@ -21,25 +21,25 @@ const (
 	textShown    = 60 // characters of a title or a component
 )
 
-// report is what an organization's incidents come to.
+// report summarizes an organization's incidents.
 type report struct {
 	incidents, active, updates int
 	firstStart, lastStart      time.Time
 
-	// The durations are of closed incidents: those of others still grow.
+	// Durations are of closed incidents only.
 	bySeverity  map[incident.Status]*group
 	byComponent map[incident.ProjectID]*group
 	total       group
 	closed      []incident.Incident
 }
 
-// group is some of the incidents.
+// group is a subset of the incidents.
 type group struct {
 	incidents int
 	durations []time.Duration
 }
 
-// readReport reads all of an organization's incidents, page by page.
+// readReport reads all incidents of an organization, page by page.
 func readReport(ctx context.Context, incidents incident.Manager, organization incident.OrganizationID) (*report, error) {
 	r := &report{
 		bySeverity:  make(map[incident.Status]*group),
@@ -65,7 +65,7 @@ func readReport(ctx context.Context, incidents incident.Manager, organization in
 	}
 }
 
-// add counts an incident. Incidents come with the newest started first.
+// add counts an incident. Incidents arrive latest start first.
 func (r *report) add(inc incident.Incident, activities []incident.Activity) {
 	r.incidents++
 	r.firstStart = inc.DateStarted
@@ -82,7 +82,7 @@ func (r *report) add(inc incident.Incident, activities []incident.Activity) {
 		case incident.ActivityTypeComment:
 			r.updates++
 		case incident.ActivityTypeCreated:
-			// The incident itself is only known to be over, once it is.
+			// Once closed, the incident has lost its severity; the activity still has it.
 			add(r.bySeverity, a.Value, inc)
 		}
 	}
@@ -106,7 +106,7 @@ func (g *group) add(inc incident.Incident) {
 	}
 }
 
-// String returns the report as a text of aligned columns.
+// String returns the report as aligned columns.
 func (r *report) String() string {
 	if r.incidents == 0 {
 		return "No incidents.\n"
@@ -158,7 +158,7 @@ func (r *report) writeLongest(w io.Writer) {
 	}
 }
 
-// duration is of a closed incident.
+// duration returns the duration of a closed incident.
 func duration(inc incident.Incident) time.Duration { return inc.Duration(*inc.DateClosed) }
 
 func writeHeader(w io.Writer, name string) {
@@ -173,14 +173,14 @@ func writeGroup(w io.Writer, name string, g *group) {
 	fmt.Fprintf(w, "%s\t%9d\t%11s\t%11s\n", name, g.incidents, median, high)
 }
 
-// percentile returns the nearest rank: the least of the durations that p
-// percent of them do not exceed. There must be at least one.
+// percentile returns the percentile by nearest rank: the shortest duration that at least
+// p percent do not exceed. durations must not be empty.
 func percentile(durations []time.Duration, p int) time.Duration {
 	rank := (p*len(durations) + 99) / 100
 	return slices.Sorted(slices.Values(durations))[rank-1]
 }
 
-// human returns a duration in whole minutes, as in "2h 05m".
+// human formats a duration in whole minutes, as in "2h 05m".
 func human(d time.Duration) string {
 	minutes := int64(d / time.Minute)
 	switch {
@@ -194,8 +194,8 @@ func human(d time.Duration) string {
 	return fmt.Sprintf("%dd %02dh %02dm", minutes/(24*60), minutes/60%24, minutes%60)
 }
 
-// oneLine returns a text as a cell of a table: the library lets titles have
-// line ends and tabs, and characters that turn the direction of writing.
+// oneLine formats a text as a table cell. Titles may contain line breaks, tabs, and
+// characters that change the writing direction.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	s = strings.Map(func(r rune) rune {

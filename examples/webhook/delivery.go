@@ -16,7 +16,7 @@ import (
 
 // deliverHistory imports a history, delivers it to a receiver, and reports on both.
 func deliverHistory(ctx context.Context, past *statuspage.History, fail int, stdout io.Writer, log *slog.Logger) error {
-	secrets := []webhook.Secret{webhook.NewSecret()} // which the receiver knows from the sender's hand
+	secrets := []webhook.Secret{webhook.NewSecret()} // sender and receiver share them
 	got := newTally()
 	receiver, err := listen(secrets, got, fail, log)
 	if err != nil {
@@ -56,7 +56,7 @@ func deliverHistory(ctx context.Context, past *statuspage.History, fail int, std
 	return report{sent, took, got.counts(), incidents.Stats().Notifications, parked}.write(stdout)
 }
 
-// countActivities counts all that happened in an organization.
+// countActivities counts the activities of an organization.
 func countActivities(ctx context.Context, incidents incident.Manager, organization incident.OrganizationID) (n int, err error) {
 	f := incident.IncidentFilter{OrganizationID: organization, Limit: incident.MaxPageSize}
 	for {
@@ -78,8 +78,8 @@ func countActivities(ctx context.Context, incidents incident.Manager, organizati
 	}
 }
 
-// whileItRuns calls f while the Manager runs, and stops it then. A host runs the Manager for
-// as long as it runs itself. The context of f ends if the Manager stops.
+// whileItRuns calls f while the Manager is running, then stops the Manager. A host runs
+// the Manager for its whole lifetime. The context of f ends if the Manager stops.
 func whileItRuns(ctx context.Context, incidents incident.Manager, f func(ctx context.Context) error) error {
 	running, stop := context.WithCancelCause(ctx)
 	var background sync.WaitGroup
@@ -104,7 +104,7 @@ func awaitDelivery(ctx context.Context, incidents incident.Manager, n int) error
 	})
 }
 
-// await waits until something is so, or ctx ends.
+// await waits until is returns true, or ctx ends.
 func await(ctx context.Context, is func() bool) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -118,7 +118,7 @@ func await(ctx context.Context, is func() bool) error {
 	return nil
 }
 
-// listParked returns the notifications that were given up.
+// listParked returns the parked notifications of an organization.
 func listParked(ctx context.Context, incidents incident.Manager, organization incident.OrganizationID) (all []incident.ParkedNotification, err error) {
 	f := incident.ParkedFilter{OrganizationID: organization, Limit: incident.MaxPageSize}
 	for {

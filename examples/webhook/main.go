@@ -1,11 +1,11 @@
-// Webhook shows notifications on their way: it imports the incident history of an
-// Atlassian Statuspage into a [incident.Manager], which posts each activity to a receiver
-// that this program runs too, and prints what arrived there.
+// Webhook shows the delivery of notifications. It imports the incident history of an
+// Atlassian Statuspage into an [incident.Manager], posts each activity to a receiver in
+// the same process, and prints the received counts.
 //
 //	go run ./examples/webhook
 //	go run ./examples/webhook -fail 10 examples/statuspage/testdata/sample.json
 //
-// Package webhook, in the folder of that name, is what a host copies.
+// Hosts copy package webhook, in the folder of that name.
 package main
 
 import (
@@ -42,8 +42,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program. It returns the exit status: 0, 1 for a failure and 2 for
-// a wrong use.
+// run is the program. It returns the exit status: 0, 1 for a failure, 2 for wrong usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -68,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// arguments are those of the command line.
+// arguments are the command-line arguments.
 type arguments struct {
 	fail int    // 0 for none
 	file string // empty for the sample

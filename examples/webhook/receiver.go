@@ -11,15 +11,15 @@ import (
 	"github.com/incidentkit/incident/examples/webhook/webhook"
 )
 
-// receiver is a server that gets webhooks. It runs here so that there is something to see;
-// otherwise it is another program, somewhere else.
+// receiver is a server that receives webhooks. It runs here for the demonstration;
+// usually it is another program on another machine.
 type receiver struct {
 	url    string
 	server *http.Server
 	ended  chan error
 }
 
-// listen starts a receiver that acts on a notification by counting it.
+// listen starts a receiver that counts notifications.
 func listen(secrets []webhook.Secret, got *tally, fail int, log *slog.Logger) (*receiver, error) {
 	handler, err := webhook.NewReceiver(secrets, got.add, &webhook.ReceiverOptions{
 		Ledger: &countingLedger{Ledger: webhook.NewMemoryLedger(0), tally: got},
@@ -49,11 +49,11 @@ func listen(secrets []webhook.Secret, got *tally, fail int, log *slog.Logger) (*
 }
 
 func (r *receiver) close() {
-	_ = r.server.Close() // nothing is on its way any more
+	_ = r.server.Close() // no request is in progress
 	<-r.ended
 }
 
-// countingLedger counts what was received again.
+// countingLedger counts repetitions.
 type countingLedger struct {
 	webhook.Ledger
 	tally *tally
@@ -67,8 +67,8 @@ func (l *countingLedger) Once(ctx context.Context, id webhook.ID, handle func(co
 	return first, err
 }
 
-// failing has one request of n fail, by turns before next has seen it and after. Below 2
-// none does.
+// failing makes every n-th request fail, alternately before and after next has handled
+// it. With n below 2 no request fails.
 func failing(next http.Handler, n int) http.Handler {
 	if n < 2 {
 		return next
@@ -87,7 +87,7 @@ func failing(next http.Handler, n int) http.Handler {
 	})
 }
 
-// discarder is a response that nobody gets.
+// discarder is a response writer that discards everything.
 type discarder struct{ header http.Header }
 
 func (d discarder) Header() http.Header            { return d.header }

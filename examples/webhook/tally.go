@@ -11,24 +11,24 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// tally counts what a receiver gets. It is safe for use by many goroutines.
+// tally counts received notifications. It is safe for concurrent use.
 type tally struct {
-	mu   sync.Mutex // guards what is below
+	mu   sync.Mutex // guards the fields below
 	n    counts
-	last map[incident.Key]int64 // the latest activity of each incident
+	last map[incident.Key]int64 // the highest sequence of each incident
 }
 
 // counts are the numbers of a [tally].
 type counts struct {
-	notifications int // acted on
-	incidents     int // that they were of
-	repetitions   int // received again, and not acted on
-	outOfOrder    int // acted on after a later one of the same incident
+	notifications int // handled
+	incidents     int // with a notification
+	repetitions   int // received again and not handled
+	outOfOrder    int // handled after a later activity of the same incident
 }
 
 func newTally() *tally { return &tally{last: map[incident.Key]int64{}} }
 
-// add acts on a notification.
+// add handles a notification.
 func (t *tally) add(_ context.Context, n incident.Notification) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,7 +54,7 @@ func (t *tally) counts() counts {
 	return t.n
 }
 
-// report is what the program prints of a delivery.
+// report is the printed summary of a delivery.
 type report struct {
 	sent   int
 	took   time.Duration

@@ -1,5 +1,5 @@
-// Package statuspage reads what an Atlassian Statuspage tells of its past, and
-// adds it to a [incident.Manager].
+// Package statuspage reads the incident history of an Atlassian Statuspage, and adds it
+// to an [incident.Manager]: [Read] parses the file, and [Import] writes it.
 package statuspage
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// maxFileSize bounds what is read into memory.
+// maxFileSize bounds the size of the file.
 const maxFileSize = 64 << 20
 
-// Read reads a history of at most 64 MiB. Errors begin with the name, and with the
-// place where something is wrong, as in name:line:column.
+// Read reads a history of at most 64 MiB. An error about the content begins with
+// name:line:column.
 func Read(name string, input io.Reader) (*History, error) {
 	data, err := io.ReadAll(io.LimitReader(input, maxFileSize+1))
 	if err != nil {
@@ -27,8 +27,8 @@ func Read(name string, input io.Reader) (*History, error) {
 	return decode(name, data)
 }
 
-// decode reads a history. It refuses what makes no sense as JSON or as a
-// history, and leaves all rules on texts and dates to the Manager.
+// decode parses a history. It returns an error for invalid JSON and for an inconsistent
+// history. The Manager validates texts and dates.
 func decode(name string, data []byte) (*History, error) {
 	if len(data) > maxFileSize {
 		return nil, fmt.Errorf("%s: larger than %d MiB", name, maxFileSize>>20)
@@ -75,7 +75,7 @@ func (h *History) read(w *walker) error {
 			return incidents(field)
 		},
 	})("the file")
-	// A page keeps its id when it gets another name.
+	// The id of a page is stable, unlike its name.
 	h.Page = incident.OrganizationID(cmp.Or(id, name))
 	switch {
 	case err != nil:
@@ -120,13 +120,14 @@ func readIncident(w *walker, number int) (pastIncident, error) {
 		return p, err
 	}
 	if p.started.IsZero() {
-		p.started = created // pages older than started_at
+		p.started = created // old pages have no started_at
 	}
 	sortUpdates(p.updates)
 	return p, p.judge(w, status, impact, resolved)
 }
 
-// judge makes the severity and the end of what the page says of them.
+// judge derives severity and end from the page's fields, and checks that they are
+// complete.
 func (p *pastIncident) judge(w *walker, status, impact string, resolved time.Time) error {
 	over, knownStatus := isOver(status)
 	severity, knownImpact := severityOf(impact)
@@ -152,15 +153,15 @@ func (p *pastIncident) judge(w *walker, status, impact string, resolved time.Tim
 	return nil
 }
 
-// sortUpdates brings the updates in order of time. A page lists the latest
-// first, so that is what tells those of the same time apart.
+// sortUpdates sorts by time. A page lists updates latest first, and that order decides
+// between equal times.
 func sortUpdates(updates []pastUpdate) {
 	slices.Reverse(updates)
 	slices.SortStableFunc(updates, func(a, b pastUpdate) int { return a.date.Compare(b.date) })
 }
 
-// readComponent returns a component by its name: not all pages give an id with
-// it, and a name is what a reader knows.
+// readComponent returns the name of a component: not all pages give IDs, and readers know
+// the name.
 func readComponent(w *walker, number int) (incident.ProjectID, error) {
 	at := w.next()
 	var id, name string
@@ -183,7 +184,7 @@ func readUpdate(w *walker, number int) (pastUpdate, error) {
 	if u.date.IsZero() {
 		u.date = created
 	}
-	// Pages take updates from web forms, which end lines so.
+	// Web forms end lines with CRLF.
 	u.body = strings.ReplaceAll(u.body, "\r\n", "\n")
 	switch {
 	case err != nil:

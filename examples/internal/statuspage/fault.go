@@ -15,19 +15,19 @@ type source struct {
 	data []byte
 }
 
-// errorf returns a *fileError for what begins at the offset.
+// errorf returns a *fileError for the value at the offset.
 func (s *source) errorf(offset int, format string, args ...any) error {
 	return &fileError{source: s, offset: offset, err: fmt.Errorf(format, args...)}
 }
 
-// fileError is something wrong with a file, and where.
+// fileError is a fault in a file, with its position.
 type fileError struct {
 	source *source
 	offset int
 	err    error
 }
 
-// Error returns the place and the problem as one line. The column is in bytes.
+// Error returns position and problem in a line. The column is in bytes.
 func (e *fileError) Error() string {
 	before := e.source.data[:e.offset]
 	line := bytes.Count(before, []byte("\n")) + 1
@@ -37,7 +37,7 @@ func (e *fileError) Error() string {
 
 func (e *fileError) Unwrap() error { return e.err }
 
-// within says what the fault of a file lies in.
+// within adds the part of the file that contains the fault.
 func within(what fmt.Stringer, err error) error {
 	if e, ok := errors.AsType[*fileError](err); ok {
 		e.err = fmt.Errorf("%v: %w", what, e.err)
@@ -45,9 +45,9 @@ func within(what fmt.Stringer, err error) error {
 	return err
 }
 
-// refused tells what the Manager refused, in the words and at a place of the
-// file, where date is what its date came from. Other errors are not the file's
-// fault and stay as they are.
+// refused converts a refusal of the Manager into an error about the file, with the file's
+// field names; date is the field that the Manager's date came from. It returns other
+// errors unchanged.
 func (s *source) refused(at int, date string, err error) error {
 	refusal, ok := errors.AsType[*incident.FieldError](err)
 	if !ok {

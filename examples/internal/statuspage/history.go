@@ -8,35 +8,35 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// History is what a status page tells of its past.
+// History is the incident history of a status page.
 type History struct {
 	// Page is the page's id, or its name if it has none.
 	Page incident.OrganizationID
 
 	*source
-	pageAt    int            // where the page is in the source
-	incidents []pastIncident // the oldest started first
+	pageAt    int            // offset of the page in the source
+	incidents []pastIncident // by start, oldest first
 }
 
-// Len returns how many incidents the page tells of.
+// Len returns the number of incidents.
 func (h *History) Len() int { return len(h.incidents) }
 
-// pastIncident is an incident as the page tells it.
+// pastIncident is an incident in the history.
 type pastIncident struct {
-	at     int // where it is in the source
-	number int // its place in the page's list, from 1
+	at     int // offset in the source
+	number int // position in the page's list, from 1
 
 	id, title  string
 	severity   incident.Status
 	started    time.Time
-	resolved   *time.Time // nil while it goes on
+	resolved   *time.Time // nil while active
 	components []incident.ProjectID
 	updates    []pastUpdate // in order of time
 }
 
 func (p pastIncident) String() string { return label("incident", p.number, p.id) }
 
-// updatesUntilEnd returns how many of the updates are not after the end.
+// updatesUntilEnd returns the number of updates that are not after the end.
 func (p pastIncident) updatesUntilEnd() int {
 	if p.resolved == nil {
 		return len(p.updates)
@@ -50,7 +50,7 @@ func (p pastIncident) updatesUntilEnd() int {
 	return n
 }
 
-// pastUpdate is what the page said about an incident at one time.
+// pastUpdate is an update that the page published about an incident.
 type pastUpdate struct {
 	at, number int
 	id, body   string
@@ -59,8 +59,8 @@ type pastUpdate struct {
 
 func (u pastUpdate) String() string { return label("update", u.number, u.id) }
 
-// label names a part of the file. What the file says is quoted and cut, so that
-// it can do no harm to a terminal.
+// label names a part of the file. Text of the file is quoted and shortened, so that it
+// cannot affect a terminal.
 func label(what string, number int, id string) string {
 	if id == "" {
 		return fmt.Sprintf("%s %d", what, number)
@@ -68,7 +68,7 @@ func label(what string, number int, id string) string {
 	return fmt.Sprintf("%s %d (id %.40q)", what, number, id)
 }
 
-// isOver reports what a status of the page says about an incident.
+// isOver reports whether a status of the page means that the incident has ended.
 func isOver(status string) (over, known bool) {
 	switch status {
 	case "resolved", "completed", "postmortem":

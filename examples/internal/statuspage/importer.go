@@ -11,10 +11,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// author is the user whose comments the page's updates become.
+// author is the user of the imported comments.
 const author incident.UserID = "statuspage"
 
-// Tally counts what an import found in the file, and what of it was new.
+// Tally counts the incidents and updates in a file, and the new ones among them.
 type Tally struct {
 	incidents, newIncidents int
 	updates, newUpdates     int
@@ -26,17 +26,17 @@ func (t Tally) String() string {
 		t.newIncidents, t.incidents, t.newUpdates, t.updates, t.closed, t.linked)
 }
 
-// Import adds to incidents what they lack of the page's past. It is one
-// transaction: a text that the Manager refuses, an interruption or a failing
-// store leaves nothing behind.
+// Import adds the parts of the page's history that incidents lacks. It runs in a single
+// transaction: nothing is written if the Manager refuses a text, the store fails, or ctx
+// ends.
 //
-// It only adds. A known incident keeps its title and severity, and once closed
-// it stays closed, for the file may be older than what is stored. After each
-// incident it calls progress with how many are done.
+// Import only adds. A known incident keeps its title and severity, and stays closed once
+// it is closed, because the file may be older than the stored data. After each incident
+// Import calls progress with the number of incidents done.
 func Import(ctx context.Context, incidents incident.Manager, past *History, progress func(done int)) (Tally, error) {
 	var t Tally
 	err := incidents.InTx(ctx, func(tx incident.Manager) error {
-		// Asked first, so that a page's id that is refused is told of the page.
+		// List validates the page's ID first, so that the error is about the page.
 		if _, err := tx.List(ctx, incident.IncidentFilter{OrganizationID: past.Page, Limit: 1}); err != nil {
 			return past.refused(past.pageAt, "", err)
 		}
@@ -55,7 +55,7 @@ func Import(ctx context.Context, incidents incident.Manager, past *History, prog
 	return t, nil
 }
 
-// incidentImport is the import of one incident.
+// incidentImport is the import of an incident.
 type incidentImport struct {
 	tx    incident.Manager
 	past  *History
@@ -63,7 +63,7 @@ type incidentImport struct {
 	tally *Tally
 
 	incident incident.Incident
-	known    map[uuid.UUID]bool // notifications that the incident has already
+	known    map[uuid.UUID]bool // notifications that the incident already has
 }
 
 func (i *incidentImport) run(ctx context.Context) error {
@@ -73,7 +73,7 @@ func (i *incidentImport) run(ctx context.Context) error {
 	if err := i.link(ctx); err != nil {
 		return err
 	}
-	// In order of time: a postmortem comes after the end.
+	// In order of time: a postmortem follows the end.
 	end := i.p.updatesUntilEnd()
 	if err := i.comment(ctx, i.p.updates[:end]); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (i *incidentImport) create(ctx context.Context) error {
 	return err
 }
 
-// link adds the components that the page named since the incident was created.
+// link adds the components that the page has named since the incident was created.
 func (i *incidentImport) link(ctx context.Context) error {
 	for _, c := range i.p.components {
 		if slices.Contains(i.incident.Projects, c) {
@@ -168,12 +168,12 @@ func (i *incidentImport) close(ctx context.Context) error {
 	return nil
 }
 
-// uuid returns an idempotency key for what is done to the incident: the same
-// for the same file, and for every file of the page that tells of it.
+// uuid returns an idempotency key for a write to the incident. It is the same for every
+// file of the page.
 func (i *incidentImport) uuid(what ...string) uuid.UUID {
-	// The namespace is of this program alone and must never change.
+	// The namespace must never change.
 	namespace := uuid.MustParse("5d0c1f0e-9a34-4a55-8f0b-6a2f1c3e7d42")
-	// A length before each name tells "a", "bc" from "ab", "c".
+	// The lengths distinguish "a", "bc" from "ab", "c".
 	var name strings.Builder
 	for _, part := range append([]string{string(i.past.Page), i.p.id}, what...) {
 		fmt.Fprintf(&name, "%d:%s", len(part), part)

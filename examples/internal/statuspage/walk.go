@@ -11,19 +11,18 @@ import (
 	"unicode/utf8"
 )
 
-// walker goes through a JSON text value by value and knows where each begins,
-// which [json.Unmarshal] does not tell. Null is as good as an absent field, and
-// fields that nobody asks for are skipped.
+// walker reads a JSON text value by value and knows the offset of each, unlike
+// [json.Unmarshal]. A null equals an absent field. Fields without a reader are skipped.
 type walker struct {
 	*source
 	json *json.Decoder
 }
 
-// reader reads the value of the field of that name.
+// reader reads the value of the named field.
 type reader func(name string) error
 
-// newWalker refuses all that is not JSON, and text that encoding/json would
-// quietly replace by U+FFFD. So reading tokens cannot fail later.
+// newWalker returns an error for invalid JSON, and for text that encoding/json would
+// replace by U+FFFD. So reading tokens cannot fail later.
 func newWalker(s *source) (*walker, error) {
 	var text json.RawMessage
 	err := json.Unmarshal(s.data, &text)
@@ -40,7 +39,7 @@ func newWalker(s *source) (*walker, error) {
 		return nil, s.errorf(at, `%s is half a surrogate pair`, s.data[at:at+6])
 	}
 	w := &walker{source: s, json: json.NewDecoder(bytes.NewReader(s.data))}
-	w.json.UseNumber() // 1e999 is valid JSON, and no float64
+	w.json.UseNumber() // 1e999 is valid JSON but no float64
 	return w, nil
 }
 
@@ -55,8 +54,8 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// loneSurrogate returns where valid JSON escapes a surrogate that has no other
-// half, or -1.
+// loneSurrogate returns the offset of an escaped half of a surrogate pair in valid JSON,
+// or -1.
 func loneSurrogate(data []byte) int {
 	for i := 0; i < len(data); i++ {
 		if data[i] != '\\' {
@@ -64,7 +63,7 @@ func loneSurrogate(data []byte) int {
 		}
 		r := escaped(data[i:])
 		if !utf16.IsSurrogate(r) {
-			i++ // the character behind the backslash may be one itself
+			i++ // the escaped character may be a backslash
 			continue
 		}
 		if utf16.DecodeRune(r, escaped(data[i+6:])) == unicode.ReplacementChar {
@@ -75,7 +74,7 @@ func loneSurrogate(data []byte) int {
 	return -1
 }
 
-// escaped returns the code unit of the \u escape that text begins with, or -1.
+// escaped returns the code unit of the \u escape at the start of text, or -1.
 func escaped(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return -1
@@ -87,13 +86,13 @@ func escaped(text []byte) rune {
 	return rune(unit)
 }
 
-// next is where the next value begins.
+// next returns the offset of the next value.
 func (w *walker) next() int {
 	rest := w.data[w.json.InputOffset():]
 	return len(w.data) - len(bytes.TrimLeft(rest, " \t\r\n,:"))
 }
 
-// token returns the next token and where it begins.
+// token returns the next token and its offset.
 func (w *walker) token() (at int, token json.Token, err error) {
 	at = w.next()
 	token, err = w.json.Token()
@@ -103,7 +102,7 @@ func (w *walker) token() (at int, token json.Token, err error) {
 	return at, token, err
 }
 
-// object reads an object by the readers of its fields.
+// object reads an object with the readers of its fields.
 func (w *walker) object(fields map[string]reader) reader {
 	return func(name string) error {
 		if open, err := w.open(name, '{', "an object"); err != nil || !open {
@@ -134,7 +133,7 @@ func (w *walker) object(fields map[string]reader) reader {
 	}
 }
 
-// array reads an array by a reader of its n-th element, from 1.
+// array reads an array, and calls element with the number of each, from 1.
 func (w *walker) array(element func(n int) error) reader {
 	return func(name string) error {
 		if open, err := w.open(name, '[', "an array"); err != nil || !open {
@@ -159,8 +158,8 @@ func (w *walker) text(into *string) reader {
 	}
 }
 
-// date reads a time. The zero time is refused: to the Manager it would mean
-// that none was given.
+// date reads a time. It refuses the zero time, since the Manager takes that for a missing
+// date.
 func (w *walker) date(into *time.Time) reader {
 	return func(name string) error {
 		at, text, given, err := w.string(name)
@@ -176,7 +175,7 @@ func (w *walker) date(into *time.Time) reader {
 	}
 }
 
-// string returns the next value and where it begins. Null is not given.
+// string returns the next value and its offset. given is false for null.
 func (w *walker) string(name string) (at int, text string, given bool, err error) {
 	at, token, err := w.token()
 	if err != nil {

@@ -10,50 +10,53 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// ID names a notification: its NotificationUUID is unique in the organization, and not
-// beyond.
+// ID identifies a notification. A NotificationUUID is unique only within its
+// organization.
 type ID struct {
 	Organization incident.OrganizationID
 	Notification uuid.UUID
 }
 
-// Ledger remembers which notifications were handled. In a database it is a table with the
-// ID as its key: Once begins a transaction, inserts the row, and commits after handle. The
-// database has the second of two that insert the same row wait for the first. Where handle
-// writes in that transaction too, it acts exactly once, whatever dies meanwhile.
+// Ledger remembers handled notifications.
+//
+// In a database a Ledger is a table with the ID as its key: Once begins a transaction,
+// inserts the row, calls handle, and commits. The database makes a concurrent insert of
+// the same row wait. If handle writes in that transaction too, its effect is exactly
+// once, even after a crash.
 type Ledger interface {
-	// Once calls handle, unless a call with the same id has succeeded before. It reports
-	// whether this one did: false and a nil error is a repetition.
+	// Once calls handle unless a call with the same ID has succeeded before. first
+	// reports whether this call succeeded; false with a nil error means a repetition.
 	//
-	// Of several calls with the same id at the same time, in all processes that share the
-	// Ledger, it must let one go on and the others wait until that one is over. They must
-	// not return nil before: their senders would forget what may still fail. When handle
-	// has failed, it must not be remembered, and the next one that waits calls its own.
+	// Concurrent calls with the same ID, in all processes that share the Ledger, must
+	// wait for each other. A waiting call must not return nil before the running call has
+	// succeeded: its sender would take the notification for delivered. If handle fails,
+	// the ID must not be remembered, and the next waiting call runs its own handle.
 	//
-	// Once returns the error of handle as it is, and may return others. handle does not
-	// panic.
+	// Once returns the error of handle unchanged, and may return other errors. handle
+	// does not panic.
 	Once(ctx context.Context, id ID, handle func(context.Context) error) (first bool, err error)
 }
 
-// DefaultLedgerSize is how many notifications a [MemoryLedger] remembers, in some 10 MiB.
+// DefaultLedgerSize is the default capacity of a [MemoryLedger], which takes about 10
+// MiB.
 const DefaultLedgerSize = 65_536
 
-// MemoryLedger is a [Ledger] in the memory of one process. It forgets what was handled
-// longest ago when it is full, and everything at its end: what is repeated then is handled
-// again.
+// MemoryLedger is a [Ledger] in the memory of the process. When it is full it forgets the
+// oldest notifications, and at the end of the process all of them. A repetition of a
+// forgotten notification is handled again.
 type MemoryLedger struct {
 	size int
 
-	mu      sync.Mutex // guards what is below
+	mu      sync.Mutex // guards the fields below
 	handled map[ID]bool
-	order   []ID // of handled, from next the longest ago
+	order   []ID // ring of the handled IDs; the oldest is at next
 	next    int
 	running map[ID]chan struct{} // closed at the end of the call
 }
 
 var _ Ledger = (*MemoryLedger)(nil)
 
-// NewMemoryLedger returns an empty one. A size below 1 is [DefaultLedgerSize].
+// NewMemoryLedger returns an empty ledger. A size below 1 means [DefaultLedgerSize].
 func NewMemoryLedger(size int) *MemoryLedger {
 	return &MemoryLedger{
 		size:    cmp.Or(max(size, 0), DefaultLedgerSize),
@@ -68,7 +71,7 @@ func (l *MemoryLedger) Once(ctx context.Context, id ID, handle func(context.Cont
 		return false, err
 	}
 	handled := false
-	defer func() { l.end(id, handled) }() // even if handle ends the goroutine
+	defer func() { l.end(id, handled) }() // even if handle exits the goroutine
 	if err := handle(ctx); err != nil {
 		return false, err
 	}
@@ -76,8 +79,8 @@ func (l *MemoryLedger) Once(ctx context.Context, id ID, handle func(context.Cont
 	return true, nil
 }
 
-// begin waits until nobody handles id, and reports whether it is still to be handled: then
-// it is the caller's, until end.
+// begin waits while another call handles id. It returns true if id is unhandled; then the
+// caller must handle it and call end.
 func (l *MemoryLedger) begin(ctx context.Context, id ID) (bool, error) {
 	for {
 		l.mu.Lock()

@@ -1,9 +1,11 @@
 // Package webhook carries notifications of package incident over HTTP, as Standard
-// Webhooks 1.0.0 (https://www.standardwebhooks.com) has it: a [Notifier] posts them, and a
-// [Receiver] takes them and acts on each once. Each of the two works with any other
-// implementation at the other end.
+// Webhooks 1.0.0 (https://www.standardwebhooks.com) specifies: a [Notifier] posts them,
+// and a [Receiver] verifies them and handles each once. Both interoperate with other
+// implementations.
 //
-// A host copies the package and changes what it needs to.
+//	incidents, err := incident.New(store, &incident.Options{Notifier: notifier})
+//
+// Copy the package into a host and change it as needed.
 package webhook
 
 import (
@@ -29,24 +31,24 @@ const (
 
 // Options tunes a [Notifier]. The zero value, and nil, are ready to use.
 type Options struct {
-	// Transport makes the requests. It is where a host puts a proxy, a client certificate
-	// or tracing and, where its customers set the URL, a dialer that refuses the addresses
-	// of its own network.
+	// Transport makes the requests. Use it for a proxy, a client certificate or tracing.
+	// If customers choose the URL, use a dialer that refuses addresses of the host's own
+	// network.
 	//
-	// Defaults to one of the Notifier's own, which keeps connections for as many
-	// deliveries at a time as a Manager makes by default.
+	// Defaults to a transport that keeps as many connections as a Manager makes
+	// deliveries at a time by default.
 	Transport http.RoundTripper
 
-	// Timeout is how long a delivery may last, if its context does not end before.
+	// Timeout is the longest duration of a delivery. The context may end it earlier.
 	//
 	// Defaults to [DefaultTimeout].
 	Timeout time.Duration
 
-	// AllowHTTP lets the URL be of plain HTTP. Without it that is for this machine alone:
-	// the signature keeps a notification from being changed, not from being read.
+	// AllowHTTP permits a URL with plain HTTP. Otherwise only loopback addresses may use
+	// it: the signature prevents changes, not reading.
 	AllowHTTP bool
 
-	// UserAgent is the header of that name.
+	// UserAgent is the value of the User-Agent header.
 	//
 	// Defaults to [DefaultUserAgent].
 	UserAgent string
@@ -74,33 +76,37 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// Notifier posts notifications to a URL, as JSON. It is safe for use by many goroutines.
+// Notifier posts notifications to a URL, as JSON. It is safe for concurrent use.
 //
-// What the receiver answers decides:
+// The response decides the outcome:
 //
-//   - 2xx means that the notification was delivered.
-//   - 408, 425, 429 and 5xx mean that it is to be tried again, as does an answer that does
-//     not come. The Retry-After of 429 and 503 is heeded, up to [MaxRetryAfter].
-//   - All else gives it up. Redirects are among that: to follow one would send what
-//     happened, and a signature of it, where nobody has decided to, and most of them turn
-//     a POST into a GET, whose 200 says nothing.
+//   - 2xx: delivered.
+//   - 408, 425, 429, 5xx, or no response: retried. Notifier respects the Retry-After of
+//     429 and 503, up to [MaxRetryAfter].
+//   - Anything else: given up, including redirects. Following a redirect would send the
+//     notification and its signature to a URL that nobody configured. Also, most
+//     redirects turn POST into GET, and a 200 to that means nothing.
 //
-// Errors name the host and neither the path nor the query of the URL, which have secrets
-// at some receivers.
+// Errors contain the host but not the path or the query of the URL, because some
+// receivers put secrets there.
 type Notifier struct {
 	url, host string
 	secrets   []Secret
 	transport http.RoundTripper
-	own       *http.Transport // what Close closes; nil for a host's
+	own       *http.Transport // closed by Close; nil if the host set Transport
 	options   Options
 }
 
 var _ incident.Notifier = (*Notifier)(nil)
 
-// NewNotifier returns a Notifier that signs with all of secrets. One is enough. To
-// exchange it without a gap, let the receiver know the new one too, sign with the new one
-// from then on, and let the receiver forget the old one; or, where the receiver knows one
-// only, sign with both while it changes.
+// NewNotifier returns a Notifier that signs with all secrets; usually there is a single
+// secret. To rotate it without a gap:
+//
+//  1. Add the new secret to the receiver.
+//  2. Sign with the new secret.
+//  3. Remove the old secret from the receiver.
+//
+// If the receiver knows only a single secret, sign with both while it changes.
 func NewNotifier(target string, secrets []Secret, o *Options) (*Notifier, error) {
 	c, err := o.withDefaults()
 	if err != nil {
@@ -122,7 +128,7 @@ func NewNotifier(target string, secrets []Secret, o *Options) (*Notifier, error)
 	return n, nil
 }
 
-// checkURL returns the host of a URL that may be posted to. Errors do not repeat the URL.
+// checkURL returns the host of a valid target. Its errors do not contain the URL.
 func checkURL(text string, allowHTTP bool) (host string, err error) {
 	u, err := url.Parse(text)
 	switch {
@@ -157,8 +163,7 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Close closes the connections that are kept for later. Those of a Transport of the
-// Options are the host's.
+// Close closes idle connections, except those of a Transport in the Options.
 func (n *Notifier) Close() {
 	if n.own != nil {
 		n.own.CloseIdleConnections()
@@ -184,8 +189,8 @@ func (n *Notifier) post(ctx context.Context, note incident.Notification) error {
 	if err != nil {
 		return err
 	}
-	// Not by an http.Client, for all that it would add: it follows redirects, fails for
-	// those that it cannot follow, and puts the URL into its errors.
+	// An http.Client would follow redirects, fail for malformed redirects, and put the
+	// URL into its errors.
 	answer, err := n.transport.RoundTrip(request)
 	if err != nil {
 		return withoutURL(err)
@@ -206,14 +211,14 @@ func (n *Notifier) request(ctx context.Context, id string, body []byte) (*http.R
 	r.Header.Set(HeaderID, id)
 	r.Header.Set(HeaderTimestamp, timestamp)
 	r.Header.Set(HeaderSignature, formatSignatures(n.secrets, id, timestamp, body))
-	// For gateways that know this header. It also has net/http try again by itself when a
-	// connection that it kept turns out to be closed, which it does for no other POST.
+	// Some gateways use this header. It also lets net/http retry by itself if a kept
+	// connection turns out to be closed, unlike for any other POST.
 	r.Header.Set("Idempotency-Key", id)
 	return r, nil
 }
 
-// withoutURL is the cause of an error of net/url or of a Transport that has a client
-// inside, both of which put the URL before it.
+// withoutURL unwraps a *url.Error, whose text has the URL. net/url returns it, and so do
+// transports that contain a client.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

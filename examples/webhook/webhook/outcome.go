@@ -13,24 +13,24 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// MaxRetryAfter is the longest that a receiver can have a [Notifier] wait.
+// MaxRetryAfter is the longest delay that a receiver can request from a [Notifier].
 const MaxRetryAfter = time.Hour
 
 const (
-	// What is read of an answer's body, so that its connection can be used again, and for
-	// how long. It says nothing that could change the outcome.
+	// drainSize and drainTime limit reading a response's body, so that its connection can
+	// be reused. The body never changes the outcome.
 	drainSize = 64 << 10
 	drainTime = time.Second
 
-	// excerptSize is how much of it goes into an error, in bytes.
+	// excerptSize is the length of the body's excerpt in an error, in bytes.
 	excerptSize = 200
 )
 
-// outcome is what the answer to a delivery means.
+// outcome converts the response to a delivery into the result of Notify.
 func outcome(answer *http.Response, now time.Time) error {
 	text := drain(answer.Body)
 	code := answer.StatusCode
-	// Not answer.Status, which is the receiver's own words.
+	// answer.Status is text of the receiver, so the error does not contain it.
 	err := fmt.Errorf("%d %s%s", code, http.StatusText(code), text)
 	switch {
 	case code >= 200 && code < 300:
@@ -46,7 +46,7 @@ func outcome(answer *http.Response, now time.Time) error {
 	return fmt.Errorf("%w: %w", incident.ErrUndeliverable, err)
 }
 
-// retryAfter reads a Retry-After header, seconds or a date, and returns 0 to
+// retryAfter parses a Retry-After header, seconds or a date, and returns 0 to
 // [MaxRetryAfter].
 func retryAfter(text string, now time.Time) (after time.Duration, ok bool) {
 	seconds, err := strconv.ParseUint(text, 10, 64)
@@ -61,8 +61,8 @@ func retryAfter(text string, now time.Time) (after time.Duration, ok bool) {
 	return min(max(date.Sub(now), 0), MaxRetryAfter), true
 }
 
-// drain reads a body, and returns how it begins as the end of an error's text: one line of
-// characters that do nothing to a terminal or a log.
+// drain reads a body, and returns its beginning as the end of an error's text: a single
+// line of printable characters.
 func drain(body io.Reader) (excerpt string) {
 	start := make([]byte, excerptSize)
 	n, err := io.ReadFull(body, start)

@@ -27,25 +27,25 @@ const (
 
 // ReceiverOptions tunes a [Receiver]. The zero value, and nil, are ready to use.
 type ReceiverOptions struct {
-	// Ledger remembers what was handled.
+	// Ledger remembers handled notifications.
 	//
 	// Defaults to a [MemoryLedger].
 	Ledger Ledger
 
-	// Tolerance is how far the timestamp of a delivery may be from the receiver's clock,
-	// before or after it. What is recorded on the way can be sent again for that long, and
-	// then the Ledger has to know it.
+	// Tolerance is the maximum difference between a delivery's timestamp and the
+	// receiver's clock, in either direction. Within it an attacker can replay a recorded
+	// delivery, and only the Ledger detects that.
 	//
 	// Defaults to [DefaultTolerance].
 	Tolerance time.Duration
 
-	// MaxBodySize is the most that is read of a delivery, in bytes.
+	// MaxBodySize is the maximum size of a delivery, in bytes.
 	//
-	// Defaults to [DefaultMaxBodySize], which is the longest comment and ten thousand
+	// Defaults to [DefaultMaxBodySize], enough for the longest comment and ten thousand
 	// recipients.
 	MaxBodySize int64
 
-	// Logger receives the errors of the handler. A sender is not told them.
+	// Logger receives the errors of the handler. They are not sent to the sender.
 	//
 	// Defaults to [slog.Default].
 	Logger *slog.Logger
@@ -77,9 +77,8 @@ func (o *ReceiverOptions) withDefaults() (ReceiverOptions, error) {
 	return c, nil
 }
 
-// Receiver is the other end of a [Notifier]: an [http.Handler] that takes notifications. It
-// bounds what a sender can make it hold, and leaves the time that a sender may take to the
-// [http.Server]: set its ReadTimeout.
+// Receiver is the [http.Handler] that receives the deliveries of a [Notifier]. It bounds
+// the memory of a request; bound its time with ReadTimeout of the [http.Server].
 type Receiver struct {
 	secrets []Secret
 	handle  func(context.Context, incident.Notification) error
@@ -88,14 +87,16 @@ type Receiver struct {
 
 var _ http.Handler = (*Receiver)(nil)
 
-// NewReceiver returns a Receiver of what is signed with any of secrets: while the secret
-// is exchanged, that is the old one and the new one.
+// NewReceiver returns a Receiver of deliveries signed with any of secrets: two while a
+// secret is rotated.
 //
-// It calls handle for each notification until it has succeeded once, as the Ledger knows,
-// and by many goroutines at the same time. The context ends when the sender has gone. The
-// errors of handle are those of an [incident.Notifier]: one is answered with 500, so that
-// the notification comes again; a [*incident.RetryAfterError] says when; and one that
-// matches [incident.ErrUndeliverable] has the sender give it up. A panic is an error too.
+// The Receiver calls handle for each notification until the Ledger has recorded a
+// success. Calls may be concurrent, and their context ends when the sender disconnects.
+// The errors of handle are those of an [incident.Notifier]:
+//
+//   - A [*incident.RetryAfterError] asks the sender to wait.
+//   - An error that matches [incident.ErrUndeliverable] makes the sender give up.
+//   - Any other error, or a panic, is answered with 500, and the sender retries.
 func NewReceiver(secrets []Secret, handle func(context.Context, incident.Notification) error, o *ReceiverOptions) (*Receiver, error) {
 	c, err := o.withDefaults()
 	if err != nil {
@@ -127,7 +128,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	fail(w, failure)
 }
 
-// refusal is a delivery that is not taken. Its text is for the sender.
+// refusal is the error of an invalid delivery. Its text is sent to the sender.
 type refusal struct {
 	status int
 	text   string
@@ -135,7 +136,7 @@ type refusal struct {
 
 func (e *refusal) Error() string { return e.text }
 
-// receive returns the notification of a request, if it is one of those who have a secret.
+// receive returns the notification in a request, after checking its signature.
 func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) (incident.Notification, *refusal) {
 	var none incident.Notification
 	if request.Method != http.MethodPost {
@@ -159,9 +160,9 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) (incide
 	return decode(s.id, body)
 }
 
-// seal is what the headers say of a body.
+// seal holds the headers that authenticate a body.
 type seal struct {
-	id, timestamp string // as they were sent, which is what is signed
+	id, timestamp string // as sent, because that is signed
 	signatures    [][]byte
 }
 
@@ -192,8 +193,8 @@ func (r *Receiver) readSeal(h http.Header) (s seal, err error) {
 	return s, err
 }
 
-// decode reads a body that a sender has signed. Fields that are not known are for later
-// receivers.
+// decode parses a signed body. It ignores unknown fields, for compatibility with newer
+// senders.
 func decode(id string, body []byte) (n incident.Notification, r *refusal) {
 	err := json.Unmarshal(body, &n)
 	switch {
@@ -207,8 +208,8 @@ func decode(id string, body []byte) (n incident.Notification, r *refusal) {
 	return n, nil
 }
 
-// call makes an error of a panic: net/http would close the connection, and a [Ledger]
-// would have to expect it.
+// call converts a panic of the handler into an error. Otherwise net/http would close the
+// connection, and every [Ledger] would have to handle panics.
 func (r *Receiver) call(ctx context.Context, n incident.Notification) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -218,8 +219,8 @@ func (r *Receiver) call(ctx context.Context, n incident.Notification) (err error
 	return r.handle(ctx, n)
 }
 
-// fail answers for a handler that has failed, in the words of HTTP that a [Notifier] turns
-// back into the same kind of error.
+// fail responds to a failed handler such that a [Notifier] returns the same kind of
+// error.
 func fail(w http.ResponseWriter, err error) {
 	later, ok := errors.AsType[*incident.RetryAfterError](err)
 	switch {

@@ -15,18 +15,18 @@ import (
 const (
 	secretPrefix = "whsec_"
 
-	// Keys are at least as long as it takes to make guessing hopeless, and no longer than
-	// a block of SHA-256, beyond which HMAC would shorten them.
+	// A key of minKeySize cannot be guessed. HMAC would shorten keys longer than
+	// maxKeySize, a block of SHA-256.
 	minKeySize = 24
 	maxKeySize = 64
 	newKeySize = 32
 )
 
-// Secret is a key that a sender and a receiver share, and nobody else. The zero Secret is
-// none, and is refused. It is printed and logged without the key, which only Text tells.
+// Secret is a key shared by a sender and a receiver. The zero Secret is invalid. A Secret
+// is printed and logged without its key; only Text returns it.
 type Secret struct {
-	// key is a function for the sake of values that have a Secret in a field: fmt calls no
-	// method of an unexported field, and prints what it has, even behind a pointer.
+	// key is a function because fmt calls no methods of unexported fields and would print
+	// the bytes, even behind a pointer.
 	key func() []byte
 }
 
@@ -35,12 +35,12 @@ func newSecret(key []byte) Secret { return Secret{func() []byte { return key }} 
 // NewSecret returns a new random Secret.
 func NewSecret() Secret {
 	key := make([]byte, newKeySize)
-	_, _ = rand.Read(key) // it never fails
+	_, _ = rand.Read(key) // never fails
 	return newSecret(key)
 }
 
-// ParseSecret reads a Secret as others write it: "whsec_" and the base64 of 24 to 64
-// bytes, which must be random. The error does not repeat the text.
+// ParseSecret parses the standard format: "whsec_" and the base64 of 24 to 64 random
+// bytes. The error does not contain the text.
 func ParseSecret(text string) (Secret, error) {
 	encoded, found := strings.CutPrefix(text, secretPrefix)
 	if !found {
@@ -56,7 +56,7 @@ func ParseSecret(text string) (Secret, error) {
 	return newSecret(key), nil
 }
 
-// Text returns what [ParseSecret] reads.
+// Text returns the secret in the format of [ParseSecret].
 func (s Secret) Text() string {
 	if s.key == nil {
 		return ""
@@ -64,19 +64,19 @@ func (s Secret) Text() string {
 	return secretPrefix + base64.StdEncoding.EncodeToString(s.key())
 }
 
-// Format implements [fmt.Formatter]: no verb prints the key.
+// Format implements [fmt.Formatter]. No verb prints the key.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, secretPrefix+"[redacted]") }
 
-// sign returns the HMAC of a message. Id and timestamp must have no full stop, which
-// separates them.
+// sign returns the HMAC of a message. id and timestamp must not contain a full stop, the
+// separator.
 func (s Secret) sign(id, timestamp string, body []byte) []byte {
 	mac := hmac.New(sha256.New, s.key())
-	_, _ = io.WriteString(mac, id+"."+timestamp+".") // a hash takes everything
+	_, _ = io.WriteString(mac, id+"."+timestamp+".") // never fails
 	_, _ = mac.Write(body)
 	return mac.Sum(nil)
 }
 
-// checkSecrets returns a copy of secrets that can be used.
+// checkSecrets validates and copies secrets.
 func checkSecrets(secrets []Secret) ([]Secret, error) {
 	if len(secrets) == 0 || len(secrets) > maxSignatures {
 		return nil, fmt.Errorf("webhook: want 1 to %d secrets, not %d", maxSignatures, len(secrets))

@@ -13,22 +13,22 @@ import (
 
 // The headers of a delivery.
 const (
-	// HeaderID names the notification, the same in each attempt. It is the activity's
-	// NotificationUUID, which is unique in its organization.
+	// HeaderID identifies the notification, the same in every attempt. It is the
+	// activity's NotificationUUID, unique in its organization.
 	HeaderID = "Webhook-Id"
 
-	// HeaderTimestamp is when the attempt was made, in seconds since 1970.
+	// HeaderTimestamp is the time of the attempt, in seconds since 1970.
 	HeaderTimestamp = "Webhook-Timestamp"
 
-	// HeaderSignature has one signature or more with spaces between them. Each is "v1,"
-	// and the base64 of the HMAC-SHA256 of "<id>.<timestamp>.<body>".
+	// HeaderSignature has a list of signatures separated by spaces. Each is "v1," and the
+	// base64 of the HMAC-SHA256 of "<id>.<timestamp>.<body>".
 	HeaderSignature = "Webhook-Signature"
 )
 
 const (
 	signatureVersion = "v1,"
 
-	// maxSignatures bounds what a receiver has to compare.
+	// maxSignatures bounds the comparisons of a receiver.
 	maxSignatures = 16
 )
 
@@ -39,7 +39,7 @@ var (
 	errBadTimestamp      = errors.New("the timestamp is not in seconds since 1970")
 )
 
-// formatSignatures returns a [HeaderSignature] with a signature of each secret.
+// formatSignatures returns a [HeaderSignature] with a signature for each secret.
 func formatSignatures(secrets []Secret, id, timestamp string, body []byte) string {
 	var text []string
 	for _, s := range secrets {
@@ -48,8 +48,8 @@ func formatSignatures(secrets []Secret, id, timestamp string, body []byte) strin
 	return strings.Join(text, " ")
 }
 
-// parseSignatures returns the signatures of a [HeaderSignature], at least one. Those of
-// other versions are passed over: a sender may add them while receivers change.
+// parseSignatures returns the signatures of a [HeaderSignature], or an error if there is
+// none. It ignores those of other versions: a sender may add them during a migration.
 func parseSignatures(text string) ([][]byte, error) {
 	var all [][]byte
 	for part := range strings.SplitSeq(text, " ") {
@@ -72,9 +72,9 @@ func parseSignatures(text string) ([][]byte, error) {
 	return all, nil
 }
 
-// signed reports whether one of the secrets made one of the signatures. It compares all
-// with all in constant time, so that the time tells neither a part of a signature nor
-// which secret it is of.
+// signed reports whether any of the secrets made any of the signatures. It compares every
+// pair in constant time, so that the time reveals neither a part of a signature nor the
+// matching secret.
 func signed(secrets []Secret, signatures [][]byte, id, timestamp string, body []byte) bool {
 	found := false
 	for _, s := range secrets {
@@ -88,8 +88,8 @@ func signed(secrets []Secret, signatures [][]byte, id, timestamp string, body []
 
 func formatTimestamp(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// parseTimestamp reads a [HeaderTimestamp]: digits alone, and few enough for all that
-// follows to be free of overflow.
+// parseTimestamp parses a [HeaderTimestamp]: only digits, and at most 40 bits so that
+// later arithmetic cannot overflow.
 func parseTimestamp(text string) (time.Time, error) {
 	seconds, err := strconv.ParseUint(text, 10, 40)
 	if err != nil {
