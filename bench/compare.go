@@ -10,33 +10,33 @@ import (
 	"time"
 )
 
-// side is one of two things that are compared: a call, made by several goroutines
-// at once. Each has a number, and counts its calls.
+// side is a side of a comparison: a call that several goroutines make concurrently. call
+// gets the number of the goroutine and the number of its call.
 type side struct {
 	name string
 	call func(goroutine, n int) error
-	n    []int // the calls that each goroutine has made
+	n    []int // calls made by each goroutine
 
-	// begin, where it is given, makes the state that a turn works on, before the
-	// clock runs.
+	// begin, if not nil, makes the initial state of a turn, outside the measured time.
 	begin func() error
 
-	// prepare, where it is given, makes the inputs of chunk calls from the n-th on,
-	// while the clock stands.
+	// prepare, if not nil, makes the inputs of chunk calls, starting with call n, outside
+	// the measured time.
 	prepare func(goroutine, n int)
 }
 
-// chunk is how many calls are made between two looks at the clock.
+// chunk is the number of calls between two readings of the clock.
 const chunk = 64
 
-// comparison is two sides, and how much faster ours has to be.
+// comparison is a measurement of two sides.
 type comparison struct {
 	ours, theirs *side
 	goroutines   int
-	bar          float64 // of ours to theirs, in calls a second; 0 to report only
+	bar          float64 // required ratio of the rates, ours to theirs; 0 for none
 }
 
-// result is a comparison's rates in calls a second, and their ratios, one a round.
+// result holds the rates of a comparison in calls per second, and their ratio for each
+// round.
 type result struct {
 	comparison
 	oursRates, theirsRates, ratios []float64
@@ -51,14 +51,15 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// quantile returns the least value that a part q of all does not exceed.
+// quantile returns the least value such that at least the fraction q of values do not
+// exceed it.
 func quantile(values []time.Duration, q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
-// run measures both sides in turn, in rounds of a length, after a short round that
-// does not count. The side that begins changes from round to round.
+// run measures rounds of the given length, after a short warm-up round. Both sides take
+// turns in each round, and alternate in going first.
 func (c comparison) run(rounds int, length time.Duration) (result, error) {
 	r := result{comparison: c}
 	if _, _, err := r.round(0, length/4); err != nil {
@@ -79,7 +80,8 @@ func (r *result) again(rounds int, length time.Duration) error {
 	return nil
 }
 
-// round has each side take a turn, and returns the rates of both.
+// round measures both sides and returns their rates. In odd rounds the other side goes
+// first.
 func (r *result) round(i int, length time.Duration) (ours, theirs float64, err error) {
 	order := []*side{r.ours, r.theirs}
 	if i%2 == 1 {
@@ -96,14 +98,14 @@ func (r *result) round(i int, length time.Duration) (ours, theirs float64, err e
 	return rates[r.ours], rates[r.theirs], nil
 }
 
-// count adds what a round has measured.
+// count adds the rates of a round.
 func (r *result) count(ours, theirs float64) {
 	r.oursRates, r.theirsRates = append(r.oursRates, ours), append(r.theirsRates, theirs)
 	r.oursRate, r.theirsRate = median(r.oursRates), median(r.theirsRates)
 	r.ratios = append(r.ratios, ours/theirs)
 }
 
-// rate makes calls for a time, and returns how many a second there were.
+// rate makes calls for the duration d, and returns the rate per second.
 func (s *side) rate(goroutines int, d time.Duration) (float64, error) {
 	for len(s.n) < goroutines {
 		s.n = append(s.n, 0)
@@ -112,7 +114,7 @@ func (s *side) rate(goroutines int, d time.Duration) (float64, error) {
 		if err := s.begin(); err != nil {
 			return 0, err
 		}
-		runtime.GC() // what the turn before has left is not this one's
+		runtime.GC() // collects the garbage of the previous turn
 	}
 	var mu sync.Mutex // guards total and failed
 	var total float64
@@ -131,7 +133,7 @@ func (s *side) rate(goroutines int, d time.Duration) (float64, error) {
 	return total, failed
 }
 
-// rateOf makes the calls of one goroutine.
+// rateOf makes the calls of a goroutine.
 func (s *side) rateOf(g int, d time.Duration) (float64, error) {
 	made := 0
 	var took time.Duration
@@ -152,7 +154,7 @@ func (s *side) rateOf(g int, d time.Duration) (float64, error) {
 	return float64(made) / took.Seconds(), nil
 }
 
-// calls returns how many calls some sides have made.
+// calls returns the number of calls that the sides have made.
 func calls(sides ...*side) (n int64) {
 	for _, s := range sides {
 		for _, made := range s.n {

@@ -12,10 +12,10 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// conns is the size of every pool, all of which stays open.
+// conns is the size of every pool. All connections stay open.
 const conns = 16
 
-// server is the database server of one run.
+// server is the database server of a run.
 type server struct {
 	*pgtest.Server
 	schemas int
@@ -37,14 +37,15 @@ func (s *server) open(ctx context.Context) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// schema makes the library's tables in a new schema.
+// schema creates the library's tables in a new schema.
 func (s *server) schema(ctx context.Context, db *sqlx.DB) (*postgres.Options, error) {
 	s.schemas++
 	opts := &postgres.Options{Schema: fmt.Sprintf("bench_%d_%d", os.Getpid(), s.schemas)}
 	return opts, postgres.Migrate(ctx, db, opts)
 }
 
-// manager is the library on a schema of its own, without a cache.
+// manager returns a Manager on a schema of its own, with its pool. The Manager does not
+// run, so it reads everything from the store.
 func (s *server) manager(ctx context.Context) (incident.Manager, *sqlx.DB, *postgres.Options, error) {
 	db, err := s.open(ctx)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// crowd is how many organizations have something to deliver beside the one that is measured.
+// crowd is the number of other organizations with a delayed notification.
 const crowd = 100_000
 
-// crowdSQL makes an incident in each of many organizations, whose notification is due after
-// a delay.
+// crowdSQL creates an incident in each of many organizations. crowdQueueSQL queues its
+// notification, due after a delay.
 var crowdSQL = []string{
 	`INSERT INTO @.incident_organization SELECT 'org-' || g, 1 FROM generate_series(1, $1::bigint) g`,
 	`INSERT INTO @.incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
@@ -42,8 +42,8 @@ func (d *delivery) insertCrowd(ctx context.Context, n int, delay time.Duration) 
 	return err
 }
 
-// delayed compares how long one notification takes where many organizations have a retry an
-// hour away with how long it takes where none has, in turn.
+// delayed compares the latency of a notification beside many organizations with a retry
+// in an hour, with the latency beside none.
 func (b *bench) delayed(ctx context.Context) error {
 	b.begin("A notification beside delayed ones", "One comment at a time, from its commit to the beginning of its delivery.")
 	s, err := startServer()
@@ -88,7 +88,8 @@ func (b *bench) delayed(ctx context.Context) error {
 	return nil
 }
 
-// latencies comments n times, and returns how long after each commit the delivery began.
+// latencies comments n times, and returns the time from each commit to the start of its
+// delivery.
 func (d *delivery) latencies(ctx context.Context, n int, gap time.Duration) (all []time.Duration, err error) {
 	inc, err := d.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: title})
 	if err != nil {
@@ -97,7 +98,7 @@ func (d *delivery) latencies(ctx context.Context, n int, gap time.Duration) (all
 	begun := make(chan time.Time, 10)
 	err = d.run(ctx, func() { begun <- time.Now() }, func() error {
 		<-begun
-		<-begun // what it was created with
+		<-begun // the activities of the creation
 		for range n {
 			if _, err := d.Comment(ctx, inc.Key(), incident.NewComment{UserID: user, Comment: "It is the cache"}); err != nil {
 				return err

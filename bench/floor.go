@@ -11,8 +11,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// The floor is the rows of a Create by one hand-made statement, prepared, that
-// looks for nothing.
+// The floor is the fastest way to write the rows of a Create: a single hand-written
+// prepared statement without any look-up.
 const floorCreateSQL = `
 WITH o AS (
 	INSERT INTO @incident_organization AS o (organization_id, incidents)

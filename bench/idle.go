@@ -12,23 +12,22 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// countStatements is the setting of a server on which idleStatements works.
+// countStatements is the server setting that idleStatements requires.
 const countStatements = "shared_preload_libraries = 'pg_stat_statements'"
 
-// What reads or resets the counters is not counted.
+// statementsSQL counts all statements except those about the counters themselves.
 const statementsSQL = `
 SELECT coalesce(sum(calls), 0)
 FROM pg_stat_statements
 WHERE query NOT LIKE '%pg_stat_statements%'`
 
-// idleStatements returns how many statements a second the server executes, in all of
-// its databases, while the caller leaves it to those who wait for something to do.
+// idleStatements returns the number of statements per second that the server executes
+// while nobody makes calls, in all databases.
 //
-// The extension pg_stat_statements counts them. It comes with the server in the
-// packages that tests install. The commits in pg_stat_database would tell something
-// else: there a transaction is one however many statements it has, a statement that
-// lib/pq sends with arguments is two, since it is parsed in a transaction of its own,
-// and those of autovacuum are among them.
+// The extension pg_stat_statements counts them. It is part of PostgreSQL's packages. The
+// commits in pg_stat_database would be no measure: a transaction counts once however many
+// statements it has; a statement with arguments from lib/pq counts twice, because it is
+// parsed in a separate transaction; and autovacuum counts too.
 func idleStatements(ctx context.Context, db *sqlx.DB, over time.Duration) (perSecond float64, err error) {
 	if _, err := db.ExecContext(ctx, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"); err != nil {
 		return 0, err
@@ -49,10 +48,10 @@ func idleStatements(ctx context.Context, db *sqlx.DB, over time.Duration) (perSe
 	return float64(calls) / time.Since(start).Seconds(), nil
 }
 
-const idleName = "Get at 1,000 reads a second, after 2 s in which nobody read"
+const idleName = "Get at 1,000 reads per second, after 2 s without reads"
 
-// idleFeed measures what following other processes costs while nobody reads, and whether
-// sleeping meanwhile costs those who read next anything.
+// idleFeed measures the statements of a feed while nobody reads, and whether its sleep
+// slows down later reads.
 func (b *bench) idleFeed(ctx context.Context, s *server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -69,7 +68,7 @@ func (b *bench) idleFeed(ctx context.Context, s *server) error {
 		if err := create(ctx, m, "acme"); err != nil {
 			return err
 		}
-		running.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+		running.Go(func() { _ = m.Run(ctx) }) // ends with its context
 		managers[i], pool = m, db
 	}
 	time.Sleep(2 * time.Second) // until the feeds sleep
@@ -77,12 +76,12 @@ func (b *bench) idleFeed(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	b.note("Two processes with a cache that nobody reads: %.1f statements a second, of 0.1 at most.", perSecond)
+	b.note("Two processes with a cache that nobody reads: %.1f statements per second; the limit is 0.1.", perSecond)
 	if perSecond > 0.1 {
-		return fmt.Errorf("two processes that nobody reads from send %.1f statements a second", perSecond)
+		return fmt.Errorf("two idle processes send %.1f statements per second, want at most 0.1", perSecond)
 	}
 	sleeping, polling := managers[0], managers[1]
-	running.Go(func() { // it keeps its feed awake
+	running.Go(func() { // keeps its feed awake
 		for ctx.Err() == nil {
 			_, _ = polling.Get(ctx, incident.Key{OrganizationID: "acme", Identifier: 1})
 			time.Sleep(100 * time.Millisecond)
@@ -112,7 +111,7 @@ func (b *bench) idleFeed(ctx context.Context, s *server) error {
 	return nil
 }
 
-// pacedReads reads an incident every millisecond, and returns how long each read took.
+// pacedReads reads an incident every millisecond, and returns the duration of each read.
 func pacedReads(ctx context.Context, m incident.Manager, length time.Duration) (took []time.Duration, err error) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()

@@ -1,9 +1,15 @@
-// Bench measures the library beside a floor of bare SQL, beside what Sentry's code
-// does, beside Alertmanager's provider and beside River's jobs, each in turn in the same
-// run. It prints all that it measures as Markdown, what is slower than its peer too, and
-// fails where a ratio is below its bar.
+// Bench measures the library side by side with its peers, taking turns within the same
+// run:
 //
-// It is a module of its own, so that no host inherits what it compares with.
+//   - bare SQL statements
+//   - the statements of Sentry's code
+//   - Alertmanager's provider
+//   - River's jobs
+//
+// It prints all results as Markdown, including those where the library is slower, and
+// fails if a ratio is below its bar. See README.md for the parts and the flags.
+//
+// It is a separate module, so that hosts do not depend on the peers.
 package main
 
 import (
@@ -19,13 +25,13 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 5, "rounds of each comparison, of which the median counts")
-	length := flag.Duration("length", 2*time.Second, "length of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, notifications, delayed or scale; all but scale and delayed if it is empty")
+	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
+	length := flag.Duration("length", 2*time.Second, "duration of a side's turn in a round")
+	only := flag.String("only", "", "memory, postgres, notifications, delayed or scale; all except scale and delayed if empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
-	out := flag.String("o", "", "write the results into this document too, below the line for them")
-	load := flag.Int("load", 0, "fill the database of -dsn with so many incidents, and measure nothing")
-	dsn := flag.String("dsn", "", "the database of -load, in which the tables are made")
+	out := flag.String("o", "", "also write the results into this document, below its marker line")
+	load := flag.Int("load", 0, "fill the database of -dsn with this many incidents, and measure nothing")
+	dsn := flag.String("dsn", "", "the database of -load; the tables are created there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -45,7 +51,7 @@ func main() {
 	}
 }
 
-// bench is one run.
+// bench is a run.
 type bench struct {
 	rounds   int
 	length   time.Duration
@@ -87,8 +93,8 @@ func (b *bench) postgres(ctx context.Context) error {
 		return err
 	}
 	defer s.Stop()
-	b.begin("PostgreSQL", "The library has no cache here but in the rows that say so, and a pool of 16 connections, as has what it is compared with. "+
-		"An incident has one project and one user. Where no other number is given the incidents are of 200 organizations.")
+	b.begin("PostgreSQL", "Both sides have a pool of 16 connections. The library has no cache, except in the rows that say so. "+
+		"An incident has a project and a user. Unless a row says otherwise, the incidents belong to 200 organizations.")
 	all, err := besideFloor(ctx, s)
 	if err := b.measure(all, err); err != nil {
 		return err
@@ -119,14 +125,14 @@ func (b *bench) postgres(ctx context.Context) error {
 }
 
 func (b *bench) memory(ctx context.Context) error {
-	b.begin("In memory", "The peer is the provider of Prometheus Alertmanager, which keeps its alerts in memory and no history of them. "+
-		"With two goroutines each has alerts of its own.")
+	b.begin("In memory", "The peer is the provider of Prometheus Alertmanager, which keeps alerts in memory and no history. "+
+		"With two goroutines each has its own alerts.")
 	all, err := memoryComparisons(ctx)
 	return b.measure(all, err)
 }
 
-// measure runs comparisons. One that misses its bar is run once more: all of its rounds
-// count then.
+// measure runs comparisons. A comparison that misses its bar is run once more, and then
+// all of its rounds count.
 func (b *bench) measure(all []comparison, err error) error {
 	for _, c := range all {
 		if !strings.Contains(c.ours.name, b.match) {

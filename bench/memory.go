@@ -15,13 +15,13 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// The peer in memory is the provider of Prometheus Alertmanager. An alert has the
-// labels that one from Kubernetes has, and two annotations; a firing has the slot
-// and the title that say the same. Put keeps the alert that it is given, so that
-// each new one has to be made for it, which is a part of what storing it takes; a
-// firing is only read. The strings in both are made before the clock runs.
+// The peer in memory is the provider of Prometheus Alertmanager. An alert has the usual
+// labels of Kubernetes and two annotations. A firing has the equivalent slot and title.
+// Put keeps its argument, so every new alert has to be allocated, and that is part of its
+// cost. Fire only reads its argument. The strings of both are made outside the measured
+// time.
 
-// known is how many alerts fire again and again.
+// known is the number of alerts that fire repeatedly.
 const known = 10_000
 
 func memoryComparisons(ctx context.Context) ([]comparison, error) {
@@ -63,9 +63,9 @@ func memoryComparisons(ctx context.Context) ([]comparison, error) {
 	return all, nil
 }
 
-// newOnes has each goroutine's strings made in chunks of their own and, if ready is
-// true, the alerts too. It begins each turn with an empty store: what one side
-// keeps is no burden on the other's garbage collector.
+// newOnes compares the firing of new alerts. The strings are made in chunks outside the
+// measured time and, if ready is set, so are the alerts. Each turn begins with an empty
+// store, so that neither side leaves work to the other's garbage collector.
 func newOnes(ctx context.Context, goroutines int, bar float64, ready bool) comparison {
 	var ours incident.Manager
 	var theirs *mem.Alerts

@@ -15,24 +15,24 @@ import (
 const (
 	notifierName = "Create with a notifier"
 
-	// lookEvery is how often the backlog is looked at.
+	// lookEvery is the interval between two readings of the backlog.
 	lookEvery = 100 * time.Millisecond
 
-	// growing is the part of what is queued that may be left over, each second. More means
-	// that the relay does not keep up.
+	// growing is the fraction of the queued notifications that may be left over each
+	// second. Above it the relay does not keep up.
 	growing = 0.05
 )
 
-// turn is what a turn with a notifier has shown.
+// turn is the result of a turn with a notifier.
 type turn struct {
-	rate      float64 // calls a second while they were made
-	delivered float64 // calls a second until all was delivered
-	queued    float64 // notifications a second
-	growth    float64 // of the backlog, notifications a second
+	rate      float64 // calls per second, until the last call
+	delivered float64 // calls per second, until the last delivery
+	queued    float64 // notifications per second
+	growth    float64 // of the backlog, notifications per second
 }
 
-// besideNotifier compares creations by a process with a notifier, which delivers them
-// meanwhile, with those by one without.
+// besideNotifier compares creations in a process that also delivers their notifications
+// with creations in a process without a notifier.
 func (b *bench) besideNotifier(ctx context.Context, s *server) error {
 	with, err := newDelivery(ctx, s, incident.NotifyOptions{}, false)
 	if err != nil {
@@ -87,7 +87,7 @@ func (b *bench) besideNotifier(ctx context.Context, s *server) error {
 	return nil
 }
 
-// noteBacklog says whether the backlog grew.
+// noteBacklog reports whether the backlog grew.
 func (b *bench) noteBacklog(turns []turn) {
 	var growths, queued []float64
 	for _, t := range turns {
@@ -98,11 +98,12 @@ func (b *bench) noteBacklog(turns []turn) {
 	if growth > growing*of {
 		verdict = "**The relay does not keep up: the backlog grows**"
 	}
-	b.note("%s while 16 goroutines create, with the default of %d places (by %.0f notifications a second, of %.0f that are queued).",
+	b.note("%s while 16 goroutines create, with the default Concurrency of %d (by %.0f of %.0f queued notifications per second).",
 		verdict, incident.DefaultNotifyConcurrency, growth, of)
 }
 
-// turn makes calls for a time while what they queue is delivered, and waits until all is.
+// turn makes calls for a time while their notifications are delivered, and waits until
+// all are.
 func (d *delivery) turn(ctx context.Context, s *side, goroutines int, length time.Duration) (t turn, err error) {
 	err = d.run(ctx, func() {}, func() error {
 		before := calls(s)
@@ -131,10 +132,10 @@ func (d *delivery) turn(ctx context.Context, s *side, goroutines int, length tim
 	return t, err
 }
 
-// activitiesOfCreate is how many notifications a creation queues.
+// activitiesOfCreate is the number of notifications that a creation queues.
 const activitiesOfCreate = 2
 
-// look looks at the backlog until ctx ends.
+// look reads the backlog repeatedly until ctx ends.
 func (d *delivery) look(ctx context.Context) (pending []float64, err error) {
 	for {
 		select {
@@ -150,8 +151,8 @@ func (d *delivery) look(ctx context.Context) (pending []float64, err error) {
 	}
 }
 
-// growth returns how much the backlog grows a second: from the second quarter of the
-// looks to the last, since what is being delivered is a backlog too.
+// growth returns the growth of the backlog per second, from the second quarter of the
+// readings to the last: deliveries in progress are a constant part of the backlog.
 func growth(pending []float64, over time.Duration) float64 {
 	quarter := len(pending) / 4
 	if quarter == 0 {
@@ -162,7 +163,7 @@ func growth(pending []float64, over time.Duration) float64 {
 	return (median(last) - median(second)) / between
 }
 
-// drained waits until nothing is queued.
+// drained waits until the outbox is empty.
 func (d *delivery) drained(ctx context.Context) error {
 	for {
 		backlog, err := d.store.Backlog(ctx)

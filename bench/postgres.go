@@ -59,7 +59,7 @@ func besideFloor(ctx context.Context, s *server) ([]comparison, error) {
 	return all, nil
 }
 
-// besideReference compares creations in one organization with what Sentry does.
+// besideReference compares creations in a single organization with Sentry's statements.
 func besideReference(ctx context.Context, s *server) ([]comparison, func() (string, error), error) {
 	m, _, _, err := s.manager(ctx)
 	if err != nil {
@@ -81,14 +81,14 @@ func besideReference(ctx context.Context, s *server) ([]comparison, func() (stri
 		})
 	}
 	check := func() (string, error) {
-		return fmt.Sprintf("Sentry's statements began again %d times in the %d creations of the rows above, "+
-				"since two of one organization at a time take the same number.", r.retries.Load(), calls(theirSides(all)...)),
+		return fmt.Sprintf("Sentry's statements were repeated %d times in the %d creations of the rows above, "+
+				"because concurrent creations in an organization take the same number.", r.retries.Load(), calls(theirSides(all)...)),
 			checkGapless(ctx, m, calls(ourSides(all)...))
 	}
 	return all, check, nil
 }
 
-// checkGapless checks that the identifiers are as many as the calls.
+// checkGapless checks that there are exactly as many identifiers as calls.
 func checkGapless(ctx context.Context, m incident.Manager, calls int64) error {
 	if calls == 0 {
 		return nil
@@ -104,8 +104,8 @@ func checkGapless(ctx context.Context, m incident.Manager, calls int64) error {
 	return nil
 }
 
-// besideFeed compares creations by a Manager that runs, and so follows what other
-// processes write, with the same by one that does not.
+// besideFeed compares creations by a Manager that runs, and so follows other processes,
+// with creations by a Manager that does not.
 func besideFeed(ctx context.Context, s *server) ([]comparison, func(), error) {
 	running, _, _, err := s.manager(ctx)
 	if err != nil {
@@ -117,7 +117,7 @@ func besideFeed(ctx context.Context, s *server) ([]comparison, func(), error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var run sync.WaitGroup
-	run.Go(func() { _ = running.Run(ctx) }) // it ends with its context
+	run.Go(func() { _ = running.Run(ctx) }) // ends with its context
 	stop := func() {
 		cancel()
 		run.Wait()
@@ -129,7 +129,7 @@ func besideFeed(ctx context.Context, s *server) ([]comparison, func(), error) {
 	}}, stop, nil
 }
 
-// reads compares reads with the read of one row by its key.
+// reads compares reads with selecting a row by its primary key.
 func reads(ctx context.Context, s *server) ([]comparison, error) {
 	const n = 1000
 	m, db, opts, err := s.manager(ctx)

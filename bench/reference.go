@@ -12,10 +12,10 @@ import (
 	"github.com/lib/pq"
 )
 
-// The reference is what Sentry's code does to create an incident: logic.py and
-// IncidentManager.create, statement by statement, in tables with the keys and
-// indexes of its models. An identifier that somebody else took is met as a unique
-// violation, upon which all begins again, for up to five seconds.
+// The reference is the creation of an incident in Sentry's code: logic.py and
+// IncidentManager.create, statement by statement, in tables with the keys and indexes of
+// its models. A concurrent creation with the same identifier is a unique violation. Then
+// everything is repeated, for up to five seconds.
 const referenceTables = `
 CREATE SCHEMA @;
 CREATE TABLE @.incident (

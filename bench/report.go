@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// section is a part of a run: what was measured and what it means.
+// section is a part of a run.
 type section struct {
 	title   string
 	about   string   // the workload and its limits, before any number
-	results []result // in the order in which they were measured
-	notes   []string // sentences and tables below those of the results
+	results []result // in order of measurement
+	notes   []string // sentences and tables below the results
 }
 
-// begin starts a section, to which all results and notes go until the next.
+// begin starts a section. It receives all results and notes until the next.
 func (b *bench) begin(title, about string) {
 	b.sections = append(b.sections, &section{title: title, about: about})
 }
@@ -84,12 +84,12 @@ func (r result) String() string {
 		r.oursRate, r.theirsRate, r.ratio(), slices.Min(r.ratios), slices.Max(r.ratios), bar)
 }
 
-// describe returns what a run was measured with.
+// describe returns the conditions of the run: machine, versions, rounds.
 func describe(ctx context.Context, rounds int, length time.Duration) (string, error) {
 	server, err := serverVersion(ctx)
 	return fmt.Sprintf("Measured on %d × %s, with %s on %s/%s and PostgreSQL %s, which flushes each commit to its disk. "+
-		"Client and server share the processors. A comparison is %d rounds in which both sides take turns of %v, after a round that does not count; "+
-		"the ratio is the median of the rounds' ratios, and above 1 the library is faster.",
+		"Client and server share the processors. A comparison is %d rounds in which both sides take turns of %v, after a warm-up round; "+
+		"the ratio is the median of the rounds' ratios. Above 1 the library is faster.",
 		runtime.NumCPU(), processor(), runtime.Version(), runtime.GOOS, runtime.GOARCH, server, rounds, length), err
 }
 
@@ -108,7 +108,7 @@ func serverVersion(ctx context.Context) (version string, err error) {
 	return version, err
 }
 
-// processor returns the name of the processor's model, where the system tells.
+// processor returns the model name of the processor, if the system reveals it.
 func processor() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {
@@ -119,10 +119,10 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-// below is the line of a document under which a run writes its results.
+// below is the line of a document under which the results are written.
 const below = "<!-- Below are the results of one run. The program writes them. -->\n"
 
-// rewrite puts the results into a document, in the place of those of another run.
+// rewrite replaces the results of an earlier run in a document.
 func rewrite(path string, results []byte) error {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -15,37 +15,37 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// The scale is that of a large host beside a small one, on one server. Half of the
-// incidents are of one organization, on which the calls are made.
+// small and large are the incidents of a small and a large host, on the same server. Half
+// of the incidents belong to the organization that the calls are made on.
 const (
 	small, large = 10_000, 1_000_000
 
-	// slowest is how much slower the large one may be.
+	// slowest is the limit of how much slower the large host may be.
 	slowest = 1.3
 )
 
-// scaleSettings are what the manual of PostgreSQL recommends for a server that has
-// the memory, so that it is not the disk which is measured.
+// scaleSettings follow the recommendations of PostgreSQL's manual for a server with
+// enough memory, so that the disk is not the bottleneck.
 const scaleSettings = `
 shared_buffers = 6GB
 max_wal_size = 16GB
 checkpoint_timeout = 1h
 `
 
-// loaded is the library on a schema that was filled.
+// loaded is a Manager on a filled schema.
 type loaded struct {
 	incident.Manager
 	org       incident.OrganizationID
 	incidents int64 // of the organization
-	among     int64 // the calls are made on so many, the latest ones
+	among     int64 // calls are made on this many of the latest incidents
 	rng       *rand.Rand
 	calls     int
 }
 
-// activeEvery is how many incidents there are to an active one.
+// activeEvery is the number of incidents per active incident.
 const activeEvery = 50
 
-// fill makes the tables in a database and loads incidents into them.
+// fill creates the tables in a database and loads incidents into them.
 func fill(ctx context.Context, dsn string, n int) error {
 	store, err := postgres.Open(ctx, dsn, nil)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *server) load(ctx context.Context, n int) (*loaded, error) {
 	}, nil
 }
 
-// latest is the same, but for the calls, which are made on the latest n.
+// latest returns a copy whose calls are made on the latest n incidents.
 func (l loaded) latest(n int64) *loaded {
 	l.among = min(l.among, n)
 	return &l
@@ -92,12 +92,12 @@ func (l *loaded) key() incident.Key {
 	return incident.Key{OrganizationID: l.org, Identifier: l.incidents - l.rng.Int64N(l.among)}
 }
 
-// author is who has commented on an incident.
+// author returns the user who commented on an incident.
 func author(key incident.Key) incident.UserID {
 	return incident.UserID(fmt.Sprint("user-", key.Identifier%200))
 }
 
-// nextActive goes through the active incidents, and tells how often it has.
+// nextActive iterates over the active incidents, and returns the number of the iteration.
 func (l *loaded) nextActive() (key incident.Key, turn int) {
 	n := int(l.among / activeEvery)
 	i := l.calls % n
@@ -105,7 +105,7 @@ func (l *loaded) nextActive() (key incident.Key, turn int) {
 	return incident.Key{OrganizationID: l.org, Identifier: l.incidents - l.incidents%activeEvery - int64(i)*activeEvery}, l.calls / n
 }
 
-// slotOf is that of an active incident.
+// slotOf returns the slot of an active incident.
 func slotOf(key incident.Key) incident.Slot {
 	rule := "busy"
 	if key.Identifier%3 == 0 {
@@ -117,7 +117,7 @@ func slotOf(key incident.Key) incident.Slot {
 	}
 }
 
-// operations are the calls that are compared.
+// operations are the compared calls.
 var operations = []struct {
 	name string
 	call func(context.Context, *loaded) error
@@ -183,8 +183,8 @@ func (l *loaded) firing(rule string) incident.Firing {
 
 func only[T any](_ T, err error) error { return err }
 
-// bySize compares each call on a million incidents with the same on ten thousand:
-// on the latest ones, as people work, and on any.
+// bySize compares each call on a large host with the same call on a small host: on the
+// latest incidents, like most real calls, and on any.
 func bySize(ctx context.Context, few, many *loaded) (all []comparison) {
 	sides := []struct {
 		suffix     string
@@ -205,7 +205,7 @@ func bySize(ctx context.Context, few, many *loaded) (all []comparison) {
 	return all
 }
 
-// lists are of one condition each. All match more pages than that of the
+// lists have a single condition each. All match more pages than that of the
 // organization's half a million incidents.
 var lists = []struct {
 	name   string
@@ -239,7 +239,7 @@ const (
 	pageSize = 10
 )
 
-// byPage compares a page deep in a list with the first one.
+// byPage compares a page deep in a list with the first page.
 func byPage(ctx context.Context, many *loaded) (all []comparison, err error) {
 	for _, l := range lists {
 		first := l.filter
@@ -266,7 +266,7 @@ func byPage(ctx context.Context, many *loaded) (all []comparison, err error) {
 	return all, nil
 }
 
-// cursorOf walks to the deep page in larger ones.
+// cursorOf walks to the deep page in steps of the maximum page size.
 func cursorOf(ctx context.Context, many *loaded, f incident.IncidentFilter) (string, error) {
 	f.Limit = incident.MaxPageSize
 	for range (deepPage - 1) * pageSize / f.Limit {

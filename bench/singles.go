@@ -13,22 +13,21 @@ import (
 const (
 	singleName = "One notification at a time"
 
-	singles   = 20 // in a round, of which the latency is measured
+	singles   = 20 // measured per round
 	warmUp    = 5  // before those
 	singleGap = 250 * time.Millisecond
 	idleTime  = 15 * time.Second
 )
 
-// write writes something to be delivered, and returns when it was committed.
+// write writes a notification or a job, and returns the time of the commit.
 type write func(context.Context) (committed time.Time, err error)
 
-// deliverer runs what delivers while do goes on, and calls begun at the beginning of
-// each delivery.
+// deliverer delivers while do runs, and calls begun at the start of each delivery.
 type deliverer func(ctx context.Context, begun func(), do func() error) error
 
-// latencies writes one by one while what delivers runs, with a gap of about this length
-// between the beginning of a delivery and the next write, and returns how long after each
-// commit its delivery began: 0 where it began before the writer knew of the commit.
+// latencies returns the time from each commit to the start of its delivery, 0 if the
+// delivery started before the writer had the reply to its commit. It writes with a gap
+// between the start of a delivery and the next write.
 func latencies(ctx context.Context, run deliverer, w write) (all []time.Duration, err error) {
 	begun := make(chan time.Time, 10)
 	err = run(ctx, func() { begun <- time.Now() }, func() error {
@@ -53,7 +52,7 @@ func latencies(ctx context.Context, run deliverer, w write) (all []time.Duration
 	return all, err
 }
 
-// jittered is about d.
+// jittered returns a random duration with the mean d.
 func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
 // commenter returns a write that comments on an incident.
@@ -64,7 +63,7 @@ func commenter(m incident.Manager, key incident.Key) write {
 	}
 }
 
-// prepare creates an incident and waits until it is notified.
+// prepare creates an incident and waits for the delivery of its activities.
 func (d *delivery) prepare(ctx context.Context) (key incident.Key, err error) {
 	begun := make(chan struct{}, 10)
 	err = d.run(ctx, func() { begun <- struct{}{} }, func() error {
@@ -80,8 +79,9 @@ func (d *delivery) prepare(ctx context.Context) (key incident.Key, err error) {
 	return key, err
 }
 
-// singles compares how long a single one takes, written by the process that delivers it
-// and by another, and what it costs to wait for it, with the defaults of both.
+// singles compares the latency of a single notification with that of a River job, written
+// by the delivering process and by another. It also compares the statements while idle.
+// Both sides have their defaults.
 func (b *bench) singles(ctx context.Context, s *server) error {
 	theirs, err := newRiver(ctx, s, false)
 	if err != nil {
@@ -163,7 +163,7 @@ func (b *bench) idle(ctx context.Context, s *server, ours *delivery, theirs *riv
 	var perSecond [3]float64
 	for i, run := range []deliverer{ours.run, alone.run, theirs.run} {
 		err := run(ctx, func() {}, func() (err error) {
-			time.Sleep(3 * time.Second) // until what happens once has happened
+			time.Sleep(3 * time.Second) // until start-up work has ended
 			perSecond[i], err = idleStatements(ctx, db, idleTime)
 			return err
 		})
@@ -171,7 +171,7 @@ func (b *bench) idle(ctx context.Context, s *server, ours *delivery, theirs *riv
 			return err
 		}
 	}
-	b.note("While nothing is queued and nobody reads: %.1f statements a second, %.1f with SingleProcess, and %.1f of River.",
+	b.note("While nothing is queued and nobody reads: %.1f statements per second, %.1f with SingleProcess, and %.1f of River.",
 		perSecond[0], perSecond[1], perSecond[2])
 	return nil
 }

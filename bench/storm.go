@@ -10,12 +10,12 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// manyFirings is how many make a storm, at the least.
+// manyFirings is the minimum number of firings in a storm.
 const manyFirings = 100_000
 
-// storm fires one active trigger from 16 goroutines, and compares that with the read of
-// one row, of which it takes only the version, by its primary key. The check is that
-// nothing was written.
+// storm fires the same active trigger from 16 goroutines, and compares the rate with
+// selecting the version of a row by its primary key. The check is that nothing was
+// written.
 func storm(ctx context.Context, s *server) ([]comparison, func() (string, error), error) {
 	m, db, opts, err := s.manager(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func storm(ctx context.Context, s *server) ([]comparison, func() (string, error)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var run sync.WaitGroup
-	run.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	run.Go(func() { _ = m.Run(ctx) }) // ends with its context
 	fire := func(int, int) error {
 		r, err := m.Fire(ctx, f)
 		if err == nil && (r.Changed || r.Identifier != opened.Identifier) {
@@ -56,7 +56,7 @@ func storm(ctx context.Context, s *server) ([]comparison, func() (string, error)
 	check := func() (string, error) {
 		cancel()
 		run.Wait()
-		_ = db.Close() // a connection that ends has counted what it wrote
+		_ = db.Close() // a closed connection has reported its counters
 		after, err := rowsWritten(context.WithoutCancel(ctx), s, opts.Schema)
 		made := calls(ours)
 		if err != nil || made == 0 {
@@ -74,7 +74,7 @@ func storm(ctx context.Context, s *server) ([]comparison, func() (string, error)
 	}}, check, nil
 }
 
-// openedApart fires on connections of its own, which have ended when it returns.
+// openedApart fires on connections of its own, and closes them before it returns.
 func openedApart(ctx context.Context, s *server, opts *postgres.Options, f incident.Firing) (r incident.Result, err error) {
 	db, err := s.open(ctx)
 	if err != nil {
@@ -92,8 +92,8 @@ func openedApart(ctx context.Context, s *server, opts *postgres.Options, f incid
 	return m.Fire(ctx, f)
 }
 
-// rowsWritten is how many rows of a schema's tables were written so far, by connections
-// that have ended. The server counts them a moment after that.
+// rowsWritten returns the number of rows written in a schema so far by closed
+// connections. The server updates the counters with a delay.
 func rowsWritten(ctx context.Context, s *server, schema string) (n int64, err error) {
 	db, err := s.open(ctx)
 	if err != nil {

@@ -18,18 +18,19 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// envWriter makes the program a process that writes, with the task that it holds.
+// envWriter is the environment variable with the task of a writer process.
 const envWriter = "INCIDENT_BENCH_WRITER"
 
-// writerTask says what a process writes: comments on an incident, or River's jobs.
+// writerTask is the task of a writer process: to comment on an incident, or to insert
+// River jobs.
 type writerTask struct {
 	URL, Schema string
 	River       bool
 	Identifier  int64 // of the incident
 }
 
-// beWriter writes once for each line of the standard input, and answers with the time of
-// the commit. It ends with its input, and so with the process that started it.
+// beWriter writes once for each line of standard input, and prints the time of the
+// commit. It ends with its input, and so with its parent process.
 func beWriter(ctx context.Context, text string) error {
 	var task writerTask
 	if err := json.Unmarshal([]byte(text), &task); err != nil {
@@ -65,7 +66,7 @@ func (t writerTask) open(ctx context.Context) (write, error) {
 	return commenter(m, incident.Key{OrganizationID: "acme", Identifier: t.Identifier}), err
 }
 
-// writer is a process that writes.
+// writer is a writer process.
 type writer struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -95,8 +96,7 @@ func startWriter(task writerTask) (*writer, error) {
 	return w, w.cmd.Start()
 }
 
-// write has the process write, and returns when that was committed by the clock that both
-// share.
+// write has the process write, and returns the time of the commit by the machine's clock.
 func (w *writer) write(context.Context) (committed time.Time, err error) {
 	if _, err := fmt.Fprintln(w.stdin); err != nil {
 		return committed, err
@@ -111,5 +111,5 @@ func (w *writer) write(context.Context) (committed time.Time, err error) {
 
 func (w *writer) stop() {
 	_ = w.stdin.Close()
-	_ = w.cmd.Wait() // it has nothing more to say
+	_ = w.cmd.Wait() // it has nothing to report
 }
