@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What the API does is the same over each store, and all that is described happens.
+// The API behaves the same over each store, and every described response occurs.
 func TestAPI(t *testing.T) {
 	scenarios := []struct {
 		name string
@@ -65,7 +65,7 @@ func testDetails(w *world) {
 	if got.header.Get("ETag") != `"1"` {
 		w.Errorf("its ETag is %s", got.header.Get("ETag"))
 	}
-	// What is empty is a list, and an incident without projects is every member's.
+	// An empty list is [], and every member sees an incident without projects.
 	bare := w.create(w.acme, "Bare")
 	got = w.want(200, "", "eve", "GET", incidentURL(bare), "")
 	for _, empty := range []string{`"projects":[]`, `"triggers":[]`, `"seenBy":[]`} {
@@ -119,7 +119,7 @@ func testUpdate(w *world) {
 	if strings.ContainsAny(got.body, "<>\u2028") {
 		w.Errorf("markup is not escaped: %s", got.body)
 	}
-	// What is closed is not closed again.
+	// Closing a closed incident changes nothing.
 	before = w.snapshot()
 	w.want(200, "", "grace", "PUT", path, `{"status":2,"comment":null}`)
 	if after := w.snapshot(); after != before {
@@ -145,7 +145,7 @@ func testIfMatch(w *world) {
 	if after := w.snapshot(); after != before {
 		w.Errorf("something was written:\n%s\nwas\n%s", after, before)
 	}
-	// Comments, views and followers are not of the version.
+	// Comments, views and subscribers do not change the version.
 	w.want(201, "", "grace", "POST", path+"comments/", `{"comment":"x"}`)
 	w.want(201, "", "grace", "POST", path+"seen/", "")
 	tag := w.want(200, "", "ada", "GET", path, "").header.Get("ETag")
@@ -164,19 +164,19 @@ func testIfMatch(w *world) {
 	w.want(200, "", "ada", "PUT", path, closing, "If-Match", `"1"`, "If-Match", `W/"3", "3"`)
 	reopen()
 	w.want(200, "", "ada", "PUT", path, closing, "If-Match", " * ")
-	// There is nothing to match: not existing is said first.
+	// There is nothing to match: 404 takes precedence.
 	w.want(404, "", "ada", "PUT", list(w.acme)+"99/", closing, "If-Match", "*")
 	w.want(404, "", "ada", "PUT", list(w.acme)+"99/", closing, "If-Match", `"1"`)
 }
 
-// Of two who close the same version one is told that it is gone.
+// Of two users who close the same version, the second gets 412.
 func testIfMatchRace(w *world) {
 	key := w.fire(w.acme)
 	w.faults.fail = func(call string) error {
 		if call != "write" {
 			return nil
 		}
-		// Just before the write somebody else makes it another version.
+		// Just before the write, another user changes the version.
 		_, err := w.incidents.UpdateStatus(w.Context(), key, incident.StatusUpdate{Status: incident.StatusCritical})
 		return err
 	}
@@ -186,7 +186,7 @@ func testIfMatchRace(w *world) {
 	}
 }
 
-// The flow of the reference's own test: two users see an incident.
+// The flow of Sentry's own test: two users see an incident.
 func testSeen(w *world) {
 	key := w.fire(w.acme)
 	path := incidentURL(key)
@@ -208,7 +208,7 @@ func testSeen(w *world) {
 		}
 	}
 	w.want(201, "{}", "grace", "POST", path+"seen/", "")
-	// Where nothing is stored, nothing is said to be.
+	// A request that stores nothing reports nothing.
 	w.want(403, "", "bob", "POST", path+"seen/", "")
 	if users, hasSeen := seenBy("root"); !slices.Equal(users, []incident.UserID{"grace", "ada"}) || hasSeen {
 		w.Errorf("seen by %v, by root: %t", users, hasSeen)

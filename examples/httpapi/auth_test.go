@@ -102,7 +102,7 @@ func TestReadDirectory(t *testing.T) {
 	}
 }
 
-// A file that is no file of tokens is not read whole.
+// A huge file is not read as a whole.
 func TestReadDirectory_huge(t *testing.T) {
 	file := t.TempDir() + "/tokens.json"
 	if err := os.WriteFile(file, make([]byte, maxTokenFile+1), 0o600); err != nil {

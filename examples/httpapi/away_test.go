@@ -13,7 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// While the database is away each request is told so, and when it is back it serves
+// While the database is down each request gets 503. Once it is back, requests succeed
 // again.
 func TestAPI_StoreAway(t *testing.T) {
 	proxy := pgtest.NewProxy(t, pgtest.NewDatabase(t))
@@ -33,13 +33,13 @@ func TestAPI_StoreAway(t *testing.T) {
 			t.Errorf("%v = %d %s when the database is back", r, got.status, got.body)
 		}
 	}
-	// A database that has fallen silent is not waited for longer than a request may last.
+	// A silent database delays a request no longer than its timeout.
 	proxy.Do(pgtest.Silence, pgtest.CutRST, 1, 1000)
 	w.want(504, "", "ada", "GET", incidentURL(key), "")
 	proxy.Heal()
 }
 
-// An answer that breaks off is not taken for the whole.
+// A truncated response is not mistaken for a complete one.
 func TestObserved_panicInAnAnswer(t *testing.T) {
 	log := new(lockedBuffer)
 	a := &api{log: slog.New(slog.NewJSONHandler(log, nil))}
@@ -61,8 +61,7 @@ func TestObserved_panicInAnAnswer(t *testing.T) {
 	}
 }
 
-// A client that goes away is no failure of the server, and nobody is told that it was
-// done.
+// A client that disconnects is not logged as a failure of the server.
 func TestAPI_ClientGone(t *testing.T) {
 	w := newWorld(t, memory.New(), newSpec(t))
 	key := w.fire(w.acme)

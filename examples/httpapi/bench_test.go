@@ -24,22 +24,22 @@ import (
 const (
 	benchRounds = 9
 	benchCalls  = 3000
-	benchBar    = 0.6 // of the speed of a handler that writes a constant
+	benchBar    = 0.6 // required speed relative to a handler that writes a constant
 )
 
-// contender is one thing that is measured: n calls, each by one of the connections.
+// contender is a side of the comparison: n calls, each on its own connection.
 type contender struct {
 	what, how string
 	prepare   func(n int)
 	call      func(conn, n int) error
 
-	speeds, p99s []float64 // a round each: calls a second, and microseconds
+	speeds, p99s []float64 // per round: calls per second, and microseconds
 }
 
-// Requests a second and the 99th percentile of what a request takes, over loopback
-// with keep-alive connections, beside the same calls of the Manager made directly. The
-// contenders take turns, and what is shown is the median of the rounds. The server is
-// the one that ships, with its log to nowhere; incidents are in memory.
+// BenchmarkHTTP measures requests per second and the 99th percentile of their duration,
+// over loopback with keep-alive connections, side by side with the same calls made
+// directly on the Manager. The contenders take turns; the medians of the rounds are
+// shown. The server is the example's own, with a discarded log and incidents in memory.
 func BenchmarkHTTP(b *testing.B) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(out, "\nrequest\tby way of\tconnections\tcalls/s\tp99 µs\t\n")
@@ -51,8 +51,8 @@ func BenchmarkHTTP(b *testing.B) {
 	out.Flush()
 }
 
-// turns measures contenders in turn. Where the last of three writes a constant, the
-// first must have a part of its speed.
+// turns measures contenders in turn. If there are three, the last writes a constant, and
+// the first must reach a fraction of its speed.
 func turns(b *testing.B, out io.Writer, conns int, contenders []*contender) {
 	b.Helper()
 	for round := range benchRounds + 1 {
@@ -79,7 +79,7 @@ func (c *contender) run(b *testing.B, conns int, counts bool) {
 	if c.prepare != nil {
 		c.prepare(n)
 	}
-	runtime.GC() // not on the account of who comes next
+	runtime.GC() // collects the garbage of the previous turn
 	took := make([]float64, n)
 	var running sync.WaitGroup
 	errs := make(chan error, conns)
@@ -119,7 +119,7 @@ func ratios(a, b []float64) []float64 {
 	return r
 }
 
-// benchWorld is a server, one that writes a constant, and what they serve.
+// benchWorld is the server, a server of a constant, and their content.
 type benchWorld struct {
 	b             *testing.B
 	incidents     incident.Manager
@@ -243,7 +243,7 @@ func closeContenders(w *benchWorld, conns int) []*contender {
 	}
 }
 
-// reopen makes n incidents that can be closed.
+// reopen creates n incidents that can be closed.
 func (w *benchWorld) reopen(n int) {
 	w.closing = w.closing[:0]
 	for range n {
@@ -281,7 +281,7 @@ func (w *benchWorld) close(key incident.Key) error {
 	return w.readDetails(key)
 }
 
-// client is one keep-alive connection.
+// client is a keep-alive connection.
 type client struct {
 	http  *http.Client
 	url   string
@@ -295,7 +295,7 @@ func (w *benchWorld) dial(address string) *client {
 	return &client{http: &http.Client{Transport: transport}, url: "http://" + address, token: w.token}
 }
 
-// get sends a request and reads the body of its answer.
+// get sends a request and reads the body of the response.
 func (c *client) get(method, path, body string, want int) error {
 	r, err := http.NewRequest(method, c.url+path, strings.NewReader(body))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// What is written here is, to the byte, what encoding/json makes of the library's types.
+// The encoder writes exactly the bytes of encoding/json.
 func TestEncoder(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(1, 2))}
 	for range 2000 {
@@ -36,7 +36,7 @@ func TestEncoder(t *testing.T) {
 	}
 }
 
-// random makes values of which every field may be anything.
+// random returns values with arbitrary fields.
 type random struct{ *rand.Rand }
 
 func listOf[T any](r random, one func() T) []T {

@@ -6,8 +6,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// faulty is a Manager whose calls fail as long as fail says so, which gets the name of
-// a call that reads, and "write" for all others.
+// faulty is a Manager whose calls return the error of fail. fail gets the name of a read,
+// or "write".
 type faulty struct {
 	incident.Manager
 	fail func(call string) error // nil for none

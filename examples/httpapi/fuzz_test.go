@@ -14,8 +14,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// Any request at all gets an answer of the API's description that is no fault of the
-// server, and never a word of the organization that the user is not in.
+// Every request gets a described response, never 5xx, and no data of an organization that
+// the user is not a member of.
 func FuzzHandler(f *testing.F) {
 	described := newSpec(f)
 	for _, path := range []string{"", "1/", "1/seen/", "1/activity/", "1/comments/", "1/comments/4/", "1/comments/5/", "1/subscriptions/", "2/"} {
@@ -40,7 +40,7 @@ func FuzzHandler(f *testing.F) {
 		raw := method + " " + target + " HTTP/1.1\r\nHost: x\r\n" + header + "\r\n"
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
 		if err != nil {
-			return // net/http has refused it
+			return // net/http refuses it
 		}
 		w := newFuzzWorld(t, described)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -57,10 +57,10 @@ func FuzzHandler(f *testing.F) {
 	})
 }
 
-// fuzzUsers are all in one organization, but for those who are in none.
+// fuzzUsers are members of acme, except users without an organization.
 var fuzzUsers = []string{"ada", "grace", "bob", "eve", "root", "nobody", ""}
 
-// newFuzzWorld is a world whose users have left globex.
+// newFuzzWorld returns a world whose users have left globex.
 func newFuzzWorld(t *testing.T, described *spec) *world {
 	w := newWorldOf(t, memory.New(), described, "acme", "globex")
 	for _, of := range w.directory.users {

@@ -14,7 +14,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// hostileBodies are refused wherever there is a body.
+// hostileBodies are refused by every route with a body.
 func hostileBodies() map[string]string {
 	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
 	return map[string]string{
@@ -128,7 +128,7 @@ func testHostileQueries(w *world) {
 				w.Errorf("%s?%.50s answers %d bytes", path, query, len(got.body))
 			}
 		}
-		// What does not fit into the header never reaches a handler.
+		// A header that is too large never reaches a handler.
 		for _, query := range []string{many("a=1&"), many("&"), "cursor=" + many("x")} {
 			got := w.status(path + "?" + query)
 			if got != http.StatusRequestHeaderFieldsTooLarge && len(query) > 20_000 || got < 400 && len(query) > 10_000 {
@@ -147,7 +147,7 @@ func testHostileQueries(w *world) {
 	}
 }
 
-// status is that of an answer which is not the handler's.
+// status is the status of a response that is not the handler's.
 func (w *world) status(path string) int {
 	w.Helper()
 	r, err := http.NewRequestWithContext(w.Context(), "GET", w.strict(defaultLimits)+path, nil)
@@ -195,8 +195,8 @@ func testHostilePaths(w *world) {
 	}
 }
 
-// exchange sends bytes to a server, and returns what it answers until it closes the
-// connection or has answered.
+// exchange sends bytes to a server, and returns its responses until it closes the
+// connection or has responded.
 func exchange(t testing.TB, url string, parts ...string) (*http.Response, []byte, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -251,7 +251,7 @@ func testHostileHeaders(w *world) {
 			w.Errorf("%s = %d %s", name, res.StatusCode, body)
 		}
 	}
-	// A header that never ends is cut off.
+	// A header without an end is cut off.
 	began := time.Now()
 	if res, body, err := exchange(w, url, start); err == nil && res.StatusCode < 400 {
 		w.Errorf("half a header = %d %s", res.StatusCode, body)
@@ -261,7 +261,7 @@ func testHostileHeaders(w *world) {
 	}
 }
 
-// A body that does not come is waited for until the limit, and nothing is written.
+// A missing body is waited for until the limit, and nothing is written.
 func testSlowBodies(w *world) {
 	key := w.commented(w.acme)
 	before := w.snapshot()
@@ -292,7 +292,7 @@ func testSlowBodies(w *world) {
 			res.Header.Del("Connection")
 			w.spec.check(w, sent, nil, res, body)
 		}
-		// A chunk that is none, and a body that ends before its length.
+		// An invalid chunk, and a body that ends before its length.
 		res, body, err := exchange(w, url, header, "Transfer-Encoding: chunked\r\n\r\nzz\r\n")
 		if err != nil || res.StatusCode != http.StatusBadRequest {
 			w.Errorf("%v with a bad chunk = %v %s, %v", r, res, body, err)

@@ -9,8 +9,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// same compares all that a client can see of two answers, but for the id and the
-// time.
+// same compares two responses as a client sees them, except the request ID and the time.
 func (w *world) same(what string, got, want answer) {
 	w.Helper()
 	text := func(a answer) string {
@@ -28,8 +27,8 @@ func (w *world) same(what string, got, want answer) {
 	}
 }
 
-// Two organizations have the same users and the same numbers, and one has more of
-// them. Nothing that is the other's can be told from what does not exist.
+// Two organizations have the same users and identifiers, and globex has more incidents.
+// To members of acme, data of globex looks like missing data.
 func testIsolation(w *world) {
 	mine := w.commented(w.acme)
 	theirs := w.commented(w.globex)
@@ -62,7 +61,7 @@ func testIsolation(w *world) {
 	}
 }
 
-// testForeignOrganization asks as one who is no member.
+// testForeignOrganization sends requests of a non-member.
 func (w *world) testForeignOrganization() {
 	nobody := incident.OrganizationID(strings.Repeat("x", len(w.acme)))
 	unknown := w.requests(incident.Key{OrganizationID: nobody, Identifier: 1})
@@ -79,13 +78,13 @@ func (w *world) testForeignOrganization() {
 	}
 }
 
-// testForeignIdentifiers asks acme for incidents that only globex has.
+// testForeignIdentifiers requests incidents in acme that only globex has.
 func (w *world) testForeignIdentifiers() {
 	unknown := w.requests(incident.Key{OrganizationID: w.acme, Identifier: 99})
 	for _, identifier := range []int64{2, 3, 4} {
 		for i, r := range w.requests(incident.Key{OrganizationID: w.acme, Identifier: identifier}) {
 			if strings.HasSuffix(r.path, "/incidents/") {
-				continue // the list, which names no incident
+				continue // the list names no incident
 			}
 			for _, user := range []string{"ada", "bob", "eve", "root"} {
 				w.same(r.String(), w.do(user, r.method, r.path, r.body), w.do(user, r.method, unknown[i].path, r.body))
@@ -94,7 +93,7 @@ func (w *world) testForeignIdentifiers() {
 	}
 }
 
-// testForeignCursors goes on in acme's lists where globex's pages ended.
+// testForeignCursors continues acme's lists with cursors of globex.
 func (w *world) testForeignCursors(mine, theirs incident.Key) {
 	cursor := func(path string) string {
 		next := follow(w, w.want(200, "", "ada", "GET", path, ""), "next")
@@ -117,8 +116,7 @@ func (w *world) testForeignCursors(mine, theirs incident.Key) {
 	}
 }
 
-// testForeignParts asks for sequences, versions, projects and users that only globex
-// has.
+// testForeignParts requests sequences, versions, projects and users that only globex has.
 func (w *world) testForeignParts(mine, theirs incident.Key) {
 	comments := incidentURL(mine) + "comments/"
 	for _, sequence := range []string{"5", "6", "7"} {

@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// titles are those of a list, in its order.
+// titles returns the titles of a list, in order.
 func titles(t testing.TB, a answer) string {
 	t.Helper()
 	var all []string
@@ -73,10 +73,10 @@ func testList(w *world) {
 	w.want(200, "", "root", "HEAD", list(w.acme), "")
 }
 
-// linkPattern takes a Link header apart.
+// linkPattern parses a Link header.
 var linkPattern = regexp.MustCompile(`<([^>]*)>; rel="(\w+)"; results="(\w+)"; cursor="([^"]*)"`)
 
-// follow returns where a Link header leads, "" where it says that nothing is there.
+// follow returns the target in a Link header, or "" if there are no results.
 func follow(t testing.TB, a answer, rel string) string {
 	t.Helper()
 	for _, link := range linkPattern.FindAllStringSubmatch(a.header.Get("Link"), -1) {
@@ -118,15 +118,14 @@ func testListPages(w *world) {
 	if !slices.Equal(forward, want) || !slices.Equal(backward, want) {
 		w.Errorf("pages are %q forward and %q backward, want %q", forward, backward, want)
 	}
-	// The Host header has no part in the links.
+	// The Host header does not appear in the links.
 	r := w.do("ada", "GET", list(w.acme)+"?per_page=1", "")
 	if next := follow(w, r, "next"); !strings.HasPrefix(next, list(w.acme)+"?") {
 		w.Errorf("the next page is at %s", next)
 	}
 }
 
-// A user sees the incidents of the projects that are the user's, and those without
-// projects.
+// A user sees the incidents of the user's projects, and those without projects.
 func testListAccess(w *world) {
 	w.create(w.acme, "A", "checkout")
 	w.create(w.acme, "B", "search")
@@ -146,7 +145,7 @@ func testListAccess(w *world) {
 	w.want(403, "", "ada", "GET", list(w.acme)+"?project=search", "")
 	w.want(403, "", "ada", "GET", list(w.acme)+"?project=checkout&project=search", "")
 	w.want(403, "", "eve", "GET", list(w.acme)+"?project=checkout", "")
-	// A cursor goes on in the list of one who sees the same.
+	// A cursor is valid for another user with the same access.
 	next := follow(w, w.want(200, "", "grace", "GET", list(w.acme)+"?per_page=1", ""), "next")
 	w.want(200, "", "grace", "GET", next, "")
 	w.want(400, "", "ada", "GET", next, "")

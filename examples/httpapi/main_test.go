@@ -16,7 +16,7 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// host is the program while it runs.
+// host is the running program.
 type host struct {
 	stdout string // up to the address
 	url    string // of the printed curl command, "" without one
@@ -30,7 +30,7 @@ var (
 	printedCurl = regexp.MustCompile(`curl -H 'Authorization: Bearer ([A-Z0-9]+)' '(\S+)'\n`)
 )
 
-// start runs the program until it serves.
+// start runs the program and waits until it serves.
 func start(t *testing.T, args ...string) host {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -90,7 +90,7 @@ func (h host) send(t *testing.T, method, url, token, body string) (status int, a
 
 const sample = "../statuspage/testdata/sample.json"
 
-// The printed command answers with an incident, whatever the program is started with.
+// The printed command returns an incident, with every combination of arguments.
 func TestRun(t *testing.T) {
 	dsn := pgtest.NewDatabase(t)
 	for _, test := range []struct{ args, stdout, body string }{
@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("httpapi %s ended with %d and logged\n%s", test.args, code, stderr)
 		}
 	}
-	// The demonstration was filled once.
+	// The demonstration is filled only once.
 	h := start(t, "-dsn", dsn)
 	defer h.stop()
 	if _, body := h.get(t, strings.TrimSuffix(h.url, "1/"), h.token); strings.Count(body, `"identifier"`) != 2 {
@@ -128,7 +128,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// With tokens of its own the program makes none, and no demonstration.
+// With a file of tokens the program makes no token and no demonstration.
 func TestRun_Tokens(t *testing.T) {
 	file := t.TempDir() + "/tokens.json"
 	text := `{"tokens":[{"sha256":"` + sumOfX + `","user":"ada","organizations":{"acme":{"allProjects":true}}}]}`
@@ -178,7 +178,7 @@ func TestRun_Refuses(t *testing.T) {
 	}
 }
 
-// A server that is told to stop takes no more requests, and ends those that it has.
+// A stopping server accepts no more requests, and completes those in progress.
 func TestServe_Shutdown(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	entered, leave := make(chan bool), make(chan bool)
@@ -227,7 +227,7 @@ func TestServe_Shutdown(t *testing.T) {
 	}
 }
 
-// It does not wait for ever.
+// It does not wait forever.
 func TestServe_ShutdownLimit(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	entered, leave := make(chan bool), make(chan bool)

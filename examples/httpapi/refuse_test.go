@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// filtered reports whether only a part of the tests runs.
+// filtered reports whether only some of the tests run.
 func filtered() bool {
 	run := flag.Lookup("test.run").Value.String()
 	return strings.Contains(run, "/")
@@ -22,7 +22,7 @@ type request struct{ method, path, body string }
 
 func (r request) String() string { return r.method + " " + r.path }
 
-// requests are one for each route, about an incident that has ada's comment 4.
+// requests has a request for each route, about an incident with comment 4 by ada.
 func (w *world) requests(key incident.Key) []request {
 	w.Helper()
 	all := make([]request, len(routes))
@@ -35,14 +35,14 @@ func (w *world) requests(key incident.Key) []request {
 	return all
 }
 
-// bodies are those of the routes that have one.
+// bodies are the bodies of the routes that have any.
 var bodies = map[string]string{
 	"PUT " + base + "{identifier}/":                     `{"status":2}`,
 	"POST " + base + "{identifier}/comments/":           `{"comment":"x"}`,
 	"PUT " + base + "{identifier}/comments/{sequence}/": `{"comment":"y"}`,
 }
 
-// commented is an incident with ada's comment 4.
+// commented returns an incident with comment 4 by ada.
 func (w *world) commented(organization incident.OrganizationID) incident.Key {
 	w.Helper()
 	key := w.fire(organization)
@@ -52,7 +52,7 @@ func (w *world) commented(organization incident.OrganizationID) incident.Key {
 	return key
 }
 
-// Each request is refused in each way that all have in common.
+// Each request is refused for every reason common to all routes.
 func testStatuses(w *world) {
 	key := w.commented(w.acme)
 	before := w.snapshot()
@@ -96,8 +96,8 @@ func (w *world) testUnauthenticated(r request) {
 	}
 }
 
-// testForbiddenAndUnknown asks as bob, who has no project of the incident, and
-// for what does not exist.
+// testForbiddenAndUnknown sends requests as bob, who has no project of the incident, and
+// requests for missing resources.
 func (w *world) testForbiddenAndUnknown(r request) {
 	denied := r
 	if strings.HasSuffix(r.path, "/incidents/") {
@@ -148,7 +148,7 @@ func (w *world) testFaults(r request) {
 	}
 }
 
-// A conflict names the incident that is in the way.
+// A conflict names the conflicting incident.
 func testConflict(w *world) {
 	key := w.commented(w.acme)
 	odd := incident.OrganizationID(`a/b "<c>`)
@@ -196,7 +196,7 @@ func testMethodsAndPaths(w *world) {
 			if methods[method+" "+r.path] {
 				continue
 			}
-			// Without a token: what the API has is no secret.
+			// Without a token: the description of the API is public.
 			res, err := http.NewRequest(method, w.url()+r.path, nil)
 			if err != nil {
 				w.Fatal(err)
@@ -216,7 +216,7 @@ func testMethodsAndPaths(w *world) {
 			r.path + ".", r.path + "../", r.path + "./", strings.Replace(r.path, "/api", "/API", 1),
 		} {
 			if strings.HasSuffix(path, "/incidents/x/") || strings.HasSuffix(path, "/comments/x/") {
-				continue // a number that is none
+				continue // an invalid number
 			}
 			w.want(404, `{"detail":"The requested resource does not exist."}`, "ada", r.method, path, "")
 		}
@@ -228,7 +228,7 @@ func testMethodsAndPaths(w *world) {
 	w.want(405, "", "", "POST", openAPIPath, "")
 }
 
-// What the log tells is of the server, or harmless.
+// The log has no harmful text of the client.
 func testLog(w *world) {
 	key := w.fire(w.acme)
 	got := w.want(200, "", "ada", "GET", incidentURL(key), "", requestID, "my-id.1_2")
@@ -260,7 +260,7 @@ func testLog(w *world) {
 			w.Errorf("%s is not in %s", part, first)
 		}
 	}
-	// A fault is told to the log and not to the client.
+	// A fault is logged and not shown to the client.
 	w.faults.fail = func(string) error { panic("a secret") }
 	w.want(500, `{"detail":"Internal error."}`, "ada", "GET", incidentURL(key), "", requestID, "the-panic")
 	if log := w.log.String(); !strings.Contains(log, `"msg":"panic","id":"the-panic","value":"a secret","stack":"goroutine`) {

@@ -17,14 +17,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// spec is the API's description, which holds every request and every response of
-// the tests to itself.
+// spec is the API's description. It validates every request and response of the tests.
 type spec struct {
 	document map[string]any
 	compiler *jsonschema.Compiler
-	paths    map[string]*regexp.Regexp // by the path as it is described
+	paths    map[string]*regexp.Regexp // by the described path
 
-	mu        sync.Mutex // guards what is below
+	mu        sync.Mutex // guards the fields below
 	exercised map[string]bool
 }
 
@@ -49,7 +48,7 @@ func newSpec(t testing.TB) *spec {
 	return s
 }
 
-// at is a value of the document and where it is, as a JSON pointer.
+// at is a value of the document and its position, as a JSON pointer.
 type at struct {
 	pointer string
 	value   any
@@ -78,7 +77,7 @@ func (s *spec) follow(from at) at {
 	return target
 }
 
-// validate holds a value to a schema of the document.
+// validate validates a value against a schema of the document.
 func (s *spec) validate(t testing.TB, what string, schema at, value any) {
 	t.Helper()
 	s.mu.Lock()
@@ -92,7 +91,7 @@ func (s *spec) validate(t testing.TB, what string, schema at, value any) {
 	}
 }
 
-// operation returns what the document says of a request.
+// operation returns the described operation of a request.
 func (s *spec) operation(r *http.Request) (op at, name string, known bool) {
 	method := r.Method
 	if method == http.MethodHead {
@@ -107,7 +106,7 @@ func (s *spec) operation(r *http.Request) (op at, name string, known bool) {
 	return at{}, "", false
 }
 
-// check holds a request and its response to the document.
+// check validates a request and its response.
 func (s *spec) check(t testing.TB, r *http.Request, sent []byte, w *http.Response, got []byte) {
 	t.Helper()
 	what := r.Method + " " + r.URL.String() + ": " + strconv.Itoa(w.StatusCode)
@@ -124,7 +123,7 @@ func (s *spec) check(t testing.TB, r *http.Request, sent []byte, w *http.Respons
 		}
 	} else {
 		op = at{}
-		// What has no operation is a path that is not there, or a method of it.
+		// A request without an operation has an unknown path or method.
 		component := map[int]string{http.StatusNotFound: "NotFound", http.StatusMethodNotAllowed: "NotFound"}[w.StatusCode]
 		if response, known = s.get(at{"#", s.document}, "components", "responses", component); !known {
 			t.Errorf("%s is not described: %s", what, got)
@@ -193,7 +192,7 @@ func (s *spec) checkBody(t testing.TB, what string, response at, method string, 
 	s.validate(t, what, schema, value)
 }
 
-// checkRequest holds a request that was accepted to the document.
+// checkRequest validates a request that was accepted.
 func (s *spec) checkRequest(t testing.TB, what string, op at, name string, r *http.Request, sent []byte) {
 	t.Helper()
 	schema, hasBody := s.get(op, "requestBody", "content", "application/json", "schema")
@@ -230,7 +229,7 @@ func (s *spec) checkRequest(t testing.TB, what string, op at, name string, r *ht
 	}
 }
 
-// checkParameter takes a parameter out of the values and holds it to the document.
+// checkParameter removes a parameter from the values and validates it.
 func (s *spec) checkParameter(t testing.TB, what string, p at, values url.Values, h http.Header) {
 	t.Helper()
 	parameter := p.value.(map[string]any)
@@ -275,7 +274,7 @@ func (s *spec) operations() map[string][]string {
 	return all
 }
 
-// checkExercised reports what is described and did not happen.
+// checkExercised reports described responses that never occurred.
 func (s *spec) checkExercised(t *testing.T) {
 	for name, statuses := range s.operations() {
 		for _, status := range statuses {
@@ -286,7 +285,7 @@ func (s *spec) checkExercised(t *testing.T) {
 	}
 }
 
-// checkedTransport is a transport that holds all that goes through it to the spec.
+// checkedTransport is a transport that validates all traffic against the spec.
 type checkedTransport struct {
 	t    testing.TB
 	spec *spec
@@ -316,7 +315,7 @@ func (c *checkedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w, nil
 }
 
-// The document describes the routes, all of them and no others.
+// The document describes exactly the existing routes.
 func TestOpenAPI_routes(t *testing.T) {
 	want := []string{"GET " + openAPIPath}
 	for _, r := range routes {
@@ -329,7 +328,7 @@ func TestOpenAPI_routes(t *testing.T) {
 	}
 }
 
-// Every reference of the document leads somewhere, and every component is used.
+// Every reference of the document resolves, and every component is used.
 func TestOpenAPI_references(t *testing.T) {
 	s := newSpec(t)
 	used := map[string]bool{}

@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is a server with two organizations of the same users and projects.
+// world is a server with two organizations that have the same users and projects.
 type world struct {
 	*testing.T
-	incidents incident.Manager // what the server uses, without its faults
+	incidents incident.Manager // the server's Manager, without faults
 	faults    *faulty
 	directory *directory
 	handler   http.Handler
@@ -37,11 +37,10 @@ type world struct {
 	acme, globex incident.OrganizationID
 }
 
-// worlds numbers the worlds of one store, so that they share nothing.
+// worlds numbers the worlds of a store, so that they share no data.
 var worlds atomic.Int64
 
-// begun is when the clock of a world stands at its first call. It goes on by a
-// second a call.
+// begun is the time at a world's first call. The clock advances a second per call.
 var begun = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 
 func newWorld(t *testing.T, store incident.Store, s *spec) *world {
@@ -69,7 +68,7 @@ func newWorldOf(t *testing.T, store incident.Store, s *spec, acme, globex incide
 	return w
 }
 
-// url is where the world is served.
+// url returns the URL of the world.
 func (w *world) url() string {
 	if w.server == nil {
 		w.server = httptest.NewServer(w.handler)
@@ -78,9 +77,8 @@ func (w *world) url() string {
 	return w.server.URL
 }
 
-// people are: ada, who sees checkout, grace, who sees search too, bob, who sees
-// search alone, root, who sees everything, and eve, who sees no project. All are in
-// both organizations but mallory, who is in globex.
+// people are ada (project checkout), grace (checkout and search), bob (search), root (all
+// projects) and eve (no project), all in both organizations; and mallory, only in globex.
 func (w *world) people() *directory {
 	d := &directory{users: map[incident.UserID]memberships{}}
 	both := func(m membership) memberships { return memberships{w.acme: m, w.globex: m} }
@@ -98,7 +96,7 @@ func (w *world) people() *directory {
 	return d
 }
 
-// create makes an incident, which is not of an alert rule.
+// create creates an incident without an alert rule.
 func (w *world) create(organization incident.OrganizationID, title string, projects ...incident.ProjectID) incident.Key {
 	w.Helper()
 	r, err := w.incidents.Create(w.Context(), incident.NewIncident{OrganizationID: organization, Title: title, Projects: projects})
@@ -108,7 +106,7 @@ func (w *world) create(organization incident.OrganizationID, title string, proje
 	return r.Key()
 }
 
-// fire makes an incident of an alert rule in the project checkout.
+// fire opens an incident of an alert rule in the project checkout.
 func (w *world) fire(organization incident.OrganizationID) incident.Key {
 	w.Helper()
 	r, err := w.incidents.Fire(w.Context(), incident.Firing{
@@ -126,15 +124,15 @@ func list(organization incident.OrganizationID) string {
 	return strings.Replace(base, "{organization}", string(organization), 1)
 }
 
-// answer is a response, read whole.
+// answer is a complete response.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// do sends a request as a user. The header's lines are names and values in turn.
-// A body is sent as JSON unless the header says otherwise.
+// do sends a request as a user. header alternates names and values. A body is sent as
+// JSON unless the header says otherwise.
 func (w *world) do(user, method, path, body string, header ...string) answer {
 	w.Helper()
 	r, err := http.NewRequestWithContext(w.Context(), method, w.url()+path, nil)
@@ -170,7 +168,8 @@ func (w *world) do(user, method, path, body string, header ...string) answer {
 	return answer{res.StatusCode, res.Header, string(got)}
 }
 
-// want sends a request whose answer has the status and, if it is not empty, the body.
+// want sends a request, and checks the status and, unless it is empty, the body of the
+// response.
 func (w *world) want(status int, want, user, method, path, body string, header ...string) answer {
 	w.Helper()
 	got := w.do(user, method, path, body, header...)
@@ -180,7 +179,7 @@ func (w *world) want(status int, want, user, method, path, body string, header .
 	return got
 }
 
-// decode is the JSON of an answer.
+// decode returns the decoded JSON of a response.
 func decode[T any](t testing.TB, a answer) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
@@ -189,7 +188,7 @@ func decode[T any](t testing.TB, a answer) (v T) {
 	return v
 }
 
-// snapshot is all that the store has of the organizations' incidents.
+// snapshot returns everything stored about the organizations' incidents.
 func (w *world) snapshot() string {
 	w.Helper()
 	var all strings.Builder
@@ -221,9 +220,9 @@ func (w *world) snapshot() string {
 	return all.String()
 }
 
-// lockedBuffer is a log that is read while it is written.
+// lockedBuffer is a log that is read concurrently.
 type lockedBuffer struct {
-	mu sync.Mutex // guards what is below
+	mu sync.Mutex // guards the fields below
 	b  bytes.Buffer
 }
 
@@ -239,7 +238,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// stores are what the API is tested over.
+// stores are the stores that the API is tested with.
 var stores = []struct {
 	name string
 	open func(*testing.T) incident.Store

@@ -14,8 +14,8 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// historyFiles are the files that the program is tested with: the sample, and the
-// real history that STATUSPAGE_HISTORY names.
+// historyFiles are the tested files: the sample, and the real history that
+// STATUSPAGE_HISTORY names.
 func historyFiles() []string {
 	files := []string{"testdata/sample.json"}
 	if name := os.Getenv("STATUSPAGE_HISTORY"); name != "" {
@@ -65,8 +65,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// What is kept in a database is there at the next run, and its report is that of
-// the memory.
+// Data in a database persists between runs, and gives the same report as in memory.
 func TestRun_Postgres(t *testing.T) {
 	for _, file := range historyFiles() {
 		dsn := pgtest.NewDatabase(t)
@@ -91,8 +90,8 @@ func TestRun_Postgres(t *testing.T) {
 	}
 }
 
-// A fault of the file, and a text that the Manager refuses, are one line with
-// their place, and no report.
+// A fault of the file, and a text that the Manager refuses, result in a single line with
+// the position, and no report.
 func TestRun_HostileFile(t *testing.T) {
 	for data, want := range map[string]string{
 		"":   "stdin:1:1: the file is empty\n",
@@ -131,7 +130,7 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space") }
 
-// The line is rewritten at a bounded rate and taken away at the end.
+// The line is updated at a bounded rate and removed at the end.
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var terminal bytes.Buffer

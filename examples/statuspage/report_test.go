@@ -12,7 +12,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// unresolved is a page with one incident that goes on.
+// unresolved is a page with an active incident.
 const unresolved = `{"page": {"id": "p"}, "incidents": [
 {"id": "b", "name": "B", "status": "investigating", "impact": "minor", "started_at": "2024-01-02T00:00:00Z",
  "components": [{"name": "API"}], "incident_updates": [
@@ -97,8 +97,8 @@ func TestReport_Empty(t *testing.T) {
 	}
 }
 
-// The report of a file that was imported again, or beside the same file of another
-// page, is that of the file.
+// The report is the same after importing a file again, and beside another page with the
+// same content.
 func TestReport_IsOfThePage(t *testing.T) {
 	for _, file := range historyFiles() {
 		data, incidents := mustReadFile(t, file), newManager(t)
@@ -121,8 +121,8 @@ func TestReport_IsOfThePage(t *testing.T) {
 	}
 }
 
-// Where nothing is resolved there are no durations, and where no component is
-// named there is no table of them.
+// Without resolved incidents there are no durations. Without components there is no table
+// of components.
 func TestReport_Unresolved(t *testing.T) {
 	incidents := newManager(t)
 	mustImport(t, incidents, strings.Replace(unresolved, `{"name": "API"}`, "", 1))
@@ -141,7 +141,7 @@ Durations are of resolved incidents; percentiles are by nearest rank.
 	}
 }
 
-// Long lists and long histories come in pages, of which none may be missed.
+// Long lists and histories have several pages, and all are read.
 func TestReport_Pages(t *testing.T) {
 	var list, updates strings.Builder
 	for n := range 250 {

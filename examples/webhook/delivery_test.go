@@ -22,7 +22,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// desk acts on notifications, and can be told to fail.
+// desk handles notifications, and can be made to fail.
 type desk struct {
 	fail func(n incident.Notification) error
 
@@ -40,7 +40,7 @@ func (d *desk) act(_ context.Context, n incident.Notification) error {
 	return nil
 }
 
-// post is a Manager whose notifications go to a desk, over a road that front may block.
+// post is a Manager that delivers to a desk, through front.
 type post struct {
 	incidents incident.Manager
 	page      incident.OrganizationID
@@ -92,8 +92,8 @@ func newPost(t *testing.T, file string, d *desk, front func(http.Handler) http.H
 	return &post{incidents, past.Page, sent, d}
 }
 
-// check compares what was acted on with the history of the incidents, without what was
-// parked.
+// check compares the handled notifications with the incidents' histories, except parked
+// activities.
 func (p *post) check(t *testing.T, parked map[incident.Key][]int64) {
 	t.Helper()
 	count := 0
@@ -113,8 +113,8 @@ func (p *post) check(t *testing.T, parked map[incident.Key][]int64) {
 	}
 }
 
-// A real history arrives whole, in order, and is acted on once, though one request in
-// three fails in every way that there is.
+// A real history arrives completely, in order, and is handled once, although a third of
+// the requests fails in every possible way.
 func TestDelivery_Faults(t *testing.T) {
 	for _, file := range historyFiles() {
 		var mu sync.Mutex
@@ -175,8 +175,8 @@ func TestDelivery_Faults(t *testing.T) {
 	}
 }
 
-// What the receiver cannot handle is parked, and the rest goes on. Once it can, all of it
-// arrives when it is replayed.
+// Notifications that the receiver cannot handle are parked, and later ones are delivered.
+// After the cause is gone, Replay delivers the parked notifications too.
 func TestDelivery_Parked(t *testing.T) {
 	works := false
 	d := &desk{fail: func(n incident.Notification) error {
@@ -190,7 +190,7 @@ func TestDelivery_Parked(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := listParked(t.Context(), p.incidents, p.page)
-	if err != nil || len(list) != 5 { // incidents are over
+	if err != nil || len(list) != 5 { // the closed incidents
 		t.Fatalf("parked are %+v, %v", list, err)
 	}
 	parked := map[incident.Key][]int64{}
@@ -213,12 +213,12 @@ func TestDelivery_Parked(t *testing.T) {
 	}
 	for key, acted := range d.acted {
 		slices.SortFunc(acted, func(a, b incident.Activity) int { return int(a.Sequence - b.Sequence) })
-		d.acted[key] = acted // those that were replayed have come last
+		d.acted[key] = acted // replayed notifications came last
 	}
 	p.check(t, nil)
 }
 
-// Every n-th request fails, by turns before it is handled and after.
+// Every n-th request fails, alternately before and after it was handled.
 func TestFailing(t *testing.T) {
 	handled := 0
 	h := failing(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -236,7 +236,7 @@ func TestFailing(t *testing.T) {
 	}
 }
 
-// What is behind another one of its incident is seen to be.
+// A notification that arrives after a later one of its incident is counted.
 func TestTally(t *testing.T) {
 	got := newTally()
 	for _, sequence := range []int64{1, 2, 4, 3, 3, 5} {

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const statuspageSample = "../statuspage/testdata/sample.json"
 
-// historyFiles are the files that the program is tested with: the samples, and the real
-// history that STATUSPAGE_HISTORY names.
+// historyFiles are the tested files: the samples, and the real history that
+// STATUSPAGE_HISTORY names.
 func historyFiles() []string {
 	files := []string{"sample.json", statuspageSample}
 	if name := os.Getenv("STATUSPAGE_HISTORY"); name != "" {
@@ -81,7 +81,7 @@ func TestRun_Interrupted(t *testing.T) {
 	if status := run(ctx, nil, io.Discard, &stderr); status != 1 || stderr.String() != "webhook: interrupted\n" {
 		t.Errorf("run() = %d with errors %q", status, &stderr)
 	}
-	// It is interrupted while it delivers, by what it prints before.
+	// The first output interrupts the delivery.
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
 	stderr.Reset()

@@ -13,8 +13,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// good is a page of two incidents. The hostile files differ from it in a place
-// of the second, so that what precedes the fault would be imported.
+// good is a page with two incidents. The hostile files change it within the second
+// incident, so that the first would be imported.
 const good = `{"page": {"id": "p"}, "incidents": [
 {"id": "a", "name": "A", "status": "resolved", "impact": "minor", "started_at": "2024-01-01T00:00:00Z", "resolved_at": "2024-01-01T01:00:00Z"},
 {"id": "b", "name": "B", "status": "resolved", "impact": "major", "started_at": "2024-01-02T00:00:00Z", "resolved_at": "2024-01-02T01:00:00Z",
@@ -24,7 +24,7 @@ const good = `{"page": {"id": "p"}, "incidents": [
 ]}
 `
 
-// change returns the good file with a part replaced that occurs in it.
+// change returns the good file with old replaced.
 func change(old, new string) string {
 	if !strings.Contains(good, old) {
 		panic("not in the good file: " + old)
@@ -142,7 +142,8 @@ func hostileFiles() []hostileFile {
 	}
 }
 
-// A hostile file gives one line with the place, and nothing is imported.
+// A hostile file results in a single-line error with the position, and nothing is
+// imported.
 func TestHostileFiles(t *testing.T) {
 	for _, file := range hostileFiles() {
 		t.Run(file.name, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// What looks wrong and is not.
+// These files look wrong but are valid.
 func TestDecode_Accepts(t *testing.T) {
 	tests := []struct{ name, data string }{
 		{"the good file", good},
@@ -213,8 +214,8 @@ func TestDecode_StatusAndImpact(t *testing.T) {
 	}
 }
 
-// What happened at the same time has an order too: incidents that of their ids,
-// and updates that of the page, which lists the latest first.
+// Equal times have an order too: incidents by ID, and updates by the page's order, latest
+// first.
 func TestDecode_Ties(t *testing.T) {
 	const data = `{"page": {"id": "p"}, "incidents": [
 {"id": "b", "name": "B", "status": "monitoring", "impact": "minor", "started_at": "2024-01-01T00:00:00Z", "incident_updates": [
@@ -243,13 +244,13 @@ func TestRead_TooLarge(t *testing.T) {
 	}
 }
 
-// endless is a file of zeros that never ends.
+// endless is an infinite file of zeros.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// Any file at all is either imported, or refused with one printable line and
-// without a trace.
+// Every file is either imported, or refused with a single printable line and without a
+// trace.
 func FuzzDecode(f *testing.F) {
 	data, err := os.ReadFile(sample)
 	if err != nil {
@@ -307,13 +308,13 @@ func newManager(t *testing.T) incident.Manager {
 	return incidents
 }
 
-// stored is all that there is of an incident.
+// stored is everything stored about an incident.
 type stored struct {
 	incident.Incident
 	activities []incident.Activity
 }
 
-// snapshot returns all that an organization has, in order of identifiers.
+// snapshot returns everything in an organization, in order of identifier.
 func snapshot(t *testing.T, incidents incident.Manager, organization incident.OrganizationID) []stored {
 	t.Helper()
 	ctx := t.Context()

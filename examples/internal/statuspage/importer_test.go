@@ -17,8 +17,8 @@ import (
 
 const sample = "../../statuspage/testdata/sample.json"
 
-// historyFiles are the files that the import is tested with: the sample, and
-// the real history that STATUSPAGE_HISTORY names.
+// historyFiles are the tested files: the sample, and the real history that
+// STATUSPAGE_HISTORY names.
 func historyFiles() []string {
 	files := []string{sample}
 	if name := os.Getenv("STATUSPAGE_HISTORY"); name != "" {
@@ -27,7 +27,7 @@ func historyFiles() []string {
 	return files
 }
 
-// page is the file as encoding/json reads it: the tests' own view of it.
+// page is the file as decoded by encoding/json, independently of the importer.
 type page struct {
 	Page      struct{ ID incident.OrganizationID }
 	Incidents []pageIncident
@@ -46,8 +46,7 @@ type pageUpdate struct {
 	DisplayAt time.Time `json:"display_at"`
 }
 
-// mustReadPage returns the page with its incidents in order of start and their
-// updates in order of time.
+// mustReadPage returns the page, with incidents by start and updates by time.
 func mustReadPage(t *testing.T, file string) page {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -68,7 +67,7 @@ func mustReadPage(t *testing.T, file string) page {
 	return p
 }
 
-// What is stored after an import is what the file says.
+// The stored data equals the file.
 func TestImport_IsTheFile(t *testing.T) {
 	for _, file := range historyFiles() {
 		t.Run(file, func(t *testing.T) {
@@ -121,7 +120,7 @@ func checkIncident(t *testing.T, got stored, want pageIncident) {
 	checkComments(t, got, want.Updates)
 }
 
-// checkComments compares the comments, and the place of the end among them.
+// checkComments compares the comments, and the position of the end among them.
 func checkComments(t *testing.T, got stored, want []pageUpdate) {
 	t.Helper()
 	var comments []incident.Activity
@@ -175,10 +174,9 @@ func TestImport_Again(t *testing.T) {
 	}
 }
 
-// older and newer are two files of one page. In newer the incident has ended,
-// has affected another component and has another update, and there is a second
-// incident, which began before. The page has also changed the title, the impact
-// and its own name.
+// older and newer are two files of the same page. In newer the incident has ended,
+// affects another component and has another update; a second incident has an earlier
+// start; and title, impact and the page's name have changed.
 const (
 	older = `{"page": {"id": "p", "name": "Old"}, "incidents": [
 {"id": "b", "name": "B", "status": "investigating", "impact": "minor", "started_at": "2024-01-02T00:00:00Z",
@@ -234,8 +232,7 @@ func TestImport_NewerFile(t *testing.T) {
 	}
 }
 
-// A page's incidents are not mixed up with those of another page that has the
-// same ids.
+// Incidents of different pages with the same IDs are kept apart.
 func TestImport_TwoPages(t *testing.T) {
 	incidents := newManager(t)
 	mustImport(t, incidents, mustDecode(t, newer))
@@ -254,7 +251,7 @@ func TestImport_TwoPages(t *testing.T) {
 	}
 }
 
-// What users did to an imported incident stands.
+// Users' changes to an imported incident persist.
 func TestImport_KeepsWhatUsersDid(t *testing.T) {
 	ctx, incidents := t.Context(), newManager(t)
 	mustImport(t, incidents, mustDecode(t, older))
@@ -278,7 +275,7 @@ func TestImport_KeepsWhatUsersDid(t *testing.T) {
 	}
 }
 
-// An import that is interrupted leaves nothing behind.
+// An interrupted import leaves nothing behind.
 func TestImport_Interrupted(t *testing.T) {
 	incidents := newManager(t)
 	ctx, interrupt := context.WithCancel(t.Context())

@@ -17,8 +17,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Of two deliveries at once, the second is not acknowledged before the first was handled,
-// and is handled itself if the first was not.
+// Of two concurrent deliveries, the second waits for the first, and is handled if the
+// first fails.
 func TestReceiver_AtOnce(t *testing.T) {
 	for _, failure := range []error{nil, errors.New("failed")} {
 		synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestReceiver_AtOnce(t *testing.T) {
 	}
 }
 
-// One that waits gives up with its sender, and those of others do not wait.
+// A waiting call ends with its own context, and calls with other IDs do not wait.
 func TestMemoryLedger_Waiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewMemoryLedger(0)
@@ -91,7 +91,7 @@ func TestMemoryLedger_Waiting(t *testing.T) {
 	})
 }
 
-// It remembers as many as it was told to, the latest, and nothing that failed.
+// The ledger remembers the latest successes up to its size, and no failures.
 func TestMemoryLedger_Size(t *testing.T) {
 	l := NewMemoryLedger(3)
 	var ids []ID
@@ -121,8 +121,8 @@ func TestMemoryLedger_Size(t *testing.T) {
 	}
 }
 
-// Under any concurrency each id succeeds once, one call at a time, and nobody is told of
-// it before.
+// Under concurrency each ID succeeds once, calls do not overlap, and no call returns
+// before the success.
 func TestMemoryLedger_Concurrent(t *testing.T) {
 	const callers, ids = 64, 20
 	l := NewMemoryLedger(0)

@@ -34,7 +34,7 @@ func mustNotifier(t *testing.T, url string, o *Options) *Notifier {
 	return n
 }
 
-// kind is what the library makes of an error.
+// kind is how the library classifies an error.
 func kind(err error) string {
 	later, ok := errors.AsType[*incident.RetryAfterError](err)
 	switch {
@@ -114,7 +114,7 @@ func TestNotifier_Outcome(t *testing.T) {
 	}
 }
 
-// What is sent is the notification, signed, and each attempt has the same id.
+// The request has the signed notification, and each attempt has the same ID.
 func TestNotifier_Request(t *testing.T) {
 	type request struct {
 		*http.Request
@@ -161,7 +161,7 @@ func TestNotifier_Request(t *testing.T) {
 	}
 }
 
-// An answer that redirects is not followed, not even where http.Client would fail.
+// A redirect is not followed, even where http.Client would fail.
 func TestNotifier_Redirect(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s was followed", r.Method, r.URL)
@@ -185,7 +185,7 @@ func TestNotifier_Redirect(t *testing.T) {
 	}
 }
 
-// A connection that the receiver closed while it was idle is no failure.
+// A connection that the receiver closed while idle is not a failure.
 func TestNotifier_StaleConnection(t *testing.T) {
 	requests := 0
 	n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -195,7 +195,7 @@ func TestNotifier_StaleConnection(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			conn.Close() // the answer never comes
+			conn.Close() // there is no response
 		}
 	}, nil)
 	for range 2 {
@@ -246,7 +246,7 @@ func TestNewNotifier_Refuses(t *testing.T) {
 	}
 }
 
-// What the caller does to its secrets and options later is nothing to the Notifier.
+// Later changes to the caller's secrets and options do not affect the Notifier.
 func TestNewNotifier_Copies(t *testing.T) {
 	secrets, o := []Secret{mustSecret(t, wellKnown)}, &Options{}
 	n, err := NewNotifier("https://example.com", secrets, o)
@@ -267,7 +267,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A host's own transport and name are used, and its connections are left to it.
+// A host's own transport and user agent are used, and Close leaves its connections open.
 func TestNotifier_Transport(t *testing.T) {
 	var agent string
 	n := mustNotifier(t, "https://example.com/", &Options{

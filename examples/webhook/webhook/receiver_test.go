@@ -20,11 +20,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// inbox is a receiver and what it has acted on.
+// inbox is a receiver and the notifications that it has handled.
 type inbox struct {
 	*Receiver
 	got []incident.Notification
-	err error // what the next handling returns
+	err error // result of the next handling
 	log *lockedBuffer
 }
 
@@ -106,7 +106,7 @@ func tampered(text string) string {
 	return "A" + text[1:]
 }
 
-// signedBody replaces the body by one that is signed all the same.
+// signedBody replaces the body and signs it.
 func signedBody(s Secret, change func([]byte) string) func(*delivery) {
 	return func(d *delivery) {
 		d.body = []byte(change(d.body))
@@ -114,7 +114,7 @@ func signedBody(s Secret, change func([]byte) string) func(*delivery) {
 	}
 }
 
-// A request that was recorded is of no use once it is older than the tolerance.
+// A recorded request is refused once it is older than the tolerance.
 func TestReceiver_Timestamp(t *testing.T) {
 	secret := NewSecret()
 	for age, want := range map[time.Duration]int{
@@ -134,8 +134,8 @@ func TestReceiver_Timestamp(t *testing.T) {
 	}
 }
 
-// A secret is exchanged without a gap, whichever side begins, and the answer does not tell
-// which one a signature was of.
+// A secret is rotated without a gap, whichever side begins, and the response does not
+// reveal the matching secret.
 func TestReceiver_Rotation(t *testing.T) {
 	first, second, stranger := NewSecret(), NewSecret(), NewSecret()
 	for name, c := range map[string]struct {
@@ -162,7 +162,7 @@ func TestReceiver_Rotation(t *testing.T) {
 	}
 }
 
-// What was handled is acknowledged again, and not handled again.
+// A repetition is acknowledged and not handled again.
 func TestReceiver_Repetition(t *testing.T) {
 	secret, id := NewSecret(), uuid.New()
 	box := newInbox(t, secret)
@@ -181,7 +181,7 @@ func TestReceiver_Repetition(t *testing.T) {
 	}
 }
 
-// Errors of the handler travel back to the sender's library, but for their text.
+// Errors of the handler keep their kind on the way to the sender, but not their text.
 func TestReceiver_Failure(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -213,7 +213,7 @@ func TestReceiver_Failure(t *testing.T) {
 	}
 }
 
-// Neither is a panic, nor a goroutine that ends.
+// Nor is a panic or an exited goroutine.
 func TestReceiver_Panic(t *testing.T) {
 	secret, log := mustSecret(t, wellKnown), new(lockedBuffer)
 	for name, c := range map[string]func(){
@@ -250,7 +250,7 @@ func TestReceiver_Panic(t *testing.T) {
 	}
 }
 
-// A body that stops half way is no fault of what it says.
+// A truncated body is not reported as invalid.
 func TestReceiver_BrokenBody(t *testing.T) {
 	secret := NewSecret()
 	r := newDelivery(t, note(), now, secret).request(t)

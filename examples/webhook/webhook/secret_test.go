@@ -40,7 +40,7 @@ func TestParseSecret(t *testing.T) {
 	}
 }
 
-// No way of printing a Secret, or what has one, tells the key.
+// No way of printing a Secret, or a value that contains one, reveals the key.
 func TestSecret_Printed(t *testing.T) {
 	s := mustSecret(t, secretPrefix+base64.StdEncoding.EncodeToString([]byte("abcdefghijklmnopqrstuvwxyz")))
 	n, err := NewNotifier("https://example.com/", []Secret{s}, nil)

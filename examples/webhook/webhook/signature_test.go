@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// The values are those that the reference implementations of Standard Webhooks are
-// tested with.
+// The values are those of the reference implementations of Standard Webhooks.
 func TestSign_Reference(t *testing.T) {
 	got := formatSignatures([]Secret{mustSecret(t, wellKnown)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
@@ -70,7 +69,7 @@ func TestParseTimestamp(t *testing.T) {
 	}
 }
 
-// What is parsed is what was written, and nothing that is no signature.
+// Parsing returns the written signatures, and refuses everything else.
 func FuzzParseSignatures(f *testing.F) {
 	for _, text := range []string{
 		"", "v1", "v1,", " ", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",

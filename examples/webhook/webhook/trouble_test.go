@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// A receiver that is not there, or does not speak HTTP, may be there later.
+// An unreachable receiver, or a receiver that does not speak HTTP, is retried.
 func TestNotifier_Network(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
@@ -44,7 +44,7 @@ func TestNotifier_Network(t *testing.T) {
 	}
 }
 
-// rawServer answers each connection with the text and closes it.
+// rawServer responds to each connection with the text and closes it.
 func rawServer(t *testing.T, text string) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +71,7 @@ func rawServer(t *testing.T, text string) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// checkError looks for what must not be in an error.
+// checkError checks that the error contains no forbidden text.
 func checkError(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
@@ -83,7 +83,7 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-// The receiver's words are in the error, a line of them and no more.
+// The error contains a single line of the receiver's text.
 func TestNotifier_ErrorText(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                                 "400 Bad Request",
@@ -106,7 +106,7 @@ func TestNotifier_ErrorText(t *testing.T) {
 			t.Errorf("%.40q: the error is %q, want %q at its end", body, err, want)
 		}
 	}
-	// A transport with a client inside tells the URL.
+	// A transport that contains a client puts the URL into its errors.
 	inner := &url.Error{Op: "Post", URL: "https://example.com/path-secret", Err: errors.New("refused")}
 	n := mustNotifier(t, "https://example.com/path-secret", &Options{
 		Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, inner }),
@@ -114,7 +114,7 @@ func TestNotifier_ErrorText(t *testing.T) {
 	if err := n.Notify(t.Context(), note()); err == nil || err.Error() != "webhook: POST to example.com: refused" {
 		t.Errorf("Notify() = %v", err)
 	}
-	// The reason phrase is the receiver's too.
+	// The reason phrase is text of the receiver too.
 	n = mustNotifier(t, rawServer(t, "HTTP/1.1 500 \x1b[2J\u202e\r\nContent-Length: 0\r\n\r\n"), nil)
 	err := n.Notify(t.Context(), note())
 	checkError(t, err)
@@ -123,7 +123,7 @@ func TestNotifier_ErrorText(t *testing.T) {
 	}
 }
 
-// A body that does not end, or does not come, changes nothing and costs little.
+// A body that is endless or never arrives does not change the outcome and costs little.
 func TestNotifier_EndlessBody(t *testing.T) {
 	var written atomic.Int64
 	n := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +147,7 @@ func TestNotifier_EndlessBody(t *testing.T) {
 	}
 }
 
-// slowBody gives a byte a second, or nothing, until the request is over.
+// slowBody sends a byte per second, or nothing, until the request ends.
 type slowBody struct {
 	ctx  context.Context
 	data bool
@@ -198,7 +198,7 @@ func TestNotifier_SlowBody(t *testing.T) {
 	}
 }
 
-// An answer that does not come ends with the Notifier's time, or with the caller's.
+// A missing response ends with the Notifier's timeout or the caller's context.
 func TestNotifier_Timeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -230,7 +230,7 @@ func TestNotifier_Timeout(t *testing.T) {
 		}
 	})
 	n := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then net/http looks for the end of the connection
+		_, _ = io.Copy(io.Discard, r.Body) // until then net/http does not notice the end of the connection
 		<-r.Context().Done()
 	}, &Options{Timeout: 50 * time.Millisecond})
 	if err := n.Notify(t.Context(), note()); kind(err) != "again" || !errors.Is(err, context.DeadlineExceeded) {

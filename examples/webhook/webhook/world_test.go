@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var now = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 
-// clock stands still, but for what it is set to.
+// clock stands still unless it is set.
 func clock() time.Time { return now }
 
 const wellKnown = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -35,7 +35,7 @@ func mustSecret(t testing.TB, text string) Secret {
 	return s
 }
 
-// note is a notification with a value in every field.
+// note returns a notification with a value in every field.
 func note() incident.Notification {
 	closed := now.Add(-time.Minute)
 	return incident.Notification{
@@ -66,11 +66,11 @@ func noteOf(organization incident.OrganizationID, id uuid.UUID) incident.Notific
 	return n
 }
 
-// delivery is a signed request of a notification, to be changed by a test.
+// delivery is a signed request that a test modifies.
 type delivery struct {
 	method, id, timestamp, signature string
 	body                             []byte
-	header                           http.Header // what is set over the others
+	header                           http.Header // overrides the others
 }
 
 func newDelivery(t testing.TB, n incident.Notification, at time.Time, secrets ...Secret) delivery {
