@@ -150,17 +150,23 @@ func newRegisters(s labSetup, n int64) (*lab, error) {
 		return nil, err
 	}
 	for i := range n {
-		r, err := fireSafely(l, incident.Firing{
-			Slot: registerSlot(i + 1), TriggerID: "t", Severity: incident.StatusWarning, Title: "register",
-		})
-		if err == nil && r.Identifier != i+1 {
-			err = fmt.Errorf("opened %s, want %s", r.Key(), registerKey(i+1))
-		}
+		err := openRegister(i+1, func(f incident.Firing) (incident.Result, error) { return fireSafely(l, f) })
 		if err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
+}
+
+// openRegister opens the incident of a register. It must get the given identifier.
+func openRegister(identifier int64, fire func(incident.Firing) (incident.Result, error)) error {
+	r, err := fire(incident.Firing{
+		Slot: registerSlot(identifier), TriggerID: "t", Severity: incident.StatusWarning, Title: "register",
+	})
+	if err == nil && r.Identifier != identifier {
+		err = fmt.Errorf("opened %s, want %s", r.Key(), registerKey(identifier))
+	}
+	return err
 }
 
 // fireSafely repeats a firing whose answer was lost.

@@ -175,14 +175,7 @@ func checkSlots(s labSetup, ops []slotOp) error {
 		if !isManual {
 			in.To = severities[in.Trigger] // firing never lowers the status
 		}
-		switch in.Op {
-		case opGrade:
-			in.To = statuses[c.rng.IntN(len(statuses))]
-			fallthrough
-		case opRead:
-			in.Identifier = max(1, c.lastIdentifier(in.Org)+1-c.rng.Int64N(3))
-		}
-		return l.slot(c, in)
+		return l.slot(c, c.aim(in))
 	})
 	if err != nil {
 		return err
@@ -211,6 +204,19 @@ func (l *lab) auditTriggered() error {
 		}
 	}
 	return nil
+}
+
+// aim draws the incident of a call that names an incident, near the latest that the client
+// has seen.
+func (c *client) aim(in slotInput) slotInput {
+	switch in.Op {
+	case opGrade:
+		in.To = statuses[c.rng.IntN(len(statuses))]
+		fallthrough
+	case opRead:
+		in.Identifier = max(1, c.lastIdentifier(in.Org)+1-c.rng.Int64N(3))
+	}
+	return in
 }
 
 // lastIdentifier returns the highest identifier among the client's last 20 calls.

@@ -55,12 +55,7 @@ const togetherRegisters = 4
 // OpenTogether opens the incidents that the processes share.
 func OpenTogether(ctx context.Context, m incident.Manager) error {
 	for i := range int64(togetherRegisters) {
-		r, err := m.Fire(ctx, incident.Firing{
-			Slot: registerSlot(i + 1), TriggerID: "t", Severity: incident.StatusWarning, Title: "register",
-		})
-		if err == nil && r.Identifier != i+1 {
-			err = fmt.Errorf("opened %s, want %s", r.Key(), registerKey(i+1))
-		}
+		err := openRegister(i+1, func(f incident.Firing) (incident.Result, error) { return m.Fire(ctx, f) })
 		if err != nil {
 			return err
 		}
@@ -166,14 +161,7 @@ func fireTogether(ctx context.Context, c *client) error {
 		Trigger: c.rng.IntN(2),
 		To:      severities[c.rng.IntN(2)],
 	}
-	switch in.Op {
-	case opGrade:
-		in.To = statuses[c.rng.IntN(len(statuses))]
-		fallthrough
-	case opRead:
-		in.Identifier = max(1, c.lastIdentifier(in.Org)+1-c.rng.Int64N(3))
-	}
-	err := c.lab.slot(c, in)
+	err := c.lab.slot(c, c.aim(in))
 	rest(ctx, time.Duration(c.rng.Int64N(int64(20*time.Millisecond))))
 	return err
 }

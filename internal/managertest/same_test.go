@@ -11,21 +11,26 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// same compares every field, including fields added later.
-func TestSame_seesEveryField(t *testing.T) {
+// comparedValues returns a value of each type that same compares by hand.
+func comparedValues() []any {
 	date := start
 	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
-	for _, v := range []any{
+	return []any{
 		inc,
 		incident.Result{Incident: inc},
 		activeAnswer{Incident: inc},
-		incident.Details{Incident: inc, Triggers: make([]incident.Trigger, 1), SeenBy: make([]incident.Seen, 1)},
+		incident.Details{Incident: inc, Triggers: []incident.Trigger{{Severity: 1}}, SeenBy: []incident.Seen{{UserID: "u"}}},
 		incident.Activity{DateEdited: &date, DateDeleted: &date},
 		[]incident.Incident{inc},
-		[]incident.Trigger{{}},
-		[]incident.Seen{{}},
-		[]incident.Subscription{{}},
-	} {
+		[]incident.Trigger{{Severity: 1}},
+		[]incident.Seen{{UserID: "u"}},
+		[]incident.Subscription{{UserID: "u"}},
+	}
+}
+
+// same compares every field, including fields added later.
+func TestSame_seesEveryField(t *testing.T) {
+	for _, v := range comparedValues() {
 		if !same(v, deepCopy(reflect.ValueOf(v)).Interface()) {
 			t.Errorf("%T is not the same as its copy", v)
 		}
@@ -45,19 +50,7 @@ func TestSame_seesEveryField(t *testing.T) {
 
 // scribble overwrites everything that a copy of the value shares.
 func TestScribble_reachesEverything(t *testing.T) {
-	date := start
-	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
-	for _, v := range []any{
-		inc,
-		incident.Result{Incident: inc},
-		activeAnswer{Incident: inc},
-		incident.Details{Incident: inc, Triggers: []incident.Trigger{{Severity: 1}}, SeenBy: []incident.Seen{{UserID: "u"}}},
-		incident.Activity{DateEdited: &date},
-		[]incident.Incident{inc},
-		[]incident.Trigger{{Severity: 1}},
-		[]incident.Seen{{UserID: "u"}},
-		[]incident.Subscription{{UserID: "u"}},
-	} {
+	for _, v := range comparedValues() {
 		kept := deepCopy(reflect.ValueOf(v)).Interface()
 		shared := deepCopy(reflect.ValueOf(v)).Interface()
 		scribble(shared)
