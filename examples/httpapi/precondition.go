@@ -14,8 +14,8 @@ const anyVersion = 0
 const maxIfMatch = 16
 
 // etag returns an ETag for a version of an incident. It is only for If-Match: the version
-// does not cover comments, views or the user. So no response is ever 304, and caches must
-// not store one.
+// does not cover comments, views or the user. So no response is ever 304, and no cache
+// may use the ETag to validate a stored response.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 // entityTag matches an element of If-Match, by RFC 9110.

@@ -177,7 +177,7 @@ func TestDecode_Accepts(t *testing.T) {
 		{"title of two lines", change(`"B"`, `"B\n\tC"`)},
 		{"created_at for display_at", change(`"display_at": "2024-01-02T00:00:00Z"`, `"created_at": "2024-01-02T00:00:00Z"`)},
 		{"created_at for started_at", change(`"started_at": "2024-01-02T00:00:00Z"`, `"created_at": "2024-01-02T00:00:00Z"`)},
-		{"an end of what goes on", change(`"resolved", "impact": "major"`, `"monitoring", "impact": "major"`)},
+		{"an end of an active incident", change(`"resolved", "impact": "major"`, `"monitoring", "impact": "major"`)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
