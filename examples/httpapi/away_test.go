@@ -15,7 +15,7 @@ import (
 
 // While the database is down each request gets 503. Once it is back, requests succeed
 // again.
-func TestAPI_StoreAway(t *testing.T) {
+func TestAPI_recoversFromOutage(t *testing.T) {
 	proxy := pgtest.NewProxy(t, pgtest.NewDatabase(t))
 	w := newWorld(t, mustOpen(t, proxy.URL()), newSpec(t))
 	key := w.commented(w.acme)
@@ -40,7 +40,7 @@ func TestAPI_StoreAway(t *testing.T) {
 }
 
 // A truncated response is not mistaken for a complete one.
-func TestObserved_panicInAnAnswer(t *testing.T) {
+func TestObserved_panicDuringResponse(t *testing.T) {
 	log := new(lockedBuffer)
 	a := &api{log: slog.New(slog.NewJSONHandler(log, nil))}
 	server := httptest.NewServer(a.observed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -62,7 +62,7 @@ func TestObserved_panicInAnAnswer(t *testing.T) {
 }
 
 // A client that disconnects is not logged as a failure of the server.
-func TestAPI_ClientGone(t *testing.T) {
+func TestAPI_disconnectIsNoFault(t *testing.T) {
 	w := newWorld(t, memory.New(), newSpec(t))
 	key := w.fire(w.acme)
 	ctx, cancel := context.WithCancel(t.Context())

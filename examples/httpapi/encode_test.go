@@ -12,7 +12,7 @@ import (
 )
 
 // The encoder writes exactly the bytes of encoding/json.
-func TestEncoder(t *testing.T) {
+func TestEncoder_equalsEncodingJSON(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(1, 2))}
 	for range 2000 {
 		d := &details{

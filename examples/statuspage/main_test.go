@@ -118,7 +118,7 @@ func TestRun_Interrupted(t *testing.T) {
 }
 
 // A report that cannot be written is a failure.
-func TestRun_FullDisk(t *testing.T) {
+func TestRun_reportsFullDisk(t *testing.T) {
 	var stderr bytes.Buffer
 	status := run(t.Context(), []string{"testdata/sample.json"}, nil, fullDisk{}, &stderr)
 	if status != 1 || stderr.String() != "no space\n" {

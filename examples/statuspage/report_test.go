@@ -99,7 +99,7 @@ func TestReport_Empty(t *testing.T) {
 
 // The report is the same after importing a file again, and beside another page with the
 // same content.
-func TestReport_IsOfThePage(t *testing.T) {
+func TestReport_onlyOfThePage(t *testing.T) {
 	for _, file := range historyFiles() {
 		data, incidents := mustReadFile(t, file), newManager(t)
 		past, err := statuspage.Read(file, strings.NewReader(data))
@@ -142,7 +142,7 @@ Durations are of resolved incidents; percentiles are by nearest rank.
 }
 
 // Long lists and histories have several pages, and all are read.
-func TestReport_Pages(t *testing.T) {
+func TestReport_readsAllPages(t *testing.T) {
 	var list, updates strings.Builder
 	for n := range 250 {
 		fmt.Fprintf(&updates, `{"id": "%d", "body": "x", "display_at": "2024-01-01T00:00:00Z"}, `, n)

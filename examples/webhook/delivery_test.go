@@ -115,7 +115,7 @@ func (p *post) check(t *testing.T, parked map[incident.Key][]int64) {
 
 // A real history arrives completely, in order, and is handled once, although a third of
 // the requests fails in every possible way.
-func TestDelivery_Faults(t *testing.T) {
+func TestDelivery_completeDespiteFaults(t *testing.T) {
 	for _, file := range historyFiles() {
 		var mu sync.Mutex
 		failures := map[string]int{}
@@ -177,7 +177,7 @@ func TestDelivery_Faults(t *testing.T) {
 
 // Notifications that the receiver cannot handle are parked, and later ones are delivered.
 // After the cause is gone, Replay delivers the parked notifications too.
-func TestDelivery_Parked(t *testing.T) {
+func TestDelivery_replaysParked(t *testing.T) {
 	works := false
 	d := &desk{fail: func(n incident.Notification) error {
 		if !works && n.Activity.Type == incident.ActivityTypeStatusChange {
@@ -219,7 +219,7 @@ func TestDelivery_Parked(t *testing.T) {
 }
 
 // Every n-th request fails, alternately before and after it was handled.
-func TestFailing(t *testing.T) {
+func TestFailing_alternates(t *testing.T) {
 	handled := 0
 	h := failing(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		handled++
@@ -237,7 +237,7 @@ func TestFailing(t *testing.T) {
 }
 
 // A notification that arrives after a later one of its incident is counted.
-func TestTally(t *testing.T) {
+func TestTally_countsOutOfOrder(t *testing.T) {
 	got := newTally()
 	for _, sequence := range []int64{1, 2, 4, 3, 3, 5} {
 		for _, key := range []incident.Key{{OrganizationID: "acme", Identifier: 1}, {OrganizationID: "globex", Identifier: 1}} {

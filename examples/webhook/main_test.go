@@ -92,7 +92,7 @@ func TestRun_Interrupted(t *testing.T) {
 }
 
 // A report that cannot be written is a failure.
-func TestRun_FullDisk(t *testing.T) {
+func TestRun_reportsFullDisk(t *testing.T) {
 	var stderr bytes.Buffer
 	full := writerFunc(func([]byte) (int, error) { return 0, errors.New("no space") })
 	if status := run(t.Context(), nil, full, &stderr); status != 1 || stderr.String() != "webhook: no space\n" {

@@ -205,7 +205,7 @@ func unmigrate(t *testing.T, url string) error {
 
 // Migrate and the store find the tables of every tool, and each tool can drop the tables
 // made by Migrate.
-func TestTools(t *testing.T) {
+func TestTools_shareTheTables(t *testing.T) {
 	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
 			url := pgtest.NewDatabase(t)
@@ -298,7 +298,7 @@ func TestTools_hostsVersion1(t *testing.T) {
 }
 
 // A tool that is given the migrations of another format refuses them and creates nothing.
-func TestTools_misuse(t *testing.T) {
+func TestTools_refuseOtherFormats(t *testing.T) {
 	url := pgtest.NewDatabase(t)
 	if err := golangMigrate(t, url, postgres.GooseMigrations(), "schema_migrations").Up(); err == nil {
 		t.Error("golang-migrate takes goose's files")

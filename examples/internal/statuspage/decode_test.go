@@ -216,7 +216,7 @@ func TestDecode_StatusAndImpact(t *testing.T) {
 
 // Equal times have an order too: incidents by ID, and updates by the page's order, latest
 // first.
-func TestDecode_Ties(t *testing.T) {
+func TestDecode_ordersTies(t *testing.T) {
 	const data = `{"page": {"id": "p"}, "incidents": [
 {"id": "b", "name": "B", "status": "monitoring", "impact": "minor", "started_at": "2024-01-01T00:00:00Z", "incident_updates": [
   {"id": "0", "body": "x", "display_at": "2023-12-31T23:59:59Z"},

@@ -68,7 +68,7 @@ func mustReadPage(t *testing.T, file string) page {
 }
 
 // The stored data equals the file.
-func TestImport_IsTheFile(t *testing.T) {
+func TestImport_storesTheFile(t *testing.T) {
 	for _, file := range historyFiles() {
 		t.Run(file, func(t *testing.T) {
 			want := mustReadPage(t, file)
@@ -155,7 +155,7 @@ func equalTimes(a, b *time.Time) bool {
 }
 
 // A second import adds nothing and changes no version.
-func TestImport_Again(t *testing.T) {
+func TestImport_againAddsNothing(t *testing.T) {
 	for _, file := range historyFiles() {
 		t.Run(file, func(t *testing.T) {
 			past := mustReadHistory(t, file)
@@ -191,7 +191,7 @@ const (
 {"id": "a", "name": "A", "status": "resolved", "impact": "none", "started_at": "2024-01-01T00:00:00Z", "resolved_at": "2024-01-01T00:30:00Z"}]}`
 )
 
-func TestImport_NewerFile(t *testing.T) {
+func TestImport_addsFromNewerFile(t *testing.T) {
 	incidents := newManager(t)
 	steps := []struct {
 		name, data string
@@ -233,7 +233,7 @@ func TestImport_NewerFile(t *testing.T) {
 }
 
 // Incidents of different pages with the same IDs are kept apart.
-func TestImport_TwoPages(t *testing.T) {
+func TestImport_keepsPagesApart(t *testing.T) {
 	incidents := newManager(t)
 	mustImport(t, incidents, mustDecode(t, newer))
 	other := mustDecode(t, strings.Replace(newer, `"id": "p"`, `"id": "q"`, 1))
@@ -276,7 +276,7 @@ func TestImport_KeepsWhatUsersDid(t *testing.T) {
 }
 
 // An interrupted import leaves nothing behind.
-func TestImport_Interrupted(t *testing.T) {
+func TestImport_interruptedLeavesNothing(t *testing.T) {
 	incidents := newManager(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	_, err := Import(ctx, incidents, mustReadHistory(t, sample), func(done int) {

@@ -19,7 +19,7 @@ import (
 
 // Of two concurrent deliveries, the second waits for the first, and is handled if the
 // first fails.
-func TestReceiver_AtOnce(t *testing.T) {
+func TestReceiver_concurrentRepetitionWaits(t *testing.T) {
 	for _, failure := range []error{nil, errors.New("failed")} {
 		synctest.Test(t, func(t *testing.T) {
 			secret, go1, calls := NewSecret(), make(chan error), 0
@@ -62,7 +62,7 @@ func TestReceiver_AtOnce(t *testing.T) {
 }
 
 // A waiting call ends with its own context, and calls with other IDs do not wait.
-func TestMemoryLedger_Waiting(t *testing.T) {
+func TestMemoryLedger_waitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewMemoryLedger(0)
 		a, b := ID{"acme", uuid.New()}, ID{"acme", uuid.New()}
@@ -92,7 +92,7 @@ func TestMemoryLedger_Waiting(t *testing.T) {
 }
 
 // The ledger remembers the latest successes up to its size, and no failures.
-func TestMemoryLedger_Size(t *testing.T) {
+func TestMemoryLedger_forgetsTheOldest(t *testing.T) {
 	l := NewMemoryLedger(3)
 	var ids []ID
 	for i := range 10 {
@@ -123,7 +123,7 @@ func TestMemoryLedger_Size(t *testing.T) {
 
 // Under concurrency each ID succeeds once, calls do not overlap, and no call returns
 // before the success.
-func TestMemoryLedger_Concurrent(t *testing.T) {
+func TestMemoryLedger_oneSuccessPerID(t *testing.T) {
 	const callers, ids = 64, 20
 	l := NewMemoryLedger(0)
 	var running, succeeded [ids]atomic.Int64

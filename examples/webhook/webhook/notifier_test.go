@@ -115,7 +115,7 @@ func TestNotifier_Outcome(t *testing.T) {
 }
 
 // The request has the signed notification, and each attempt has the same ID.
-func TestNotifier_Request(t *testing.T) {
+func TestNotifier_sendsSignedRequest(t *testing.T) {
 	type request struct {
 		*http.Request
 		body []byte
@@ -162,7 +162,7 @@ func TestNotifier_Request(t *testing.T) {
 }
 
 // A redirect is not followed, even where http.Client would fail.
-func TestNotifier_Redirect(t *testing.T) {
+func TestNotifier_followsNoRedirect(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s was followed", r.Method, r.URL)
 	}))
@@ -186,7 +186,7 @@ func TestNotifier_Redirect(t *testing.T) {
 }
 
 // A connection that the receiver closed while idle is not a failure.
-func TestNotifier_StaleConnection(t *testing.T) {
+func TestNotifier_survivesStaleConnection(t *testing.T) {
 	requests := 0
 	n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		if requests++; requests == 2 {
@@ -268,7 +268,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A host's own transport and user agent are used, and Close leaves its connections open.
-func TestNotifier_Transport(t *testing.T) {
+func TestNotifier_usesTheHostsTransport(t *testing.T) {
 	var agent string
 	n := mustNotifier(t, "https://example.com/", &Options{
 		UserAgent: "acme/2",

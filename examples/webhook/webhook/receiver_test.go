@@ -115,7 +115,7 @@ func signedBody(s Secret, change func([]byte) string) func(*delivery) {
 }
 
 // A recorded request is refused once it is older than the tolerance.
-func TestReceiver_Timestamp(t *testing.T) {
+func TestReceiver_refusesOldTimestamps(t *testing.T) {
 	secret := NewSecret()
 	for age, want := range map[time.Duration]int{
 		0: 204, 5 * time.Minute: 204, -5 * time.Minute: 204,
@@ -136,7 +136,7 @@ func TestReceiver_Timestamp(t *testing.T) {
 
 // A secret is rotated without a gap, whichever side begins, and the response does not
 // reveal the matching secret.
-func TestReceiver_Rotation(t *testing.T) {
+func TestReceiver_rotatesSecrets(t *testing.T) {
 	first, second, stranger := NewSecret(), NewSecret(), NewSecret()
 	for name, c := range map[string]struct {
 		receiver, sender []Secret
@@ -163,7 +163,7 @@ func TestReceiver_Rotation(t *testing.T) {
 }
 
 // A repetition is acknowledged and not handled again.
-func TestReceiver_Repetition(t *testing.T) {
+func TestReceiver_acknowledgesRepetitions(t *testing.T) {
 	secret, id := NewSecret(), uuid.New()
 	box := newInbox(t, secret)
 	for range 3 {
@@ -182,7 +182,7 @@ func TestReceiver_Repetition(t *testing.T) {
 }
 
 // Errors of the handler keep their kind on the way to the sender, but not their text.
-func TestReceiver_Failure(t *testing.T) {
+func TestReceiver_keepsTheKindOfErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		want string
@@ -214,7 +214,7 @@ func TestReceiver_Failure(t *testing.T) {
 }
 
 // Nor is a panic or an exited goroutine.
-func TestReceiver_Panic(t *testing.T) {
+func TestReceiver_panicIsAFailure(t *testing.T) {
 	secret, log := mustSecret(t, wellKnown), new(lockedBuffer)
 	for name, c := range map[string]func(){
 		"a panic":       func() { panic("s3cret") },
@@ -251,7 +251,7 @@ func TestReceiver_Panic(t *testing.T) {
 }
 
 // A truncated body is not reported as invalid.
-func TestReceiver_BrokenBody(t *testing.T) {
+func TestReceiver_truncatedBody(t *testing.T) {
 	secret := NewSecret()
 	r := newDelivery(t, note(), now, secret).request(t)
 	r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, 10), brokenReader{}))
@@ -267,7 +267,7 @@ type brokenReader struct{}
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // The longest comment and ten thousand recipients fit.
-func TestReceiver_Largest(t *testing.T) {
+func TestReceiver_acceptsLargestNotification(t *testing.T) {
 	secret, n := NewSecret(), note()
 	n.Activity.Comment = strings.Repeat("<", incident.MaxCommentSize) // 6 bytes each in JSON
 	n.Incident.Title = strings.Repeat("é", incident.MaxTitleLength)

@@ -41,7 +41,7 @@ func TestParseSecret(t *testing.T) {
 }
 
 // No way of printing a Secret, or a value that contains one, reveals the key.
-func TestSecret_Printed(t *testing.T) {
+func TestSecret_isNeverPrinted(t *testing.T) {
 	s := mustSecret(t, secretPrefix+base64.StdEncoding.EncodeToString([]byte("abcdefghijklmnopqrstuvwxyz")))
 	n, err := NewNotifier("https://example.com/", []Secret{s}, nil)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // The values are those of the reference implementations of Standard Webhooks.
-func TestSign_Reference(t *testing.T) {
+func TestSign_matchesReference(t *testing.T) {
 	got := formatSignatures([]Secret{mustSecret(t, wellKnown)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
 	if want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 		t.Errorf("the signature is %s, want %s", got, want)

@@ -199,7 +199,7 @@ func TestNotifier_SlowBody(t *testing.T) {
 }
 
 // A missing response ends with the Notifier's timeout or the caller's context.
-func TestNotifier_Timeout(t *testing.T) {
+func TestNotifier_endsAtTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
