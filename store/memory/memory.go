@@ -5,9 +5,9 @@
 //
 //	incidents, err := incident.New(memory.New(), nil)
 //
-// The store passes the same conformance suites as a database: transactions are atomic and
-// can be rolled back, and notifications are queued, retried and parked. Reads run in
-// parallel; writes are serialized.
+// Transactions are atomic and can be rolled back, and notifications are queued, retried
+// and parked, as in a database: the store passes the suites Run and RunOutbox of package
+// storetest. Reads run in parallel; writes are serialized.
 package memory
 
 import (
