@@ -257,7 +257,7 @@ func testComments(w *world) {
 	}
 	subscribers, err := w.incidents.Subscribers(w.Context(), key)
 	if err != nil || len(subscribers) != 2 {
-		w.Errorf("followers are %+v, %v", subscribers, err)
+		w.Errorf("subscribers are %+v, %v", subscribers, err)
 	}
 	before := w.snapshot()
 	w.want(400, `{"mentions":["must not have users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["bob"]}`)
@@ -298,20 +298,20 @@ func testComments(w *world) {
 func testSubscriptions(w *world) {
 	key := w.fire(w.acme)
 	path := incidentURL(key) + "subscriptions/"
-	follows := func() bool {
+	subscribed := func() bool {
 		return decode[details](w, w.want(200, "", "ada", "GET", incidentURL(key), "")).IsSubscribed
 	}
 	w.want(200, "{}", "ada", "DELETE", path, "")
 	w.want(201, "{}", "ada", "POST", path, "")
 	first := w.snapshot()
 	w.want(201, "{}", "ada", "POST", path, "")
-	if again := w.snapshot(); again != first || !follows() {
-		w.Errorf("following again made\n%s\nof\n%s", again, first)
+	if again := w.snapshot(); again != first || !subscribed() {
+		w.Errorf("subscribing again made\n%s\nof\n%s", again, first)
 	}
 	for range 2 {
 		w.want(200, "{}", "ada", "DELETE", path, "")
-		if follows() {
-			w.Error("ada still follows")
+		if subscribed() {
+			w.Error("ada is still subscribed")
 		}
 	}
 	before := w.snapshot()

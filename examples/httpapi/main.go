@@ -39,20 +39,21 @@ import (
 const usage = `Usage: httpapi [-addr ADDR] [-dsn DSN] [-tokens FILE] [-import FILE]
 
 Serves the incidents of organizations over HTTP. The API is described at
-/openapi.json. Stops at an interrupt, when the requests that run have ended.
+/openapi.json. An interrupt stops it after the requests in progress.
 
-  -addr ADDR    listen there (default localhost:8080)
-  -dsn DSN      keep the incidents in this PostgreSQL database, in which the
-                tables are made, such as postgres://user:password@host:5432/name
-                (default: in memory)
-  -tokens FILE  the users, and the SHA-256 of their tokens, which must be random
-                and long (default: a new token, which is printed, for a
-                demonstration). The file is
+  -addr ADDR    the address to listen on (default localhost:8080)
+  -dsn DSN      the PostgreSQL database of the incidents, such as
+                postgres://user:password@host:5432/name (default: in memory).
+                The tables are created in it
+  -tokens FILE  the users and the SHA-256 of their tokens (default: a
+                demonstration with a new token, which is printed). Tokens must
+                be random and long. The format of the file is
                 {"tokens": [{"sha256": "…", "user": "ada", "organizations": {
                   "acme": {"projects": ["checkout"]},
                   "globex": {"allProjects": true}}}]}
-  -import FILE  first import what a page of Atlassian Statuspage serves at
-                /api/v2/incidents.json. Its organization is the page's id
+  -import FILE  first import this file, as served by a page of Atlassian
+                Statuspage at /api/v2/incidents.json. The page's id becomes the
+                organization
 `
 
 func main() {

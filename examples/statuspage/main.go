@@ -29,15 +29,15 @@ const usage = `Usage: statuspage [-dsn DSN] [-times N] [FILE]
 
 Imports the incidents of a status page and prints a report of them.
 
-FILE is what a page of Atlassian Statuspage serves at /api/v2/incidents.json,
-at most 64 MiB. Without FILE, or with -, it is read from standard input. Of a
-file that has a fault nothing is imported. The fault is named with its place,
-as in FILE:LINE:COLUMN, where columns count bytes.
+FILE is as served by a page of Atlassian Statuspage at /api/v2/incidents.json,
+at most 64 MiB. Without FILE, or with -, it is read from standard input. If it
+has a fault, nothing is imported and the error begins with the position,
+FILE:LINE:COLUMN. Columns count bytes.
 
-  -dsn DSN  keep the incidents in this PostgreSQL database, in which the tables
-            are made, such as postgres://user:password@host:5432/name
-            (default: in memory)
-  -times N  import N times into the same store; all but the first add nothing
+  -dsn DSN  the PostgreSQL database of the incidents, such as
+            postgres://user:password@host:5432/name (default: in memory). The
+            tables are created in it
+  -times N  import N times into the same store; repetitions add nothing
             (default 1)
 `
 

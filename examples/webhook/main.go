@@ -26,14 +26,14 @@ import (
 
 const usage = `Usage: webhook [-fail N] [FILE]
 
-Imports the incidents of a status page, delivers all that happened to a receiver
-of webhooks on this machine, and prints what it received.
+Imports the incidents of a status page, delivers all activities to a receiver of
+webhooks in this process, and prints the received counts.
 
-FILE is what a page of Atlassian Statuspage serves at /api/v2/incidents.json.
+FILE is as served by a page of Atlassian Statuspage at /api/v2/incidents.json.
 Without FILE a small sample is imported.
 
-  -fail N  the receiver fails one request of N, 2 or more: by turns before it has
-           acted on it, and after that, as if its answer were lost (default: none)
+  -fail N  make every N-th request fail, N at least 2: alternately before and
+           after the receiver has handled it (default: none)
 `
 
 func main() {

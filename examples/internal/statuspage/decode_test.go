@@ -286,7 +286,7 @@ func checkRefusal(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
 	if !strings.HasPrefix(text, "f.json:") || len(text) > 1000 || strings.ContainsFunc(text, unicode.IsControl) {
-		t.Errorf("error %q is not one short line with a place", text)
+		t.Errorf("error %q is not a short line with a position", text)
 	}
 }
 
