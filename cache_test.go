@@ -62,8 +62,7 @@ func TestCacheEntry_binaryForm(t *testing.T) {
 	}
 }
 
-// Different things have different keys, and every key begins with its
-// organization.
+// Incidents and slots have different keys, and every key begins with its organization.
 func TestCacheKey_isUnique(t *testing.T) {
 	id := rapid.StringOfN(rapid.SampledFrom([]rune("a1:si|")), 0, 4, -1)
 	number := rapid.Int64Range(1, 12)

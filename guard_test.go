@@ -12,7 +12,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// panicking is a store that panics in each call that Run makes of it.
+// panicking is a store that panics in each call from Run.
 type panicking struct {
 	*memory.Store
 
@@ -52,8 +52,8 @@ func (p *panicking) Backlog(ctx context.Context) (incident.Backlog, error) {
 	return p.Store.Backlog(ctx)
 }
 
-// A store that panics is one that is unavailable. It does not end the process.
-func TestRun_storePanics(t *testing.T) {
+// A store that panics counts as unavailable. It does not end the process.
+func TestRun_survivesPanicsOfTheStore(t *testing.T) {
 	store := &panicking{Store: memory.New()}
 	told := make(chan struct{}, 10)
 	m, err := incident.New(store, &incident.Options{
@@ -102,8 +102,8 @@ func (panickyHandler) Handle(context.Context, slog.Record) error { panic("the ha
 func (h panickyHandler) WithAttrs([]slog.Attr) slog.Handler      { return h }
 func (h panickyHandler) WithGroup(string) slog.Handler           { return h }
 
-// Where a part of Run panics, Run ends with an error.
-func TestRun_handlerPanics(t *testing.T) {
+// If a part of Run panics, Run ends with an error.
+func TestRun_endsWithAPanicOfTheHandler(t *testing.T) {
 	m, err := incident.New(&panicking{Store: memory.New()}, &incident.Options{Logger: slog.New(panickyHandler{})})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +116,6 @@ func TestRun_handlerPanics(t *testing.T) {
 			t.Errorf("Run() = %v, want ErrUnavailable", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("Run goes on")
+		t.Fatal("Run continues")
 	}
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// hub is a store that several Managers share, as processes do, with a feed of what is
-// written through it.
+// hub is a store that several Managers share, as processes do. Its feed reports all writes
+// through it.
 type hub struct {
 	incident.Store
 	loads atomic.Int64
 	fault atomic.Pointer[func(context.Context) error] // before the feed answers; nil for none
-	late  atomic.Int64                                // how long its answers are on their way
+	late  atomic.Int64                                // the delay of its answers
 	asked atomic.Int64                                // how often the feed was asked
 
-	// changed is called for what has changed since a position, in place of the feed.
+	// changed returns the changes since a position, in place of the feed.
 	changed atomic.Pointer[func(context.Context, incident.FeedPosition) (incident.FeedChanges, error)]
 
 	mu  sync.Mutex // guards log
@@ -99,7 +99,7 @@ func newProcess(t *testing.T, h *hub) *process {
 	return newProcessOf(t, h)
 }
 
-// newProcessOf is newProcess with a store that stands before the hub.
+// newProcessOf is newProcess with a store in front of the hub.
 func newProcessOf(t *testing.T, s incident.Store) *process {
 	t.Helper()
 	p := &process{log: &bytes.Buffer{}}
@@ -147,7 +147,7 @@ func twoProcesses(t *testing.T, test func(t *testing.T, h *hub, a, b *process)) 
 	})
 }
 
-// wake reads what is not there, so that a feed which sleeps follows again.
+// wake reads a missing incident, so that a sleeping feed follows again.
 func (p *process) wake(t *testing.T) {
 	t.Helper()
 	if _, err := p.Get(t.Context(), incident.Key{OrganizationID: "umbrella", Identifier: 1}); !errors.Is(err, incident.ErrNotFound) {

@@ -13,7 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// managerCalls are calls of a Manager that go to the store, and one that the cache answers.
+// managerCalls are calls of a Manager that go to the store, and a call that the cache answers.
 var managerCalls = map[string]func(ctx context.Context, m incident.Manager) error{
 	"Run":     func(ctx context.Context, m incident.Manager) error { return m.Run(ctx) },
 	"Get":     func(ctx context.Context, m incident.Manager) error { return only(m.Get(ctx, key)) },
@@ -37,11 +37,11 @@ var managerCalls = map[string]func(ctx context.Context, m incident.Manager) erro
 	},
 }
 
-// wantRefusedInside checks that a call within a transaction was refused and says what to do.
+// wantRefusedInside checks that a call within a transaction was refused with the remedy.
 func wantRefusedInside(t *testing.T, name string, err error) {
 	t.Helper()
 	if !errors.Is(err, incident.ErrInvalid) || !strings.Contains(err.Error(), "call the Manager that InTx passed to its function") {
-		t.Errorf("%s within a transaction of the Manager = %v, want ErrInvalid and what to call instead", name, err)
+		t.Errorf("%s within a transaction of the Manager = %v, want ErrInvalid and the call to use instead", name, err)
 	}
 }
 
@@ -57,9 +57,9 @@ func soon(t *testing.T, f func()) {
 	}
 }
 
-// The Manager itself is refused within its transaction, whatever the context, and works
-// before, after and beside it.
-func TestInTx_callOfTheManager(t *testing.T) {
+// The Manager itself refuses calls within its transaction, whatever their context, and works
+// before, after and beside the transaction.
+func TestInTx_refusesCallsOfTheManager(t *testing.T) {
 	m, _ := probed(t, nil)
 	for name, call := range managerCalls {
 		soon(t, func() {
@@ -81,7 +81,7 @@ func TestInTx_callOfTheManager(t *testing.T) {
 		})
 	})
 	open, end := make(chan struct{}), make(chan struct{})
-	s := &probe{Store: memory.New()} // whose readers wait for no writer of the other one
+	s := &probe{Store: memory.New()} // its readers wait for no writer of the other store
 	other, err := incident.New(s, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +108,8 @@ func TestInTx_callOfTheManager(t *testing.T) {
 	}
 }
 
-// What a transaction calls of the host must not call the Manager itself either.
-func TestInTx_callbacksOfTheHost(t *testing.T) {
+// Code of the host that a transaction calls must not call the Manager itself either.
+func TestInTx_refusesCallsInCallbacks(t *testing.T) {
 	var m incident.Manager
 	var got error
 	asked := false
@@ -145,9 +145,9 @@ func TestInTx_callbacksOfTheHost(t *testing.T) {
 	wantRefusedInside(t, "a call of the host's", got)
 }
 
-// An Authorizer that does not answer within a transaction is not waited for, and what it
-// does otherwise is passed on.
-func TestInTx_authorizer(t *testing.T) {
+// A transaction does not wait for an Authorizer that does not answer. Its errors and panics
+// are passed on.
+func TestInTx_doesNotWaitForAnAuthorizer(t *testing.T) {
 	t.Parallel()
 	var current atomic.Pointer[func(ctx context.Context) error]
 	m, _ := probed(t, &incident.Options{
@@ -194,9 +194,9 @@ func TestInTx_authorizer(t *testing.T) {
 	}
 }
 
-// A part of a transaction that does not return, and a write that does not, doom the whole,
-// also if the function recovers.
-func TestInTx_brokenOff(t *testing.T) {
+// If a part of a transaction or a write does not return, the whole transaction fails, even if
+// the function recovers.
+func TestInTx_failsWhenAPartDoesNotReturn(t *testing.T) {
 	m, p := probed(t, nil)
 	panicking := func(method string) error {
 		if method == "Apply" {

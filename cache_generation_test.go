@@ -15,7 +15,7 @@ func sharedCaches() map[string]func() incident.Cache {
 	}
 }
 
-// mustNew returns a Manager of a store, which reads slots through its cache too.
+// mustNew returns a Manager of a store that reads slots through its cache, too.
 func mustNew(t *testing.T, s incident.Store, cache incident.Cache) incident.Manager {
 	t.Helper()
 	m, err := incident.New(&probe{Store: s}, &incident.Options{Cache: cache})
@@ -25,8 +25,8 @@ func mustNew(t *testing.T, s incident.Store, cache incident.Cache) incident.Mana
 	return m
 }
 
-// Managers of two databases share a cache, and serve each its own incidents.
-func TestCache_ofTwoDatabases(t *testing.T) {
+// Managers of two databases share a cache, and each serves its own incidents.
+func TestCache_separatesDatabases(t *testing.T) {
 	for name, cache := range sharedCaches() {
 		t.Run(name, func(t *testing.T) {
 			c := cache()
@@ -53,8 +53,8 @@ func TestCache_ofTwoDatabases(t *testing.T) {
 	}
 }
 
-// A Manager does not serve what an earlier one has left in the cache.
-func TestCache_ofAnEarlierManager(t *testing.T) {
+// A Manager does not serve entries that an earlier Manager has left in the cache.
+func TestCache_ignoresAnEarlierManager(t *testing.T) {
 	for name, cache := range sharedCaches() {
 		t.Run(name, func(t *testing.T) {
 			c, s := cache(), memory.New()
@@ -65,10 +65,10 @@ func TestCache_ofAnEarlierManager(t *testing.T) {
 			mustClose(t, mustNew(t, s, incident.NoCache))
 			after := mustNew(t, s, c)
 			if got := mustGet(t, after); got.Status != incident.StatusClosed {
-				t.Errorf("a new Manager serves the incident as %s, from the cache of one before", got.Status)
+				t.Errorf("a new Manager serves the incident as %s, from the cache of an earlier Manager", got.Status)
 			}
 			if mustActive(t, after) {
-				t.Error("a new Manager serves a slot from the cache of one before")
+				t.Error("a new Manager serves a slot from the cache of an earlier Manager")
 			}
 		})
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A feed asks nothing while nobody reads, and no wake-up is missed.
-func TestFeed_sleeps(t *testing.T) {
+// A feed requests nothing while nobody reads, and misses no wake-up.
+func TestFeed_sleepsWithoutReaders(t *testing.T) {
 	reads := map[string]func(t *testing.T, m incident.Manager){
 		"Get":    func(t *testing.T, m incident.Manager) { mustGet(t, m) },
 		"Active": func(t *testing.T, m incident.Manager) { mustActive(t, m) },
@@ -42,9 +42,9 @@ func TestFeed_sleeps(t *testing.T) {
 	}
 }
 
-// Somebody who reads now and then is served what was written since, whether the feed
-// sleeps, has just fallen asleep, or follows.
-func TestFeed_sparseReads(t *testing.T) {
+// An occasional reader is served the latest write, whether the feed sleeps, has just fallen
+// asleep, or follows.
+func TestFeed_servesOccasionalReaders(t *testing.T) {
 	for _, every := range []time.Duration{100 * time.Millisecond, 700 * time.Millisecond, 1010 * time.Millisecond, 1300 * time.Millisecond, 3 * time.Second} {
 		t.Run(every.String(), func(t *testing.T) {
 			twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
@@ -65,20 +65,20 @@ func TestFeed_sparseReads(t *testing.T) {
 	}
 }
 
-// While somebody reads, the feed does not fall asleep between two reads.
+// The feed does not fall asleep between two reads of a regular reader.
 func TestFeed_staysAwake(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		mustGet(t, a)
 		for range 20 {
 			time.Sleep(900 * time.Millisecond)
 			if !h.cached(t, a) {
-				t.Fatal("an entry is not served to somebody who has read 0.9 s before")
+				t.Fatal("an entry is not served to a reader who has read 0.9 s before")
 			}
 		}
 	})
 }
 
-// A sleep ends with Run, and a Run that begins does not sleep before it has a position.
+// A sleep ends with Run, and the next Run does not sleep before it has a position.
 func TestFeed_sleepsThroughRuns(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		for range 3 {
@@ -94,7 +94,7 @@ func TestFeed_sleepsThroughRuns(t *testing.T) {
 			}
 			mustGet(t, a)
 			if !h.cached(t, a) {
-				t.Error("when Run begins anew, an entry is not served")
+				t.Error("when Run begins again, an entry is not served")
 			}
 		}
 	})
@@ -115,8 +115,8 @@ func TestFeed_sleepsThroughRuns(t *testing.T) {
 	})
 }
 
-// A store is asked from a position for a bounded time. Then the cache begins anew.
-func TestFeed_memory(t *testing.T) {
+// A position is used for a limited time. After that, the cache starts over.
+func TestFeed_startsOverAfterItsMemory(t *testing.T) {
 	for _, stops := range []bool{false, true} {
 		twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 			mustGet(t, a)

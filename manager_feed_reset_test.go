@@ -12,7 +12,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// restore gives the hub the data of another history, and has its feed say so.
+// restore gives the hub the data of another history, and lets its feed report that.
 func (h *hub) restore(t *testing.T, title string) {
 	t.Helper()
 	past := memory.New()
@@ -37,9 +37,9 @@ func (h *hub) restore(t *testing.T, title string) {
 	h.changed.Store(&reset)
 }
 
-// What a store has lost is not served any more, however high its version was, and what
-// has the same identifier since is.
-func TestFeed_reset(t *testing.T) {
+// Data that a store has lost is no longer served, however high its version was. New data with
+// the same identifier is.
+func TestFeed_resetEndsAllEntries(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		for range 5 {
 			mustFire(t, b, "20%", incident.StatusCritical)
@@ -71,9 +71,9 @@ func TestFeed_reset(t *testing.T) {
 	})
 }
 
-// What began before a reset leaves nothing behind: neither a load nor a write that was
-// acknowledged by the server before.
-func TestFeed_resetDuringCalls(t *testing.T) {
+// Neither a load that began before a reset nor a write that the old server acknowledged leaves
+// anything in the cache.
+func TestFeed_resetLeavesNoValueOfEarlierCalls(t *testing.T) {
 	calls := map[string]struct {
 		method string
 		call   func(ctx context.Context, m incident.Manager) error
@@ -141,9 +141,9 @@ func TestFeed_resetDuringCalls(t *testing.T) {
 	}
 }
 
-// A feed whose changes cannot be had, though the store answers, begins anew from the
-// present position. One that the store answers later than usual does not.
-func TestFeed_cannotCatchUp(t *testing.T) {
+// If the store answers but cannot return the changes, the feed starts over from the present
+// position. It does not start over because an answer is late.
+func TestFeed_startsOverWithoutChanges(t *testing.T) {
 	faults := map[string]func(ctx context.Context) error{
 		"takes too long": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		"fails":          func(context.Context) error { return incident.ErrInvalid },
@@ -186,15 +186,15 @@ func TestFeed_cannotCatchUp(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			a.wake(t)
 			if n := a.Stats().Feed.Resets; n != 0 || !h.cached(t, a) {
-				t.Errorf("after an outage the cache has begun anew %d times", n)
+				t.Errorf("after an outage the cache has started over %d times", n)
 			}
 		})
 	})
 }
 
-// A write is not decided on an entry whose version the store may have lost and counted
-// again, although reads are still served: not once the feed has failed.
-func TestFeed_decidesOnNothingLost(t *testing.T) {
+// Once the feed has failed, no write is decided on an entry whose version the store may have
+// lost and counted again, although reads are still served.
+func TestFeed_failureEndsDecisionsOnEntries(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		mustFire(t, b, "20%", incident.StatusCritical) // version 2
 		time.Sleep(50 * time.Millisecond)
@@ -221,14 +221,14 @@ func TestFeed_decidesOnNothingLost(t *testing.T) {
 		}
 		st, err := h.Load(t.Context(), key)
 		if err != nil || st.Incident.Title != "Another one" {
-			t.Errorf("a write was decided on what the store has lost: it has %+v, %v", st.Incident, err)
+			t.Errorf("a write was decided on data that the store has lost: it has %+v, %v", st.Incident, err)
 		}
 	})
 }
 
-// A store that only this process writes to has no feed. What it has lost is noticed by a
-// read that a write is decided on, and by an identifier that comes again.
-func TestCache_storeGoesBack(t *testing.T) {
+// A store that only this process writes to has no feed. A read for a write, and an identifier
+// that is given again, show that such a store has lost data.
+func TestCache_noticesLostCommits(t *testing.T) {
 	notices := map[string]func(t *testing.T, m incident.Manager) error{
 		"an update": func(t *testing.T, m incident.Manager) error {
 			return only(m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: incident.StatusClosed}))
@@ -239,7 +239,7 @@ func TestCache_storeGoesBack(t *testing.T) {
 		"an update of what is gone": func(t *testing.T, m incident.Manager) error {
 			gone := incident.Key{OrganizationID: "acme", Identifier: 2}
 			if err := only(m.UpdateStatus(t.Context(), gone, incident.StatusUpdate{Status: incident.StatusClosed})); !errors.Is(err, incident.ErrNotFound) {
-				t.Errorf("UpdateStatus() of what is gone = %v, want ErrNotFound", err)
+				t.Errorf("UpdateStatus() of a lost incident = %v, want ErrNotFound", err)
 			}
 			return nil
 		},
@@ -281,7 +281,7 @@ func TestCache_storeGoesBack(t *testing.T) {
 				t.Errorf("after %s the slot is taken as it was before", name)
 			}
 			if n := m.Stats().Feed.Resets; n != 1 {
-				t.Errorf("after %s the cache has begun anew %d times", name, n)
+				t.Errorf("after %s the cache has started over %d times", name, n)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// reference is a Manager of what a probe has, which nothing disturbs and nothing caches.
+// reference returns a Manager of the store of a probe, without faults and without a cache.
 func reference(t *testing.T, p *probe) incident.Manager {
 	t.Helper()
 	m, err := incident.New(p.Store, &incident.Options{Cache: incident.NoCache})
@@ -21,7 +21,7 @@ func reference(t *testing.T, p *probe) incident.Manager {
 	return m
 }
 
-// wantSame checks that a Manager answers what the store says, however often it is asked.
+// wantSame checks that a Manager gives the answers of the store, however often it is asked.
 func wantSame(t *testing.T, m, want incident.Manager) {
 	t.Helper()
 	for range 3 {
@@ -47,8 +47,7 @@ func in(s incident.Slot, project incident.ProjectID) incident.Slot {
 	return s
 }
 
-// slotWrites are writes of every kind that claim or release slots, each with what has to
-// be there before.
+// slotWrites are writes of every kind that claim or release slots, each with its preparation.
 var slotWrites = []struct {
 	name         string
 	before, call func(ctx context.Context, m incident.Manager) error
@@ -90,8 +89,8 @@ func closed(ctx context.Context, m incident.Manager) error {
 	return errors.Join(fires(slot)(ctx, m), updates(incident.StatusClosed)(ctx, m))
 }
 
-// lateStore is a store whose writes are made when release is called, long after their
-// callers were told that nobody knows, and one whose answers say less.
+// lateStore is a store whose writes are made when release is called, long after their callers
+// got an unknown outcome. It may also leave something out of its answers.
 type lateStore struct {
 	incident.Store
 	late   bool // writes wait for release
@@ -111,7 +110,7 @@ func (s *lateStore) Apply(ctx context.Context, c incident.Change) (incident.Appl
 	return applied, err
 }
 
-// InTx makes the writes of a transaction late like those outside.
+// InTx makes the writes of a transaction late, too.
 func (s *lateStore) InTx(ctx context.Context, fn func(incident.Store) error) error {
 	unknown := s.late
 	s.late = false
@@ -136,7 +135,7 @@ func (s *recordingStore) Apply(ctx context.Context, c incident.Change) (incident
 	return applied, err
 }
 
-// release makes the writes that wait.
+// release makes the waiting writes.
 func (s *lateStore) release(t *testing.T) {
 	t.Helper()
 	for _, c := range s.queue {
@@ -147,7 +146,7 @@ func (s *lateStore) release(t *testing.T) {
 	s.queue = nil
 }
 
-// newLate returns a Manager with a cache of a store that may be late, after a call.
+// newLate returns a Manager of a lateStore with a cache, after a call.
 func newLate(t *testing.T, before func(context.Context, incident.Manager) error, cache incident.Cache) (incident.Manager, *lateStore) {
 	t.Helper()
 	s := &lateStore{Store: memory.New()}
@@ -161,7 +160,7 @@ func newLate(t *testing.T, before func(context.Context, incident.Manager) error,
 	return m, s
 }
 
-// read reads all that there is through the cache.
+// read reads everything through the cache.
 func read(t *testing.T, m incident.Manager) {
 	t.Helper()
 	for range 2 {
@@ -174,9 +173,9 @@ func read(t *testing.T, m incident.Manager) {
 	}
 }
 
-// A write whose reply was lost and found again is known to be made, but not which versions
-// its slots have. The cache forgets what it knew of them.
-func TestDoubt_recoveredReply(t *testing.T) {
+// When the lost reply of a write was recovered, the versions of its slots are still unknown. The
+// cache then forgets the slots.
+func TestDoubt_forgetsSlotsOfARecoveredReply(t *testing.T) {
 	for _, w := range slotWrites {
 		t.Run(w.name, func(t *testing.T) {
 			m, s := newLate(t, w.before, incident.NewCache(100))
@@ -190,9 +189,9 @@ func TestDoubt_recoveredReply(t *testing.T) {
 	}
 }
 
-// A write of unknown outcome may be committed at any later time. Nothing older is served
-// then, whatever was read before, and whatever the cache has dropped meanwhile.
-func TestDoubt_lateCommit(t *testing.T) {
+// A write of unknown outcome may be committed at any later time. No older version is served
+// after that, whatever was read before, and whatever the cache has dropped meanwhile.
+func TestDoubt_outlastsALateCommit(t *testing.T) {
 	for _, w := range slotWrites {
 		for name, cache := range map[string]func() incident.Cache{
 			"roomy":  func() incident.Cache { return incident.NewCache(100) },
@@ -224,7 +223,7 @@ func TestDoubt_lateCommit(t *testing.T) {
 	}
 }
 
-// wantCached checks that what is read comes from the cache, where it has room.
+// wantCached checks that reads come from the cache, if it has room.
 func wantCached(t *testing.T, m incident.Manager) {
 	t.Helper()
 	before := m.Stats()
@@ -246,8 +245,8 @@ func wantCached(t *testing.T, m incident.Manager) {
 	}
 }
 
-// A transaction whose commit may come later is in doubt like any write.
-func TestDoubt_lateTransaction(t *testing.T) {
+// A transaction that may be committed later is in doubt, as any write is.
+func TestDoubt_outlastsALateTransaction(t *testing.T) {
 	for _, w := range slotWrites {
 		t.Run(w.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -269,8 +268,8 @@ func TestDoubt_lateTransaction(t *testing.T) {
 	}
 }
 
-// A claim of unknown outcome can follow others of the same slot that came and went.
-func TestDoubt_claimAfterOthers(t *testing.T) {
+// A claim of unknown outcome can follow other claims and releases of the same slot.
+func TestDoubt_outlastsOtherClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, s := newLate(t, nothing, incident.NewCache(100))
 		read(t, m)
@@ -289,9 +288,9 @@ func TestDoubt_claimAfterOthers(t *testing.T) {
 	})
 }
 
-// What a process has read of a store that nobody else is said to write to keeps older
-// versions out of its cache, however it was read.
-func TestObserve_withoutAFeed(t *testing.T) {
+// A version that was read from a store without a feed keeps older versions out of the cache,
+// however it was read.
+func TestObserve_keepsOlderVersionsOut(t *testing.T) {
 	reads := map[string]func(context.Context, incident.Manager) error{
 		"Details": func(ctx context.Context, m incident.Manager) error { return only(m.Details(ctx, key, "ada")) },
 		"List": func(ctx context.Context, m incident.Manager) error {
