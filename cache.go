@@ -93,6 +93,8 @@ func NewCache(capacity int) Cache { return &memoryCache{coherence.NewMemory(capa
 // memoryCache is the Cache that NewCache returns.
 type memoryCache struct{ memory *coherence.Memory }
 
+var _ Cache = (*memoryCache)(nil)
+
 // Get implements [Cache].
 func (c *memoryCache) Get(ctx context.Context, key string) (CacheEntry, bool) {
 	e, ok := c.memory.Get(ctx, key)
@@ -114,6 +116,8 @@ func (noCache) Put(context.Context, string, CacheEntry, time.Duration) {}
 
 // hostCache adapts a Cache of the host to the engine that keeps it coherent.
 type hostCache struct{ cache Cache }
+
+var _ coherence.Cache = hostCache{}
 
 // Get implements [coherence.Cache].
 func (c hostCache) Get(ctx context.Context, key string) (coherence.Entry, bool) {

@@ -93,7 +93,7 @@ type Config struct {
 // Engine keeps a cache in step with its store. Its methods are safe for use by many
 // goroutines.
 type Engine struct {
-	Config
+	config Config
 
 	generation atomic.Pointer[generation] // of the entries that may be served
 
@@ -143,7 +143,7 @@ type Epoch uint64
 
 // New returns an Engine.
 func New(config Config) *Engine {
-	c := &Engine{Config: config, born: time.Now(), seed: maphash.MakeSeed()}
+	c := &Engine{config: config, born: time.Now(), seed: maphash.MakeSeed()}
 	c.flight.Panicked = config.Panicked
 	c.beginGeneration()
 	c.off.Store(config.Shared || config.Cache == nil)
@@ -196,11 +196,11 @@ func (c *Engine) rests(s *stripe) bool {
 func (c *Engine) lookup(ctx context.Context, key string) (e Entry, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.Logger.ErrorContext(ctx, "incident: the cache panicked; reading the store instead", "panic", p)
+			c.config.Logger.ErrorContext(ctx, "incident: the cache panicked; reading the store instead", "panic", p)
 			ok = false
 		}
 	}()
-	return c.Cache.Get(ctx, key)
+	return c.config.Cache.Get(ctx, key)
 }
 
 // store puts an entry into the cache. A cache that panics may have kept an older entry, and
@@ -209,8 +209,8 @@ func (c *Engine) store(ctx context.Context, g *generation, key string, e Entry, 
 	defer func() {
 		if p := recover(); p != nil {
 			c.off.Store(true)
-			c.Logger.ErrorContext(ctx, "incident: the cache panicked on a write; it is not used any more", "panic", p)
+			c.config.Logger.ErrorContext(ctx, "incident: the cache panicked on a write; it is not used any more", "panic", p)
 		}
 	}()
-	c.Cache.Put(ctx, key+g.suffix, e, ttl)
+	c.config.Cache.Put(ctx, key+g.suffix, e, ttl)
 }

@@ -129,7 +129,7 @@ func (c *Engine) raise(ctx context.Context, key string, d *doubt) *doubt {
 	c.flight.Forget(key + g.suffix)
 	d, ok := s.add(c.now(), key, d)
 	if !ok && c.overflown.CompareAndSwap(false, true) {
-		c.Logger.WarnContext(ctx, "incident: too many writes whose outcome is unknown; a part of the cache is bypassed for a time. "+
+		c.config.Logger.WarnContext(ctx, "incident: too many writes whose outcome is unknown; a part of the cache is bypassed for a time. "+
 			"Check the connection to the store, and that the function returned by Manager.Join is called after each commit and rollback")
 	}
 	return d

@@ -39,8 +39,8 @@ const (
 // but a reader that comes every two seconds would then be served entries as old as the lease,
 // and not as the interval.
 type Feed struct {
-	FeedConfig
-	c *Engine
+	config FeedConfig
+	c      *Engine
 
 	// The fields below are for the goroutine of Follow. The position and the time of its
 	// request outlast a call of Follow: the next call requests all changes since.
@@ -87,7 +87,7 @@ const (
 // Follow has a position, the Engine caches nothing.
 func (c *Engine) NewFeed(config FeedConfig) *Feed {
 	c.followed, c.readers.woken = true, make(chan struct{}, 1)
-	return &Feed{FeedConfig: config, c: c}
+	return &Feed{config: config, c: c}
 }
 
 // State returns the state of the feed and, if it is Following, how long ago the known
@@ -116,7 +116,7 @@ func (f *Feed) Follow(ctx context.Context) {
 		begun := c.now()
 		err := f.catchUp(ctx)
 		if took := c.now() - f.asked; err == nil && took >= feedLease {
-			err = fmt.Errorf("%w: the answer took %v, which is more than %v", c.Unavailable, took.Round(time.Millisecond), feedLease)
+			err = fmt.Errorf("%w: the answer took %v, which is more than %v", c.config.Unavailable, took.Round(time.Millisecond), feedLease)
 		}
 		if err != nil {
 			c.decided.Store(0)
@@ -127,13 +127,13 @@ func (f *Feed) Follow(ctx context.Context) {
 		case err == nil:
 			c.served.Store(int64(f.asked + feedLease))
 			c.decided.Store(int64(f.asked + feedFresh))
-			f.CaughtUp()
+			f.config.CaughtUp()
 			if lost {
-				c.Logger.InfoContext(ctx, "incident: the feed of changes is back; the cache is served again")
+				c.config.Logger.InfoContext(ctx, "incident: the feed of changes is back; the cache is served again")
 			}
 			lost = false
 		case !lost:
-			c.Logger.WarnContext(ctx, "incident: the feed of changes is lost; reading the store until it is back", "error", err)
+			c.config.Logger.WarnContext(ctx, "incident: the feed of changes is lost; reading the store until it is back", "error", err)
 			lost = true
 		}
 		if c.readers.came() {
@@ -158,7 +158,7 @@ func (f *Feed) catchUp(ctx context.Context) error {
 		}
 	}
 	since := f.position
-	if f.c.now()-f.asked > f.Memory {
+	if f.c.now()-f.asked > f.config.Memory {
 		since = ""
 	}
 	a, err := f.ask(ctx, since)
@@ -184,7 +184,7 @@ func (f *Feed) ask(ctx context.Context, since string) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, feedLease)
 	defer cancel()
 	a.asked = f.c.now()
-	a.Changes, err = f.Ask(ctx, since)
+	a.Changes, err = f.config.Ask(ctx, since)
 	return a, err
 }
 
@@ -207,5 +207,5 @@ func (f *Feed) startOver(ctx context.Context, a answer, reason string) {
 		return
 	}
 	f.c.counters.resets.Add(1)
-	f.c.Logger.InfoContext(ctx, "incident: the cache starts over", "reason", reason)
+	f.c.config.Logger.InfoContext(ctx, "incident: the cache starts over", "reason", reason)
 }

@@ -37,7 +37,7 @@ var generations atomic.Uint64
 // beginGeneration begins a generation, and ends the present one.
 func (c *Engine) beginGeneration() {
 	suffix := "@" + strconv.FormatUint(generations.Add(1), 36) // short, since each look-up copies it
-	if c.Memory == nil {
+	if c.config.Memory == nil {
 		suffix = "@" + uuid.NewString() // the cache may outlive the process
 	}
 	c.generation.Store(&generation{suffix: suffix})
@@ -63,7 +63,7 @@ func (c *Engine) CheckHistory(ctx context.Context, key string, version int64, be
 	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version != math.MaxInt64 && e.Version > version {
 		c.beginGeneration()
 		c.counters.resets.Add(1)
-		c.Logger.WarnContext(ctx, "incident: the store has lost what it had; the cache starts over", "version", version, "cached", e.Version)
+		c.config.Logger.WarnContext(ctx, "incident: the store has lost what it had; the cache starts over", "version", version, "cached", e.Version)
 	}
 }
 

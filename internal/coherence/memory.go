@@ -25,6 +25,8 @@ type Memory struct {
 	limit int
 }
 
+var _ Cache = (*Memory)(nil)
+
 type item struct {
 	entry   Entry
 	expires time.Duration // since the cache was born

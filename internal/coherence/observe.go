@@ -58,14 +58,14 @@ func (c *Engine) overtake(g *generation, s *stripe, key string) {
 // If the cache is not a [Memory], it reports true: such a store does not use it enough to
 // pay for asking. Knows does not keep key, and may write behind its end.
 func (c *Engine) Knows(key []byte, version int64) bool {
-	if c.Memory == nil {
+	if c.config.Memory == nil {
 		return true
 	}
 	s := c.stripeOf(maphash.Bytes(c.seed, key))
 	if !c.rests(s) || s.doubted.Load() {
 		return false
 	}
-	it, ok := c.Memory.lookup(string(append(key, c.generation.Load().suffix...)))
+	it, ok := c.config.Memory.lookup(string(append(key, c.generation.Load().suffix...)))
 	return !ok || it.entry.Version >= version
 }
 
@@ -73,10 +73,10 @@ func (c *Engine) Knows(key []byte, version int64) bool {
 // the stripe.
 func (c *Engine) empty(ctx context.Context, g *generation, key string) {
 	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version != math.MaxInt64 {
-		c.store(ctx, g, key, Entry{Version: e.Version}, c.KeepOut)
+		c.store(ctx, g, key, Entry{Version: e.Version}, c.config.KeepOut)
 		return
 	}
-	if c.Memory == nil {
+	if c.config.Memory == nil {
 		// A cache that cannot be asked may have an entry of any version.
 		c.store(ctx, g, key, Entry{Version: math.MaxInt64}, doubtTTL)
 	}
@@ -90,6 +90,6 @@ func (c *Engine) keepOut(ctx context.Context, g *generation, key string, version
 		return false
 	}
 	c.counters.staleDrops.Add(1)
-	c.store(ctx, g, key, Entry{Version: version}, c.KeepOut)
+	c.store(ctx, g, key, Entry{Version: version}, c.config.KeepOut)
 	return true
 }

@@ -25,8 +25,8 @@ func Get[T any](ctx context.Context, c *Engine, key []byte) (v T, ok bool) {
 	}
 	key = append(key, c.generation.Load().suffix...)
 	var e Entry
-	if c.Memory != nil {
-		e, ok = c.Memory.getBytes(key)
+	if c.config.Memory != nil {
+		e, ok = c.config.Memory.getBytes(key)
 	} else {
 		e, ok = c.lookup(ctx, string(key))
 	}
@@ -43,12 +43,12 @@ func Get[T any](ctx context.Context, c *Engine, key []byte) (v T, ok bool) {
 
 // bypass counts a look-up that is not made, and logs once that no Feed is at work.
 func (c *Engine) bypass(ctx context.Context) {
-	if c.Cache == nil {
+	if c.config.Cache == nil {
 		return
 	}
 	c.counters.bypassed.Add(1)
 	if !c.following.Load() && !c.bypassLogged.Swap(true) {
-		c.Logger.InfoContext(ctx, "incident: the cache is bypassed until Run follows what other processes write to the store")
+		c.config.Logger.InfoContext(ctx, "incident: the cache is bypassed until Run follows what other processes write to the store")
 	}
 }
 
@@ -87,10 +87,10 @@ func Load[T any](ctx context.Context, c *Engine, key string, ttl time.Duration,
 	switch {
 	case err != nil:
 		return v, false, err
-	case !a.Own && errors.Is(a.Err, c.NotFound):
+	case !a.Own && errors.Is(a.Err, c.config.NotFound):
 		return alone() // the write of a new row could not mark its key
 	case errors.Is(a.Err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return v, a.Own, fmt.Errorf("%w: the store did not answer within %v", c.Unavailable, flight.Timeout)
+		return v, a.Own, fmt.Errorf("%w: the store did not answer within %v", c.config.Unavailable, flight.Timeout)
 	case !a.Own:
 		c.counters.loadsShared.Add(1)
 	}
