@@ -566,6 +566,25 @@ func TestCached_committedTransaction(t *testing.T) {
 	}
 }
 
+// An incident that a transaction creates and reads is served from the cache after the commit:
+// reading it there does not make its publication look outdated.
+func TestCached_createdAndReadInATransaction(t *testing.T) {
+	m, p := probed(t, nil)
+	var created incident.Key
+	err := m.InTx(t.Context(), func(tx incident.Manager) error {
+		r, err := tx.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Checkout is down"})
+		created = r.Key()
+		return errors.Join(err, only(tx.Get(t.Context(), created)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.loads.Store(0)
+	if err := only(m.Get(t.Context(), created)); err != nil || p.loads.Load() != 0 {
+		t.Errorf("Get() after the commit = %v, with %d loads, want none", err, p.loads.Load())
+	}
+}
+
 // What a shared store holds is not served from a cache that nobody keeps in
 // step with the other processes.
 func TestCached_sharedStoreIsNot(t *testing.T) {

@@ -58,8 +58,17 @@ func TestFeed_readsAreMonotonic(t *testing.T) {
 		"UpdateStatus that changes nothing": func(ctx context.Context, m incident.Manager) error {
 			return only(m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusCritical}))
 		},
-		"a transaction's Get": func(ctx context.Context, m incident.Manager) error {
+		"a transaction's Details": func(ctx context.Context, m incident.Manager) error {
 			return m.InTx(ctx, func(tx incident.Manager) error { return only(tx.Details(ctx, key, "ada")) })
+		},
+		"a transaction's Get": func(ctx context.Context, m incident.Manager) error {
+			return m.InTx(ctx, func(tx incident.Manager) error { return only(tx.Get(ctx, key)) })
+		},
+		"a transaction's Active": func(ctx context.Context, m incident.Manager) error {
+			return m.InTx(ctx, func(tx incident.Manager) error {
+				_, _, err := tx.Active(ctx, slot)
+				return err
+			})
 		},
 	}
 	for name, read := range reads {

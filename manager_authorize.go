@@ -119,7 +119,7 @@ func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions 
 	if m.options.Authorizer == nil {
 		return users, nil
 	}
-	state, err := m.state(ctx, key)
+	state, err := m.readState(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (m *manager) admit(ctx context.Context, key Key, user UserID) error {
 	if m.options.Authorizer == nil {
 		return nil
 	}
-	state, err := m.state(ctx, key)
+	state, err := m.readState(ctx, key)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
 }
 
 func (m *manager) Get(ctx context.Context, key Key) (Incident, error) {
-	state, err := m.state(ctx, key)
+	state, err := m.readState(ctx, key)
 	if err != nil {
 		return Incident{}, wrap(err, "get %s", key)
 	}
@@ -78,22 +78,22 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) {
+	r, err := m.write(ctx, subject{key: key}, func(before *State) (decision, error) {
 		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
 			return decision{}, ErrVersionConflict
 		}
 		return decideStatus(before, u, at, now)
 	})
 	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
-		return m.repeated(ctx, key, u.NotificationUUID)
+		return m.answerRepeat(ctx, key, u.NotificationUUID)
 	}
 	return r, err
 }
 
-// repeated answers an update whose expected version is gone, perhaps by the
-// update itself, whose answer was lost: no stored version is the expected one
-// here, so the store can only know the UUID or refuse.
-func (m *manager) repeated(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
+// answerRepeat answers an update whose expected version is outdated. The update itself may
+// have changed the version, and its answer may have been lost. The change expects a version
+// that no incident has, so that the store can only recognize the UUID or refuse.
+func (m *manager) answerRepeat(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
 	applied, err := m.apply(ctx, &Change{
 		Key:           key,
 		Incident:      &Incident{OrganizationID: key.OrganizationID, Identifier: key.Identifier},
@@ -113,7 +113,7 @@ func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID)
 	return r.listed(), wrap(err, "unlink a project from %s", key)
 }
 
-func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule func(*State, ProjectID) (decision, error)) (Result, error) {
+func (m *manager) relink(ctx context.Context, key Key, project ProjectID, decide func(*State, ProjectID) (decision, error)) (Result, error) {
 	if err := m.usable(ctx); err != nil {
 		return Result{}, err
 	}
@@ -123,10 +123,13 @@ func (m *manager) relink(ctx context.Context, key Key, project ProjectID, rule f
 	if err := checkID("project", project, false); err != nil {
 		return Result{}, err
 	}
-	return m.writeInTurn(ctx, &target{key: key}, func(before *State) (decision, error) { return rule(before, project) })
+	return m.write(ctx, subject{key: key}, func(before *State) (decision, error) { return decide(before, project) })
 }
 
 func (m *manager) Active(ctx context.Context, slot Slot) (Incident, bool, error) {
-	inc, ok, err := m.active(ctx, slot)
-	return inc, ok, wrap(err, "active incident of %q", slot.OrganizationID)
+	s, err := m.readActive(ctx, slot)
+	if err != nil {
+		return Incident{}, false, wrap(err, "active incident of %q", slot.OrganizationID)
+	}
+	return m.owned(s), s != nil, nil
 }

@@ -21,7 +21,7 @@ func (m *manager) markSeen(ctx context.Context, key Key, user UserID) (Seen, err
 }
 
 func (m *manager) SeenBy(ctx context.Context, key Key) ([]Seen, error) {
-	seen, err := read(ctx, m, key, m.store.SeenBy)
+	seen, err := readStore(ctx, m, key, m.store.SeenBy)
 	return listed(seen), wrap(err, "seen by of %s", key)
 }
 
@@ -62,6 +62,6 @@ func (m *manager) unsubscribe(ctx context.Context, key Key, user UserID) error {
 }
 
 func (m *manager) Subscribers(ctx context.Context, key Key) ([]Subscription, error) {
-	subs, err := read(ctx, m, key, m.store.Subscribers)
+	subs, err := readStore(ctx, m, key, m.store.Subscribers)
 	return listed(subs), wrap(err, "subscribers of %s", key)
 }

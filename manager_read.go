@@ -8,20 +8,49 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
+// The table lists the source of each read, and the reason. A fallback follows a comma.
+//
+//	read                         source                     function      reason
+//	Get, Triggers                cache, load                readState     current within this process
+//	Active                       cache, load                readActive    current within this process
+//	Active, local store          store                      readActive    costs no more than the cache
+//	SeenBy, Subscribers          store                      readStore     not cached
+//	Details, List, Activities,   store                      (none)        not cached
+//	  Parked
+//	write, to decide             cache, fresh read          stateToChange the store refuses an outdated decision
+//	write, after a conflict      fresh read                 freshState    the cache was outdated
+//	write that changes nothing   fresh read                 freshState    nobody would notice an outdated decision
+//	write, local store           store                      storedState   costs no more than the cache
+//	all, in a transaction        store of the transaction   storedState   sees its own writes
+//
+// Concurrent calls share reads of the store in two ways. A load fills the cache and may
+// answer calls that began during it, because a write forgets the loads that it outdates: see
+// package flight. A fresh read begins after all calls that it answers: see flight.Next.
+//
+// Each version that a call reads from the store is reported to the cache by observe, so that
+// no later read of this process returns an older version.
+
 // subject is the incident or the slot that a read or write is about.
 type subject struct {
 	key  Key
 	slot Slot // if key is zero
 }
 
-// state reads an incident's state through the cache. It is shared: callers copy
-// what they return.
-func (m *manager) state(ctx context.Context, key Key) (*State, error) {
+func (at subject) cacheKey() string {
+	if at.key.Identifier == 0 {
+		return at.slot.cacheKey()
+	}
+	return at.key.cacheKey()
+}
+
+// readState returns the state of an incident for a read. The state may be shared, and must
+// not be changed.
+func (m *manager) readState(ctx context.Context, key Key) (*State, error) {
 	if err := m.usable(ctx); err != nil {
 		return nil, err
 	}
 	if m.tx == nil {
-		// What is cached has a valid key, so a hit needs no check.
+		// Cached keys are valid, so that a hit needs no check.
 		var buf [keyBuffer]byte
 		if s, ok := coherence.Get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0])); ok {
 			return s, nil
@@ -30,19 +59,63 @@ func (m *manager) state(ctx context.Context, key Key) (*State, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
+	if m.tx != nil {
+		return m.storedState(ctx, subject{key: key})
+	}
 	fetch := func(ctx context.Context) (*State, error) {
 		s, err := m.store.Load(ctx, key)
 		return &s, err
-	}
-	if m.tx != nil {
-		return fetch(ctx)
 	}
 	s, _, err := coherence.Load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, (*State).entry)
 	return s, err
 }
 
-// read is a call that only reads something of one incident from the store.
-func read[T any](ctx context.Context, m *manager, key Key, fetch func(context.Context, Key) (T, error)) (T, error) {
+// readActive returns the state of a slot's active incident for a read, nil if the slot is
+// free. The state may be shared, and must not be changed.
+func (m *manager) readActive(ctx context.Context, slot Slot) (*State, error) {
+	if err := m.usable(ctx); err != nil {
+		return nil, err
+	}
+	direct := m.local || m.tx != nil
+	if !direct {
+		// Cached slots are valid, so that a hit needs no check.
+		if holder, ok := m.cachedHolder(ctx, slot); ok {
+			return m.readHolder(ctx, slot, holder)
+		}
+	}
+	if err := checkSlot(slot); err != nil {
+		return nil, err
+	}
+	if direct {
+		return m.storedState(ctx, subject{slot: slot})
+	}
+	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
+	held, own, err := coherence.Load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
+	switch {
+	case err != nil || held.State == nil:
+		return nil, err
+	case !own: // current for the holder, but not for its state
+		return m.readHolder(ctx, slot, held.State.Incident.Identifier)
+	}
+	m.observe(ctx, &held.State.Incident)
+	return held.State, nil
+}
+
+// readHolder returns the state of the incident that holds a slot, nil for identifier 0. It
+// reads the slot again if the incident has left it meanwhile.
+func (m *manager) readHolder(ctx context.Context, slot Slot, identifier int64) (*State, error) {
+	if identifier == 0 {
+		return nil, nil
+	}
+	s, err := m.readState(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: identifier})
+	if err == nil && !s.occupies(slot) {
+		return m.storedState(ctx, subject{slot: slot})
+	}
+	return s, err
+}
+
+// readStore calls a read of the store that is about one incident.
+func readStore[T any](ctx context.Context, m *manager, key Key, read func(context.Context, Key) (T, error)) (T, error) {
 	var none T
 	if err := m.usable(ctx); err != nil {
 		return none, err
@@ -50,150 +123,104 @@ func read[T any](ctx context.Context, m *manager, key Key, fetch func(context.Co
 	if err := checkKey(key); err != nil {
 		return none, err
 	}
-	return fetch(ctx, key)
+	return read(ctx, key)
 }
 
-func (m *manager) active(ctx context.Context, slot Slot) (Incident, bool, error) {
-	if err := m.usable(ctx); err != nil {
-		return Incident{}, false, err
-	}
-	if m.local {
-		return m.readSlot(ctx, slot)
-	}
-	if m.tx == nil {
-		// What is cached has a valid key, so a hit needs no check.
-		var buf [keyBuffer]byte
-		if holder, ok := coherence.Get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0])); ok {
-			return m.activeOf(ctx, slot, holder.Identifier)
-		}
-	}
-	if err := checkSlot(slot); err != nil {
-		return Incident{}, false, err
-	}
-	held, own, err := m.loadSlot(ctx, slot)
-	if err != nil {
-		return Incident{}, false, err
-	}
-	if held.State != nil && !own {
-		return m.activeOf(ctx, slot, held.State.Incident.Identifier)
-	}
-	inc, ok := held.active()
-	m.observe(ctx, &inc)
-	return inc.Clone(), ok, nil // what was loaded is shared
-}
-
-// activeOf answers for a slot whose holder is known, 0 for nobody. The incident
-// is read through the cache.
-func (m *manager) activeOf(ctx context.Context, slot Slot, holder int64) (Incident, bool, error) {
-	if holder == 0 {
-		return Incident{}, false, nil
-	}
-	s, err := m.state(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: holder})
-	if err != nil {
-		return Incident{}, false, err
-	}
-	if slices.Contains(slotsOf(&s.Incident), slot) {
-		return s.Incident.Clone(), true, nil
-	}
-	return m.readSlot(ctx, slot) // it has left the slot since the slot was read
-}
-
-// readSlot answers from the store.
-func (m *manager) readSlot(ctx context.Context, slot Slot) (Incident, bool, error) {
-	if err := checkSlot(slot); err != nil {
-		return Incident{}, false, err
-	}
-	held, err := m.store.LoadSlot(ctx, slot)
-	m.observeSlot(ctx, slot, held)
-	inc, ok := held.active()
-	return inc, ok, err
-}
-
-// loadSlot reads the store and remembers who holds the slot.
-func (m *manager) loadSlot(ctx context.Context, slot Slot) (held SlotState, own bool, err error) {
-	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
-	if m.tx != nil {
-		held, err = fetch(ctx)
-		return held, true, err
-	}
-	return coherence.Load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
-}
-
-// cachedHolder returns the state of the active incident of a slot, nil for a free
-// one, if the cache knows all of it.
-func (m *manager) cachedHolder(ctx context.Context, slot Slot) (*State, bool) {
-	var buf [keyBuffer]byte
-	holder, ok := coherence.Get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0]))
-	if !ok || holder.Identifier == 0 {
-		return nil, ok
-	}
-	key := Key{OrganizationID: slot.OrganizationID, Identifier: holder.Identifier}
-	s, ok := coherence.Get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0]))
-	// The incident may have left the slot since the slot was read.
-	if !ok || !slices.Contains(slotsOf(&s.Incident), slot) {
-		return nil, false
-	}
-	return s, true
-}
-
-// load returns the state that a write is decided on, nil for a free slot. It is
-// fresh, which means read from the store within this call, if that is asked or the
-// cache does not know it. It may be shared, and must not be changed.
-func (m *manager) load(ctx context.Context, t *target, fresh bool) (s *State, isFresh bool, err error) {
-	cached := !fresh && !m.local && m.tx == nil && m.coherence.Decides()
-	if t.key.Identifier == 0 {
-		if cached {
-			if s, ok := m.cachedHolder(ctx, t.slot); ok {
-				return s, false, nil
-			}
-		}
-		s, err = m.fresh(ctx, subject{slot: t.slot})
-		return s, true, err
-	}
-	if cached {
-		var buf [keyBuffer]byte
-		if s, ok := coherence.Get[*State](ctx, m.coherence, t.key.appendCacheKey(buf[:0])); ok {
+// stateToChange returns the state on which a write is decided, nil for a free slot. It may
+// come from the cache unless fresh is set. isFresh reports that the state was read from the
+// store during the call. The state may be shared, and must not be changed.
+func (m *manager) stateToChange(ctx context.Context, at subject, fresh bool) (s *State, isFresh bool, err error) {
+	if !fresh && !m.local && m.tx == nil && m.coherence.Decides() {
+		if s, ok := m.cachedState(ctx, at); ok {
 			return s, false, nil
 		}
 	}
-	s, err = m.fresh(ctx, subject{key: t.key})
+	s, err = m.freshState(ctx, at)
 	return s, true, err
 }
 
-// fresh returns what the store knows of an incident or of who holds a slot, nil for a
-// free one. Where reading takes a while it is shared with others who ask meanwhile.
-func (m *manager) fresh(ctx context.Context, at subject) (*State, error) {
+// freshState reads a state from the store, nil for a free slot. Concurrent calls share the
+// reads of a store that is not local.
+func (m *manager) freshState(ctx context.Context, at subject) (*State, error) {
 	if m.local || m.tx != nil {
-		return m.fetch(ctx, at)
+		return m.storedState(ctx, at)
 	}
-	s, shared, err := m.freshReads.Do(ctx, at, m.fetch)
+	s, shared, err := m.freshReads.Do(ctx, at, m.storedState)
 	if shared {
 		m.loadsShared.Add(1)
 	}
 	return s, err
 }
 
-func (m *manager) fetch(ctx context.Context, at subject) (*State, error) {
+// storedState reads a state from the store, nil for a free slot, and reports its version to
+// the cache.
+func (m *manager) storedState(ctx context.Context, at subject) (*State, error) {
 	began := m.coherence.Epoch()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)
 		if err == nil {
-			m.checkHistory(ctx, at.slot, held.Version, began)
+			m.checkHistory(ctx, at, held.Version, began)
 		}
 		m.observeSlot(ctx, at.slot, held)
 		return held.State, err
 	}
 	state, err := m.store.Load(ctx, at.key)
 	if err == nil || errors.Is(err, ErrNotFound) {
-		m.checkHistory(ctx, at.key, state.Incident.Version, began)
+		m.checkHistory(ctx, at, state.Incident.Version, began)
 	}
 	m.observe(ctx, &state.Incident)
 	return &state, err
 }
 
-// checkHistory is that of the coherence, for what was read of the store itself.
-func (m *manager) checkHistory(ctx context.Context, of interface{ cacheKey() string }, version int64, began coherence.Epoch) {
+// cachedState returns the state of an incident, or of a slot's active incident, from the
+// cache: nil for a free slot. It reports whether the cache has all that this takes.
+func (m *manager) cachedState(ctx context.Context, at subject) (*State, bool) {
+	key := at.key
+	if key.Identifier == 0 {
+		holder, ok := m.cachedHolder(ctx, at.slot)
+		if !ok || holder == 0 {
+			return nil, ok
+		}
+		key = Key{OrganizationID: at.slot.OrganizationID, Identifier: holder}
+	}
+	var buf [keyBuffer]byte
+	s, ok := coherence.Get[*State](ctx, m.coherence, key.appendCacheKey(buf[:0]))
+	if !ok || at.key.Identifier == 0 && !s.occupies(at.slot) {
+		return nil, false
+	}
+	return s, true
+}
+
+// cachedHolder returns the identifier of the incident that holds a slot, 0 for none, from
+// the cache. It reports whether the cache has it. The incident may have left the slot since.
+func (m *manager) cachedHolder(ctx context.Context, slot Slot) (identifier int64, ok bool) {
+	var buf [keyBuffer]byte
+	holder, ok := coherence.Get[*slotHolder](ctx, m.coherence, slot.appendCacheKey(buf[:0]))
+	if !ok {
+		return 0, false
+	}
+	return holder.Identifier, true
+}
+
+// owned returns the incident of a state for the caller to keep, and the zero Incident for
+// nil. Only a state of a local store is certainly not shared.
+func (m *manager) owned(s *State) Incident {
+	switch {
+	case s == nil:
+		return Incident{}
+	case m.local:
+		return s.Incident
+	}
+	return s.Incident.Clone()
+}
+
+// occupies reports whether the incident occupies a slot.
+func (s *State) occupies(slot Slot) bool { return slices.Contains(slotsOf(&s.Incident), slot) }
+
+// checkHistory finds out whether a store without a feed has lost commits, from a version that
+// was read from it.
+func (m *manager) checkHistory(ctx context.Context, at subject, version int64, began coherence.Epoch) {
 	if !m.local && m.tx == nil && m.coherence.ChecksHistory() {
-		m.coherence.CheckHistory(ctx, of.cacheKey(), version, began)
+		m.coherence.CheckHistory(ctx, at.cacheKey(), version, began)
 	}
 }

@@ -2,11 +2,12 @@ package incident
 
 import (
 	"context"
-	"errors"
+	"sync"
+	"time"
 )
 
 func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
-	state, err := m.state(ctx, key)
+	state, err := m.readState(ctx, key)
 	if err != nil {
 		return nil, wrap(err, "triggers of %s", key)
 	}
@@ -44,22 +45,39 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var d *draft
-	if m.local {
-		d = drafts.Get().(*draft)
-		defer drafts.Put(d)
-	} else {
-		d = new(draft)
-	}
-	where := target{slot: f.Slot, rejoins: true}
-	r, err := m.write(ctx, &where, func(before *State) (decision, error) { return decideFiring(before, f, at, now, d) })
-	if errors.Is(err, errImpatient) {
-		// What outlasts this call is a copy: the usual firing allocates nothing for it.
-		f, elsewhere, d := *f, where, new(draft)
-		return m.writeAlone(ctx, &elsewhere, func(before *State) (decision, error) { return decideFiring(before, &f, at, now, d) })
-	}
-	return r, err
+	p := pendingFirings.Get().(*pendingFiring)
+	defer pendingFirings.Put(p)
+	p.Firing, p.at, p.now, p.keepsDraft = *f, at, now, m.local
+	return m.write(ctx, subject{slot: f.Slot}, p.rule)
 }
+
+// pendingFiring is a firing that is being written, with its rule. It is reused, because the
+// rule would be two allocations for each firing, most of which change nothing.
+type pendingFiring struct {
+	Firing
+	at, now time.Time
+	rule    rule
+
+	// draft is for incidents that the firing opens. keepsDraft permits to reuse it: a new
+	// incident of a local store is not put into the cache, so that nothing keeps its memory.
+	draft      draft
+	keepsDraft bool
+}
+
+var pendingFirings = sync.Pool{New: func() any {
+	p := new(pendingFiring)
+	p.rule = func(before *State) (decision, error) {
+		if before != nil {
+			return decideFiring(before, &p.Firing, p.at)
+		}
+		d := &p.draft
+		if !p.keepsDraft {
+			d = new(draft)
+		}
+		return d.open(&p.Firing, p.at, p.now), nil
+	}
+	return p
+}}
 
 func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
 	res, err := m.resolve(ctx, r)
@@ -81,5 +99,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.writeInTurn(ctx, &target{slot: r.Slot}, func(before *State) (decision, error) { return decideResolution(before, r.TriggerID, at) })
+	return m.write(ctx, subject{slot: r.Slot}, func(before *State) (decision, error) { return decideResolution(before, r.TriggerID, at) })
 }

@@ -11,65 +11,78 @@ import (
 	"github.com/incidentkit/incident/internal/uuid7"
 )
 
+// The table lists how each write reaches the store, and the reason. All but the last end in
+// one [IncidentStore] Apply.
+//
+//	write                        function      reason
+//	UpdateStatus, Fire, Resolve, write         decided on a state: loads it, decides, takes a
+//	  LinkProject, UnlinkProject               turn, commits, and begins again after a conflict
+//	the same, after patience     writeAlone    writers of other processes take no turns: a
+//	  conflicts                                transaction keeps them out
+//	Create                       commit        there is no state to decide on
+//	Comment                      apply         appends only, so that the cached state stands
+//	UpdateStatus, outdated       answerRepeat  the update itself may have changed the version:
+//	  ExpectVersion                            Apply can only recognize its UUID, or refuse
+//	EditComment, DeleteComment   revise        decided on an activity, which has a Revision of
+//	                                           its own; begins again after a conflict
+//	MarkSeen, Subscribe,         (the store)   the store merges concurrent writes
+//	  Unsubscribe, Replay
+
 const (
-	// patience is how often a write may lose against writers of other processes before
-	// it takes its turn among them in a transaction, in which the store lets it be the
-	// only one.
+	// patience is how many conflicts with writers of other processes a write accepts
+	// before it uses a transaction.
 	patience = 4
 
-	// maxConflicts bounds how often it is decided.
+	// maxConflicts bounds the conflicts of a write.
 	maxConflicts = 16
 )
 
-// target is what a write is about: the incident of a key or, where key is zero, the
-// active one of a slot.
-type target struct {
-	key  Key
-	slot Slot
+// rule decides a write on a state, nil for a free slot. It is pure, and must not change the
+// state.
+type rule func(before *State) (decision, error)
 
-	// rejoins means to begin again when the slot was taken by another incident.
-	rejoins bool
-}
-
-// turnOf returns whose turn a write takes: that of the incident or, before it exists, that of
-// the slot that it would occupy.
-func (t *target) turnOf(written Key) subject {
-	if written.Identifier == 0 {
-		return subject{slot: t.slot}
+// write changes the incident of a key, or the active incident of a slot, by a rule.
+func (m *manager) write(ctx context.Context, at subject, decide rule) (Result, error) {
+	r, err := m.writeInTurn(ctx, at, decide)
+	if errors.Is(err, errImpatient) {
+		return m.writeAlone(ctx, at, decide)
 	}
-	return subject{key: written}
+	return r, err
 }
 
-// write loads, decides and commits. decide applies a rule: it is pure, and must not
-// change the state. What would change nothing, and what is refused, is decided on
-// a fresh state; it takes no turn in a queue. When another writer was faster, write
-// begins again.
-func (m *manager) write(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
+// errImpatient is returned by writeInTurn after so many conflicts that the caller should use
+// writeAlone.
+var errImpatient = errors.New("other writers were faster")
+
+// writeInTurn loads a state, decides and commits, and begins again after a conflict. Writers
+// of this process take turns. A decision to change nothing, and a refusal, needs a fresh state
+// and no turn.
+func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Result, error) {
 	turn := m.turns.Turn()
 	defer turn.Leave()
 	ids := m.uuids.Series()
-	conflicts, anew := 0, false
+	conflicts, fresh := 0, false
 	for {
-		state, fresh, err := m.load(ctx, where, anew)
+		state, isFresh, err := m.stateToChange(ctx, at, fresh)
 		if err != nil {
 			return Result{}, err
 		}
 		d, refusal := decide(state)
 		c := changeOf(d)
 		if refusal != nil || c.empty() {
-			if fresh {
-				return m.unchanged(state), refusal
+			if isFresh {
+				return Result{Incident: m.owned(state)}, refusal
 			}
-			anew = true
+			fresh = true
 			continue
 		}
 		if m.takesTurns(c.Key) {
-			waited, err := turn.Take(ctx, where.turnOf(c.Key))
+			waited, err := turn.Take(ctx, at.turnOf(c.Key))
 			if err != nil {
 				return Result{}, err
 			}
 			if waited {
-				anew = false // who was at work has published
+				fresh = false // the writer before has updated the cache
 				continue
 			}
 		}
@@ -78,82 +91,68 @@ func (m *manager) write(ctx context.Context, where *target, decide func(*State) 
 		}
 		nameActivities(&ids, c.Activities)
 		r, err := m.commit(ctx, &c, d.after)
-		if !fresh && errors.Is(err, ErrNotFound) {
-			m.checkHistory(ctx, c.Key, 0, m.coherence.Epoch()) // it was there when it was cached
+		if !isFresh && errors.Is(err, ErrNotFound) {
+			m.checkHistory(ctx, subject{key: c.Key}, 0, m.coherence.Epoch()) // the cache had it
 		}
-		if err == nil || !m.again(err, where.rejoins) {
+		if err == nil || !m.outrun(err, at) {
 			return r, err
 		}
 		conflicts++
 		m.conflicts.Add(1)
 		switch {
 		case conflicts == maxConflicts:
-			return r, outrun(err, conflicts)
+			return r, tooManyConflicts(err)
 		case conflicts == patience && m.tx == nil:
 			return r, errImpatient
 		}
-		anew = true
+		fresh = true
 	}
 }
 
-// errImpatient is that of a write which has lost often enough to go on as writeAlone.
-var errImpatient = errors.New("other writers were faster")
-
-// writeInTurn is write, and writeAlone where others are always faster.
-func (m *manager) writeInTurn(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
-	r, err := m.write(ctx, where, decide)
-	if errors.Is(err, errImpatient) {
-		return m.writeAlone(ctx, where, decide)
-	}
-	return r, err
-}
-
-// writeAlone is write in a transaction of its own: what it loads stands until it has
-// written.
-func (m *manager) writeAlone(ctx context.Context, where *target, decide func(*State) (decision, error)) (Result, error) {
+// writeAlone writes in a transaction of its own, in which the store keeps the loaded state
+// from changing.
+func (m *manager) writeAlone(ctx context.Context, at subject, decide rule) (Result, error) {
 	for conflicts := patience; ; conflicts++ {
 		var r Result
 		err := m.InTx(ctx, func(tx Manager) (err error) {
-			r, err = tx.(*manager).write(ctx, where, decide)
+			r, err = tx.(*manager).writeInTurn(ctx, at, decide)
 			return err
 		})
 		switch {
 		case err == nil:
 			return r, nil
-		case !m.again(err, where.rejoins):
+		case !m.outrun(err, at):
 			return Result{}, err
 		case conflicts == maxConflicts:
-			return Result{}, outrun(err, conflicts)
+			return Result{}, tooManyConflicts(err)
 		}
 		m.conflicts.Add(1)
 	}
 }
 
-// outrun is the error of a write that others were always faster than.
-func outrun(err error, conflicts int) error {
-	return fmt.Errorf("%w: other writers were faster %d times; repeat the call when there are fewer: %w", ErrUnavailable, conflicts, err)
+func tooManyConflicts(err error) error {
+	return fmt.Errorf("%w: other writers were faster %d times; repeat the call when there are fewer: %w", ErrUnavailable, maxConflicts, err)
 }
 
-// takesTurns reports whether writers of an incident wait for each other. A
-// transaction has its own order, and could wait for itself; and whoever loses the
-// race for a slot of a local store finds out at once.
+// turnOf returns the subject whose turn a write takes: the incident or, before it exists, the
+// slot that it would occupy.
+func (at subject) turnOf(written Key) subject {
+	if written.Identifier == 0 {
+		return subject{slot: at.slot}
+	}
+	return subject{key: written}
+}
+
+// takesTurns reports whether the writers of an incident take turns. In a transaction they
+// do not: it could wait for itself. Nor do writers of a new incident in a local store, where
+// losing the race costs less.
 func (m *manager) takesTurns(key Key) bool {
 	return m.tx == nil && (key.Identifier != 0 || !m.local)
 }
 
-// unchanged is a fresh state as a result, the zero one for a free slot.
-func (m *manager) unchanged(s *State) Result {
-	switch {
-	case s == nil:
-		return Result{}
-	case m.local:
-		return Result{Incident: s.Incident}
-	}
-	return Result{Incident: s.Incident.Clone()} // the state may be shared
-}
-
-// again reports whether err means that another writer was faster.
-func (m *manager) again(err error, rejoins bool) bool {
+// outrun reports whether err means that another writer was faster: it has changed the
+// incident, or opened one in the free slot.
+func (m *manager) outrun(err error, at subject) bool {
 	if errors.Is(err, ErrUnavailable) {
 		return false
 	}
@@ -161,7 +160,7 @@ func (m *manager) again(err error, rejoins bool) bool {
 		return true
 	}
 	var taken *ConflictError
-	return rejoins && m.tx == nil && errors.As(err, &taken)
+	return at.key.Identifier == 0 && m.tx == nil && errors.As(err, &taken)
 }
 
 // commit applies a change of the incident's row and publishes the state that it
@@ -191,7 +190,7 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 		return Result{Incident: applied.Incident, Changed: true}, nil // what nobody can have read is in no cache
 	}
 	if c.Key.Identifier == 0 {
-		m.checkHistory(ctx, applied.Incident.Key(), applied.Incident.Version, p.Began()) // its identifier may come again
+		m.checkHistory(ctx, subject{key: applied.Incident.Key()}, applied.Incident.Version, p.Began()) // its identifier may come again
 	}
 	after.Incident = applied.Incident
 	for i := range after.Triggers {

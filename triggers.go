@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -177,12 +176,8 @@ func resolveTrigger(before *State, id TriggerID, at time.Time) (*State, error) {
 	return after, nil
 }
 
-// decideFiring decides a firing on the state of the slot's incident, nil for a free
-// slot.
-func decideFiring(before *State, f *Firing, at, now time.Time, d *draft) (decision, error) {
-	if before == nil {
-		return d.open(f, at, now), nil
-	}
+// decideFiring decides a firing on the state of the slot's incident.
+func decideFiring(before *State, f *Firing, at time.Time) (decision, error) {
 	after, err := activateTrigger(before, f, at)
 	if err != nil {
 		return decision{}, err
@@ -223,10 +218,6 @@ func (d *draft) open(f *Firing, at, now time.Time) decision {
 	after.activate(0, false, f, at)
 	return decision{after: after, activities: statusChange(log, opened, &after.Incident, at)}
 }
-
-// drafts are reused with a local store. Its new incidents are not put into the cache, so
-// that nothing keeps the memory of a draft.
-var drafts = sync.Pool{New: func() any { return new(draft) }}
 
 // decideResolution decides a resolution on the state of the slot's incident, nil for a
 // free slot.
