@@ -13,19 +13,22 @@ import (
 	"github.com/incidentkit/incident/internal/uuid7"
 )
 
-// Manager is incident management: everything that a host application calls.
-// Its methods are safe for use by many goroutines. Only this package
-// implements it, and a minor release may add methods.
+// Manager is incident management for a host application. Its methods are safe for
+// concurrent use. Only this package implements it, and a minor release may add methods.
 //
-// All methods return the context's error when the context ends, [ErrInvalid]
-// for input that breaks a rule, [ErrNotFound] for an incident that does not
-// exist in its organization, and [ErrUnavailable] or [ErrUnknownOutcome] when
-// the store fails. A write that was in progress when its context ended may match both
-// ErrUnknownOutcome and the context's error: it may have been written. Returned values
-// belong to the caller.
+// Every method returns
 //
-// No call waits for long for that of another caller: see the package of the store for
-// how it treats connections that do not answer.
+//   - the context's error if the context has ended;
+//   - [ErrInvalid] if the input breaks a rule;
+//   - [ErrNotFound] if the incident does not exist in its organization;
+//   - [ErrUnavailable] or [ErrUnknownOutcome] if the store fails.
+//
+// A write whose context ends during the call may return an error that matches both
+// ErrUnknownOutcome and the context's error: it may have been written.
+//
+// Returned values belong to the caller. No call waits long for a call of another
+// goroutine; the package of the store tells how it treats a connection that does not
+// answer.
 type Manager interface {
 	IncidentManager
 	ActivityManager
@@ -35,82 +38,83 @@ type Manager interface {
 	TriggerManager
 	NotificationManager
 
-	// InTx makes several calls one: what fn writes through tx is committed when
-	// fn returns nil, and undone when fn returns an error, which InTx returns as
-	// it is, or panics. When a write through tx failed in the store, all is undone:
-	// every further call of tx returns that failure, and so does InTx even if fn
-	// returned nil.
+	// InTx runs fn in a transaction. The writes of fn through tx are committed if fn
+	// returns nil, and undone if fn returns an error or panics. InTx returns fn's
+	// error unchanged. If a write through tx fails in the store, the transaction fails:
+	// later calls of tx return that failure, and so does InTx, even if fn returns nil.
 	//
-	// Reads of tx see its own writes and do not come from the cache. tx is for
-	// one goroutine and ends with fn. Its own InTx is a part of the transaction: one that
-	// does not return nil, also because it panics and fn recovers, dooms the whole.
+	// Reads through tx see its own writes and bypass the cache. tx is for one
+	// goroutine, and ends with fn. Its own InTx runs in the same transaction: if it does
+	// not return nil, or panics and fn recovers, the whole transaction fails.
 	//
-	// The host's own statements become a part of the transaction by way of the store: see
-	// Tx of package postgres.
+	// The host can run its own statements in the transaction: see Tx of package
+	// postgres.
 	//
-	// fn must not call the Manager that InTx was called on, which would wait for the end of
-	// the transaction. In the goroutine of fn all calls of it but Stats and Join are refused
-	// with [ErrInvalid]; goroutines that fn starts are not recognised. The same holds for
-	// what tx calls: an [Authorizer], a [Cache], Options.Now. An Authorizer that has not
-	// answered tx for 5 s is not waited for any longer: that is [ErrUnavailable].
+	// fn must not call the Manager on which InTx was called: the call would wait for
+	// the end of the transaction. In the goroutine of fn such calls, except Stats and
+	// Join, return [ErrInvalid]; in goroutines that fn starts they are not recognized.
+	// The same holds for an [Authorizer], a [Cache] and Options.Now that tx calls. If an
+	// Authorizer does not answer tx within 5 s, the call returns [ErrUnavailable].
 	InTx(ctx context.Context, fn func(tx Manager) error) error
 
-	// Join returns a Manager whose calls are a part of a transaction that the host has
-	// begun and will end itself, and the function that the host must call once it has
-	// committed or rolled back, however that went:
+	// Join returns a Manager whose calls run in a transaction that the host has begun.
+	// The host ends the transaction itself, and must then call done, whether it was
+	// committed, rolled back, or failed:
 	//
 	//	tx, done, err := incidents.Join(store.Join(hostTx))
 	//	…
 	//	err = hostTx.Commit()
 	//	done()
 	//
-	// store is what Join of the Manager's own store returned: see package postgres. It
-	// returns [ErrInvalid] for a store that is not joined, or joined from another one.
+	// The parameter is the result of Join of the Manager's own store: see package
+	// postgres. Join returns [ErrInvalid] for a store that is not joined, or was joined
+	// from another store.
 	//
-	// The joined Manager has the options of this one: its authorizer, its clock, its
-	// notifier. Its reads see its own writes and do not come from the cache. It is for one
-	// goroutine and ends with done. Its InTx is a savepoint, which can be undone alone.
-	// After a write of it failed, its calls are refused, and the host should roll back.
+	// The joined Manager has the options of this Manager. Its reads see its own writes
+	// and bypass the cache. It is for one goroutine, and ends with done. Its InTx is a
+	// savepoint, which can be undone alone. After one of its writes fails, its calls
+	// are refused, and the host should roll back.
 	//
-	// From the first write on, what it changes is read from the store by all others, so
-	// that nobody in this process is given anything older once the commit has returned,
-	// also before done is called. done puts it back into the cache, and wakes the delivery
-	// of what was queued. It may be called from any goroutine, and again. Where it is never
-	// called, the incidents and slots are read from the store until a read shows the
-	// commit, or for a day after a rollback, and notifications are delivered when the
-	// store is next asked for them.
+	// From its first write to an incident or slot until done, the process reads that
+	// incident or slot from the store. No reader is served an older version after the
+	// commit, even before done is called. done also wakes the delivery of queued
+	// notifications. It may be called in any goroutine, and more than once. If done is
+	// never called, the incidents and slots are read from the store until a read shows
+	// the commit, or for a day after a rollback, and notifications wait until Run polls
+	// the store.
 	//
-	// While the host's transaction is open, writes of this Manager to the same incidents,
-	// and creations in the same organization, wait for its end: do not call them from where
-	// the transaction waits for them. Its reads need another connection.
+	// While the host's transaction is open, writes of this Manager to the same
+	// incidents, and creations in the same organization, wait for its end. Do not make
+	// them where the transaction waits for them. Reads of this Manager need another
+	// connection.
 	Join(store Store) (tx Manager, done func(), err error)
 
-	// Run does what has to be done in the background, until ctx ends.
+	// Run does background work until ctx ends. Any number of processes may run it.
 	//
-	// It follows what other processes write to a shared store, so that what is cached
-	// may be served. What they have written is seen after 50 ms in the usual case and
-	// 1 s at the latest; while it cannot be followed, reads ask the store. Without Run a
-	// Manager of a shared store reads everything from it. When nobody has read for a
-	// second, Run stops asking for changes; the next read asks the store and wakes it. If
-	// the store was restored, has lost commits in a failover or a crash, or has changed
-	// too much to catch up, all that is cached is dropped.
+	// It follows the writes of other processes to a shared store, which permits to
+	// serve reads from the cache. Such a write is seen after 50 ms in the usual case,
+	// and after 1 s at the latest. While the writes cannot be followed, and without
+	// Run, a Manager of a shared store reads everything from the store. If no call has
+	// read for a second, Run stops asking for changes; the next read asks the store
+	// and wakes it. Run drops the cache if the store was restored, has lost commits in
+	// a failover or crash, or has changed too much to catch up.
 	//
-	// And it delivers what is queued to the [Notifier], if there is one. Any number of
-	// processes may do so: they share the work.
+	// It also delivers queued notifications to the [Notifier], if there is one. The
+	// processes share this work.
 	//
-	// Run returns nil when ctx ends and what is being delivered is done, or
-	// [NotifyOptions.Grace] is over. It returns an error at once if it runs already, and
-	// ends with [ErrUnavailable] if a part of it panics in code of the host's, such as a
-	// handler of the Logger. A panic of the store is an error of the store.
+	// Run returns nil after ctx has ended, when the deliveries in progress are done or
+	// [NotifyOptions.Grace] has passed. It returns [ErrConflict] at once if it is
+	// running already, and [ErrUnavailable] if code of the host panics in it, such as a
+	// handler of the Logger. It treats a panic of the store as an error of the store.
 	Run(ctx context.Context) error
 
-	// Stats returns counters, and how the Manager is. It asks nobody.
+	// Stats returns counters and the state of the Manager, without asking the store.
 	Stats() Stats
 }
 
-// New returns a Manager of what store holds. It starts no goroutine and needs no
-// closing. Make one for a store and share it: the cache of another one would not
-// follow its writes.
+// New returns a Manager for store. It starts no goroutine and needs no closing. Create one
+// Manager for each store in a process: the cache of a second Manager would miss the writes
+// of the first.
 func New(store Store, opts *Options) (Manager, error) {
 	if store == nil {
 		return nil, wrap(invalid("store", "is required"), "new")
@@ -143,7 +147,7 @@ func New(store Store, opts *Options) (Manager, error) {
 	return &manager{core: c, store: store}, nil
 }
 
-// manager is a Manager, or that of one transaction.
+// manager is a Manager, or the Manager of one transaction.
 type manager struct {
 	*core
 	store Store
@@ -152,24 +156,24 @@ type manager struct {
 
 var _ Manager = (*manager)(nil)
 
-// core is what a manager shares with those of its transactions.
+// core is shared by a manager and the managers of its transactions.
 type core struct {
 	options    Options
-	local      bool // the store is a local one
+	local      bool // the store is a LocalStore that says so
 	coherence  *coherence.Engine
 	turns      turns.Lines[subject]
 	freshReads flight.Next[subject, *State]
 	uuids      uuid7.Source
 	feed       *coherence.Feed // nil if there is nothing to follow
 	relay      *relay          // nil if there is no Notifier
-	running    atomic.Bool     // there is a Run
-	warned     atomic.Bool     // that others queue, and this Manager does not
+	running    atomic.Bool     // Run is running
+	warned     atomic.Bool     // unqueued has logged its warning
 	inside     insiders
 
 	conflicts, loadsShared atomic.Uint64 // see Stats
 }
 
-// usable refuses a call that must not begin.
+// usable returns an error if a call must not begin.
 func (m *manager) usable(ctx context.Context) error {
 	if err := checkContext(ctx); err != nil {
 		return err
@@ -180,16 +184,16 @@ func (m *manager) usable(ctx context.Context) error {
 			return errInside
 		}
 	case m.tx.ended.Load() && m.tx.joined && !m.tx.part:
-		return invalid("tx", "has ended; a joined Manager must not be used after the function that came with it was called")
+		return invalid("tx", "has ended; a joined Manager must not be used after the done function of its Join was called")
 	case m.tx.ended.Load():
-		return invalid("tx", "has ended; it must not be used after the function it was passed to")
+		return invalid("tx", "has ended; it must not be used after the function of InTx has returned")
 	case m.tx.failure != nil:
 		return fmt.Errorf("the transaction has failed and must be undone: %w", m.tx.failure)
 	}
 	return nil
 }
 
-// begin begins a call, and returns its time.
+// begin begins a call that needs the time.
 func (m *manager) begin(ctx context.Context) (now time.Time, err error) {
 	if err := m.usable(ctx); err != nil {
 		return now, err
@@ -208,7 +212,7 @@ func (m *manager) Run(ctx context.Context) error {
 		return wrap(errInside, "run")
 	}
 	if !m.running.CompareAndSwap(false, true) {
-		return wrap(fmt.Errorf("%w: it runs already", ErrConflict), "run")
+		return wrap(fmt.Errorf("%w: Run is running already", ErrConflict), "run")
 	}
 	defer m.running.Store(false)
 	running, fail := context.WithCancelCause(ctx)
@@ -218,7 +222,7 @@ func (m *manager) Run(ctx context.Context) error {
 		parts.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {
-					fail(fmt.Errorf("%w: a part of it panicked: %v", ErrUnavailable, p))
+					fail(fmt.Errorf("%w: a part of Run panicked: %v", ErrUnavailable, p))
 				}
 			}()
 			part(running)

@@ -6,42 +6,43 @@ import (
 	"time"
 )
 
-// DefaultCacheTTL is how long a cache keeps an entry that no write replaced.
+// DefaultCacheTTL is how long a cache keeps an entry.
 const DefaultCacheTTL = 3600 * time.Second
 
 // Options tunes a [Manager]. The zero value, and nil, are ready to use.
 type Options struct {
-	// Now is the clock. Its times are made UTC and cut to microseconds.
+	// Now is the clock. Its times are converted to UTC and truncated to microseconds.
 	//
 	// Defaults to [time.Now].
 	Now func() time.Time
 
-	// Logger receives what the Manager cannot return, such as a cache that
-	// fails. Errors that are returned are never also logged.
+	// Logger receives faults that no call returns, such as a failing cache. A returned
+	// error is not also logged.
 	//
 	// Defaults to [slog.Default].
 	Logger *slog.Logger
 
-	// Cache keeps incidents with their triggers, and which incident is active in
-	// a slot. Use [NoCache] for none.
+	// Cache keeps incidents with their triggers, and the active incident of each slot.
+	// [NoCache] disables it.
 	//
-	// Defaults to a new [NewCache] of [DefaultCacheCapacity] entries.
+	// Defaults to [NewCache] of [DefaultCacheCapacity].
 	Cache Cache
 
-	// IncidentTTL is how long the cache keeps an incident with its triggers,
-	// ActiveTTL how long it keeps which incident is active in a slot.
+	// IncidentTTL is how long the cache keeps an incident with its triggers, and
+	// ActiveTTL how long it keeps the active incident of a slot.
 	//
 	// Both default to [DefaultCacheTTL].
 	IncidentTTL, ActiveTTL time.Duration
 
-	// Authorizer decides who may see and follow incidents.
+	// Authorizer decides which users may see incidents and subscribe to them.
 	//
-	// Defaults to letting everyone in.
+	// Defaults to granting access to everyone.
 	Authorizer Authorizer
 
-	// Notifier is called with what happens, by [Manager.Run]. It needs a store that is an
-	// [OutboxStore], as all of this module are. All processes that write to a store need
-	// one, or [NotifyElsewhere]: what a Manager without a Notifier writes is not queued.
+	// Notifier receives each activity, in [Manager.Run]. The store must be an
+	// [OutboxStore], as the stores of this module are. Every process that writes to the
+	// store needs a Notifier or [NotifyElsewhere]: the activities of a Manager without
+	// a Notifier are not queued.
 	//
 	// Defaults to none.
 	Notifier Notifier
@@ -50,7 +51,7 @@ type Options struct {
 	Notify NotifyOptions
 }
 
-// withDefaults returns a completed copy; it never changes the caller's value.
+// withDefaults returns a validated copy with defaults for all zero fields.
 func (o *Options) withDefaults() (Options, error) {
 	var c Options
 	if o != nil {

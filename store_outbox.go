@@ -5,154 +5,155 @@ import (
 	"time"
 )
 
-// OutboxStore is what a [Store] is in addition if it keeps which activities are still to
-// be delivered. RunOutbox of package storetest is the proof of a new one.
+// OutboxStore is a [Store] that also queues activities for delivery. RunOutbox of package
+// storetest proves a new one.
 //
-// Each incident has a queue: the activities of the changes that say [Change.Notify], in
-// order of Sequence. What a change that does not has appended between two that do may be
-// in it too. Who claims a queue gets its oldest activity, and nobody else gets
-// any of that queue until the claim is settled or its lease is over. What is queued
-// behind others does not change when the queue is due. Leases and delays are counted by
-// one clock, which all processes share. A notification that was parked leaves the queue,
-// and is a queue of its own when it is replayed.
+//   - Each incident has a queue: the activities of changes with [Change.Notify] set, in order
+//     of Sequence. Activities that other changes append in between may be queued too.
+//   - A claim takes the oldest activity of a queue. Nobody else can claim the queue until the
+//     claim is settled or its lease expires.
+//   - Appending to a queue does not change when the queue is due.
+//   - Leases and delays are measured by one clock, which all processes share.
+//   - A parked notification leaves the queue. Replaying makes it a queue of its own.
 //
-// What is claimed and settled is not a part of a transaction: only Parked and Replay are
-// called on the Store of InTx, which must be an OutboxStore too.
+// Claim, Settle and Backlog are not called in a transaction. Parked and Replay are, so that
+// the Store of InTx must be an OutboxStore too.
 type OutboxStore interface {
 	Store
 
-	// Claim claims at most c.Limit queues which are due: those that are not claimed, and
-	// whose delay is over. It must not give two callers the same one. Of each
-	// organization it claims the longest due first, and at most c.PerOrganization or,
-	// where c.Allowances has the organization, that many. It goes through the
-	// organizations in ascending order from behind c.After, none twice, and leaves out
-	// c.Except. The answer is in no order.
+	// Claim claims at most c.Limit due queues. A queue is due if it is not claimed and its
+	// delay has passed. Two calls must not claim the same queue.
 	//
-	// Queues that are not due must cost a claim nothing, however many they are.
+	// Claim visits the organizations in ascending order, beginning after c.After, each at
+	// most once, and skips c.Except. From each organization it takes the longest due
+	// queues: at most c.PerOrganization, or the number in c.Allowances if it has the
+	// organization. The claims are returned in any order.
 	//
-	// Queues that a transaction of others is about to change may be passed over.
+	// Queues that are not due must not slow down a claim, however many there are. Claim
+	// may skip queues that another transaction is changing.
 	Claim(ctx context.Context, c ClaimQuery) ([]Claim, error)
 
-	// Settle ends claims, each as it says, and returns the places of those that it could
-	// not end now because others are at work on the queue: they may be settled again. One
-	// that is not valid any more, because its lease was over and somebody has claimed the
-	// queue since or because it was settled before, must be ignored. One whose lease is
-	// over is valid as long as nobody has.
+	// Settle ends claims, each with its Outcome. It returns the indexes of the settlements
+	// that must be repeated, because another transaction was changing their queues.
+	//
+	// It must ignore a ticket that was settled before, or whose lease has expired and
+	// whose queue was claimed again. An expired lease alone does not invalidate a ticket.
 	Settle(ctx context.Context, all []Settlement) (busy []int, err error)
 
-	// Backlog counts what is to be delivered, in all organizations, also what is claimed or
-	// delayed.
+	// Backlog counts the notifications of all organizations, including claimed and delayed
+	// notifications.
 	Backlog(ctx context.Context) (Backlog, error)
 
-	// Parked returns at most q.Limit parked notifications of an organization, in order of
-	// identifier and sequence, from behind q's place.
+	// Parked returns at most q.Limit parked notifications of an organization after the
+	// position of q, in order of identifier, then sequence.
 	Parked(ctx context.Context, q ParkedQuery) ([]ParkedNotification, error)
 
-	// Replay makes the parked notifications of an incident due, each as a queue of its
-	// own, and returns how many there are. Their attempts begin anew. It must return
-	// [ErrNotFound] if the incident does not exist.
+	// Replay makes each parked notification of the incident a queue of its own, due at
+	// once, with Attempt counted from the beginning. It returns their number. It must
+	// return [ErrNotFound] if the incident does not exist.
 	Replay(ctx context.Context, key Key) (int, error)
 }
 
-// UsedOutbox is what an [OutboxStore] is in addition if it can tell whether it is used as
-// one. A [Manager] without a [Notifier] warns then that it queues nothing.
+// UsedOutbox is an [OutboxStore] that knows whether anything was queued in it. With one, a
+// [Manager] without a [Notifier] logs a warning that its activities are not queued.
 type UsedOutbox interface {
 	OutboxStore
 
-	// Queued reports whether this process has applied a change with [Change.Notify], through
-	// this Store or one that shares its data and its pool.
+	// Queued reports whether this process has applied a change with [Change.Notify] set,
+	// through this Store or another one with the same data and connection pool.
 	Queued() bool
 }
 
-// ClaimQuery is what [OutboxStore] Claim is asked for.
+// ClaimQuery holds the parameters of [OutboxStore] Claim.
 type ClaimQuery struct {
 	Limit           int // at least 1
 	PerOrganization int // at least 1
 
-	// Allowances are the organizations that get another part than PerOrganization, each
-	// at least 1. Nil for none.
+	// Allowances overrides PerOrganization for some organizations. Each is at least 1.
+	// Nil for none.
 	Allowances map[OrganizationID]int
 
-	// Except are the organizations that get nothing.
+	// Except lists the organizations to skip.
 	Except []OrganizationID
 
-	After OrganizationID // empty for the first
+	After OrganizationID // empty to begin with the first organization
 
-	// Lease is how long the claim is valid.
+	// Lease is how long the claim excludes others.
 	Lease time.Duration
 }
 
-// Claim is an activity that somebody delivers, with all that this takes, as of one
-// moment after its commit.
+// Claim is a claimed activity with the data for its delivery, which are of one moment after
+// the activity's commit.
 type Claim struct {
 	Ticket
 	Activity    Activity
 	Incident    Incident
 	Subscribers []UserID // in ascending order
 
-	// Attempt counts the claims of this notification since it was queued or replayed,
-	// but for those that were released, from 1.
+	// Attempt counts the claims of the notification since it was queued or replayed, from
+	// 1, except released claims.
 	Attempt int
 }
 
-// Ticket says which queue was claimed, and by whom.
+// Ticket identifies a claim of a queue.
 type Ticket struct {
 	Key      Key
 	Sequence int64 // of the activity
-	Replayed bool  // the queue is that of a notification which was parked
+	Replayed bool  // the queue is a replayed notification
 
-	// Fence distinguishes the claims of one notification, those from before it was parked
-	// and replayed too.
+	// Fence distinguishes all claims of one notification, including claims before it was
+	// parked and replayed.
 	Fence int64
 
-	// More means that more was queued behind the activity when it was claimed.
+	// More reports that the queue held further activities at the time of the claim.
 	More bool
 }
 
-// Settlement is how a claim ends.
+// Settlement is the end of a claim.
 type Settlement struct {
 	Ticket
 	Outcome Outcome
 
-	// After is the delay until the queue is due again, of OutcomeRetry.
+	// After is the delay until the queue is due again. For OutcomeRetry only.
 	After time.Duration
 
-	// Error says why, of OutcomePark: at most [MaxParkedError] bytes.
+	// Error is the reason, at most [MaxParkedError] bytes. For OutcomePark only.
 	Error string
 }
 
-// Outcome is what became of a claim.
+// Outcome is the outcome of a claim.
 type Outcome int
 
 // The outcomes of a claim.
 const (
-	// OutcomeDelivered lets the queue go on with the next activity, which is due at once.
+	// OutcomeDelivered removes the activity; the next activity of the queue is due at once.
 	OutcomeDelivered Outcome = iota + 1
-	// OutcomeRetry has the same activity be due again after a delay.
+	// OutcomeRetry makes the activity due again after a delay.
 	OutcomeRetry
-	// OutcomeRelease has it be due at once, as if it had not been claimed.
+	// OutcomeRelease makes the activity due at once, as if it had not been claimed.
 	OutcomeRelease
-	// OutcomePark parks it, with its attempts and the date, and lets the queue go on.
+	// OutcomePark parks the activity with its attempts, the error and the date; the next
+	// activity of the queue is due at once.
 	OutcomePark
 )
 
-// Backlog is what is to be delivered.
+// Backlog counts the notifications that were not delivered.
 type Backlog struct {
-	// Pending counts the notifications that are to be delivered, and Parked those that
-	// were given up.
+	// Pending counts the notifications that are to be delivered, Parked those that were
+	// given up.
 	Pending, Parked int64
 
-	// Oldest is for how long the one that has waited longest at the head of its queue has
-	// done so. 0 if none is pending.
+	// Oldest is how long the longest-waiting notification has been at the head of its
+	// queue. 0 if none is pending.
 	Oldest time.Duration
 }
 
-// ParkedQuery is a [ParkedFilter] as a [Store] gets it.
+// ParkedQuery is a [ParkedFilter] as a [Store] receives it.
 type ParkedQuery struct {
 	OrganizationID OrganizationID
 
-	// AfterIdentifier and AfterSequence are the place that the page starts behind.
+	// AfterIdentifier and AfterSequence are the position after which the page begins.
 	AfterIdentifier, AfterSequence int64
 
-	Limit int // the most that may be returned, 1 to 101
+	Limit int // 1 to MaxPageSize + 1
 }

@@ -11,16 +11,16 @@ import (
 
 // Limits of input.
 const (
-	// MaxTitleLength is in characters.
+	// MaxTitleLength is the most characters of a title.
 	MaxTitleLength = 1000
-	// MaxCommentSize is in bytes.
+	// MaxCommentSize is the most bytes of a comment.
 	MaxCommentSize = 65_536
-	// MaxMentions is how many users a comment can mention.
+	// MaxMentions is the most users that a comment can mention.
 	MaxMentions = 1000
-	// MaxIDSize is the size of the host's identifiers in bytes.
+	// MaxIDSize is the most bytes of an identifier of the host.
 	MaxIDSize = 255
-	// MaxClockLead is how far after now a date may lie: clocks differ, but an
-	// incident of next year is a mistake.
+	// MaxClockLead is how far in the future a date may be. Clocks differ, but a date
+	// beyond that is a mistake.
 	MaxClockLead = 24 * time.Hour
 )
 
@@ -29,17 +29,17 @@ var (
 	maxDate = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// FoldTitle returns the form of a title in which [IncidentFilter.Title] is
-// looked for: in lower case by Unicode's rules. All stores fold by it, so that
-// they find the same incidents.
+// FoldTitle returns a title in lower case by Unicode's rules, the form in which a store
+// searches for [IncidentFilter.Title]. All stores use it, so that they find the same
+// incidents.
 func FoldTitle(title string) string { return strings.ToLower(title) }
 
-// canonical is the form of times in which all stores return them as they got
-// them: UTC, in whole microseconds, without a monotonic part.
+// canonical returns a time in the form that every store returns unchanged: UTC, in whole
+// microseconds, without a monotonic clock reading.
 func canonical(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// checkDate returns a date that the caller gave in canonical form, or
-// otherwise where it is zero.
+// checkDate validates a date of the caller and returns it in canonical form. For the zero
+// time it returns otherwise.
 func checkDate(field string, t, otherwise, now time.Time) (time.Time, error) {
 	switch {
 	case t.IsZero():
@@ -52,7 +52,7 @@ func checkDate(field string, t, otherwise, now time.Time) (time.Time, error) {
 	return canonical(t), nil
 }
 
-// isPlain reports whether s is of printable ASCII only, as most texts are.
+// isPlain reports whether s is printable ASCII, as most texts are.
 func isPlain[T ~string](s T) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -62,7 +62,7 @@ func isPlain[T ~string](s T) bool {
 	return true
 }
 
-// checkText refuses what not every store can keep.
+// checkText refuses characters that some store cannot keep.
 func checkText(field, s string) error {
 	if isPlain(s) {
 		return nil
@@ -92,8 +92,8 @@ func checkTitle(title string) error {
 	if title == "" {
 		return invalid("title", "is required")
 	}
-	// A character takes at most utf8.UTFMax bytes: the cheap check spares
-	// counting through a huge text.
+	// A character has at most utf8.UTFMax bytes. This check avoids counting the
+	// characters of a huge text.
 	if len(title) > MaxTitleLength*utf8.UTFMax {
 		return invalid("title", "has %d bytes, limit %d characters", len(title), MaxTitleLength)
 	}
@@ -127,7 +127,7 @@ func checkComment(comment string, required bool) error {
 	return nil
 }
 
-// checkID checks one of the host's identifiers. An optional one may be empty.
+// checkID validates an identifier of the host. If optional is set, it may be empty.
 func checkID[T ~string](field string, id T, optional bool) error {
 	switch {
 	case id == "" && optional:
@@ -145,7 +145,7 @@ func checkID[T ~string](field string, id T, optional bool) error {
 	return checkText(field, string(id))
 }
 
-// checkIDs returns the identifiers sorted and without repetitions.
+// checkIDs validates identifiers, and returns them sorted and without repetitions.
 func checkIDs[T ~string](field string, ids []T, limit int) ([]T, error) {
 	if len(ids) > limit {
 		return nil, invalid(field, "has %d entries, limit %d", len(ids), limit)
@@ -194,7 +194,7 @@ func checkPageSize(limit int) (int, error) {
 	return limit, nil
 }
 
-// checkTitleFilter accepts a part of any title, a blank included.
+// checkTitleFilter accepts a part of any title, even if blank.
 func checkTitleFilter(title string) error {
 	if len(title) > MaxTitleLength*utf8.UTFMax {
 		return invalid("title", "has %d bytes, limit %d characters", len(title), MaxTitleLength)
@@ -202,8 +202,8 @@ func checkTitleFilter(title string) error {
 	return checkText("title", title)
 }
 
-// checkBound returns an end of a window in canonical form. It may lie in the
-// future.
+// checkBound validates a bound of a window of time, which may be in the future, and returns it
+// in canonical form.
 func checkBound(field string, t time.Time) (time.Time, error) {
 	return checkDate(field, t, time.Time{}, maxDate)
 }
