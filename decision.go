@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// decision is what a rule made of a state: the state after it, which is the same
-// one if it stays as it is, and what is appended. A nil before means a new incident.
+// decision is the outcome of applying a rule: the new state (the same pointer if nothing
+// changed) and the records to append. before is nil for a new incident.
 type decision struct {
 	before, after *State
 	activities    []Activity
@@ -15,7 +15,7 @@ type decision struct {
 
 func unchanged(s *State) decision { return decision{before: s, after: s} }
 
-// follow is what to append so that users follow the incident.
+// subscriptions returns the records that subscribe users to an incident.
 func subscriptions(key Key, users []UserID, added time.Time) []Subscription {
 	subs := make([]Subscription, len(users))
 	for i, u := range users {
@@ -24,10 +24,9 @@ func subscriptions(key Key, users []UserID, added time.Time) []Subscription {
 	return subs
 }
 
-// changeOf is what the store has to do so that a decision stands: the difference of
-// its two states, with what is appended. A state that stays the same leaves the row
-// alone, and its version with it. The state after the decision becomes a part of
-// the change.
+// changeOf returns the write that carries out a decision: the difference of its two states,
+// and the records to append. If the states are equal, the row and its version stay unchanged.
+// The change uses the memory of d.after, and sets its Version.
 func changeOf(d decision) Change {
 	c := Change{Activities: d.activities, Subscriptions: d.subscriptions}
 	if d.after == nil {
@@ -55,15 +54,15 @@ func changeOf(d decision) Change {
 	return c
 }
 
-// noState is what there is before an incident is made.
+// noState is the state before an incident is created.
 var noState State
 
 func (c *Change) empty() bool {
 	return c.Incident == nil && len(c.Activities) == 0 && len(c.Subscriptions) == 0
 }
 
-// changedTriggers returns the triggers that are new or differ. Both lists are in order of
-// TriggerID. The result is after itself if before is empty.
+// changedTriggers returns the triggers of after that are not in before. Both lists are in
+// order of TriggerID. If before is empty, it returns after itself.
 func changedTriggers(before, after []Trigger) []Trigger {
 	if len(before) == 0 {
 		return after
@@ -81,11 +80,11 @@ func changedTriggers(before, after []Trigger) []Trigger {
 	return changed
 }
 
-// maxScanned is up to which length a list is searched from its beginning. A set costs
-// more for a short list.
+// maxScanned is the longest list that is searched from its beginning. For a longer list a set
+// is faster.
 const maxScanned = 16
 
-// without returns the elements of a that are not in b. It is a itself if b is empty.
+// without returns the elements of a that are not in b. If b is empty, it returns a itself.
 func without[T comparable](a, b []T) []T {
 	if len(b) == 0 {
 		return a

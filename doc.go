@@ -1,70 +1,88 @@
-// Package incident is incident management inside a Go program's own process.
-// The host brings its users, organizations, projects and HTTP handlers; the
-// package brings incidents with their history, comments, triggers, followers
-// and views, and keeps them right under any concurrency.
+// Package incident manages incidents inside a Go program's own process. The host application
+// brings users, organizations, projects and HTTP handlers. The package keeps incidents with
+// their history, comments, triggers, subscribers and views, and keeps them correct under any
+// concurrency.
 //
-// A [Manager] is everything that a host calls. It is made of a [Store], such as
-// that of package store/memory:
+// The next sections are for hosts. The section on stores is for authors of stores.
+//
+// # Managing incidents
+//
+// A host calls a [Manager], which it creates from a store, such as the store of package
+// store/memory:
 //
 //	incidents, err := incident.New(memory.New(), nil)
 //
-// An [Incident] is created by hand with [IncidentManager.Create], or opened by
-// a trigger of an alert rule with [TriggerManager.Fire]. It has a [Status],
-// which is open, warning or critical while it is active, and closed when it is
-// over. What happens to it is an [Activity]: its detection, its creation, each
-// change of its status, and comments. Activities are numbered within the
-// incident and never change, but for the text of a comment.
+// An [Incident] is created by hand with [IncidentManager.Create], or opened by a trigger of an
+// alert rule with [TriggerManager.Fire]. Its [Status] is open, warning or critical while the
+// incident is active, and closed afterwards. Its history consists of activities: detection,
+// creation, status changes and comments. An [Activity] never changes, except that a comment
+// can be edited and deleted.
 //
-// A [Key] names an incident, and every call names its organization: what
-// belongs to another one looks as if it did not exist.
+// A [Key] names an incident. Every call names its organization, and the records of other
+// organizations look as if they did not exist.
 //
 // # Alert rules
 //
-// An active incident of an alert rule occupies a [Slot]: the rule, the project
-// and the query. At most one incident is active in a slot, under any
-// concurrency, so [TriggerManager.Fire] and [TriggerManager.Resolve] need no
-// more than the slot to find theirs. Both may be repeated at will: what is so
-// already changes nothing.
+// An active incident of an alert rule occupies a [Slot]: the combination of organization,
+// rule, project and query. At most one incident is active in a slot, under any concurrency, so
+// that [TriggerManager.Fire] and [TriggerManager.Resolve] find their incident by its slot. Both
+// may be repeated at any time: a repetition changes nothing.
 //
 // # Consistency
 //
-// Every call is atomic, and takes effect at one moment unless it is a long
-// List. Writes are decided by pure rules on a version of the incident, and are
-// stored only if that version still stands; otherwise they are decided again.
-// [IncidentManager.Get], [TriggerManager.Triggers] and [IncidentManager.Active]
-// read through a [Cache] and are never older than a write of this process that
-// was acknowledged, nor than what this process has read before. All other reads
-// ask the store.
+// Every call is atomic, and takes effect at one moment; only a long List may span several.
+// Rules decide a write on a version of the incident. The write is saved only if the version is
+// still current; otherwise it is decided again.
 //
-// Where several processes write to one store, [Manager.Run] follows what the others
-// have written. Then what the cache answers may lack their writes of the last moments,
-// which is at most a second. Without Run, and while the store cannot be asked, nothing
-// comes from the cache.
+// [IncidentManager.Get], [TriggerManager.Triggers] and [IncidentManager.Active] read through a
+// [Cache]. They never return an older version than an acknowledged write of this process, or
+// than an earlier read of this process. All other reads ask the store.
+//
+// If several processes write to one store, [Manager.Run] follows the writes of the others. A
+// cached read may then miss their writes of the last second at most. Without Run, and while
+// the store does not answer, nothing is read from the cache.
 //
 // # Notifications
 //
-// A Manager with a [Notifier] queues each activity in the commit that writes it, and
-// [Manager.Run] hands it to the Notifier with the incident and its followers: at least
-// once, in the order of the incident, whatever is killed, and without a fault exactly
-// once, by however many processes. What fails is tried again after ever longer times and
-// parked at last, from where [NotificationManager.Replay] brings it back. A slow or failing
-// incident holds up no other, and an organization no other one.
+// A Manager with a [Notifier] queues each activity in the commit that writes it. [Manager.Run]
+// delivers it with the incident and its subscribers. Delivery is at least once and in order per
+// incident, even across crashes; without failures it is exactly once, however many processes
+// run. A failed delivery is retried with growing delays and then parked;
+// [NotificationManager.Replay] queues it again. A failing incident delays no other incident,
+// and an organization no other organization.
 //
-// [Manager.Stats] tells how all this goes, and so do records of [Options.Logger]: the feed
-// or the store lost and back, notifications failing, late or parked.
+// [Manager.Stats] reports the state of the cache, the feed and the delivery. [Options.Logger]
+// receives a record when the feed or the store is lost and when it is back, and when
+// notifications fail, are late or are parked.
 //
 // # Errors
 //
-// Errors match one of the sentinels, such as [ErrNotFound] and [ErrInvalid],
-// with errors.Is, and say in their text what to do. A [*FieldError] names the
-// input field; a [*ConflictError] names the incident that is in the way.
+// Errors match a sentinel such as [ErrNotFound] or [ErrInvalid] with [errors.Is], and their
+// text suggests a remedy. A [*FieldError] names the refused input field. A [*ConflictError]
+// names the incident that is in the way.
 //
-// # Time and text
+// # Times and texts
 //
-// Times are UTC in whole microseconds, in the years 1970 to 9999. Texts are
-// valid UTF-8 without control characters other than newline and tab. What a
-// store returns is what it was given, to the byte and to the microsecond.
+// Times are UTC in whole microseconds, in the years 1970 to 9999. Texts are valid UTF-8 without
+// control characters other than newline and tab. The store returns every value as it was given,
+// to the byte and to the microsecond.
 //
-// The model, and the numbers of its enumerations, are those of the incidents
-// module of Sentry.
+// The model, and the numbers of its enumerations, are those of Sentry's incidents module.
+//
+// # Stores
+//
+// An author of a store implements [Store], whose parts are [IncidentStore], [ActivityStore],
+// [SeenStore] and [SubscriptionStore]. A store persists [Change] values and answers queries; all
+// rules are in the Manager. Optional interfaces add capabilities:
+//
+//   - [FeedStore] reports the writes of other processes, so that the Manager of a shared store
+//     can serve reads from its cache;
+//   - [OutboxStore] queues activities for a Notifier, and [UsedOutbox] knows whether any were
+//     queued;
+//   - [LocalStore] declares that reads cost no more than the cache;
+//   - [JoinedStore] takes part in a transaction of the host. [StoreOf] gives the package of a
+//     store access to the store of a transaction.
+//
+// Package store/storetest proves a store: Run tests a Store, RunFeed a FeedStore, and RunOutbox
+// an OutboxStore. Each "must" of a contract is a case there.
 package incident

@@ -15,8 +15,7 @@ const (
 )
 
 // IncidentFilter selects the incidents of one organization that meet all of its
-// conditions. An empty condition does not restrict, except a non-nil
-// [IncidentFilter.Access].
+// conditions. An empty condition does not restrict, but an Access without projects does.
 type IncidentFilter struct {
 	OrganizationID OrganizationID // required
 
@@ -112,8 +111,8 @@ type Position struct {
 	Identifier  int64
 }
 
-// query checks the filter and brings it into the form of which there is one for
-// each meaning.
+// query validates the filter and returns its canonical form: filters of the same meaning have
+// the same query, so that cursors of either fit the other.
 func (f IncidentFilter) query() (q IncidentQuery, err error) {
 	if err := checkID("organizationId", f.OrganizationID, false); err != nil {
 		return q, err
@@ -156,12 +155,12 @@ func (f IncidentFilter) query() (q IncidentQuery, err error) {
 	return q, err
 }
 
-// scope is what the query's cursors are bound to: all of it but the page.
+// scope returns the scope of the query's cursors: the query without its page.
 func (q *IncidentQuery) scope() *cursor.Scope {
 	s := cursor.NewScope("incidents", string(q.OrganizationID))
 	cursor.AddAll(s, q.Projects)
 	if q.Access == nil {
-		s.AddNumber(-1) // differs from the number of any projects
+		s.AddNumber(-1) // no list of projects has this length
 	} else {
 		cursor.AddAll(s, q.Access.Projects)
 	}
@@ -176,8 +175,8 @@ func (q *IncidentQuery) scope() *cursor.Scope {
 	return s
 }
 
-// A list's cursor is the direction, the microseconds of DateStarted and the
-// identifier.
+// listCursorSize is the size of a cursor's payload: the direction, DateStarted in microseconds,
+// and the identifier.
 const listCursorSize = 1 + 8 + 8
 
 func listCursor(scope *cursor.Scope, inc Incident, reverse bool) string {
@@ -190,7 +189,7 @@ func listCursor(scope *cursor.Scope, inc Incident, reverse bool) string {
 	return scope.Encode(payload)
 }
 
-// resume makes the query go on at a cursor.
+// resume makes the query begin at a cursor.
 func (q *IncidentQuery) resume(scope *cursor.Scope, token string) error {
 	payload, err := decodeCursor(scope, token, listCursorSize)
 	if err != nil {

@@ -15,7 +15,7 @@ func (m *manager) Activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 	return page, wrap(err, "activities of %s", key)
 }
 
-// An activity cursor is the sequence.
+// activityCursorSize is the size of a cursor's payload: the sequence.
 const activityCursorSize = 8
 
 func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (ActivityPage, error) {
@@ -29,7 +29,7 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 	if err != nil {
 		return ActivityPage{}, err
 	}
-	q := ActivityQuery{Descending: f.Descending, Limit: limit + 1} // one more tells whether the list goes on
+	q := ActivityQuery{Descending: f.Descending, Limit: limit + 1} // the last tells whether there is a next page
 	scope := cursor.NewScope("activities", string(key.OrganizationID))
 	scope.AddNumber(key.Identifier)
 	scope.Add(strconv.FormatBool(f.Descending))
@@ -73,7 +73,7 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 	if err != nil {
 		return Activity{}, err
 	}
-	users, err := m.readers(ctx, key, n.UserID, n.Mentions)
+	users, err := m.commentSubscribers(ctx, key, n.UserID, n.Mentions)
 	if err != nil {
 		return Activity{}, err
 	}
@@ -120,7 +120,7 @@ func (m *manager) DeleteComment(ctx context.Context, key Key, e CommentEdit) (Ac
 	return a, wrap(err, "delete comment %d of %s", e.Sequence, key)
 }
 
-// revise applies a rule to a comment, and again if somebody else was faster.
+// revise changes a comment by a rule, and begins again after a conflict.
 func (m *manager) revise(ctx context.Context, key Key, e CommentEdit, rule func(Activity, time.Time) (Activity, error)) (Activity, error) {
 	now, err := m.begin(ctx)
 	if err != nil {

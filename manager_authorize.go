@@ -17,13 +17,14 @@ func (m *manager) consult(ctx context.Context, org OrganizationID, projects []Pr
 	if m.tx == nil {
 		return m.options.Authorizer.Authorized(ctx, org, projects, users)
 	}
-	return m.consultWithin(ctx, org, projects, users)
+	return m.consultInTx(ctx, org, projects, users)
 }
 
-// consultWithin asks the Authorizer in a transaction, which may hold the last connection of the
-// very pool that the Authorizer waits for. It does not wait for one that takes too long,
-// also if that heeds no context.
-func (m *manager) consultWithin(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error) {
+// consultInTx asks the Authorizer in a transaction. The transaction may hold the last connection
+// of a pool, and the Authorizer may wait for a connection of the same pool. So consultInTx calls
+// it in another goroutine, and after authorizerTimeout returns without it, even if it ignores
+// its context.
+func (m *manager) consultInTx(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error) {
 	type answer struct {
 		users    []UserID
 		err      error
@@ -37,7 +38,7 @@ func (m *manager) consultWithin(ctx context.Context, org OrganizationID, project
 		var a answer
 		defer func() {
 			if !a.returned {
-				a.panicked = recover() // nil if the goroutine was ended
+				a.panicked = recover() // nil after runtime.Goexit
 			}
 			done <- a
 		}()
@@ -65,12 +66,13 @@ func (m *manager) consultWithin(ctx context.Context, org OrganizationID, project
 	return a.users, a.err
 }
 
-// errAuthorizerWaits is the error of an Authorizer that did not answer in time.
+// errAuthorizerWaits is returned if the Authorizer has not answered in time.
 var errAuthorizerWaits = fmt.Errorf("%w: no answer for %v while a transaction waited, which may hold the last connection "+
 	"of the pool that the Authorizer needs; give the Authorizer a pool of its own, or ask it before the transaction",
 	ErrUnavailable, authorizerTimeout)
 
-// authorized returns those of users whom the host lets see the incident.
+// authorized returns the users, of the given ones, that have access to an incident of the
+// projects.
 func (m *manager) authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error) {
 	if m.options.Authorizer == nil || len(users) == 0 {
 		return users, nil
@@ -91,8 +93,7 @@ func setOf(users []UserID) map[UserID]bool {
 	return set
 }
 
-// admitted returns the subscriptions of those whom the host lets see the
-// incident.
+// admitted returns the subscriptions of users that have access to the incident.
 func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscription) ([]Subscription, error) {
 	if len(subs) == 0 {
 		return nil, nil
@@ -112,9 +113,9 @@ func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscripti
 	return slices.DeleteFunc(subs, func(s Subscription) bool { return !may[s.UserID] }), nil
 }
 
-// readers returns who follows the incident after a comment. An author without
-// access does not; mentioning one without access is refused.
-func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions []UserID) ([]UserID, error) {
+// commentSubscribers returns the users that a comment subscribes. It leaves out an author
+// without access, and refuses a mentioned user without access.
+func (m *manager) commentSubscribers(ctx context.Context, key Key, author UserID, mentions []UserID) ([]UserID, error) {
 	users := subscribersOf(author, mentions)
 	if m.options.Authorizer == nil {
 		return users, nil
@@ -129,12 +130,12 @@ func (m *manager) readers(ctx context.Context, key Key, author UserID, mentions 
 	}
 	may := setOf(allowed)
 	if slices.ContainsFunc(mentions, func(u UserID) bool { return !may[u] }) {
-		return nil, invalid("mentions", "must not have users who may not see the incident")
+		return nil, invalid("mentions", "must not name users who may not see the incident")
 	}
 	return allowed, nil
 }
 
-// admit checks that the user may see the incident.
+// admit returns [ErrForbidden] if the user has no access to the incident.
 func (m *manager) admit(ctx context.Context, key Key, user UserID) error {
 	if err := checkKey(key); err != nil {
 		return err

@@ -25,7 +25,7 @@ func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, err
 		}
 	}
 	limit := q.Limit
-	q.Limit++ // one more tells whether the list goes on
+	q.Limit++ // the last tells whether there is a further page
 	found, err := m.store.Incidents(ctx, q)
 	if err != nil {
 		return IncidentPage{}, err

@@ -12,7 +12,7 @@ func (m *manager) Parked(ctx context.Context, f ParkedFilter) (ParkedPage, error
 	return page, wrap(err, "parked notifications of %q", f.OrganizationID)
 }
 
-// A cursor of parked notifications is an identifier and a sequence.
+// parkedCursorSize is the size of a cursor's payload: identifier and sequence.
 const parkedCursorSize = 16
 
 func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error) {
@@ -31,7 +31,7 @@ func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error
 	if err != nil {
 		return none, err
 	}
-	q := ParkedQuery{OrganizationID: f.OrganizationID, Limit: limit + 1} // one more tells whether the list goes on
+	q := ParkedQuery{OrganizationID: f.OrganizationID, Limit: limit + 1} // the last tells whether there is a next page
 	scope := cursor.NewScope("parked", string(f.OrganizationID))
 	if f.Cursor != "" {
 		payload, err := decodeCursor(scope, f.Cursor, parkedCursorSize)
@@ -80,7 +80,7 @@ func (m *manager) replay(ctx context.Context, key Key) (int, error) {
 	return n, err
 }
 
-// outbox returns the store as one that keeps notifications.
+// outbox returns the store as an OutboxStore.
 func (m *manager) outbox() (OutboxStore, error) {
 	if outbox, ok := m.store.(OutboxStore); ok {
 		return outbox, nil
@@ -88,8 +88,8 @@ func (m *manager) outbox() (OutboxStore, error) {
 	return nil, invalid("store", "keeps no notifications; use one that is an OutboxStore")
 }
 
-// queued tells the relay of this process that something is to be delivered. What a
-// transaction has queued is told after its commit.
+// queued wakes the relay of this process after a write that queued activities. In a
+// transaction it leaves this to the end of the transaction.
 func (m *manager) queued() {
 	switch {
 	case m.relay == nil:
@@ -98,21 +98,21 @@ func (m *manager) queued() {
 	default:
 		m.relay.wake()
 		if !m.running.Load() && m.options.Notifier != NotifyElsewhere && m.relay.warned.CompareAndSwap(false, true) {
-			m.options.Logger.Warn("incident: a notification is queued, and this process delivers none until Manager.Run runs; " +
-				"use NotifyElsewhere as the Notifier if other processes are to deliver it")
+			m.options.Logger.Warn("incident: a notification is queued, but this process delivers none until Manager.Run runs; " +
+				"use NotifyElsewhere as the Notifier if other processes deliver it")
 		}
 	}
 }
 
-// unqueued warns once if what was written is not queued although others queue what they
-// write to the store.
+// unqueued logs one warning if this Manager does not queue its activities, but another Manager
+// of the store does.
 func (m *manager) unqueued() {
 	if m.relay != nil || m.warned.Load() {
 		return
 	}
 	used, ok := m.store.(UsedOutbox)
 	if ok && used.Queued() && m.warned.CompareAndSwap(false, true) {
-		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store whose notifications another Manager queues: " +
-			"nobody is notified of what it writes; give it the same Notifier, or NotifyElsewhere")
+		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store for which another Manager queues notifications: " +
+			"nobody is notified of its writes; give it the same Notifier, or NotifyElsewhere")
 	}
 }

@@ -163,8 +163,8 @@ func (m *manager) outrun(err error, at subject) bool {
 	return at.key.Identifier == 0 && m.tx == nil && errors.As(err, &taken)
 }
 
-// commit applies a change of the incident's row and publishes the state that it
-// leads to, which becomes its own.
+// commit applies a change of an incident's row and publishes the new state to the cache. The
+// cache keeps after, which must not change any more.
 func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, error) {
 	if m.tx != nil {
 		return m.applyAndPublish(ctx, m.tx.publication, c, after)
@@ -174,6 +174,7 @@ func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, 
 	return m.applyAndPublish(ctx, &p, c, after)
 }
 
+// applyAndPublish applies a change and adds the new state to a publication.
 func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication, c *Change, after *State) (Result, error) {
 	markChange(p, c, m.local)
 	applied, err := m.apply(ctx, c)
@@ -187,10 +188,10 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 		return Result{Incident: applied.Incident}, nil
 	}
 	if m.local && c.Key.Identifier == 0 {
-		return Result{Incident: applied.Incident, Changed: true}, nil // what nobody can have read is in no cache
+		return Result{Incident: applied.Incident, Changed: true}, nil // the cache has no older entry to replace
 	}
 	if c.Key.Identifier == 0 {
-		m.checkHistory(ctx, subject{key: applied.Incident.Key()}, applied.Incident.Version, p.Began()) // its identifier may come again
+		m.checkHistory(ctx, subject{key: applied.Incident.Key()}, applied.Incident.Version, p.Began()) // a store that lost commits assigns identifiers again
 	}
 	after.Incident = applied.Incident
 	for i := range after.Triggers {
@@ -203,8 +204,8 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
 }
 
-// apply hands a change to the store. An answer to another call than this one,
-// whose NotificationUUID was taken again, is a conflict.
+// apply passes a change to the store. If the NotificationUUID of the change belongs to an
+// activity of another type, it returns [ErrConflict].
 func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	c.Notify = m.relay != nil && len(c.Activities) > 0
 	m.attempt()
@@ -222,13 +223,13 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 		m.observe(ctx, &applied.Incident)
 	}
 	if applied.Activity != nil && applied.Activity.Type != c.Activities[0].Type {
-		return Applied{}, fmt.Errorf("%w: the notification UUID is that of another activity; use a new one", ErrConflict)
+		return Applied{}, fmt.Errorf("%w: the notification UUID belongs to another activity; use a new one", ErrConflict)
 	}
 	return applied, nil
 }
 
-// nameActivities gives a NotificationUUID to each activity that has none. A repetition of the
-// call gives the same, so that the store recognizes it.
+// nameActivities sets the NotificationUUID of each activity that has none. Deciding the write
+// again yields the same UUIDs, so that the store recognizes a repetition.
 func nameActivities(ids *uuid7.Series, activities []Activity) {
 	for i := range activities {
 		if activities[i].NotificationUUID == uuid.Nil {

@@ -5,86 +5,86 @@ import (
 	"time"
 )
 
-// Stats is what a [Manager] has done since [New], and how it is. Its counters only
-// grow. They are read one after the other, while calls go on.
+// Stats describes the work of a [Manager] since [New], and its state. Counters only grow. They
+// are read one after the other during concurrent calls, so that they may be of slightly
+// different moments.
 type Stats struct {
 	// Running reports whether [Manager.Run] is running.
 	Running bool
 
-	// CacheHits counts look-ups that the cache answered, and CacheMisses those that
-	// it could not, or not at that moment because the entry was being written.
+	// CacheHits counts the look-ups that the cache answered. CacheMisses counts the
+	// look-ups that it did not answer, because it had no entry or a write of the entry was
+	// in progress.
 	CacheHits, CacheMisses uint64
 
-	// CacheBypassed counts look-ups that were not made, because what other processes
-	// write was not known: see [FeedStats].
+	// CacheBypassed counts the look-ups that were not made, because the writes of other
+	// processes were not known: see [FeedStats].
 	CacheBypassed uint64
 
-	// StaleDrops counts what was kept out of the cache, or put out of it, because
-	// something newer had been written or read.
+	// StaleDrops counts the entries that were removed from the cache or not stored,
+	// because a newer version had been written or read.
 	StaleDrops uint64
 
-	// LoadsShared counts the calls which the read of the store of another call
-	// answered too.
+	// LoadsShared counts the calls that another call's read of the store answered.
 	LoadsShared uint64
 
-	// Conflicts counts how often a write was decided again because another writer
-	// was faster.
+	// Conflicts counts the writes that were decided again, because another writer was
+	// faster.
 	Conflicts uint64
 
-	// Feed is how the changes of other processes are followed.
+	// Feed describes how the Manager follows the writes of other processes.
 	Feed FeedStats
 
-	// Notifications is how they are delivered, of a Manager that has a [Notifier].
+	// Notifications describes the delivery of notifications. Zero without a [Notifier].
 	Notifications NotificationStats
 }
 
-// NotificationStats is what a [Manager] has delivered, and what there is to deliver.
+// NotificationStats describes the delivery of notifications.
 type NotificationStats struct {
-	// Delivered, Failed and GivenUp count the attempts of this process: those that
-	// succeeded, those that did not, and those of Failed after which the notification was
+	// Delivered counts the successful attempts of this process, Failed its failed
+	// attempts, and GivenUp the failed attempts that were the last: the notification was
 	// parked.
 	Delivered, Failed, GivenUp uint64
 
-	// Backlog is what all processes have to deliver. Manager.Run counts it every 15 s: it
-	// is of BacklogAge ago. Both are zero before.
+	// Backlog counts the notifications of all processes, as of BacklogAge ago.
+	// [Manager.Run] updates it every 15 s. Both are zero before the first update.
 	Backlog    Backlog
 	BacklogAge time.Duration
 }
 
-// FeedStats is how a [Manager] follows the changes of other processes.
+// FeedStats describes how a [Manager] follows the writes of other processes.
 type FeedStats struct {
 	State FeedState
 
-	// Lag is how long ago the changes were asked for that are known now, which is how
-	// old an answer of the cache can be. 0 while nothing is served from the cache, as
-	// while the feed sleeps, and where there is nothing to follow.
+	// Lag bounds how outdated an answer of the cache can be: the time since the latest
+	// known changes were requested. 0 while the cache is not served.
 	Lag time.Duration
 
-	// Told counts the versions of incidents and slots that the feed has told.
+	// Told counts the versions of incidents and slots that the feed has reported.
 	Told uint64
 
-	// Resets counts how often the cache began anew, because what had changed since the
-	// last answer could not be told. See [FeedChanges.Reset].
+	// Resets counts how often the cache was dropped, because the changes since the last
+	// answer were not known. See [FeedChanges.Reset].
 	Resets uint64
 }
 
-// FeedState says whether a [Manager] knows what other processes write.
+// FeedState tells whether a [Manager] knows the writes of other processes.
 type FeedState int
 
 // The states of a feed.
 const (
-	// FeedNone is that of a Manager which has nothing to follow: the store is not
-	// shared or has no feed, or there is no cache.
+	// FeedNone means that there is no feed: the store is not shared or is no [FeedStore],
+	// or there is no cache.
 	FeedNone FeedState = iota
 	// FeedStopped means that [Manager.Run] is not running. The cache is bypassed.
 	FeedStopped
-	// FeedLost means that Run does not know what others have written of late: it has
-	// only begun, or the store does not answer. The cache is bypassed.
+	// FeedLost means that the recent writes are not known: Run has only just begun, or the
+	// store does not answer. The cache is bypassed.
 	FeedLost
-	// FeedFollowing means that the changes are known, and that the cache is served.
+	// FeedFollowing means that the writes are known. The cache is served.
 	FeedFollowing
-	// FeedAsleep means that nobody has read for a second, so that the changes are not
-	// asked for. The next read asks the store and wakes the feed. It is as healthy as
+	// FeedAsleep means that no call has read for a second, so that Run does not ask for
+	// changes. The next read asks the store and wakes the feed. It is as healthy as
 	// FeedFollowing.
 	FeedAsleep
 )

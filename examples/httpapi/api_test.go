@@ -260,8 +260,8 @@ func testComments(w *world) {
 		w.Errorf("subscribers are %+v, %v", subscribers, err)
 	}
 	before := w.snapshot()
-	w.want(400, `{"mentions":["must not have users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["bob"]}`)
-	w.want(400, `{"mentions":["must not have users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["nobody"]}`)
+	w.want(400, `{"mentions":["must not name users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["bob"]}`)
+	w.want(400, `{"mentions":["must not name users who may not see the incident"]}`, "ada", "POST", comments, `{"comment":"x","mentions":["nobody"]}`)
 	w.want(400, `{"mentions":["entry 1 is required"]}`, "ada", "POST", comments, `{"comment":"x","mentions":[null]}`)
 	w.want(400, `{"comment":["is required"]}`, "ada", "POST", comments, `{"comment":null}`)
 	w.want(400, `{"comment":["is required"]}`, "ada", "POST", comments, `{}`)
