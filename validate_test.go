@@ -11,137 +11,13 @@ import (
 	"time"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/store/memory"
 )
 
-var (
-	now    = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
-	key    = incident.Key{OrganizationID: "acme", Identifier: 1}
-	slot   = incident.Slot{OrganizationID: "acme", AlertRuleID: "rule", ProjectID: "checkout"}
-	long   = strings.Repeat("x", incident.MaxIDSize+1)
-	badIDs = map[string]string{
-		"empty":         "",
-		"too long":      long,
-		"invalid UTF-8": "a\xff",
-		"cut UTF-8":     "é"[:1],
-		"surrogate":     "\xed\xa0\x80",
-		"NUL":           "a\x00b",
-		"newline":       "a\nb",
-		"tab":           "a\tb",
-		"C1 control":    "a\u0085b",
-	}
-)
-
-// fixture is a manager with one incident, acme#1, over a store that can be
-// compared.
-func fixture(t *testing.T) (incident.Manager, *memory.Store) {
-	t.Helper()
-	store := memory.New()
-	m, err := incident.New(store, &incident.Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, org := range []incident.OrganizationID{"acme", "globex"} {
-		inc, err := m.Create(t.Context(), incident.NewIncident{
-			OrganizationID: org, Title: "Checkout is down", Projects: []incident.ProjectID{"checkout"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := m.Comment(t.Context(), inc.Key(), incident.NewComment{UserID: "ada", Comment: "Looking."}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m, store
-}
-
-// snapshot is all that can be seen of both organizations.
-func snapshot(t *testing.T, s incident.Store) any {
-	t.Helper()
-	var all []any
-	for _, org := range []incident.OrganizationID{"acme", "globex"} {
-		list, err := s.Incidents(t.Context(), incident.IncidentQuery{OrganizationID: org, Limit: 100})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, inc := range list {
-			d, err := s.LoadDetails(t.Context(), inc.Key(), "ada")
-			if err != nil {
-				t.Fatal(err)
-			}
-			log, err := s.Activities(t.Context(), inc.Key(), incident.ActivityQuery{Limit: 100})
-			if err != nil {
-				t.Fatal(err)
-			}
-			subs, err := s.Subscribers(t.Context(), inc.Key())
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, d, log, subs)
-		}
-	}
-	return all
-}
-
-// badInput is a call that must be refused with the field's name in the error.
+// badInput is a call that must be refused with an error that names field.
 type badInput struct {
 	name  string
 	field string
 	call  func(ctx context.Context, m incident.Manager) error
-}
-
-func create(change func(*incident.NewIncident)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		n := incident.NewIncident{OrganizationID: "acme", Title: "Search is down", Projects: []incident.ProjectID{"search"}}
-		change(&n)
-		_, err := m.Create(ctx, n)
-		return err
-	}
-}
-
-func update(change func(*incident.StatusUpdate)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		u := incident.StatusUpdate{Status: incident.StatusClosed, UserID: "ada"}
-		change(&u)
-		_, err := m.UpdateStatus(ctx, key, u)
-		return err
-	}
-}
-
-func comment(change func(*incident.NewComment)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		n := incident.NewComment{UserID: "ada", Comment: "On it."}
-		change(&n)
-		_, err := m.Comment(ctx, key, n)
-		return err
-	}
-}
-
-func fire(change func(*incident.Firing)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		f := incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusWarning, Title: "Error rate"}
-		change(&f)
-		_, err := m.Fire(ctx, f)
-		return err
-	}
-}
-
-func list(change func(*incident.IncidentFilter)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		f := incident.IncidentFilter{OrganizationID: "acme"}
-		change(&f)
-		_, err := m.List(ctx, f)
-		return err
-	}
-}
-
-func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.Manager) error {
-	return func(ctx context.Context, m incident.Manager) error {
-		f := incident.ParkedFilter{OrganizationID: "acme"}
-		change(&f)
-		_, err := m.Parked(ctx, f)
-		return err
-	}
 }
 
 func idInputs() []badInput {
@@ -341,14 +217,6 @@ func numberInputs() []badInput {
 	)
 }
 
-func many[T ~string](n int) []T {
-	ids := make([]T, n)
-	for i := range ids {
-		ids[i] = T(fmt.Sprint("id", i))
-	}
-	return ids
-}
-
 // keyInputs are the calls of one incident with a bad key.
 func keyInputs(name, field string, key incident.Key) []badInput {
 	var all []badInput
@@ -356,71 +224,6 @@ func keyInputs(name, field string, key incident.Key) []badInput {
 		all = append(all, badInput{method + " with " + name, field, call})
 	}
 	return all
-}
-
-// keyCalls are all calls of one incident, valid but for the key.
-func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manager) error {
-	type call = func(ctx context.Context, m incident.Manager) error
-	return map[string]call{
-		"Get":         func(ctx context.Context, m incident.Manager) error { _, err := m.Get(ctx, key); return err },
-		"Details":     func(ctx context.Context, m incident.Manager) error { _, err := m.Details(ctx, key, "ada"); return err },
-		"Triggers":    func(ctx context.Context, m incident.Manager) error { _, err := m.Triggers(ctx, key); return err },
-		"SeenBy":      func(ctx context.Context, m incident.Manager) error { _, err := m.SeenBy(ctx, key); return err },
-		"Subscribers": func(ctx context.Context, m incident.Manager) error { _, err := m.Subscribers(ctx, key); return err },
-		"MarkSeen":    func(ctx context.Context, m incident.Manager) error { _, err := m.MarkSeen(ctx, key, "ada"); return err },
-		"Subscribe": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.Subscribe(ctx, key, "ada")
-			return err
-		},
-		"Unsubscribe": func(ctx context.Context, m incident.Manager) error { return m.Unsubscribe(ctx, key, "ada") },
-		"LinkProject": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.LinkProject(ctx, key, "new")
-			return err
-		},
-		"UnlinkProject": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.UnlinkProject(ctx, key, "new")
-			return err
-		},
-		"Activities": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.Activities(ctx, key, incident.ActivityFilter{})
-			return err
-		},
-		"Replay": func(ctx context.Context, m incident.Manager) error { _, err := m.Replay(ctx, key); return err },
-		"UpdateStatus": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
-			return err
-		},
-		"Comment": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "x"})
-			return err
-		},
-		"EditComment": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.EditComment(ctx, key, incident.CommentEdit{Sequence: 3, UserID: "ada", Comment: "x"})
-			return err
-		},
-		"DeleteComment": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.DeleteComment(ctx, key, incident.CommentEdit{Sequence: 3, UserID: "ada"})
-			return err
-		},
-	}
-}
-
-// slotCalls are all calls that do not name one incident.
-func slotCalls() map[string]func(context.Context, incident.Manager) error {
-	return map[string]func(context.Context, incident.Manager) error{
-		"Create": create(func(*incident.NewIncident) {}),
-		"List":   list(func(*incident.IncidentFilter) {}),
-		"Fire":   fire(func(*incident.Firing) {}),
-		"Active": func(ctx context.Context, m incident.Manager) error { _, _, err := m.Active(ctx, slot); return err },
-		"Resolve": func(ctx context.Context, m incident.Manager) error {
-			_, err := m.Resolve(ctx, incident.Resolution{Slot: slot, TriggerID: "5%"})
-			return err
-		},
-		"InTx": func(ctx context.Context, m incident.Manager) error {
-			return m.InTx(ctx, func(incident.Manager) error { return nil })
-		},
-		"Parked": parked(func(*incident.ParkedFilter) {}),
-	}
 }
 
 func cursorInputs(t *testing.T, m incident.Manager) []badInput {
@@ -503,7 +306,7 @@ func TestManager_refusesBadInput(t *testing.T) {
 		if len(err.Error()) > 1000 {
 			t.Errorf("%s: an error of %d bytes: it has the whole value", in.name, len(err.Error()))
 		}
-		// The same must be refused in a transaction.
+		// A transaction must refuse the call too.
 		txErr := m.InTx(t.Context(), func(tx incident.Manager) error { return in.call(t.Context(), tx) })
 		if !errors.As(txErr, &field) {
 			t.Errorf("%s in a transaction: %.200v", in.name, txErr)
@@ -533,84 +336,3 @@ func TestManager_acceptsTheLimits(t *testing.T) {
 		}
 	}
 }
-
-// A context that is over ends every call before it does anything, also one
-// that could be answered from the cache.
-func TestManager_contextIsOver(t *testing.T) {
-	m, store := fixture(t)
-	calls := keyCalls(key)
-	for name, call := range slotCalls() {
-		calls[name] = call
-	}
-	if _, err := m.Triggers(t.Context(), key); err != nil { // fills the cache
-		t.Fatal(err)
-	}
-	if want := reflect.TypeFor[incident.Manager]().NumMethod() - 3; len(calls) != want { // Run ends with its context, and Stats and Join have none
-		t.Fatalf("the test has %d calls, the Manager %d methods", len(calls), want)
-	}
-	before := snapshot(t, store)
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	expired, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer cancel()
-	for name, call := range calls {
-		if err := call(canceled, m); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s with a canceled context: %v", name, err)
-		}
-		if err := call(expired, m); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s with an expired context: %v", name, err)
-		}
-		var none context.Context
-		var field *incident.FieldError
-		if err := call(none, m); !errors.As(err, &field) || field.Field != "ctx" {
-			t.Errorf("%s with a nil context: %v", name, err)
-		}
-	}
-	if after := snapshot(t, store); !reflect.DeepEqual(before, after) {
-		t.Error("calls that were over changed something")
-	}
-}
-
-// An incident of another organization, and one that does not exist, are
-// answered in the same way.
-func TestManager_unknownIncident(t *testing.T) {
-	m, store := fixture(t)
-	if err := create(func(n *incident.NewIncident) { n.OrganizationID = "globex" })(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Get(t.Context(), incident.Key{OrganizationID: "globex", Identifier: 2}); err != nil {
-		t.Fatal(err)
-	}
-	before := snapshot(t, store)
-	foreign := keyCalls(incident.Key{OrganizationID: "acme", Identifier: 2}) // globex has a #2
-	missing := keyCalls(incident.Key{OrganizationID: "acme", Identifier: 9})
-	for name, call := range foreign {
-		err := call(t.Context(), m)
-		if !errors.Is(err, incident.ErrNotFound) {
-			t.Errorf("%s of a foreign incident: %v", name, err)
-			continue
-		}
-		want := missing[name](t.Context(), m)
-		if got := strings.ReplaceAll(err.Error(), "#2", "#9"); got != want.Error() {
-			t.Errorf("%s: foreign %q, missing %q", name, got, want)
-		}
-	}
-	if after := snapshot(t, store); !reflect.DeepEqual(before, after) {
-		t.Error("calls of unknown incidents changed something")
-	}
-}
-
-func TestNew_refusesBadOptions(t *testing.T) {
-	for field, err := range map[string]error{
-		"store":       second(incident.New(nil, nil)),
-		"IncidentTTL": second(incident.New(memory.New(), &incident.Options{IncidentTTL: -1})),
-		"ActiveTTL":   second(incident.New(memory.New(), &incident.Options{ActiveTTL: -1})),
-	} {
-		var got *incident.FieldError
-		if !errors.As(err, &got) || got.Field != field {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
-}
-
-func second[T any](_ T, err error) error { return err }

@@ -1,0 +1,209 @@
+package incident_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/memory"
+)
+
+var (
+	now    = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
+	key    = incident.Key{OrganizationID: "acme", Identifier: 1}
+	slot   = incident.Slot{OrganizationID: "acme", AlertRuleID: "rule", ProjectID: "checkout"}
+	long   = strings.Repeat("x", incident.MaxIDSize+1)
+	badIDs = map[string]string{
+		"empty":         "",
+		"too long":      long,
+		"invalid UTF-8": "a\xff",
+		"cut UTF-8":     "é"[:1],
+		"surrogate":     "\xed\xa0\x80",
+		"NUL":           "a\x00b",
+		"newline":       "a\nb",
+		"tab":           "a\tb",
+		"C1 control":    "a\u0085b",
+	}
+)
+
+// fixture returns a Manager with the incidents acme#1 and globex#1, and its store for snapshots.
+func fixture(t *testing.T) (incident.Manager, *memory.Store) {
+	t.Helper()
+	store := memory.New()
+	m, err := incident.New(store, &incident.Options{Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, org := range []incident.OrganizationID{"acme", "globex"} {
+		inc, err := m.Create(t.Context(), incident.NewIncident{
+			OrganizationID: org, Title: "Checkout is down", Projects: []incident.ProjectID{"checkout"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Comment(t.Context(), inc.Key(), incident.NewComment{UserID: "ada", Comment: "Looking."}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m, store
+}
+
+// snapshot returns all records of both organizations.
+func snapshot(t *testing.T, s incident.Store) any {
+	t.Helper()
+	var all []any
+	for _, org := range []incident.OrganizationID{"acme", "globex"} {
+		list, err := s.Incidents(t.Context(), incident.IncidentQuery{OrganizationID: org, Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, inc := range list {
+			d, err := s.LoadDetails(t.Context(), inc.Key(), "ada")
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, err := s.Activities(t.Context(), inc.Key(), incident.ActivityQuery{Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			subs, err := s.Subscribers(t.Context(), inc.Key())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, d, log, subs)
+		}
+	}
+	return all
+}
+
+func create(change func(*incident.NewIncident)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		n := incident.NewIncident{OrganizationID: "acme", Title: "Search is down", Projects: []incident.ProjectID{"search"}}
+		change(&n)
+		_, err := m.Create(ctx, n)
+		return err
+	}
+}
+
+func update(change func(*incident.StatusUpdate)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		u := incident.StatusUpdate{Status: incident.StatusClosed, UserID: "ada"}
+		change(&u)
+		_, err := m.UpdateStatus(ctx, key, u)
+		return err
+	}
+}
+
+func comment(change func(*incident.NewComment)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		n := incident.NewComment{UserID: "ada", Comment: "On it."}
+		change(&n)
+		_, err := m.Comment(ctx, key, n)
+		return err
+	}
+}
+
+func fire(change func(*incident.Firing)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		f := incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusWarning, Title: "Error rate"}
+		change(&f)
+		_, err := m.Fire(ctx, f)
+		return err
+	}
+}
+
+func list(change func(*incident.IncidentFilter)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		f := incident.IncidentFilter{OrganizationID: "acme"}
+		change(&f)
+		_, err := m.List(ctx, f)
+		return err
+	}
+}
+
+func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		f := incident.ParkedFilter{OrganizationID: "acme"}
+		change(&f)
+		_, err := m.Parked(ctx, f)
+		return err
+	}
+}
+
+func many[T ~string](n int) []T {
+	ids := make([]T, n)
+	for i := range ids {
+		ids[i] = T(fmt.Sprint("id", i))
+	}
+	return ids
+}
+
+// keyCalls are all calls of one incident, valid but for the key.
+func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manager) error {
+	type call = func(ctx context.Context, m incident.Manager) error
+	return map[string]call{
+		"Get":         func(ctx context.Context, m incident.Manager) error { _, err := m.Get(ctx, key); return err },
+		"Details":     func(ctx context.Context, m incident.Manager) error { _, err := m.Details(ctx, key, "ada"); return err },
+		"Triggers":    func(ctx context.Context, m incident.Manager) error { _, err := m.Triggers(ctx, key); return err },
+		"SeenBy":      func(ctx context.Context, m incident.Manager) error { _, err := m.SeenBy(ctx, key); return err },
+		"Subscribers": func(ctx context.Context, m incident.Manager) error { _, err := m.Subscribers(ctx, key); return err },
+		"MarkSeen":    func(ctx context.Context, m incident.Manager) error { _, err := m.MarkSeen(ctx, key, "ada"); return err },
+		"Subscribe": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Subscribe(ctx, key, "ada")
+			return err
+		},
+		"Unsubscribe": func(ctx context.Context, m incident.Manager) error { return m.Unsubscribe(ctx, key, "ada") },
+		"LinkProject": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.LinkProject(ctx, key, "new")
+			return err
+		},
+		"UnlinkProject": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.UnlinkProject(ctx, key, "new")
+			return err
+		},
+		"Activities": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Activities(ctx, key, incident.ActivityFilter{})
+			return err
+		},
+		"Replay": func(ctx context.Context, m incident.Manager) error { _, err := m.Replay(ctx, key); return err },
+		"UpdateStatus": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
+			return err
+		},
+		"Comment": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "x"})
+			return err
+		},
+		"EditComment": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.EditComment(ctx, key, incident.CommentEdit{Sequence: 3, UserID: "ada", Comment: "x"})
+			return err
+		},
+		"DeleteComment": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.DeleteComment(ctx, key, incident.CommentEdit{Sequence: 3, UserID: "ada"})
+			return err
+		},
+	}
+}
+
+// slotCalls returns all calls that do not name an incident.
+func slotCalls() map[string]func(context.Context, incident.Manager) error {
+	return map[string]func(context.Context, incident.Manager) error{
+		"Create": create(func(*incident.NewIncident) {}),
+		"List":   list(func(*incident.IncidentFilter) {}),
+		"Fire":   fire(func(*incident.Firing) {}),
+		"Active": func(ctx context.Context, m incident.Manager) error { _, _, err := m.Active(ctx, slot); return err },
+		"Resolve": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Resolve(ctx, incident.Resolution{Slot: slot, TriggerID: "5%"})
+			return err
+		},
+		"InTx": func(ctx context.Context, m incident.Manager) error {
+			return m.InTx(ctx, func(incident.Manager) error { return nil })
+		},
+		"Parked": parked(func(*incident.ParkedFilter) {}),
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
