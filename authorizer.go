@@ -14,10 +14,9 @@ import "context"
 //
 // If the Authorizer returns an error, the call or the attempt fails with it.
 type Authorizer interface {
-	// Authorized returns the users, of the given ones, that have access to an incident
-	// of the projects: members of the organization and, if there are projects, of at
-	// least one of them. It must not call the Manager, which may be in the middle of a
-	// write.
+	// Authorized returns the subset of users that have access to an incident of the
+	// projects: members of the organization and, if there are projects, of at least one
+	// project. It must not call the Manager, which may be in the middle of a write.
 	//
 	// A subscriber without access is left out of a notification, but stays
 	// subscribed: call [SubscriptionManager.Unsubscribe] when access ends for good.

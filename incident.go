@@ -47,7 +47,7 @@ type Incident struct {
 	Status       Status       `json:"status"`
 	StatusMethod StatusMethod `json:"statusMethod"`
 
-	// AlertRuleID and QueryID detected the incident. Empty if it was created by hand.
+	// AlertRuleID and QueryID name the detector of the incident. Empty if there is none.
 	AlertRuleID AlertRuleID `json:"alertRule"`
 	QueryID     QueryID     `json:"query"`
 

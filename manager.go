@@ -91,13 +91,13 @@ type Manager interface {
 
 	// Run does background work until ctx ends. Any number of processes may run it.
 	//
-	// It follows the writes of other processes to a shared store, which permits to
-	// serve reads from the cache. Such a write is seen after 50 ms in the usual case,
-	// and after 1 s at the latest. While the writes cannot be followed, and without
-	// Run, a Manager of a shared store reads everything from the store. If no call has
-	// read for a second, Run stops asking for changes; the next read asks the store
-	// and wakes it. Run drops the cache if the store was restored, has lost commits in
-	// a failover or crash, or has changed too much to catch up.
+	// It follows the writes of other processes to a shared store, so that reads can be
+	// served from the cache. Such a write is seen after 50 ms in the usual case, and
+	// after 1 s at the latest. While the writes cannot be followed, and without Run, a
+	// Manager of a shared store reads everything from the store. If no call has read
+	// for a second, Run stops asking for changes; the next read asks the store and
+	// wakes it. Run drops the cache if the store was restored, has lost commits in a
+	// failover or crash, or has changed too much to catch up.
 	//
 	// It also delivers queued notifications to the [Notifier], if there is one. The
 	// processes share this work.

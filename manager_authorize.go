@@ -71,8 +71,7 @@ var errAuthorizerWaits = fmt.Errorf("%w: no answer for %v while a transaction wa
 	"of the pool that the Authorizer needs; give the Authorizer a pool of its own, or ask it before the transaction",
 	ErrUnavailable, authorizerTimeout)
 
-// authorized returns the users, of the given ones, that have access to an incident of the
-// projects.
+// authorized returns the subset of users that have access to an incident of the projects.
 func (m *manager) authorized(ctx context.Context, org OrganizationID, projects []ProjectID, users []UserID) ([]UserID, error) {
 	if m.options.Authorizer == nil || len(users) == 0 {
 		return users, nil

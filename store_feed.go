@@ -13,11 +13,11 @@ type FeedStore interface {
 	Store
 
 	// Changes returns the versions that were committed after since, and no others, with
-	// the position for the next call, which is a moment between call and return. The next call
-	// must report everything that commits after that moment, in whatever order the
-	// transactions began. Changes that are up to a second old may be repeated, and a
-	// version may be reported after it has changed again. The zero position returns only
-	// a position.
+	// the position for the next call. The position is a moment between call and return.
+	// The next call must report everything that commits after that moment, in whatever
+	// order the transactions began. Changes that are up to a second old may be repeated,
+	// and a version may be reported after it has changed again. For the zero position,
+	// Changes returns only a position.
 	//
 	// A position must remain valid for any number of calls, since an answer can be lost,
 	// and for [FeedMemory]. If the changes after a position are not known, Changes must

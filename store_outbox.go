@@ -54,8 +54,8 @@ type OutboxStore interface {
 	Replay(ctx context.Context, key Key) (int, error)
 }
 
-// UsedOutbox is an [OutboxStore] that knows whether anything was queued in it. With one, a
-// [Manager] without a [Notifier] logs a warning that its activities are not queued.
+// UsedOutbox is an [OutboxStore] that knows whether activities were queued in it. If so, a
+// [Manager] without a [Notifier] logs a warning, since its own activities are not queued.
 type UsedOutbox interface {
 	OutboxStore
 
