@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// guarded is a manager with the incident acme#1, whose project only ada and
-// grace may see.
+// guarded returns a Manager with the incident acme#1. Only ada and grace have access to its
+// project.
 func guarded(t *testing.T) (incident.Manager, *incident.AuthorizerFunc) {
 	t.Helper()
 	ask := new(incident.AuthorizerFunc)
@@ -76,8 +76,7 @@ func TestAuthorizer_seenAndSubscribe(t *testing.T) {
 	}
 }
 
-// Who changes an incident follows it only with access; who is mentioned must
-// have it.
+// A user without access is not subscribed by a change, and must not be mentioned.
 func TestAuthorizer_automaticSubscriptions(t *testing.T) {
 	m, _ := guarded(t)
 	if _, err := m.Comment(t.Context(), key, incident.NewComment{UserID: "mallory", Comment: "x", Mentions: []incident.UserID{"grace"}}); err != nil {
@@ -108,7 +107,7 @@ func TestAuthorizer_automaticSubscriptions(t *testing.T) {
 	}
 }
 
-func TestAuthorizer_itsErrorEndsTheCall(t *testing.T) {
+func TestAuthorizer_errorEndsTheCall(t *testing.T) {
 	m, ask := guarded(t)
 	down := errors.New("the directory is down")
 	*ask = func(context.Context, incident.OrganizationID, []incident.ProjectID, []incident.UserID) ([]incident.UserID, error) {

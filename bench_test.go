@@ -16,14 +16,14 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// A benchmark here measures one thing against another in the same run: after its
-// own loop it runs both in turn, and reports the median of the ratios under the
-// name of what it was compared with. Above its bar it fails.
+// A benchmark here compares a subject with a floor in the same run: after its own loop it runs
+// both in turn, and reports the median of the ratios under the name of the floor. It fails above
+// its bar.
 
 const rounds = 21
 
-// compare reports subject's time as a multiple of floor's. Both run n times. A miss of
-// the bar is measured again: all of its rounds count then.
+// compare reports the time of subject as a multiple of the time of floor. Both run n times. If the
+// bar is missed, it measures again, and counts the rounds of all measurements.
 func compare(b *testing.B, name string, bar float64, n int, floor, subject func()) {
 	b.Helper()
 	b.StopTimer()
@@ -68,8 +68,8 @@ func check(b *testing.B, err error) {
 	}
 }
 
-// A cached read, beside what it costs to look the same key up in a bare go-cache, without
-// and with a copy of what is found, as the caller owns the result.
+// A cached read, compared with a look-up of the same key in a bare go-cache, and with a look-up
+// and a copy of the value, since the caller owns the result.
 func BenchmarkTriggers_cached(b *testing.B) {
 	ctx := b.Context()
 	store, keys := memory.New(), &keyCache{Cache: incident.NewCache(incident.DefaultCacheCapacity)}
@@ -122,7 +122,7 @@ func BenchmarkTriggers_cached(b *testing.B) {
 	}
 }
 
-// keyCache remembers the last key that it was asked for.
+// keyCache records the last key that was looked up.
 type keyCache struct {
 	incident.Cache
 	last string
@@ -135,8 +135,7 @@ func (c *keyCache) Get(ctx context.Context, key string) (incident.CacheEntry, bo
 
 const small, large = 10_000, 1_000_000
 
-// sized is a manager of n incidents of one organization, each of a rule of its
-// own and active.
+// sized is a Manager with n active incidents of one organization, each of a rule of its own.
 type sized struct {
 	incident.Manager
 	n   int
@@ -175,10 +174,9 @@ func (s *sized) key(i int) incident.Key {
 	return incident.Key{OrganizationID: "acme", Identifier: int64(i) + 1}
 }
 
-// A chain is a Go map that leads from each of its keys to another one drawn at random,
-// and through all of them in the end. To follow it is the floor of any call that reads
-// one of n things in memory: a step cannot begin before the one before has ended, and
-// where the map is in no cache of the processor each waits for main memory.
+// A chain is a Go map that leads from each key to a random other key, and so through all keys.
+// Following it is the floor of any call that reads one of n records in memory: each step depends
+// on the step before, and waits for main memory if the map is in no cache of the processor.
 type chain struct {
 	next map[int64]int64
 	at   int64
@@ -204,11 +202,13 @@ var chains = sync.OnceValue(func() map[int]*chain {
 	return map[int]*chain{small: newChain(small), large: newChain(large)}
 })
 
-// bySize measures a call on the large store against the same on the small one: on the
-// latest 10,000 incidents, as people work, and on any. There the large store waits for
-// main memory as often as the call reads in one of its maps. The floor is therefore the
-// call on the small store with so many reads in a map of the large size, and the call on
-// the large store has those in a map of the small size beside it.
+// bySize compares a call on the large store with the same call on the small store.
+//
+//   - latest: on the latest 10,000 incidents, as people work.
+//   - any: on all incidents. The large store then waits for main memory as often as the call
+//     reads one of its maps. To allow for that, the call on the small store is accompanied by
+//     as many reads of a map of the large size, and the call on the large store by as many
+//     reads of a map of the small size.
 func bySize(b *testing.B, n, reads int, call func(s *sized, i int)) {
 	all := sizes()
 	on := func(size, among int) func() {
@@ -258,7 +258,7 @@ func BenchmarkCreate_1M(b *testing.B) {
 
 func BenchmarkUpdateStatus_1M(b *testing.B) {
 	ctx := b.Context()
-	// Each incident goes from Warning to Critical and back, however often.
+	// Each incident alternates between Warning and Critical.
 	critical := map[*sized][]bool{}
 	for _, s := range sizes() {
 		critical[s] = make([]bool, s.n)
@@ -297,7 +297,7 @@ func BenchmarkMarkSeen_1M(b *testing.B) {
 	})
 }
 
-// A page deep in a list, beside the first one.
+// A page deep in a list, compared with the first page.
 func BenchmarkList_page30000(b *testing.B) {
 	ctx := b.Context()
 	s := sizes()[large]

@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// newManager is a manager whose clock stands at 02:31 of a Saturday.
+// newManager returns a Manager whose clock stands at 02:31 on a Saturday.
 func newManager() incident.Manager {
 	incidents, err := incident.New(memory.New(), &incident.Options{
 		Now: func() time.Time { return time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC) },
@@ -53,7 +53,7 @@ func ExampleNew() {
 	// Output: acme#1 Open
 }
 
-// Record what happened in the past, once, however often the call is repeated.
+// Record a past incident once, even if the call is repeated.
 func ExampleIncident_Duration() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -111,8 +111,8 @@ func ExampleIncidentFilter() {
 	// acme#1 Checkout error rate above 5%
 }
 
-// List what a user may see: the incidents of the user's projects, and those that affect
-// no project. A user without projects sees the latter only.
+// List the incidents that a user may see: those of the user's projects, and those that affect no
+// project. A user without projects sees only the latter.
 func ExampleProjectAccess() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -170,7 +170,7 @@ func ExampleActivity() {
 	// 3 Comment "Looks like the deploy of 02:20. @grace?"
 }
 
-// Link a project that turns out to be affected too.
+// Link another affected project.
 func ExampleProjectID() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -184,7 +184,7 @@ func ExampleProjectID() {
 	// Output: [billing checkout]
 }
 
-// Mark an incident seen, and show it to the user who did.
+// Mark an incident seen, and read it as the user who saw it.
 func ExampleSeen() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -201,7 +201,7 @@ func ExampleSeen() {
 	// Output: true ada 2:31AM
 }
 
-// Follow an incident. Following it again keeps the first date.
+// Subscribe to an incident. Subscribing again keeps the first date.
 func ExampleSubscription() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -220,7 +220,7 @@ func ExampleSubscription() {
 	// Output: 1 ada
 }
 
-// Close an incident. The status that it has already is no change.
+// Close an incident. Closing it again changes nothing.
 func ExampleStatus() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -271,7 +271,7 @@ func ExampleTrigger() {
 	// acme#1 Resolved
 }
 
-// Find out which incident is active for an alert rule.
+// Find the active incident of an alert rule.
 func ExampleSlot() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -285,7 +285,7 @@ func ExampleSlot() {
 	// Output: false
 }
 
-// Close one incident and open another, both or neither.
+// Close an incident and open another in one transaction.
 func ExampleManager_inTx() {
 	ctx := context.Background()
 	incidents := newManager()
@@ -310,7 +310,7 @@ func ExampleManager_inTx() {
 	// acme#1 Open
 }
 
-// Let only members of a project follow its incidents.
+// Let only members of a project subscribe to its incidents.
 func ExampleAuthorizer() {
 	ctx := context.Background()
 	members := map[incident.UserID]bool{"ada": true}

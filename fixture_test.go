@@ -141,7 +141,7 @@ func many[T ~string](n int) []T {
 	return ids
 }
 
-// keyCalls are all calls of one incident, valid but for the key.
+// keyCalls returns all calls that name an incident, valid except for the key.
 func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manager) error {
 	type call = func(ctx context.Context, m incident.Manager) error
 	return map[string]call{

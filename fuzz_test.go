@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A cursor is refused or is exactly one that the list has made.
+// A cursor is refused unless the list has returned exactly this cursor.
 func FuzzCursor(f *testing.F) {
 	q := IncidentQuery{OrganizationID: "acme", Projects: []ProjectID{"checkout"}, Title: "down"}
 	inc := Incident{OrganizationID: "acme", Identifier: 7, DateStarted: ruleEpoch}
@@ -39,7 +39,7 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// Texts that are accepted are valid, and so are they when they come back.
+// Accepted texts are valid, and are returned unchanged.
 func FuzzText(f *testing.F) {
 	for _, seed := range []string{"", "\x00", "a\xff", "\xed\xa0\x80", "é", "e\u0301", "😀", " \t", "\u202e", "a\r\n", "\u0085", strings.Repeat("x", 1001), "\ufffd"} {
 		f.Add(seed)
@@ -68,8 +68,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// Dates that are accepted are canonical, in range, and at most a microsecond
-// before what was given.
+// Accepted dates become canonical, are in range, and lose less than a microsecond.
 func FuzzDate(f *testing.F) {
 	for _, seed := range []int64{0, 1, -1, 1 << 62, -1 << 62, 253402300799, 253402300800, 1773455460} {
 		f.Add(seed, int64(999), 3600)
@@ -101,7 +100,7 @@ func FuzzDate(f *testing.F) {
 	})
 }
 
-// An entry's binary form is refused or comes back as it was.
+// A binary form is refused, or decodes to an entry whose own binary form is stable.
 func FuzzCacheEntry(f *testing.F) {
 	for _, e := range []CacheEntry{
 		{Version: 3},

@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// recorder is a cache and a local store that write down what they are asked.
+// recorder is a cache and a local store that record their calls.
 type recorder struct {
 	incident.Cache
 	incident.LocalStore
@@ -42,8 +42,8 @@ func (r *recorder) Apply(ctx context.Context, c incident.Change) (incident.Appli
 	return r.LocalStore.Apply(ctx, c)
 }
 
-// A local store is asked where the cache would cost the same, and the cache holds
-// only what reads of one incident need.
+// The Manager of a local store reads the store in writes and to find the incident of a slot, and
+// caches only single incidents.
 func TestLocalStore(t *testing.T) {
 	ctx := t.Context()
 	r := &recorder{Cache: incident.NewCache(100), LocalStore: memory.New()}

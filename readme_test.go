@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The program in the README compiles, and prints what the README says.
+// The program in the README compiles and prints the output in the README.
 func TestREADME(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -21,8 +21,8 @@ func genStatus() *rapid.Generator[Status] {
 	return rapid.SampledFrom([]Status{StatusOpen, StatusClosed, StatusWarning, StatusCritical})
 }
 
-// genState draws a state that the rules can lead to: DateClosed if and only if
-// closed, triggers sorted, none of them active in a closed incident.
+// genState draws a state that rules can produce: with DateClosed if and only if it is closed,
+// and with sorted triggers, all resolved if it is closed.
 func genState(t *rapid.T) *State {
 	inc := Incident{
 		OrganizationID: "acme",
@@ -65,7 +65,7 @@ func mustFire(t *rapid.T, before *State, f *Firing, at time.Time) *State {
 	return after
 }
 
-// checkUntouched fails if a rule changed the state that it was given.
+// checkUntouched fails if a rule changed its input.
 func checkUntouched(t *rapid.T, before, given *State) {
 	if !before.Incident.equal(&given.Incident) || !slices.Equal(before.Triggers, given.Triggers) {
 		t.Fatalf("the rule changed its input: %+v, was %+v", given, before)
@@ -201,7 +201,7 @@ func TestRule_slots(t *testing.T) {
 	})
 }
 
-func TestRule_statusChangeTellsTheTruePrevious(t *testing.T) {
+func TestRule_statusChangeHasThePreviousStatus(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		previous, now := genStatus().Draw(t, "previous"), genStatus().Draw(t, "now")
 		log := statusChange(nil, previous, &Incident{OrganizationID: "acme", Identifier: 1, Status: now}, ruleEpoch)

@@ -37,7 +37,7 @@ func TestStats_cache(t *testing.T) {
 	}
 }
 
-// The state of the feed is that by which the cache is served.
+// The state of the feed tells whether the cache is served.
 func TestStats_feed(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		want := func(state incident.FeedState, lag time.Duration) {
@@ -78,7 +78,7 @@ func TestStats_feed(t *testing.T) {
 	})
 }
 
-// What comes to the same load is counted, whether it reads or decides to write nothing.
+// Calls that share a load are counted: reads, and writes that change nothing.
 func TestStats_loadsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &probe{Store: memory.New(), shared: true}
@@ -106,7 +106,7 @@ func TestStats_loadsShared(t *testing.T) {
 	})
 }
 
-// An operator is told once that the cache is not in use.
+// A bypassed cache is logged once.
 func TestStats_bypassIsLogged(t *testing.T) {
 	twoProcesses(t, func(t *testing.T, h *hub, a, b *process) {
 		a.stop()

@@ -217,7 +217,7 @@ func numberInputs() []badInput {
 	)
 }
 
-// keyInputs are the calls of one incident with a bad key.
+// keyInputs returns all calls that name an incident, with a bad key.
 func keyInputs(name, field string, key incident.Key) []badInput {
 	var all []badInput
 	for method, call := range keyCalls(key) {

@@ -13,8 +13,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// The numbers and names on the wire are those of Sentry's incidents module, and
-// never change.
+// The numbers and names on the wire are those of Sentry's incidents module, and must not change.
 func TestWire(t *testing.T) {
 	id := uuid.MustParse("11111111-1111-1111-1111-111111111111")
 	closed := now.Add(time.Hour)
@@ -113,7 +112,7 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// A list that is empty is [] in JSON, whatever the store returns.
+// An empty list is [] in JSON, even if the store returns nil.
 func TestWire_emptyLists(t *testing.T) {
 	ctx := t.Context()
 	m, err := incident.New(memory.New(), nil)
