@@ -8,8 +8,8 @@ import (
 
 // A brief creation is the usual creation of a Manager: it starts now, affects a single
 // project, and has the activities of an opening. All its dates share a parameter; so do all
-// uses of its project, its status and its user. Sending and reading parameters is a good part of a
-// statement's cost beside the write itself.
+// uses of its project, its status and its user. Sending and reading parameters is a good
+// part of a statement's cost beside the write itself.
 
 // isBrief reports whether the creation is brief.
 func (w *writing) isBrief() bool {
@@ -19,7 +19,7 @@ func (w *writing) isBrief() bool {
 		len(inc.Projects) != 1 || len(w.Link) != 1 || w.Link[0] != inc.Projects[0] {
 		return false
 	}
-	return isOpening(w.Activities, inc.Status, at) && isFollowedBy(w.Subscriptions, w.Activities[0].UserID, at)
+	return isOpening(w.Activities, inc.Status, at) && onlyUserSubscribes(w.Subscriptions, w.Activities[0].UserID, at)
 }
 
 // isOpening reports whether log records that the incident was detected, that it was created,
@@ -41,8 +41,8 @@ func isOpening(log []incident.Activity, status incident.Status, at time.Time) bo
 		(len(log) == 2 && opened == status || len(log) == 3 && is(&log[2], incident.ActivityTypeStatusChange, status, opened))
 }
 
-// isFollowedBy reports whether at most the user becomes a subscriber.
-func isFollowedBy(subs []incident.Subscription, user incident.UserID, at time.Time) bool {
+// onlyUserSubscribes reports whether the change subscribes no user except the given user.
+func onlyUserSubscribes(subs []incident.Subscription, user incident.UserID, at time.Time) bool {
 	return len(subs) == 0 || len(subs) == 1 && subs[0].UserID == user && subs[0].DateAdded.Equal(at)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The store imports no driver that a host may not use. It recognizes drivers by the packages
-// of their types, and looks through wrappers.
+// The package imports lib/pq but not pgx, so that a host of lib/pq does not inherit pgx. It
+// recognizes drivers by the packages of their types, and looks through wrappers.
 
 // driverKind is a driver that the store knows.
 type driverKind int
@@ -113,8 +113,7 @@ func pointee(v reflect.Value) reflect.Value {
 	return v
 }
 
-// fieldOf returns the value of a struct's first interface field that implements the interface
-// of.
+// fieldOf returns the value of the first interface field in a struct that implements of.
 func fieldOf(v reflect.Value, of reflect.Type) (reflect.Value, bool) {
 	if v.Kind() != reflect.Struct {
 		return v, false

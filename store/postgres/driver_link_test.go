@@ -38,8 +38,8 @@ func TestInspect(t *testing.T) {
 		if _, err := conn.ExecContext(t.Context(), fmt.Sprint("SET default_transaction_read_only = ", want)); err != nil {
 			t.Fatal(err)
 		}
-		if on, told := l.readOnly(); on != want || !told {
-			t.Errorf("read-only is %v, told: %v, want %v", on, told, want)
+		if on, known := l.readOnly(); on != want || !known {
+			t.Errorf("read-only is %v, known: %v, want %v", on, known, want)
 		}
 	}
 }
@@ -78,6 +78,6 @@ func TestIsRefusal(t *testing.T) {
 		}
 	}
 	if !isDisturbed(&pgxError{SeverityUnlocalized: "ERROR", Code: checkViolation, ConstraintName: slotHolders}) {
-		t.Error("a slot that was taken meanwhile is no disturbance")
+		t.Error("a slot that another writer took does not count as a disturbance")
 	}
 }

@@ -73,11 +73,11 @@ func TestOpen_remedies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := postgres.Open(t.Context(), tt.dsn, nil)
 			if s != nil {
-				t.Error("there is a store in spite of the error")
+				t.Error("Open() returns a store with the error")
 			}
 			wantRemedy(t, err, tt.category, tt.remedy)
 			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error tells the password: %v", err)
+				t.Errorf("the error contains the password: %v", err)
 			}
 		})
 	}
@@ -171,7 +171,7 @@ func TestStore_remedies(t *testing.T) {
 }
 
 // Migrate refuses a database that cannot hold every text.
-func TestStore_encoding(t *testing.T) {
+func TestMigrate_refusesOtherEncodings(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestStore_encoding(t *testing.T) {
 }
 
 // An open store reports that its server or its tables have gone.
-func TestStore_thatLosesItsTables(t *testing.T) {
+func TestStore_reportsLostTables(t *testing.T) {
 	s, u := newStore(t)
 	m := mustManager(t, s)
 	key := mustBegin(t, m)

@@ -28,7 +28,7 @@ func TestStore_feedPartitioned(t *testing.T) {
 
 // The reason for snapshots: a feed that continues from the highest transaction it has seen
 // misses transactions that commit late.
-func TestStore_feedByHighestMisses(t *testing.T) {
+func TestStore_feedByHighestTransactionMissesLateCommits(t *testing.T) {
 	s, _ := newStore(t)
 	ctx := t.Context()
 	m := mustManager(t, s)
@@ -67,7 +67,7 @@ func TestStore_feedByHighestMisses(t *testing.T) {
 		return false
 	}
 	if !tells(during.Position) {
-		t.Error("the feed misses what committed late")
+		t.Error("the feed misses a transaction that committed late")
 	}
 	highest := string(during.Position[:strings.LastIndex(string(during.Position), ":")+1])
 	if tells(incident.FeedPosition(highest)) {

@@ -165,7 +165,7 @@ func (l *listing) addStatusList() {
 	l.addPage()
 }
 
-// accessArray is NULL for no restriction.
+// accessArray returns the projects of access as an array, or NULL without a restriction.
 func accessArray(access *incident.ProjectAccess) any {
 	if access == nil {
 		return nil
@@ -262,7 +262,8 @@ func isSubset(projects, others []incident.ProjectID) bool {
 
 // longestBefore is a time minus the longest duration of a closed incident: an incident that
 // closed after the time cannot have started earlier. A day is added because a day's length
-// depends on the time zone of the session. A duration beyond the range of times has no bound.
+// depends on the time zone of the session. Beyond 500,000 days there is no bound, because the
+// time might be out of range.
 const longestBefore = `(
 		SELECT CASE
 			WHEN max(date_closed - date_started) > interval '500000 days' THEN '-infinity'

@@ -72,7 +72,7 @@ func TestMigrate_refuses(t *testing.T) {
 				wantRemedy(t, err, incident.ErrUnavailable, `schema "public"`)
 			}
 			if after := describe(t, pool, "public"); after != before {
-				t.Errorf("there is now\n%s\nwant\n%s", after, before)
+				t.Errorf("the objects are\n%s\nwant\n%s", after, before)
 			}
 			mustMigrate(t, pool, &postgres.Options{Schema: "another"}) // the error may propose it
 		})
@@ -110,7 +110,7 @@ func TestMigrate_undoesAWrongStep(t *testing.T) {
 			t.Errorf("%s: MigrateBy() succeeds", name)
 		}
 		if after := describe(t, pool, "public"); after != before {
-			t.Errorf("%s: there is now\n%s\nwant\n%s", name, after, before)
+			t.Errorf("%s: the objects are\n%s\nwant\n%s", name, after, before)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func TestMigrate(t *testing.T) {
 	want := describe(t, pool, "public")
 	for _, table := range []string{"incident ", "incident_activity "} {
 		if !strings.Contains(want, "\n"+table) {
-			t.Errorf("there is no table %s", table)
+			t.Errorf("table %s does not exist", table)
 		}
 	}
 	for line := range strings.Lines(want) {
@@ -61,7 +61,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if rest := describe(t, pool, "public"); rest != "" {
-		t.Errorf("after going down there is\n%s", rest)
+		t.Errorf("after Unmigrate the schema has\n%s", rest)
 	}
 	if err := postgres.Unmigrate(t.Context(), pool, nil); err != nil {
 		t.Errorf("Unmigrate() without tables = %v", err)
@@ -90,7 +90,7 @@ func TestMigrate_schemas(t *testing.T) {
 }
 
 // Processes that start at the same time migrate in turn, at any isolation level.
-func TestMigrate_atOnce(t *testing.T) {
+func TestMigrate_concurrently(t *testing.T) {
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(isolation, func(t *testing.T) {
 			u := pgtest.NewDatabase(t) + "&default_transaction_isolation=" + url.QueryEscape(isolation)

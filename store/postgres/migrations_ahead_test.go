@@ -157,7 +157,7 @@ func TestStore_versions(t *testing.T) {
 }
 
 // A process that runs during a breaking migration gets the error that it is too old.
-func TestStore_thatIsOvertaken(t *testing.T) {
+func TestStore_failsAfterBreakingMigration(t *testing.T) {
 	s, u := newStore(t)
 	m := mustManager(t, s)
 	key := mustBegin(t, m)

@@ -155,6 +155,6 @@ func TestMigrations(t *testing.T) {
 		t.Error(err)
 	}
 	if rest := describe(t, pool, "own"); rest != "" {
-		t.Errorf("after going down there is\n%s", rest)
+		t.Errorf("after the down files the schema has\n%s", rest)
 	}
 }

@@ -74,8 +74,9 @@ type Options struct {
 	// SingleProcess declares that no other process, and no other Manager, writes to the
 	// schema. Then a Manager answers from its cache without following the changes of others:
 	// see [incident.Manager.Run]. Restart the process if the database was restored from a
-	// backup, or lost commits in a failover or a crash. Until then cached incidents may be
-	// served for [incident.Options.IncidentTTL], or until a write meets an older version.
+	// backup, or lost commits in a failover or a crash. Otherwise the cache may serve lost
+	// versions until [incident.Options.IncidentTTL] has passed, or until a write meets an
+	// older version.
 	SingleProcess bool
 
 	// Unprepared declares that a pooler gives each transaction another server connection,

@@ -132,7 +132,7 @@ func (l loss) test(t *testing.T) {
 	write(t, p, p.other(t, l.options))
 	p.awaitAgreement(t, 10*time.Second)
 	if got := p.survivor.Stats().Feed.Resets; got != resets {
-		t.Fatalf("the cache began anew %d times before anything was lost", got-resets)
+		t.Fatalf("the cache was emptied %d times before the loss", got-resets)
 	}
 	if l.apart {
 		p.proxy.Refuse()

@@ -274,7 +274,7 @@ func TestProcesses_contention(t *testing.T) {
 			}
 			changed += r.Changed
 			if len(r.Failures) > 0 {
-				t.Errorf("%d of %d writes of one writer failed, such as: %s", len(r.Failures), contendedWrites, r.Failures[0])
+				t.Errorf("%d of %d writes of a writer failed, for example: %s", len(r.Failures), contendedWrites, r.Failures[0])
 			}
 		}
 		_ = c.stdin.Close()

@@ -39,7 +39,7 @@ func TestProcesses_versions(t *testing.T) {
 			}
 			changed += r.Changed
 			if len(r.Failures) > 0 {
-				t.Errorf("process %d: %d of %d writes of one writer failed, such as: %s", i, len(r.Failures), contendedWrites, r.Failures[0])
+				t.Errorf("process %d: %d of %d writes of a writer failed, for example: %s", i, len(r.Failures), contendedWrites, r.Failures[0])
 			}
 		}
 		_ = c.stdin.Close()

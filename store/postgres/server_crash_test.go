@@ -117,7 +117,7 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore
 	}
 	for id, identifier := range j.created {
 		if got := found[id]; identifier != 0 && got != identifier {
-			t.Errorf("incident %d was acknowledged, and there is %d", identifier, got)
+			t.Errorf("incident %d was acknowledged, but the database has %d", identifier, got)
 		}
 	}
 	for id := range j.failed {

@@ -49,7 +49,7 @@ func TestStore_isolationDefaults(t *testing.T) {
 	}
 }
 
-// callEach makes concurrent calls of each kind in the same organization, slot and
+// callEach makes a call of each kind in the same organization, slot and
 // incident.
 func callEach(ctx context.Context, m incident.Manager, key incident.Key, tag string) map[string]error {
 	f := firing
@@ -72,7 +72,7 @@ func callEach(ctx context.Context, m incident.Manager, key incident.Key, tag str
 }
 
 // A keyword of SQL may be the name of a schema.
-func TestStore_schemaNames(t *testing.T) {
+func TestStore_schemaMayHaveNameOfKeyword(t *testing.T) {
 	for _, name := range []string{"user", "order", "table", "select", "_1"} {
 		t.Run(name, func(t *testing.T) {
 			opts := postgres.Options{Schema: name}
@@ -98,7 +98,7 @@ func TestStore_schemaNames(t *testing.T) {
 }
 
 // Each cause of SQLSTATE 42501 has a remedy of its own.
-func TestStore_lackingRights(t *testing.T) {
+func TestStore_remediesOfLackingRights(t *testing.T) {
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,7 @@ func (s *muted) mustWork(t *testing.T, key incident.Key) {
 			case "Create", "Get", "Details", "Comment", "MarkSeen", "Activities", "List":
 				all.Go(func() {
 					if err := op.call(ctx, s.m, key); err != nil {
-						t.Errorf("%s beside what was silent = %v", op.name, err)
+						t.Errorf("%s beside silent calls = %v", op.name, err)
 					}
 				})
 			}
@@ -159,7 +159,7 @@ func TestStore_silentCreation(t *testing.T) {
 				select {
 				case err := <-late:
 					if err != nil {
-						t.Errorf("Create() beside a silent one = %v", err)
+						t.Errorf("Create() beside a silent creation = %v", err)
 					}
 				case <-wait.C:
 					t.Fatal("creations wait for a silent one")

@@ -69,7 +69,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 			key := mustBegin(t, u.past)
 			before := trace(t, u.past)
 			if got := trace(t, u.waiting); got != before { // fills the cache
-				t.Fatalf("before the call there is\n%s\nwant\n%s", got, before)
+				t.Fatalf("before the call the trace is\n%s\nwant\n%s", got, before)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
@@ -83,7 +83,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 }
 
 // Creations in a group commit do not succeed either.
-func TestStore_contextEndsAtStandbyTogether(t *testing.T) {
+func TestStore_contextEndsAtStandbyInGroupCommit(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

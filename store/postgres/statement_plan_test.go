@@ -62,7 +62,7 @@ func many(n int) (projects []incident.ProjectID) {
 
 // No statement reads a whole table, and no list sorts all matching rows, whatever the
 // arguments.
-func TestStore_plans(t *testing.T) {
+func TestStore_plansReadNoWholeTable(t *testing.T) {
 	s, _ := newStore(t)
 	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 60_000); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func callEverything(t *testing.T, m incident.Manager) {
 			t.Fatalf("list by %s: %d incidents, %v", name, len(page.Incidents), err)
 		}
 		if f.Cursor = page.Next; f.Cursor == "" {
-			t.Fatalf("list by %s has one page only", name)
+			t.Fatalf("list by %s has a single page", name)
 		}
 		next, err := m.List(ctx, f)
 		if f.Cursor = next.Previous; err == nil {

@@ -21,7 +21,7 @@ const maxMemory = 48 << 20
 
 // A connection prepares few statements, whatever the calls, and the server keeps a generic
 // plan for each.
-func TestStore_fewTexts(t *testing.T) {
+func TestStore_keepsFewTexts(t *testing.T) {
 	const conns = 3
 	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
 	mustMigrate(t, pool, nil)
@@ -73,7 +73,7 @@ SELECT
 			t.Errorf("a connection has %d texts in %d bytes, want at most %d in %d", found.Texts, found.Bytes, postgres.MaxTexts, maxMemory)
 		}
 		if found.Replanned > 0 {
-			t.Errorf("%d statements are planned anew for each call", found.Replanned)
+			t.Errorf("%d statements are planned again for each call", found.Replanned)
 		}
 	}
 }

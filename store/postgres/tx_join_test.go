@@ -192,7 +192,7 @@ func wantEnd(t *testing.T, h *host, end, before string, orders int, opened incid
 		}
 		h.notified.mu.Unlock()
 		if time.Since(start) > 20*time.Second {
-			t.Fatalf("nobody was notified of %s", opened.Key())
+			t.Fatalf("no notification of %s arrived", opened.Key())
 		}
 	}
 }
@@ -308,7 +308,7 @@ func TestInTx_oneConnection(t *testing.T) {
 			select {
 			case err := <-ended:
 				if !errors.Is(err, incident.ErrInvalid) || !strings.Contains(err.Error(), "call the Manager that InTx passed") {
-					t.Errorf("with %d connections %s = %v, want what to call instead", conns, name, err)
+					t.Errorf("with %d connections %s = %v, want the call to use instead", conns, name, err)
 				}
 			case <-time.After(20 * time.Second):
 				t.Fatalf("with %d connections %s hangs", conns, name)

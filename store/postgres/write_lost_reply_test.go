@@ -28,7 +28,7 @@ type write struct {
 // result returns the error of a call, or an error if the call changed nothing.
 func result(r incident.Result, err error) error {
 	if err == nil && !r.Changed {
-		return errors.New("the call says that it changed nothing")
+		return errors.New("the call reports no change")
 	}
 	return err
 }
@@ -209,14 +209,14 @@ func checkTrace(t *testing.T, got, before, after string, err error) {
 	switch {
 	case err == nil:
 		if got != after {
-			t.Errorf("after a success there is\n%s\nwant\n%s", got, after)
+			t.Errorf("after a success the trace is\n%s\nwant\n%s", got, after)
 		}
 	case errors.Is(err, incident.ErrUnknownOutcome):
 		if got != before && got != after {
-			t.Errorf("after %v there is\n%s\nwant all or nothing:\n%s", err, got, after)
+			t.Errorf("after %v the trace is\n%s\nwant all or nothing:\n%s", err, got, after)
 		}
 	case got != before:
-		t.Errorf("after %v there is\n%s\nwant nothing new:\n%s", err, got, before)
+		t.Errorf("after %v the trace is\n%s\nwant nothing new:\n%s", err, got, before)
 	case !errors.Is(err, incident.ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 		t.Errorf("error = %v, want ErrUnavailable or the context's", err)
 	}
@@ -277,7 +277,7 @@ func TestStore_lostReplies(t *testing.T) {
 }
 
 // Creations in a group commit are written once each, whichever reply is lost.
-func TestStore_lostReplyTogether(t *testing.T) {
+func TestStore_lostReplyOfGroupCommit(t *testing.T) {
 	l := newLossy(t)
 	for n := 1; n <= 24; n++ {
 		cut := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2]
@@ -295,7 +295,7 @@ func TestStore_lostReplyTogether(t *testing.T) {
 }
 
 // Each creation in a group commit has its own answer and its own context.
-func TestStore_createTogether(t *testing.T) {
+func TestStore_groupCommitAnswersEach(t *testing.T) {
 	s, _ := newStore(t)
 	m := mustManager(t, s)
 	holder, err := m.Fire(t.Context(), firing)
