@@ -17,7 +17,7 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// arrivals notes when each notification has come.
+// arrivals records the arrival of each notification.
 type arrivals struct {
 	mu   sync.Mutex // guards came
 	came map[uuid.UUID]time.Time
@@ -30,7 +30,7 @@ func (a *arrivals) Notify(_ context.Context, n incident.Notification) error {
 	return nil
 }
 
-// await returns when a notification came.
+// await returns the time of a notification's arrival.
 func (a *arrivals) await(t *testing.T, id uuid.UUID) time.Time {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -45,8 +45,8 @@ func (a *arrivals) await(t *testing.T, id uuid.UUID) time.Time {
 	return time.Time{}
 }
 
-// What another process writes comes soon to the one that delivers, while that reads or
-// delivers anything: comments too, which change no version.
+// A notification of another process's write arrives soon while the delivering process
+// reads or delivers. That holds for comments too, although they change no version.
 func TestRelay_writtenElsewhere(t *testing.T) {
 	t.Parallel()
 	s, url := newStore(t)
@@ -62,7 +62,7 @@ func TestRelay_writtenElsewhere(t *testing.T) {
 	key := mustCreateBare(t, there)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _ = here.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = here.Run(ctx) }) // Run ends with its context
 	defer all.Wait()
 	defer cancel()
 	for name, busy := range map[string]func(){
@@ -88,7 +88,8 @@ func TestRelay_writtenElsewhere(t *testing.T) {
 	}
 }
 
-// A notification for 100,000 followers comes at the first attempt, with an Authorizer too.
+// A notification for 100,000 subscribers arrives at the first attempt, also with an
+// Authorizer.
 func TestRelay_manyFollowers(t *testing.T) {
 	s, _ := newStore(t)
 	got := make(chan incident.Notification, 10)
@@ -113,7 +114,7 @@ func TestRelay_manyFollowers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	defer all.Wait()
 	defer cancel()
 	start := time.Now()
@@ -138,7 +139,8 @@ func TestRelay_manyFollowers(t *testing.T) {
 	}
 }
 
-// What is queued and not delivered, or not queued where others queue, is told once.
+// The log warns once of a queue that is not delivered, and of writes that are not queued
+// where other processes queue.
 func TestRelay_warns(t *testing.T) {
 	s, _ := newStore(t)
 	var log bytes.Buffer

@@ -17,10 +17,10 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// stopwatch is a notifier that takes 5 ms for each notification, and notes how long after
-// its commit a comment of an organization that others are fair to has come.
+// stopwatch is a notifier that takes 5 ms for each notification. It records the times from
+// a comment's commit to its arrival.
 type stopwatch struct {
-	mu        sync.Mutex // guards what is below
+	mu        sync.Mutex // guards the fields below
 	committed map[uuid.UUID]time.Time
 	came      map[uuid.UUID]time.Time
 }
@@ -48,7 +48,7 @@ func (w *stopwatch) Notify(ctx context.Context, n incident.Notification) error {
 	return nil
 }
 
-// delays returns how long the comments were on their way.
+// delays returns the times from the comments' commits to their arrivals.
 func (w *stopwatch) delays() (all []time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,7 +62,7 @@ func (w *stopwatch) delays() (all []time.Duration) {
 	return all
 }
 
-// fairness is a Manager that delivers for 20 organizations, beside what disturbs it.
+// fairness is a Manager that delivers for 20 organizations despite disturbances.
 type fairness struct {
 	incident.Manager
 	watch *stopwatch
@@ -101,11 +101,11 @@ func (f *fairness) mustCreate(t *testing.T, org incident.OrganizationID) inciden
 	return inc.Key()
 }
 
-// run delivers for a second, while somebody comments.
+// run delivers for a second while comments are added.
 func (f *fairness) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _ = f.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = f.Run(ctx) }) // Run ends with its context
 	time.Sleep(200 * time.Millisecond)
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(rand.N(10 * time.Millisecond)) {
 		a, err := f.Comment(t.Context(), f.keys[rand.IntN(len(f.keys))], incident.NewComment{UserID: "ada", Comment: "Hm"})
@@ -121,7 +121,7 @@ func (f *fairness) run(t *testing.T) {
 	all.Wait()
 }
 
-// queueMany makes incidents of an organization with a notification each.
+// queueMany creates incidents of an organization with a notification each.
 func queueMany(t *testing.T, s *postgres.Store, org incident.OrganizationID, n int) {
 	t.Helper()
 	for _, text := range []string{
@@ -144,9 +144,10 @@ func queueMany(t *testing.T, s *postgres.Store, org incident.OrganizationID, n i
 	}
 }
 
-// An incident that always fails, an organization with 100,000 notifications, and two whose
-// receivers hang, hold up nobody else: at the 99th percentile the others' come within twice the time that they take
-// without them. Times are noisy, so that the best of three attempts counts.
+// An incident that always fails, an organization with 100,000 notifications, and two
+// organizations whose receivers hang do not hold up others. At the 99th percentile the
+// notifications of others take at most twice as long as without these. Times are noisy:
+// the best of three attempts counts.
 func TestRelay_fairness(t *testing.T) {
 	without, _ := newFairness(t)
 	with, s := newFairness(t)

@@ -19,11 +19,11 @@ import (
 	"github.com/incidentkit/incident/internal/pgtest"
 )
 
-// relays is a server with relays on it, and what they have delivered.
+// relays is a server with relay processes, and their deliveries.
 type relays struct {
 	server  *pgtest.Server
 	url     string
-	manager incident.Manager // which delivers nothing
+	manager incident.Manager // delivers nothing
 	inbox   inbox
 	pipe    *os.File // the relays' end
 	reading sync.WaitGroup
@@ -53,7 +53,7 @@ func (r *relays) start(t *testing.T, number int, task relayTask) *child {
 	return startChildWith(t, taskOf(r.url, number, task), r.pipe)
 }
 
-// end waits until all that was delivered is in the inbox, when all relays have ended.
+// end waits until every delivery is in the inbox. All relays must have ended.
 func (r *relays) end(t *testing.T) {
 	t.Helper()
 	if err := r.pipe.Close(); err != nil {
@@ -66,7 +66,7 @@ func taskOf(url string, number int, r relayTask) task {
 	return task{URL: url, Number: number, Relays: &r}
 }
 
-// begin opens incidents, each of which has two activities.
+// begin opens incidents with two activities each.
 func (r *relays) begin(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
@@ -95,8 +95,9 @@ func (r *relays) comment(ctx context.Context, incidents, comments int) error {
 	return nil
 }
 
-// Whatever is killed, each notification is delivered, in order, and a kill repeats no more
-// than what its relay was about to mark: one, where it delivers one at a time.
+// Each notification is delivered in order, whichever process is killed. A kill repeats
+// only the deliveries that its relay had not settled: at most 1 if the relay delivers 1 at
+// a time.
 func TestRelay_killed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -137,7 +138,7 @@ func killRelays(t *testing.T, n, concurrency, incidents, notifications int) {
 			}
 		})
 	}
-	// The server is restarted twice on the way.
+	// The server is restarted twice during the deliveries.
 	for part := 1; part <= 3; part++ {
 		for r.inbox.firsts() < notifications*part/3 && ctx.Err() == nil {
 			time.Sleep(20 * time.Millisecond)
@@ -166,7 +167,7 @@ func killRelays(t *testing.T, n, concurrency, incidents, notifications int) {
 	t.Logf("%+v, %d kills", v, kills.Load())
 }
 
-// live lets a relay live for 30 to 90 ms from when it is ready.
+// live lets a relay run for 30 to 90 ms after it is ready.
 func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayTask) {
 	before := r.inbox.begun(number)
 	c := r.start(t, number, task)
@@ -175,13 +176,13 @@ func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayT
 	}
 	time.Sleep(30*time.Millisecond + rand.N(60*time.Millisecond))
 	if pid := c.cmd.Process.Pid; pid > 1 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended, if the server was away
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended while the server was down
 	}
 	_ = c.cmd.Wait() // it was killed
 	_ = c.stdin.Close()
 }
 
-// Without a fault nothing is delivered twice, by however many processes.
+// Without a fault nothing is delivered twice, whatever the number of processes.
 func TestRelay_shared(t *testing.T) {
 	t.Parallel()
 	const incidents = 50
@@ -200,7 +201,7 @@ func TestRelay_shared(t *testing.T) {
 		_ = c.stdin.Close()
 		c.wait(t)
 	}
-	// What was written last may have been left to others. One more delivers it.
+	// The relays may have left the latest writes to others. Another relay delivers them.
 	last := r.start(t, len(children), relayTask{Concurrency: 16, Timeout: 10 * time.Second})
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if v, err := r.inbox.judge(t.Context(), r.manager, incidents); err == nil && v.Lost == 0 {

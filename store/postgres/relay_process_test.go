@@ -15,18 +15,18 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// relayTask is that of a process which delivers notifications into the pipe that it has
-// as its file 3, one line each, until its standard input ends.
+// relayTask is the task of a process that delivers notifications as lines into the pipe of
+// its file descriptor 3, until its standard input ends.
 type relayTask struct {
 	Concurrency int
 	Timeout     time.Duration
 
-	// Writes has the process comment on incidents too, of which there are so many in the
-	// organization "acme".
+	// Writes makes the process also comment on incidents. It is the number of incidents in
+	// the organization "acme".
 	Writes int
 }
 
-// readyLine is what a process says when it begins to deliver.
+// readyLine is written by a process when it begins to deliver.
 const readyLine = "ready"
 
 func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) error {
@@ -34,7 +34,7 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 	defer cancel()
 	out := os.NewFile(3, "notifications")
 	m, err := incident.New(s, &incident.Options{
-		// A line is written at once, also where several processes write.
+		// A short line is written atomically, even by several processes.
 		Notifier: incident.NotifierFunc(func(_ context.Context, n incident.Notification) error {
 			_, err := fmt.Fprintf(out, "%d %s %d %s\n", number, n.Incident.Key(), n.Activity.Sequence, n.Activity.NotificationUUID)
 			return err
@@ -45,16 +45,16 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 	if err != nil {
 		return err
 	}
-	_, _ = s.Backlog(ctx) // makes the connection, if the server is there
+	_, _ = s.Backlog(ctx) // connects if the server is up
 	fmt.Fprintln(out, number, readyLine)
 	var all sync.WaitGroup
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	if t.Writes > 0 {
 		for range 2 {
 			all.Go(func() { t.write(ctx, m) })
 		}
 	}
-	_, _ = bufio.NewReader(os.Stdin).ReadByte() // waits for the end
+	_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
 	cancel()
 	all.Wait()
 	return nil
@@ -63,7 +63,8 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 func (t *relayTask) write(ctx context.Context, m incident.Manager) {
 	for ctx.Err() == nil {
 		key := incident.Key{OrganizationID: "acme", Identifier: rand.Int64N(int64(t.Writes)) + 1}
-		// What ends with the context may be written: who checks asks the log.
+		// A write that ends with the context may have succeeded. The check reads the
+		// incidents' logs.
 		_, _ = m.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "Hm"})
 		time.Sleep(rand.N(20 * time.Millisecond))
 	}
@@ -77,14 +78,14 @@ type delivered struct {
 	uuid     string
 }
 
-// inbox is what all relays have delivered, in the order in which they did.
+// inbox holds the deliveries of all relays, in order of delivery.
 type inbox struct {
-	mu    sync.Mutex // guards what is below
+	mu    sync.Mutex // guards the fields below
 	all   []delivered
-	ready map[int]int // how often each process has begun
+	ready map[int]int // the number of starts of each process
 }
 
-// read reads until all who write have ended.
+// read reads until all writers have ended.
 func (b *inbox) read(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		var d delivered
@@ -101,14 +102,14 @@ func (b *inbox) read(r io.Reader) {
 	}
 }
 
-// begun is how often a process has begun to deliver.
+// begun returns how often a process has begun to deliver.
 func (b *inbox) begun(process int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ready[process]
 }
 
-// firsts is how many different notifications have come.
+// firsts returns the number of different notifications in the inbox.
 func (b *inbox) firsts() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,12 +120,12 @@ func (b *inbox) firsts() int {
 	return len(seen)
 }
 
-// verdict is what is wrong with what came, beside what is in the incidents' logs.
+// verdict is the difference between the deliveries and the incidents' logs.
 type verdict struct {
 	Wanted, Lost, Invented, OutOfOrder, Repeated int
 }
 
-// judge compares with the logs of all incidents of "acme", of which there are n.
+// judge compares the deliveries with the logs of the n incidents of "acme".
 func (b *inbox) judge(ctx context.Context, m incident.Manager, n int) (v verdict, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
