@@ -41,7 +41,7 @@ func latencies(ctx context.Context, run deliverer, w write) (all []time.Duration
 			case at := <-begun:
 				all = append(all, max(0, at.Sub(committed)))
 			case <-time.After(time.Minute):
-				return fmt.Errorf("what was written is not delivered")
+				return fmt.Errorf("the notification was not delivered within a minute")
 			case <-ctx.Done():
 				return ctx.Err()
 			}

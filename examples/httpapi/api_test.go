@@ -114,7 +114,7 @@ func testUpdate(w *world) {
 	if d.Status != incident.StatusClosed || d.StatusMethod != incident.StatusMethodManual || d.DateClosed == nil || !d.IsSubscribed ||
 		d.Triggers[0].Status != incident.TriggerStatusResolved || last.UserID != "ada" || last.Comment != "Rolled back <b>\u2028" ||
 		last.PreviousValue != incident.StatusWarning || got.header.Get("ETag") != `"2"` {
-		w.Errorf("closing answers %s", got.body)
+		w.Errorf("closing returned %s", got.body)
 	}
 	if strings.ContainsAny(got.body, "<>\u2028") {
 		w.Errorf("markup is not escaped: %s", got.body)
@@ -123,7 +123,7 @@ func testUpdate(w *world) {
 	before = w.snapshot()
 	w.want(200, "", "grace", "PUT", path, `{"status":2,"comment":null}`)
 	if after := w.snapshot(); after != before {
-		w.Errorf("closing again wrote\n%s\nwas\n%s", after, before)
+		w.Errorf("closing again changed\n%s\nto\n%s", after, before)
 	}
 }
 
@@ -237,7 +237,7 @@ func testActivity(w *world) {
 			page = follow(w, a, "next")
 		}
 		if !slices.Equal(got, want) {
-			w.Errorf("the activities %s are %v, want %v", query, got, want)
+			w.Errorf("activities %s: %v, want %v", query, got, want)
 		}
 	}
 	next := follow(w, w.want(200, "", "ada", "GET", path+"?desc=0&per_page=3", ""), "next")
@@ -306,7 +306,7 @@ func testSubscriptions(w *world) {
 	first := w.snapshot()
 	w.want(201, "{}", "ada", "POST", path, "")
 	if again := w.snapshot(); again != first || !subscribed() {
-		w.Errorf("subscribing again made\n%s\nof\n%s", again, first)
+		w.Errorf("subscribing again changed it to\n%s\nfrom\n%s", again, first)
 	}
 	for range 2 {
 		w.want(200, "{}", "ada", "DELETE", path, "")
@@ -318,6 +318,6 @@ func testSubscriptions(w *world) {
 	w.want(403, "", "bob", "POST", path, "")
 	w.want(403, "", "bob", "DELETE", path, "")
 	if w.snapshot() != before {
-		w.Error("something was written for one without access")
+		w.Error("something was written for a user without access")
 	}
 }

@@ -33,7 +33,7 @@ func TestDirectory_Authorized(t *testing.T) {
 	} {
 		got, err := d.Authorized(t.Context(), test.organization, test.projects, []incident.UserID{"ada", "grace", "eve", "nobody", ""})
 		if err != nil || !slices.Equal(got, test.want) {
-			t.Errorf("of %s %v are authorized %v, %v, want %v", test.organization, test.projects, got, err, test.want)
+			t.Errorf("Authorized(%s, %v) = %v, %v, want %v", test.organization, test.projects, got, err, test.want)
 		}
 	}
 }

@@ -72,6 +72,6 @@ func TestAPI_disconnectIsNoFault(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)
 	if recorder.Code != statusClientGone || !strings.Contains(w.log.String(), `"status":499`) || strings.Contains(w.log.String(), "ERROR") {
-		t.Errorf("the answer is %d, and the log\n%s", recorder.Code, w.log)
+		t.Errorf("status %d, and the log is\n%s", recorder.Code, w.log)
 	}
 }

@@ -97,7 +97,7 @@ func (w *world) checkFuzzed(r *http.Request, body []byte, recorder *httptest.Res
 	}
 	for _, part := range []string{text, w.log.String()} {
 		if strings.Contains(part, "secret") {
-			w.Errorf("%s %s tells what is the other's: %s", r.Method, r.URL, part)
+			w.Errorf("%s %s reveals data of the other organization: %s", r.Method, r.URL, part)
 		}
 	}
 	if res.StatusCode != 204 && recorder.Header().Get("Content-Type") != "application/json" {

@@ -84,7 +84,7 @@ func testHostileBodies(w *world) {
 			}
 			got := w.want(want, "", "ada", r.method, r.path, body)
 			if len(got.body) > 300 {
-				w.Errorf("%v with %s answers %d bytes", r, name, len(got.body))
+				w.Errorf("%v with %s got %d bytes", r, name, len(got.body))
 			}
 		}
 		for _, media := range []string{
@@ -125,7 +125,7 @@ func testHostileQueries(w *world) {
 		} {
 			got := w.want(400, "", "ada", "GET", path+"?"+query, "")
 			if len(got.body) > 300 {
-				w.Errorf("%s?%.50s answers %d bytes", path, query, len(got.body))
+				w.Errorf("%s?%.50s got %d bytes", path, query, len(got.body))
 			}
 		}
 		// A header that is too large never reaches a handler.

@@ -20,7 +20,7 @@ func (w *world) same(what string, got, want answer) {
 		return fmt.Sprint(a.status, h, a.body)
 	}
 	if text(got) != text(want) {
-		w.Errorf("%s differs from what does not exist:\n%s\n%s", what, text(got), text(want))
+		w.Errorf("%s differs from a missing resource:\n%s\n%s", what, text(got), text(want))
 	}
 	if strings.Contains(got.body, "secret") || got.status < 400 {
 		w.Errorf("%s = %d %s", what, got.status, got.body)
@@ -56,7 +56,7 @@ func testIsolation(w *world) {
 	}
 	for _, r := range w.requests(mine) {
 		if got := w.do("ada", r.method, r.path, r.body); strings.Contains(got.body, "secret") || strings.Contains(got.body, string(w.globex)) {
-			w.Errorf("%v tells what is the other's: %s", r, got.body)
+			w.Errorf("%v reveals data of the other organization: %s", r, got.body)
 		}
 	}
 }

@@ -104,17 +104,17 @@ func TestRun(t *testing.T) {
 		h := start(t, strings.Fields(test.args)...)
 		status, body := h.get(t, h.url, h.token)
 		if !strings.HasPrefix(h.stdout, test.stdout) || status != 200 || !strings.Contains(body, test.body) || !strings.Contains(body, `"identifier":"1"`) {
-			t.Errorf("httpapi %s printed\n%s\nand answered %d %s", test.args, h.stdout, status, body)
+			t.Errorf("httpapi %s printed\n%s\nand returned %d %s", test.args, h.stdout, status, body)
 		}
 		// The library asks the host's directory who may be mentioned.
 		if status, body := h.send(t, "POST", h.url+"comments/", h.token, `{"comment":"x","mentions":["nobody"]}`); status != 400 || !strings.Contains(body, "mentions") {
 			t.Errorf("httpapi %s lets nobody be mentioned: %d %s", test.args, status, body)
 		}
 		if status, _ := h.get(t, h.url, "x"+h.token); status != 401 {
-			t.Errorf("httpapi %s answers %d to a wrong token", test.args, status)
+			t.Errorf("httpapi %s returned %d for a wrong token", test.args, status)
 		}
 		if status, body := h.get(t, "http://"+h.addr+openAPIPath, ""); status != 200 || body != string(openAPI) {
-			t.Errorf("httpapi %s answers %d with %d bytes for its description", test.args, status, len(body))
+			t.Errorf("httpapi %s returned %d with %d bytes for its description", test.args, status, len(body))
 		}
 		if code, stderr := h.stop(); code != 0 || strings.Contains(stderr, `"level":"ERROR"`) || strings.Contains(stderr, h.token) {
 			t.Errorf("httpapi %s ended with %d and logged\n%s", test.args, code, stderr)
@@ -137,7 +137,7 @@ func TestRun_Tokens(t *testing.T) {
 	}
 	h := start(t, "-tokens", file)
 	if status, body := h.get(t, "http://"+h.addr+list("acme"), "x"); status != 200 || body != "[]" || h.token != "" {
-		t.Errorf("it answers %d %s and printed\n%s", status, body, h.stdout)
+		t.Errorf("it returned %d %s and printed\n%s", status, body, h.stdout)
 	}
 	if code, stderr := h.stop(); code != 0 {
 		t.Errorf("it ended with %d: %s", code, stderr)
@@ -210,7 +210,7 @@ func TestServe_Shutdown(t *testing.T) {
 	}
 	if conn, err := net.Dial("tcp", addr); err == nil {
 		conn.Close()
-		t.Error("it still takes connections")
+		t.Error("it still accepts connections")
 	}
 	select {
 	case err := <-served:

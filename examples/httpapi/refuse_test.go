@@ -66,7 +66,7 @@ func testStatuses(w *world) {
 	}
 	for _, r := range w.requests(key) {
 		if got := w.do("ada", r.method, r.path, r.body); got.status >= 300 {
-			w.Errorf("%v = %d %s: the request of the table is not one that succeeds", r, got.status, got.body)
+			w.Errorf("%v = %d %s, want a request that succeeds", r, got.status, got.body)
 		}
 	}
 }

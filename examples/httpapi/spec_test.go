@@ -205,7 +205,7 @@ func (s *spec) checkRequest(t testing.TB, what string, op at, name string, r *ht
 		}
 		s.validate(t, what+": request", schema, value)
 	case len(sent) > 0:
-		t.Errorf("%s accepted a body that is not described", what)
+		t.Errorf("%s accepted an undescribed body", what)
 	}
 	_, path, _ := strings.Cut(name, " ")
 	item, _ := s.get(at{"#", s.document}, "paths", path)
@@ -225,7 +225,7 @@ func (s *spec) checkRequest(t testing.TB, what string, op at, name string, r *ht
 		}
 	}
 	if len(values) > 0 {
-		t.Errorf("%s accepted parameters that are not described: %v", what, values)
+		t.Errorf("%s accepted undescribed parameters: %v", what, values)
 	}
 }
 
@@ -279,7 +279,7 @@ func (s *spec) checkExercised(t *testing.T) {
 	for name, statuses := range s.operations() {
 		for _, status := range statuses {
 			if !s.exercised[name+" "+status] {
-				t.Errorf("%s is described to answer %s, and never did", name, status)
+				t.Errorf("%s never responded with the described %s", name, status)
 			}
 		}
 	}
@@ -335,7 +335,7 @@ func TestOpenAPI_references(t *testing.T) {
 	for _, ref := range regexp.MustCompile(`"\$ref": "(#/[^"]+)"`).FindAllStringSubmatch(string(openAPI), -1) {
 		used[ref[1]] = true
 		if _, ok := s.get(at{"#", s.document}, strings.Split(ref[1], "/")[1:]...); !ok {
-			t.Errorf("%s leads nowhere", ref[1])
+			t.Errorf("%s does not resolve", ref[1])
 		}
 	}
 	for kind, components := range s.document["components"].(map[string]any) {

@@ -83,7 +83,7 @@ func parseArgs(args []string) (a arguments, err error) {
 		return a, err
 	}
 	if flags.NArg() > 1 {
-		return a, fmt.Errorf("one file at most, not %d", flags.NArg())
+		return a, fmt.Errorf("at most one file, not %d", flags.NArg())
 	}
 	if a.times < 1 {
 		return a, errors.New("-times must be at least 1")

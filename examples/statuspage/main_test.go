@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 		{"help", "-help", 0, usage, ""},
 		{"no such file", "testdata/none.json", 1, "", "open testdata/none.json: no such file or directory\n"},
 		{"a directory", "testdata", 1, "", "read testdata: is a directory\n"},
-		{"two files", "a b", 2, "", "statuspage: one file at most, not 2; -help shows the usage\n"},
+		{"two files", "a b", 2, "", "statuspage: at most one file, not 2; -help shows the usage\n"},
 		{"no times", "-times 0", 2, "", "statuspage: -times must be at least 1; -help shows the usage\n"},
 		{"a bad DSN", "-dsn postgres://x:y:z/ testdata/sample.json", 1, "", "postgres: open: invalid argument: " +
 			"the DSN cannot be understood; it should look like postgres://user:password@host:5432/name\n"},
@@ -85,7 +85,7 @@ func TestRun_Postgres(t *testing.T) {
 		again := report("-dsn", dsn)
 		added, got, _ := strings.Cut(again, "\n\n")
 		if !strings.HasPrefix(added, "Import 1: 0 of ") || !strings.Contains(added, " and 0 of ") || got != table {
-			t.Errorf("a second run says\n%s, want nothing new and\n%s", again, table)
+			t.Errorf("the second run printed\n%s, want nothing new and\n%s", again, table)
 		}
 	}
 }

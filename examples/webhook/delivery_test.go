@@ -105,11 +105,11 @@ func (p *post) check(t *testing.T, parked map[incident.Key][]int64) {
 		count += len(want)
 		want = slices.DeleteFunc(want, func(a incident.Activity) bool { return slices.Contains(parked[key], a.Sequence) })
 		if !slices.EqualFunc(got, want, func(a, b incident.Activity) bool { return a == b }) {
-			t.Errorf("%v: the desk has acted on\n%+v, want\n%+v", key, got, want)
+			t.Errorf("%v: the desk handled\n%+v, want\n%+v", key, got, want)
 		}
 	}
 	if count != p.sent {
-		t.Errorf("the desk knows incidents of %d activities, want %d", count, p.sent)
+		t.Errorf("the desk has incidents with %d activities, want %d", count, p.sent)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestDelivery_completeDespiteFaults(t *testing.T) {
 		p.check(t, nil)
 		s := p.incidents.Stats().Notifications
 		if parked, err := listParked(t.Context(), p.incidents, p.page); err != nil || len(parked) > 0 || s.Delivered != uint64(p.sent) {
-			t.Errorf("%s: parked are %+v, %v, and %d of %d are delivered", file, parked, err, s.Delivered, p.sent)
+			t.Errorf("%s: Parked() = %+v, %v, and %d of %d were delivered", file, parked, err, s.Delivered, p.sent)
 		}
 		if p.sent > 1000 && len(failures) != 8 {
 			t.Errorf("not everything has failed that can: %v", slices.Sorted(maps.Keys(failures)))
@@ -191,13 +191,13 @@ func TestDelivery_replaysParked(t *testing.T) {
 	}
 	list, err := listParked(t.Context(), p.incidents, p.page)
 	if err != nil || len(list) != 5 { // the closed incidents
-		t.Fatalf("parked are %+v, %v", list, err)
+		t.Fatalf("Parked() = %+v, %v", list, err)
 	}
 	parked := map[incident.Key][]int64{}
 	for _, n := range list {
 		parked[n.Incident] = append(parked[n.Incident], n.Sequence)
 		if n.Attempts != 1 || !strings.HasSuffix(n.Error, ": undeliverable: 422 Unprocessable Entity: the notification cannot be handled") {
-			t.Errorf("parked is %+v", n)
+			t.Errorf("parked notification %+v", n)
 		}
 	}
 	p.check(t, parked)
@@ -232,7 +232,7 @@ func TestFailing_alternates(t *testing.T) {
 		got = append(got, w.Code)
 	}
 	if want := []int{200, 200, 502, 200, 200, 502, 200, 200, 502, 200, 200, 502}; !slices.Equal(got, want) || handled != 10 {
-		t.Errorf("the answers are %v, and %d were handled", got, handled)
+		t.Errorf("statuses %v, and %d were handled", got, handled)
 	}
 }
 
@@ -252,7 +252,7 @@ func TestTally_countsOutOfOrder(t *testing.T) {
 	}
 	got.repeat()
 	if want := (counts{notifications: 10, incidents: 2, repetitions: 1, outOfOrder: 2}); got.counts() != want {
-		t.Errorf("it has counted %+v, want %+v", got.counts(), want)
+		t.Errorf("counts() = %+v, want %+v", got.counts(), want)
 	}
 }
 

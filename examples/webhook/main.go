@@ -81,7 +81,7 @@ func parseArgs(args []string) (a arguments, err error) {
 		return a, err
 	}
 	if flags.NArg() > 1 {
-		return a, fmt.Errorf("one file at most, not %d", flags.NArg())
+		return a, fmt.Errorf("at most one file, not %d", flags.NArg())
 	}
 	if a.fail < 0 || a.fail == 1 {
 		return a, errors.New("-fail must be at least 2, or 0 for none")

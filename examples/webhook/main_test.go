@@ -58,7 +58,7 @@ Time           -
 		{"help", "-help", 0, usage, ""},
 		{"no such file", "none.json", 1, "", "webhook: open none.json: no such file or directory\n"},
 		{"no history", "main.go", 1, "", "webhook: main.go:1:1: not valid JSON: invalid character '/' looking for beginning of value\n"},
-		{"two files", "a b", 2, "", "webhook: one file at most, not 2; -help shows the usage\n"},
+		{"two files", "a b", 2, "", "webhook: at most one file, not 2; -help shows the usage\n"},
 		{"all fail", "-fail 1", 2, "", "webhook: -fail must be at least 2, or 0 for none; -help shows the usage\n"},
 		{"a negative number", "-fail -3", 2, "", "webhook: -fail must be at least 2, or 0 for none; -help shows the usage\n"},
 		{"unknown flag", "-dry", 2, "", "webhook: flag provided but not defined: -dry; -help shows the usage\n"},

@@ -273,7 +273,7 @@ func TestTools_hostsVersion1(t *testing.T) {
 		}
 		err := golangMigrate(t, url, postgres.Migrations(), shared).Up()
 		if err == nil || errors.Is(err, golangmigrate.ErrNoChange) {
-			t.Errorf("Up() = %v, want an error that the versions are of others", err)
+			t.Errorf("Up() = %v, want an error about foreign versions", err)
 		}
 		if err := golangMigrateUp(t, url); err != nil {
 			t.Errorf("with a table of its own Up() = %v", err)

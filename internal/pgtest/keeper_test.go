@@ -68,7 +68,7 @@ func occupy(t *testing.T, url string) remains {
 	r.pids = []int{postmaster}
 	for deadline := time.Now().Add(gone); len(r.pids) < 3; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the statements do not begin")
+			t.Fatal("the statements did not begin")
 		}
 		r.pids = append(r.pids[:1], pidsOf(t, db, "state = 'active' AND pid <> pg_backend_pid()")...)
 	}
@@ -136,7 +136,7 @@ func (r remains) checkGone(t *testing.T, wait time.Duration) {
 			break
 		}
 	}
-	t.Errorf("of the processes %d there are still %d, and %q", r.pids, left, files)
+	t.Errorf("processes %d and files %q are left, of processes %d", left, files, r.pids)
 	for _, pid := range left {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
 	}
@@ -251,7 +251,7 @@ func TestServer_endsWithItsProcessWhileStarting(t *testing.T) {
 	}
 	for deadline := time.Now().Add(gone); len(content()) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no cluster is begun")
+			t.Fatal("no cluster was begun")
 		}
 	}
 	kill(t, cmd.Process.Pid, syscall.SIGKILL)
@@ -262,7 +262,7 @@ func TestServer_endsWithItsProcessWhileStarting(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("left are %v, %v", left, err)
+			t.Fatalf("left: %v, %v", left, err)
 		}
 	}
 }

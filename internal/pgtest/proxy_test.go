@@ -99,10 +99,10 @@ func TestProxy_LoseRequest(t *testing.T) {
 	}
 	p.Do(pgtest.LoseRequest, pgtest.CutRST, 1, 1)
 	if _, err := db.Exec("INSERT INTO numbers VALUES (1)"); err == nil {
-		t.Error("a request that was lost has no error")
+		t.Error("a lost request returned no error")
 	}
 	if got := count(t, past); got != 0 {
-		t.Errorf("%d rows of a request that was lost", got)
+		t.Errorf("%d rows of a lost request", got)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestProxy_Refuse(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a server that refuses answers with %v", err)
+		t.Errorf("a refusing server returned %v", err)
 	}
 	p.Heal()
 	if err := db.PingContext(ctx); err != nil {

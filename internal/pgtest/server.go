@@ -25,7 +25,7 @@ const EnvURL = "INCIDENT_TEST_POSTGRES_URL"
 const startTimeout = 30 * time.Second
 
 // errForeign is returned for a server that this package did not start.
-var errForeign = errors.New("pgtest: the server of " + EnvURL + " is not started here")
+var errForeign = errors.New("pgtest: the server of " + EnvURL + " was not started by this package")
 
 // Server is a PostgreSQL server: either started with a cluster in a temporary folder, or
 // the server of EnvURL. Its methods must not be called concurrently.

@@ -58,7 +58,7 @@ func TestServer_Kill_keepsCommits(t *testing.T) {
 	}
 	s.Kill()
 	if err := db.Ping(); err == nil {
-		t.Error("a killed server answers")
+		t.Error("a killed server accepts connections")
 	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
@@ -76,6 +76,6 @@ func TestNewDatabase_isSeparate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := b.Exec("SELECT * FROM only_here"); err == nil {
-		t.Error("a table of one database is in another")
+		t.Error("a table is visible in another database")
 	}
 }

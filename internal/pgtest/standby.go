@@ -148,7 +148,7 @@ func (s *Server) await(query string) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("pgtest: waited too long for %s", query)
+		return fmt.Errorf("pgtest: timeout waiting for %s", query)
 	})
 }
 

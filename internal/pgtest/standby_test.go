@@ -38,7 +38,7 @@ func TestServer_Restore_losesCommits(t *testing.T) {
 	s := startTable(t)
 	insertInto(t, s, "INSERT INTO numbers VALUES (1)")
 	if err := s.Backup(); err == nil {
-		t.Error("the data of a running server is copied")
+		t.Error("copied the data of a running server")
 	}
 	must(t, s.Shutdown(), s.Backup(), s.Restart())
 	insertInto(t, s, "INSERT INTO numbers VALUES (2)")
@@ -70,6 +70,6 @@ func TestServer_Standby_promoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := count(t, db); got != 3 {
-		t.Errorf("%d rows after the failover, want 3: all but what was committed after the standby was detached", got)
+		t.Errorf("%d rows after the failover, want 3: all except the commit after Detach", got)
 	}
 }

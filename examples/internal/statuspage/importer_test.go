@@ -89,7 +89,7 @@ func TestImport_storesTheFile(t *testing.T) {
 			}
 			counted.newIncidents, counted.newUpdates = counted.incidents, counted.updates
 			if added != counted {
-				t.Errorf("import tells %+v, want %+v", added, counted)
+				t.Errorf("Import() = %+v, want %+v", added, counted)
 			}
 		})
 	}
@@ -165,10 +165,10 @@ func TestImport_againAddsNothing(t *testing.T) {
 
 			second := mustImport(t, incidents, mustReadHistory(t, file))
 			if want := (Tally{incidents: first.incidents, updates: first.updates}); second != want {
-				t.Errorf("second import tells %+v, want %+v", second, want)
+				t.Errorf("second Import() = %+v, want %+v", second, want)
 			}
 			if !reflect.DeepEqual(snapshot(t, incidents, past.Page), before) {
-				t.Error("the second import changed what is stored")
+				t.Error("the second import changed the stored data")
 			}
 		})
 	}
@@ -205,11 +205,11 @@ func TestImport_addsFromNewerFile(t *testing.T) {
 	var before []stored
 	for _, step := range steps {
 		if got := mustImport(t, incidents, mustDecode(t, step.data)); got != step.want {
-			t.Errorf("%s: import tells %+v, want %+v", step.name, got, step.want)
+			t.Errorf("%s: Import() = %+v, want %+v", step.name, got, step.want)
 		}
 		now := snapshot(t, incidents, "p")
 		if strings.HasSuffix(step.name, "again") && !reflect.DeepEqual(now, before) {
-			t.Errorf("%s: the import changed what is stored", step.name)
+			t.Errorf("%s: the import changed the stored data", step.name)
 		}
 		before = now
 	}
@@ -238,11 +238,11 @@ func TestImport_keepsPagesApart(t *testing.T) {
 	mustImport(t, incidents, mustDecode(t, newer))
 	other := mustDecode(t, strings.Replace(newer, `"id": "p"`, `"id": "q"`, 1))
 	if got := mustImport(t, incidents, other); got.newIncidents != 2 || got.newUpdates != 3 {
-		t.Errorf("import of the other page tells %+v", got)
+		t.Errorf("Import() of the other page = %+v", got)
 	}
 	p, q := snapshot(t, incidents, "p"), snapshot(t, incidents, "q")
 	if len(p) != len(q) {
-		t.Fatalf("one page has %d incidents, the other %d", len(p), len(q))
+		t.Fatalf("the pages have %d and %d incidents", len(p), len(q))
 	}
 	for n := range p {
 		if p[n].Title != q[n].Title || len(p[n].activities) != len(q[n].activities) {
@@ -271,7 +271,7 @@ func TestImport_KeepsWhatUsersDid(t *testing.T) {
 	before := snapshot(t, incidents, "p")
 	mustImport(t, incidents, mustDecode(t, newer))
 	if !reflect.DeepEqual(snapshot(t, incidents, "p"), before) {
-		t.Error("the import undid what users did")
+		t.Error("the import undid changes of users")
 	}
 }
 

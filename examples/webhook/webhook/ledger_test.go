@@ -40,22 +40,22 @@ func TestReceiver_concurrentRepetitionWaits(t *testing.T) {
 				synctest.Wait()
 			}
 			if calls != 1 || len(answers) != 0 {
-				t.Fatalf("%d calls, %d answers before the first is handled", calls, len(answers))
+				t.Fatalf("%d calls, %d returned before the first was handled", calls, len(answers))
 			}
 			go1 <- failure
 			synctest.Wait()
 			if failure == nil {
 				if calls != 1 || <-answers != 204 || <-answers != 204 {
-					t.Errorf("%d calls, want one and both acknowledged", calls)
+					t.Errorf("%d calls, want 1 and both acknowledged", calls)
 				}
 				return
 			}
 			if calls != 2 || len(answers) != 1 || <-answers != 500 {
-				t.Fatalf("%d calls, want the second one's too, and the first one refused", calls)
+				t.Fatalf("%d calls, want the second to succeed after the first failed", calls)
 			}
 			go1 <- nil
 			if got := <-answers; got != 204 {
-				t.Errorf("the second is answered with %d", got)
+				t.Errorf("the second got %d", got)
 			}
 		})
 	}
@@ -76,7 +76,7 @@ func TestMemoryLedger_waitEndsWithContext(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		never := func(context.Context) error { t.Error("it is handled"); return nil }
+		never := func(context.Context) error { t.Error("it was handled"); return nil }
 		if first, err := l.Once(ctx, a, never); first || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Once() = %v, %v, want the end of the context", first, err)
 		}
@@ -134,7 +134,7 @@ func TestMemoryLedger_oneSuccessPerID(t *testing.T) {
 				i := rand.IntN(ids)
 				first, err := l.Once(context.Background(), ID{"acme", uuid.NewSHA1(uuid.Nil, fmt.Append(nil, i))}, func(context.Context) error {
 					if running[i].Add(1) != 1 {
-						t.Error("two are handled at the same time")
+						t.Error("two calls handle an ID at the same time")
 					}
 					defer running[i].Add(-1)
 					if rand.IntN(4) > 0 {
@@ -144,7 +144,7 @@ func TestMemoryLedger_oneSuccessPerID(t *testing.T) {
 					return nil
 				})
 				if err == nil && !first && succeeded[i].Load() != 1 {
-					t.Errorf("a repetition is acknowledged after %d successes", succeeded[i].Load())
+					t.Errorf("a repetition was acknowledged after %d successes", succeeded[i].Load())
 				}
 			}
 		})

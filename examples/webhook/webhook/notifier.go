@@ -133,15 +133,15 @@ func checkURL(text string, allowHTTP bool) (host string, err error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return "", errors.New("cannot be understood")
+		return "", errors.New("cannot be parsed")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "", errors.New("must begin with https://")
 	case u.Hostname() == "":
 		return "", errors.New("must have a host")
 	case u.User != nil:
-		return "", errors.New("must have no user and password; the signature is what tells the sender")
+		return "", errors.New("must have no user and password; the signature authenticates the sender")
 	case u.Fragment != "":
-		return "", errors.New("must have no fragment, which is never sent")
+		return "", errors.New("must have no fragment, because it is never sent")
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
 		return "", errors.New("must begin with https://, or AllowHTTP be set")
 	}

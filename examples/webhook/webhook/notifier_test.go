@@ -157,7 +157,7 @@ func TestNotifier_sendsSignedRequest(t *testing.T) {
 		}
 	}
 	if len(got) != 2 || got[0].RemoteAddr != got[1].RemoteAddr {
-		t.Errorf("%d requests came, the second not on the connection of the first", len(got))
+		t.Errorf("got %d requests, the second not on the connection of the first", len(got))
 	}
 }
 
@@ -204,7 +204,7 @@ func TestNotifier_survivesStaleConnection(t *testing.T) {
 		}
 	}
 	if requests != 3 {
-		t.Errorf("%d requests came, want the second one twice", requests)
+		t.Errorf("got %d requests, want the second twice", requests)
 	}
 }
 
@@ -231,9 +231,9 @@ func TestNewNotifier_Refuses(t *testing.T) {
 		{"https:///s3cret", good, nil, "webhook: the URL must have a host"},
 		{"https://:443/s3cret", good, nil, "webhook: the URL must have a host"},
 		{"https:s3cret", good, nil, "webhook: the URL must have a host"},
-		{"https://user:s3cret@example.com/", good, nil, "webhook: the URL must have no user and password; the signature is what tells the sender"},
-		{"https://example.com/#s3cret", good, nil, "webhook: the URL must have no fragment, which is never sent"},
-		{"https://example.com/%zzs3cret", good, nil, "webhook: the URL cannot be understood"},
+		{"https://user:s3cret@example.com/", good, nil, "webhook: the URL must have no user and password; the signature authenticates the sender"},
+		{"https://example.com/#s3cret", good, nil, "webhook: the URL must have no fragment, because it is never sent"},
+		{"https://example.com/%zzs3cret", good, nil, "webhook: the URL cannot be parsed"},
 		{"https://example.com/", nil, nil, "webhook: want 1 to 16 secrets, not 0"},
 		{"https://example.com/", make([]Secret, 17), nil, "webhook: want 1 to 16 secrets, not 17"},
 		{"https://example.com/", append(good, Secret{}), nil, "webhook: secret 2 is empty; use NewSecret or ParseSecret"},

@@ -124,12 +124,12 @@ func TestReceiver_refusesOldTimestamps(t *testing.T) {
 	} {
 		box := newInbox(t, secret)
 		if got := newDelivery(t, note(), now.Add(-age), secret).send(t, box).StatusCode; got != want {
-			t.Errorf("a request of %v ago is answered with %d, want %d", age, got, want)
+			t.Errorf("a request from %v ago got %d, want %d", age, got, want)
 		}
 	}
 	for _, timestamp := range []time.Time{time.Unix(0, 0), time.Unix(1<<40-1, 0)} {
 		if got := newDelivery(t, note(), timestamp, secret).send(t, newInbox(t, secret)).StatusCode; got != 400 {
-			t.Errorf("a request of %v is answered with %d", timestamp, got)
+			t.Errorf("a request from %v got %d", timestamp, got)
 		}
 	}
 }
@@ -169,12 +169,12 @@ func TestReceiver_acknowledgesRepetitions(t *testing.T) {
 	for range 3 {
 		for _, organization := range []incident.OrganizationID{"acme", "globex"} { // whose ids are their own
 			if got := newDelivery(t, noteOf(organization, id), now, secret).send(t, box).StatusCode; got != 204 {
-				t.Fatalf("it is answered with %d", got)
+				t.Fatalf("it got %d", got)
 			}
 		}
 	}
 	if len(box.got) != 2 || box.got[0].Incident.OrganizationID != "acme" || box.got[1].Incident.OrganizationID != "globex" {
-		t.Errorf("handled were %+v, want one of each organization", box.got)
+		t.Errorf("handled %+v, want a notification of each organization", box.got)
 	}
 	if want := noteOf("acme", id); !reflect.DeepEqual(box.got[0], want) {
 		t.Errorf("handled was %+v, want %+v", box.got[0], want)
@@ -258,7 +258,7 @@ func TestReceiver_truncatedBody(t *testing.T) {
 	w, box := httptest.NewRecorder(), newInbox(t, secret)
 	box.ServeHTTP(w, r)
 	if w.Code != 408 || len(box.got) > 0 {
-		t.Errorf("it is answered with %d %s", w.Code, w.Body)
+		t.Errorf("it got %d %s", w.Code, w.Body)
 	}
 }
 
@@ -277,7 +277,7 @@ func TestReceiver_acceptsLargestNotification(t *testing.T) {
 	}
 	receiver, err := NewReceiver([]Secret{secret}, func(_ context.Context, got incident.Notification) error {
 		if !reflect.DeepEqual(got, n) {
-			t.Error("another one came")
+			t.Error("got an unexpected notification")
 		}
 		return nil
 	}, &ReceiverOptions{Now: clock})
@@ -286,7 +286,7 @@ func TestReceiver_acceptsLargestNotification(t *testing.T) {
 	}
 	if got := newDelivery(t, n, now, secret).send(t, receiver).StatusCode; got != 204 {
 		data, _ := json.Marshal(n)
-		t.Errorf("%d bytes are answered with %d", len(data), got)
+		t.Errorf("%d bytes got status %d", len(data), got)
 	}
 }
 

@@ -44,11 +44,11 @@ func NewSecret() Secret {
 func ParseSecret(text string) (Secret, error) {
 	encoded, found := strings.CutPrefix(text, secretPrefix)
 	if !found {
-		return Secret{}, errors.New("webhook: a secret begins with " + secretPrefix)
+		return Secret{}, errors.New("webhook: a secret must begin with " + secretPrefix)
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return Secret{}, errors.New("webhook: a secret is base64 behind " + secretPrefix)
+		return Secret{}, errors.New("webhook: a secret must be base64 after " + secretPrefix)
 	}
 	if len(key) < minKeySize || len(key) > maxKeySize {
 		return Secret{}, fmt.Errorf("webhook: the key of a secret has %d to %d bytes, not %d", minKeySize, maxKeySize, len(key))

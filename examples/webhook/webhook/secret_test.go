@@ -20,9 +20,9 @@ func TestParseSecret(t *testing.T) {
 		"the shortest":   {of(24), ""},
 		"the longest":    {of(64), ""},
 		"well known":     {wellKnown, ""},
-		"empty":          {"", "webhook: a secret begins with whsec_"},
-		"without prefix": {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "webhook: a secret begins with whsec_"},
-		"no base64":      {"whsec_MfKQ9r8GKYqr!", "webhook: a secret is base64 behind whsec_"},
+		"empty":          {"", "webhook: a secret must begin with whsec_"},
+		"without prefix": {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "webhook: a secret must begin with whsec_"},
+		"no base64":      {"whsec_MfKQ9r8GKYqr!", "webhook: a secret must be base64 after whsec_"},
 		"too short":      {of(23), "webhook: the key of a secret has 24 to 64 bytes, not 23"},
 		"too long":       {of(65), "webhook: the key of a secret has 24 to 64 bytes, not 65"},
 	} {

@@ -76,7 +76,7 @@ func checkError(t *testing.T, err error) {
 	t.Helper()
 	text := err.Error()
 	if strings.Contains(text, "path-secret") || strings.Contains(text, "query-secret") || strings.Contains(text, "MfKQ9r8") {
-		t.Errorf("the error tells a secret: %q", text)
+		t.Errorf("the error reveals a secret: %q", text)
 	}
 	if !strings.HasPrefix(text, "webhook: POST to ") || strings.ContainsAny(text, "\n\r\t\x1b") || !utf8.ValidString(text) || len(text) > 500 {
 		t.Errorf("the error is %q", text)
@@ -103,7 +103,7 @@ func TestNotifier_ErrorText(t *testing.T) {
 		err := n.Notify(t.Context(), note())
 		checkError(t, err)
 		if _, got, _ := strings.Cut(err.Error(), ": undeliverable: "); got != want {
-			t.Errorf("%.40q: the error is %q, want %q at its end", body, err, want)
+			t.Errorf("%.40q: error %q, want suffix %q", body, err, want)
 		}
 	}
 	// A transport that contains a client puts the URL into its errors.
@@ -143,7 +143,7 @@ func TestNotifier_EndlessBody(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	if written.Load() > 100<<20 {
-		t.Errorf("%d bytes were taken", written.Load())
+		t.Errorf("read %d bytes", written.Load())
 	}
 }
 
