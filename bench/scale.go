@@ -205,7 +205,7 @@ func bySize(ctx context.Context, few, many *loaded) (all []comparison) {
 	return all
 }
 
-// lists have a single condition each. All match more pages than that of the
+// lists are the compared filters. Each matches more than deepPage pages of the
 // organization's half a million incidents.
 var lists = []struct {
 	name   string
