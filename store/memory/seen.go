@@ -12,7 +12,7 @@ import (
 // viewers are the users who have seen an incident, with the date of their latest view.
 type viewers struct {
 	userDates
-	first [1]userDate // initial array of userDates; few users see most incidents
+	first [1]userDate // initial array of userDates; most incidents have few viewers
 }
 
 // viewersOf returns the viewers of the incident, or nil if the incident does not exist.

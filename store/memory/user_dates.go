@@ -25,9 +25,6 @@ func (u userDates) find(user incident.UserID) (int, bool) {
 
 // The undo functions below use an index: they run in reverse order of the writes, so each
 // finds the list as its write left it.
-
-// The undo functions below use an index: they run in reverse order of the writes, so each
-// finds the list as its write left it.
 func (s *Store) insertUser(u *userDates, i int, entry userDate) {
 	*u = slices.Insert(*u, i, entry)
 	if s.inTx() {

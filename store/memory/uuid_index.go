@@ -7,7 +7,7 @@ import (
 )
 
 // uuidRun locates consecutive activities of an incident that also have consecutive UUIDs.
-// Package incident generates such UUIDs for the activities of a change. It has no
+// Package incident generates such UUIDs for the activities of a change. A uuidRun has no
 // pointers, so a large tree costs the garbage collector nothing.
 type uuidRun struct {
 	high, low  uint64 // the first UUID
