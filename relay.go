@@ -20,9 +20,11 @@ const (
 	// outboxPause is how long the store is left alone after a claim has failed.
 	outboxPause = 250 * time.Millisecond
 
-	// gathering is how long places are gathered, while more is due than there are, before
-	// the next claim is made for all of them.
-	gathering = 2 * time.Millisecond
+	// gathering is how long freed places are gathered before the next claim, while more is
+	// due than there are places. After a claim that took longer, it is as long as that claim
+	// took, up to longestGathering.
+	gathering        = 2 * time.Millisecond
+	longestGathering = 40 * time.Millisecond
 
 	// briskInterval is how often the store is asked for what others have queued for
 	// briskFor after something was delivered, written or read.
@@ -83,14 +85,11 @@ type relaying struct {
 	settling chan Settlement // sent, and not marked yet
 	settled  chan released
 
-	after   OrganizationID // where the next claim goes on
-	more    bool           // there may be something due
-	freed   int            // places since the last claim, if that is all that is new
-	limited bool           // an organization may have something due, and no place for it
-
-	// waiting are organizations that may have something due, and hold all places that they
-	// may hold.
-	waiting map[OrganizationID]bool
+	after OrganizationID // where the next claim goes on
+	more  bool           // there may be something due
+	freed int            // places since the last claim, if that is all that is new
+	took  time.Duration  // by the last claim
+	due   due            // the organizations that may have something due
 
 	behind bool          // something was queued, perhaps behind what has a place
 	told   bool          // something was queued since the last claim
@@ -119,6 +118,7 @@ func (m *manager) deliver(ctx context.Context) {
 		settling: make(chan Settlement, n),
 		settled:  make(chan released, n),
 		more:     true,
+		due:      newDue(),
 		alarm:    newAlarm(m.options.Notify.PollInterval),
 	}
 	defer r.alarm.timer.Stop()
@@ -144,7 +144,7 @@ func (r *relaying) dispatch(ctx context.Context) {
 			continue
 		}
 		if gathered == nil && r.more && r.places.vacant() > 0 {
-			gathered = time.After(gathering)
+			gathered = time.After(max(gathering, min(r.took, longestGathering)))
 		}
 		select {
 		case <-ctx.Done():
@@ -155,10 +155,16 @@ func (r *relaying) dispatch(ctx context.Context) {
 		case <-r.woken:
 			r.active = time.Now()
 			r.more, r.freed, r.told = true, 0, true
+			r.due.setUnknown()
 			r.behind = r.taken() > 0
 		case <-r.alarm.timer.C:
-			r.more, r.freed = true, 0
 			r.alarm.setNext()
+			r.due.setUnknown()
+			if isBusy := len(r.due.organizations) > 0 && r.taken() > 0; !isBusy {
+				r.more, r.freed = true, 0
+			} else if !r.more {
+				r.more, r.freed = true, 1 // the claim for gathered places asks, too
+			}
 		case <-gathered:
 			gathered = nil
 			if r.more && r.places.vacant() > 0 {
@@ -190,7 +196,10 @@ func (r *relaying) taken() int { return r.places.total - r.places.vacant() }
 // release frees a place.
 func (r *relaying) release(s released) {
 	r.places.free(s.organization)
-	if r.limited || r.waiting[s.organization] || r.behind || s.again == dueNow {
+	if r.behind || s.again == dueNow {
+		r.due.add(s.organization)
+	}
+	if r.due.mayBe() {
 		if !r.more || r.freed > 0 {
 			r.freed++
 		}
@@ -208,74 +217,50 @@ const dueNow = time.Nanosecond
 // claim claims what is due for the free places, and sends it.
 func (r *relaying) claim(ctx context.Context) {
 	now := time.Now()
-	a, isFirst := r.places.allot(now)
-	if a.limit == 0 {
-		r.more, r.limited = false, true // until a place is free
-		return
-	}
-	if a.closed && r.freed > 0 {
-		// Places were freed, and nobody who may get one has come since the last claim.
-		r.more, r.freed, r.limited = false, 0, true
+	a := r.places.allot(now)
+	if a.limit == 0 || !r.due.isFor(&a) {
+		r.more, r.freed = false, 0 // until a place is free or something else is queued
 		return
 	}
 	q := ClaimQuery{
 		Limit: a.limit, PerOrganization: 1, Allowances: a.allowances, Except: a.except,
 		After: r.after, Lease: duration.Add(r.options.Notify.Timeout, leaseMargin),
 	}
+	r.due.begin(q.After)
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), outboxTimeout)
 	defer cancel()
 	claims, err := guarded(func() ([]Claim, error) { return r.outbox.Claim(calling, q) })
 	r.record.store(ctx, r.options.Logger, err)
 	if err != nil {
 		r.more = false
+		r.due.setUnknown()
 		r.alarm.setIn(outboxPause)
 		return
 	}
-	// A full answer may have left something, and so may one that did not begin with the
-	// first organization, or was cautious because no organization was known.
-	r.more, r.freed = len(claims) == q.Limit || q.After != "" || isFirst && len(claims) > 0, 0
+	r.took = time.Since(now)
 	if len(claims) > 0 {
 		r.active = now
 	}
 	r.lookAgain(len(claims) > 0)
+	isFull := len(claims) == q.Limit
 	r.after = ""
 	by := map[OrganizationID]int{}
 	for _, c := range claims {
 		org := c.Key.OrganizationID
 		r.places.take(org, now)
 		by[org]++
-		if len(claims) == q.Limit {
+		if isFull {
 			r.after = max(r.after, org)
 		}
 	}
-	r.places.served(&a, by, len(claims) == q.Limit)
-	r.wait(&a, by)
+	r.places.served(&a, by, isFull)
+	r.due.end(&a, by, q.After, r.after)
+	r.more, r.freed = r.due.mayBe(), 0
 	for _, c := range claims {
 		r.sends.Go(func() {
 			s := r.send(ctx, &c)
 			r.settling <- s
 		})
-	}
-}
-
-// wait notes which organizations may have something due that a claim left, of those that it
-// has given places and those that it left out.
-func (r *relaying) wait(a *allotment, by map[OrganizationID]int) {
-	r.limited, r.waiting = false, map[OrganizationID]bool{}
-	left := func(org OrganizationID) {
-		if a.short[org] {
-			r.limited = true
-		} else {
-			r.waiting[org] = true
-		}
-	}
-	for _, org := range a.except {
-		left(org)
-	}
-	for org, n := range by {
-		if n == a.of(org) {
-			left(org)
-		}
 	}
 }
 

@@ -167,6 +167,15 @@ func (a *allotment) set(org OrganizationID, n int, isShort bool) {
 	}
 }
 
+// excluded returns the organizations that get nothing.
+func (a *allotment) excluded() map[OrganizationID]bool {
+	all := make(map[OrganizationID]bool, len(a.except))
+	for _, org := range a.except {
+		all[org] = true
+	}
+	return all
+}
+
 // of is how many places a claim may give an organization.
 func (a *allotment) of(org OrganizationID) int {
 	if n, named := a.allowances[org]; named {

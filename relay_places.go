@@ -61,8 +61,8 @@ func (p *places) vacant() int {
 	return p.total - p.taken
 }
 
-// allot decides what the next claim may take. It returns true if no organization is known.
-func (p *places) allot(now time.Time) (a allotment, isFirst bool) {
+// allot decides what the next claim may take.
+func (p *places) allot(now time.Time) allotment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	tenants := make([]tenant, 0, len(p.tenants))
@@ -79,9 +79,9 @@ func (p *places) allot(now time.Time) (a allotment, isFirst bool) {
 			e = next
 		}
 	}
-	a = allot(p.total, tenants, p.total == 1 && now.Before(p.rest))
+	a := allot(p.total, tenants, p.total == 1 && now.Before(p.rest))
 	p.pass(a.except)
-	return a, len(tenants) == 0
+	return a
 }
 
 // pass gives the next turn to the hanging organizations that an allotment leaves out.

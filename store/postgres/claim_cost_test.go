@@ -105,3 +105,27 @@ func TestStore_claimCost(t *testing.T) {
 		})
 	}
 }
+
+// A claim reads no entry of the index a second time after its row was delivered, also if
+// rows were queued together.
+func TestStore_claimCostAfterDeliveries(t *testing.T) {
+	s, _ := newStore(t)
+	queueMany(t, s, bulky, 20_000)
+	before, _ := pagesOf(t, s)
+	for range 20 {
+		claims, err := s.Claim(t.Context(), anyClaim())
+		if err != nil || len(claims) != 8 {
+			t.Fatalf("%d claims, %v, want 8", len(claims), err)
+		}
+		var all []incident.Settlement
+		for _, c := range claims {
+			all = append(all, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered})
+		}
+		if _, err := s.Settle(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, _ := pagesOf(t, s); after > before+40 {
+		t.Errorf("a claim reads %d pages after 160 deliveries, and %d before them", after, before)
+	}
+}

@@ -168,7 +168,9 @@ CREATE TABLE incident_outbox (
 
 -- A claim walks the organizations of the first index, which has no row that is leased,
 -- delayed or parked. The second index finds the leases and delays that have ended.
-CREATE INDEX incident_outbox_ready ON incident_outbox (organization_id, due) WHERE ready;
+-- Rows that were queued together are due together. As one entry, they would stay in the
+-- first index and be read by each claim until the last of them was delivered.
+CREATE INDEX incident_outbox_ready ON incident_outbox (organization_id, due) WITH (deduplicate_items = off) WHERE ready;
 CREATE INDEX incident_outbox_delayed ON incident_outbox (due) WHERE NOT ready AND due < 'infinity';
 CREATE INDEX incident_outbox_parked ON incident_outbox (organization_id, identifier, replayed) WHERE due = 'infinity';
 
