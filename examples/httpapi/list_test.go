@@ -106,7 +106,7 @@ func testListPages(w *world) {
 		if (follow(w, got, "previous") == "") != (len(forward) == 1) {
 			w.Errorf("page %d: %s", len(forward), got.header.Get("Link"))
 		}
-		page, path = path, follow(w, got, "next") // page ends as the last one
+		page, path = path, follow(w, got, "next") // ends as the last page
 	}
 	for path := page; path != ""; {
 		got := w.want(200, "", "ada", "GET", path, "")

@@ -96,7 +96,7 @@ func (w *world) testUnauthenticated(r request) {
 	}
 }
 
-// testForbiddenAndUnknown sends requests as bob, who has no project of the incident, and
+// testForbiddenAndUnknown sends requests as bob, without access to the incident, and
 // requests for missing resources.
 func (w *world) testForbiddenAndUnknown(r request) {
 	denied := r

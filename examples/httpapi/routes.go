@@ -102,15 +102,14 @@ type call struct {
 	access       membership
 }
 
-// key returns the incident of the path. What cannot be an identifier is that of no
-// incident.
+// key returns the key in the path. For a text that cannot be an identifier it returns
+// [incident.ErrNotFound].
 func (c *call) key() (incident.Key, error) {
 	n, err := c.number("identifier")
 	return incident.Key{OrganizationID: c.organization, Identifier: n}, err
 }
 
-// number returns a wildcard of the path: a positive number in the one form that it
-// is printed in.
+// number returns a wildcard of the path: a positive integer in its canonical form.
 func (c *call) number(wildcard string) (int64, error) {
 	text := c.r.PathValue(wildcard)
 	n, err := strconv.ParseInt(text, 10, 64)

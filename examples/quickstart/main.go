@@ -34,7 +34,7 @@ func main() {
 	clock = clock.Add(9 * time.Minute)
 	fire("above-20-percent", incident.StatusCritical)
 
-	// Ada is on call. She mentions Grace, who is subscribed by that.
+	// Ada is on call. Her mention of Grace subscribes Grace.
 	clock = clock.Add(3 * time.Minute)
 	_, err = incidents.Subscribe(ctx, key, "ada")
 	check(err)

@@ -236,7 +236,7 @@ func TestFailing_alternates(t *testing.T) {
 	}
 }
 
-// A notification that arrives after a later one of its incident is counted.
+// A notification is counted if it arrives after a later notification of its incident.
 func TestTally_countsOutOfOrder(t *testing.T) {
 	got := newTally()
 	for _, sequence := range []int64{1, 2, 4, 3, 3, 5} {

@@ -70,7 +70,7 @@ func TestModel(t *testing.T) {
 	inEach(t, func(t *testing.T, w world) { managertest.Model(t, asStores(w.stores(t))) })
 }
 
-// The short form has one world for each driver: its calls are many.
+// Linearizable makes many calls, so the short form has a single world for each driver.
 func TestLinearizable(t *testing.T) {
 	inEach(t, func(t *testing.T, w world) {
 		if long || w.name == "pgx" || w.name == "pq through PgBouncer" {

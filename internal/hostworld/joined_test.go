@@ -123,7 +123,7 @@ func (j joined) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 
 func (j joined) Shared() bool { return j.store.Shared() }
 
-// joinedStores are those of a world, each in transactions of the host.
+// joinedStores returns a factory of joined stores of the world.
 func (w world) joinedStores(t *testing.T) func(t *testing.T) incident.Store {
 	stores := w.stores(t)
 	return func(t *testing.T) incident.Store {

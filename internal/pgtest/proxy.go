@@ -195,7 +195,7 @@ func (p *Proxy) serve(client net.Conn) {
 // sslRequest is the code by which a client asks for TLS.
 const sslRequest = 80877103
 
-// start forwards the startup messages, which have no type byte.
+// start forwards the startup messages. They have no type byte.
 func (l *link) start() error {
 	for {
 		head := make([]byte, 8)
@@ -281,7 +281,7 @@ func (l *link) end(cut Cut) {
 	l.server.Close()
 }
 
-// readMessage reads a message with its head: a type byte and a length, which excludes the
+// readMessage reads a message with its head: a type byte, and a length that excludes the
 // type.
 func readMessage(r io.Reader) (kind byte, message []byte, err error) {
 	head := make([]byte, 5)

@@ -250,7 +250,7 @@ func (s *Server) Kill() {
 	killIn(s.home.dir)
 	<-s.ended
 	s.process = nil
-	// The next server must not mistake the dead server for a running one.
+	// The next server must not mistake the killed server for running.
 	_ = os.Remove(filepath.Join(s.data(), pidFile))
 }
 

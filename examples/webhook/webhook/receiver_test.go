@@ -167,7 +167,7 @@ func TestReceiver_acknowledgesRepetitions(t *testing.T) {
 	secret, id := NewSecret(), uuid.New()
 	box := newInbox(t, secret)
 	for range 3 {
-		for _, organization := range []incident.OrganizationID{"acme", "globex"} { // whose ids are their own
+		for _, organization := range []incident.OrganizationID{"acme", "globex"} { // each has its own IDs
 			if got := newDelivery(t, noteOf(organization, id), now, secret).send(t, box).StatusCode; got != 204 {
 				t.Fatalf("it got %d", got)
 			}
