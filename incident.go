@@ -40,7 +40,7 @@ type Incident struct {
 	OrganizationID OrganizationID `json:"organizationId"`
 	Identifier     int64          `json:"identifier,string"`
 
-	// Title describes the disruption in one line.
+	// Title describes the disruption in a line.
 	Title string `json:"title"`
 
 	Type         Type         `json:"type"`
@@ -222,7 +222,7 @@ type IncidentManager interface {
 	// Get returns an incident. It reads through the cache.
 	Get(ctx context.Context, key Key) (Incident, error)
 
-	// Details returns an incident with its triggers and views, in one read of the
+	// Details returns an incident with its triggers and views, in a single read of the
 	// store. An empty user has seen nothing and is not subscribed.
 	Details(ctx context.Context, key Key, user UserID) (Details, error)
 
@@ -250,12 +250,12 @@ type IncidentStore interface {
 	// incident does not exist.
 	Load(ctx context.Context, key Key) (State, error)
 
-	// LoadSlot returns the version of the slot and the state of its holder, in one
+	// LoadSlot returns the version of the slot and the state of its holder, in a single
 	// read. For a slot that was never claimed it returns the zero SlotState and a nil
 	// error.
 	LoadSlot(ctx context.Context, slot Slot) (SlotState, error)
 
-	// LoadDetails returns the [Details] of the incident for user, in one read. It
+	// LoadDetails returns the [Details] of the incident for user, in a single read. It
 	// must return [ErrNotFound] if the incident does not exist.
 	LoadDetails(ctx context.Context, key Key, user UserID) (Details, error)
 
@@ -281,7 +281,7 @@ type IncidentStore interface {
 	// Identifiers of an organization must be 1, 2, 3 … in order of commit; a change
 	// that fails or is rolled back must not use up an identifier. The same holds for
 	// the sequences of an incident's activities. Claiming a slot and releasing it must
-	// each raise its version by one.
+	// each raise its version by 1.
 	Apply(ctx context.Context, c Change) (Applied, error)
 }
 

@@ -112,9 +112,9 @@ type Manager interface {
 	Stats() Stats
 }
 
-// New returns a Manager for store. It starts no goroutine and needs no closing. Create one
-// Manager for each store in a process: the cache of a second Manager would miss the writes
-// of the first.
+// New returns a Manager for store. It starts no goroutine and needs no closing. Create a single
+// Manager for each store in a process: the cache of a second Manager would miss the writes of
+// the first.
 func New(store Store, opts *Options) (Manager, error) {
 	if store == nil {
 		return nil, wrap(invalid("store", "is required"), "new")

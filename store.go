@@ -21,8 +21,8 @@ import (
 //     and do nothing.
 //   - Times are in time.UTC and whole microseconds, and must be returned such that == holds.
 //     Texts must be returned byte for byte, and identifiers must be compared byte for byte.
-//   - A method must not read or change records of any organization other than the one that
-//     it names. They must look as if they did not exist.
+//   - A method must not read or change records of an organization that it does not name.
+//     They must look as if they did not exist.
 //   - Errors match [ErrNotFound], [ErrVersionConflict], [*ConflictError], [ErrConflict],
 //     [ErrUnavailable], [ErrUnknownOutcome] or the context's error. If the error is not
 //     ErrUnknownOutcome, the call must have written nothing; if it is nil, the call must

@@ -6,7 +6,7 @@ import (
 )
 
 // OutboxStore is a [Store] that also queues activities for delivery. RunOutbox of package
-// storetest proves a new one.
+// storetest proves a new outbox.
 //
 //   - Each incident has a queue: the activities of changes with [Change.Notify] set, in order
 //     of Sequence. Activities that other changes append in between may be queued too.
