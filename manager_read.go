@@ -8,27 +8,29 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
-// The table lists the source of each read, and the reason. A fallback follows a comma.
+// Reads, their sources and the reasons. A fallback follows "else".
 //
-//	read                         source                     function      reason
-//	Get, Triggers                cache, load                readState     current within this process
-//	Active                       cache, load                readActive    current within this process
-//	Active, local store          store                      readActive    costs no more than the cache
-//	SeenBy, Subscribers          store                      readStore     not cached
-//	Details, List, Activities,   store                      (none)        not cached
+//	read                         source                    function       reason
+//	Get, Triggers                cache, else load          readState      current within this process
+//	Active                       cache, else load          readActive     current within this process
+//	Active of a local store      store                     readActive     costs no more than the cache
+//	SeenBy, Subscribers          store                     readStore      not cached
+//	Details, List, Activities,   store                     (none)         not cached
 //	  Parked
-//	write, to decide             cache, fresh read          stateToChange the store refuses an outdated decision
-//	write, after a conflict      fresh read                 freshState    the cache was outdated
-//	write that changes nothing   fresh read                 freshState    nobody would notice an outdated decision
-//	write, local store           store                      storedState   costs no more than the cache
-//	all, in a transaction        store of the transaction   storedState   sees its own writes
+//	write, to decide             cache, else fresh read    stateToChange  the store refuses an outdated decision
+//	write, after a conflict      fresh read                freshState     the cache was outdated
+//	write that changes nothing   fresh read                freshState     nobody would notice an outdated decision
+//	write to a local store       store                     storedState    costs no more than the cache
+//	any, in a transaction        store of the transaction  storedState    sees its own writes
 //
-// Concurrent calls share reads of the store in two ways. A load fills the cache and may
-// answer calls that began during it, because a write forgets the loads that it outdates: see
-// package flight. A fresh read begins after all calls that it answers: see flight.Next.
+// Concurrent calls share reads of the store in two ways:
 //
-// Each version that a call reads from the store is reported to the cache by observe, so that
-// no later read of this process returns an older version.
+//   - A load fills the cache. It may answer calls that began during it, because a write
+//     forgets the loads that it outdates: see Group of package flight.
+//   - A fresh read begins after all calls that it answers: see Next of package flight.
+//
+// Each version of an incident or slot that a call reads from the store is reported to the
+// cache by observe, so that no later read of this process returns an older version.
 
 // subject is the incident or the slot that a read or write is about.
 type subject struct {

@@ -47,21 +47,22 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 	}
 	p := pendingFirings.Get().(*pendingFiring)
 	defer pendingFirings.Put(p)
-	p.Firing, p.at, p.now, p.keepsDraft = *f, at, now, m.local
+	p.Firing, p.at, p.now, p.reusesDraft = *f, at, now, m.local
 	return m.write(ctx, subject{slot: f.Slot}, p.rule)
 }
 
-// pendingFiring is a firing that is being written, with its rule. It is reused, because the
-// rule would be two allocations for each firing, most of which change nothing.
+// pendingFiring is a firing that is being written, with its rule. It is reused: most firings
+// change nothing, and should not allocate a rule.
 type pendingFiring struct {
 	Firing
 	at, now time.Time
 	rule    rule
 
-	// draft is for incidents that the firing opens. keepsDraft permits to reuse it: a new
-	// incident of a local store is not put into the cache, so that nothing keeps its memory.
-	draft      draft
-	keepsDraft bool
+	// draft is the memory of an incident that the firing opens. It is reused if reusesDraft
+	// is set, for a local store: its new incidents are not put into the cache, so that
+	// nothing retains their memory.
+	draft       draft
+	reusesDraft bool
 }
 
 var pendingFirings = sync.Pool{New: func() any {
@@ -71,7 +72,7 @@ var pendingFirings = sync.Pool{New: func() any {
 			return decideFiring(before, &p.Firing, p.at)
 		}
 		d := &p.draft
-		if !p.keepsDraft {
+		if !p.reusesDraft {
 			d = new(draft)
 		}
 		return d.open(&p.Firing, p.at, p.now), nil

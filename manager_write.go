@@ -11,22 +11,24 @@ import (
 	"github.com/incidentkit/incident/internal/uuid7"
 )
 
-// The table lists how each write reaches the store, and the reason. All but the last end in
-// one [IncidentStore] Apply.
+// Writes, the functions that decide and save them, and the reasons.
 //
 //	write                        function      reason
-//	UpdateStatus, Fire, Resolve, write         decided on a state: loads it, decides, takes a
-//	  LinkProject, UnlinkProject               turn, commits, and begins again after a conflict
+//	UpdateStatus, Fire, Resolve, write         decided on a state: it loads the state, decides,
+//	  LinkProject, UnlinkProject               takes a turn, commits, and begins again after
+//	                                           a conflict
 //	the same, after patience     writeAlone    writers of other processes take no turns: a
 //	  conflicts                                transaction keeps them out
 //	Create                       commit        there is no state to decide on
-//	Comment                      apply         appends only, so that the cached state stands
+//	Comment                      apply         only appends, so that the cached state stays valid
 //	UpdateStatus, outdated       answerRepeat  the update itself may have changed the version:
-//	  ExpectVersion                            Apply can only recognize its UUID, or refuse
-//	EditComment, DeleteComment   revise        decided on an activity, which has a Revision of
-//	                                           its own; begins again after a conflict
+//	  ExpectVersion                            the store can recognize its UUID, or refuse
+//	EditComment, DeleteComment   revise        decided on an activity and its Revision; begins
+//	                                           again after a conflict
 //	MarkSeen, Subscribe,         (the store)   the store merges concurrent writes
 //	  Unsubscribe, Replay
+//
+// write and writeAlone end in commit, and commit in apply.
 
 const (
 	// patience is how many conflicts with writers of other processes a write accepts
@@ -41,7 +43,8 @@ const (
 // state.
 type rule func(before *State) (decision, error)
 
-// write changes the incident of a key, or the active incident of a slot, by a rule.
+// write changes the incident of a key, or the active incident of a slot, by a rule. In a slot
+// without an active incident the rule may open one.
 func (m *manager) write(ctx context.Context, at subject, decide rule) (Result, error) {
 	r, err := m.writeInTurn(ctx, at, decide)
 	if errors.Is(err, errImpatient) {
