@@ -28,7 +28,8 @@ const startTimeout = 30 * time.Second
 var errForeign = errors.New("pgtest: the server of " + EnvURL + " was not started by this package")
 
 // Server is a PostgreSQL server: either started with a cluster in a temporary folder, or
-// the server of EnvURL. Its methods must not be called concurrently.
+// the server of EnvURL. Only NewDatabase and NewDatabaseLike may be
+// called concurrently.
 type Server struct {
 	url      string
 	programs string
@@ -36,6 +37,8 @@ type Server struct {
 	port     int
 	process  *exec.Cmd     // nil while it is not running
 	ended    chan struct{} // closed when process has ended
+
+	templates templates // of NewDatabaseLike
 }
 
 // dataFolder is the name of the data directory in the home; the server writes pidFile
@@ -83,13 +86,15 @@ func (s *Server) data() string { return filepath.Join(s.home.dir, dataFolder) }
 func (s *Server) log() string  { return filepath.Join(s.home.dir, "log") }
 
 // defaults are settings that keep the guarantees of a crash and reveal mistakes about
-// time zones.
+// time zones. A killed process loses nothing that it has written to the system: only a
+// crash of the machine would need fsync.
 const defaults = `
 listen_addresses = '127.0.0.1'
-max_connections = 200
+max_connections = 500
 shared_buffers = 128MB
 timezone = 'America/New_York'
 log_min_messages = warning
+fsync = off
 `
 
 // init creates the cluster.

@@ -79,3 +79,32 @@ func TestNewDatabase_isSeparate(t *testing.T) {
 		t.Error("a table is visible in another database")
 	}
 }
+
+// Copies of a database have what was in it, and are apart from each other.
+func TestNewDatabaseLike(t *testing.T) {
+	fills := 0
+	fill := func(url string) error {
+		fills++
+		db, err := sql.Open("postgres", url)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		_, err = db.Exec("CREATE TABLE numbers (n int)")
+		return err
+	}
+	for want := range 2 {
+		a, b := open(t, pgtest.NewDatabaseLike(t, "numbers", fill)), open(t, pgtest.NewDatabaseLike(t, "numbers", fill))
+		for range want {
+			if _, err := a.Exec("INSERT INTO numbers VALUES (1)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, other := count(t, a), count(t, b); got != want || other != 0 {
+			t.Errorf("the copies have %d and %d rows, want %d and none", got, other, want)
+		}
+	}
+	if fills != 1 {
+		t.Errorf("the original was made %d times, want once", fills)
+	}
+}
