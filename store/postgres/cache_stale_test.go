@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,7 +57,7 @@ func (k *known) raise(version int64) {
 // cache that follows other processes, and for a cache that is too small.
 func TestCache_staleFills(t *testing.T) {
 	part := int64(10)
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		part = 1
 	}
 	for name, c := range map[string]struct {

@@ -74,6 +74,7 @@ func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 
 // Nor does it where one organization has all of it.
 func TestStore_claimCostOfOneOrganization(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	queueMany(t, s, bulky, 20_000)
 	if pages, claims := pagesOf(t, s); claims != 8 || pages > 400 {
@@ -83,6 +84,7 @@ func TestStore_claimCostOfOneOrganization(t *testing.T) {
 
 // A claim reads no more than it gets, whatever else is in the outbox.
 func TestStore_claimCost(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		n       int
 		delay   time.Duration

@@ -14,6 +14,7 @@ import (
 // A database that spreads the tables over several servers refuses DEFAULT in an upsert,
 // and would ask each server for its own transaction numbers.
 func TestStore_statementsSuitADistributedDatabase(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 // The required version of lib/pq has the unexported fields that the store reads.
 func TestInspect(t *testing.T) {
+	t.Parallel()
 	pool, err := sqlx.Open("postgres", pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
@@ -87,8 +86,8 @@ func (h hiddenConn) PrepareContext(ctx context.Context, q string) (driver.Stmt, 
 
 // A wrapper may hide the driver and its connections. The errors still reveal the driver.
 func TestNew_hiddenDriver(t *testing.T) {
-	u := pgtest.NewDatabase(t)
-	mustMigrate(t, mustOpen(t, u, 1), nil)
+	t.Parallel()
+	u := newTables(t)
 	d := hiding{func(dsn string) (driver.Conn, error) {
 		conn, err := pq.Open(dsn)
 		return hiddenConn{func() driver.Conn { return conn }}, err

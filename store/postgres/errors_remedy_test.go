@@ -44,6 +44,7 @@ func first(t *testing.T, pool *sqlx.DB, opts *postgres.Options) error {
 }
 
 func TestOpen_remedies(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Shared(t)
 	change := func(f func(*url.URL)) string {
 		u, err := url.Parse(server.URL())
@@ -90,6 +91,7 @@ func TestOpen_remedies(t *testing.T) {
 
 // Open connects to the server that accepts writes.
 func TestOpen_severalHosts(t *testing.T) {
+	t.Parallel()
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +111,8 @@ func TestOpen_severalHosts(t *testing.T) {
 
 // Open adds the parameter that a pooler needs.
 func TestOpen_unprepared(t *testing.T) {
-	u := pgtest.NewDatabase(t)
-	mustMigrate(t, mustOpen(t, u, 1), nil)
+	t.Parallel()
+	u := newTables(t)
 	s, err := postgres.Open(t.Context(), u, &postgres.Options{Unprepared: true})
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +142,7 @@ func TestNew_refusesBadOptions(t *testing.T) {
 
 // The first call reports wrong tables and missing rights.
 func TestStore_remedies(t *testing.T) {
+	t.Parallel()
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u, 2)
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "run postgres.Migrate")
@@ -172,6 +175,7 @@ func TestStore_remedies(t *testing.T) {
 
 // Migrate refuses a database that cannot hold every text.
 func TestMigrate_refusesOtherEncodings(t *testing.T) {
+	t.Parallel()
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +190,7 @@ func TestMigrate_refusesOtherEncodings(t *testing.T) {
 
 // An open store reports that its server or its tables have gone.
 func TestStore_reportsLostTables(t *testing.T) {
+	t.Parallel()
 	s, u := newStore(t)
 	m := mustManager(t, s)
 	key := mustBegin(t, m)

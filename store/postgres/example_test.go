@@ -49,6 +49,7 @@ func orderFailedToo(ctx context.Context, db *sqlx.DB, store *postgres.Store, inc
 // Both recipes in the README commit the host's statements together with the library's
 // calls.
 func TestREADME_transactions(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, true, 1)
 	if err := orderFailed(t.Context(), h, 1); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -16,7 +15,7 @@ import (
 // feed resets soon, without collecting all changes, and the cache is emptied.
 func TestFeed_backlog(t *testing.T) {
 	changed := 60_000
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		changed = 2_500_000
 	}
 	s, _ := newStore(t)

@@ -57,6 +57,7 @@ func TestMigrate_refuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			pool := mustOpen(t, pgtest.NewDatabase(t), 2)
 			pool.MustExec(tt.sql)
 			before := describe(t, pool, "public")
@@ -81,6 +82,7 @@ func TestMigrate_refuses(t *testing.T) {
 
 // Additions of a host to the tables, and tables beside them, are tolerated.
 func TestMigrate_toleratesAdditions(t *testing.T) {
+	t.Parallel()
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	pool.MustExec("CREATE TABLE incidents (id int); CREATE TABLE incident_migration (version_id int)")
 	mustMigrate(t, pool, nil)
@@ -95,6 +97,7 @@ func TestMigrate_toleratesAdditions(t *testing.T) {
 
 // A step whose script does not make its version is undone.
 func TestMigrate_undoesAWrongStep(t *testing.T) {
+	t.Parallel()
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	mustMigrate(t, pool, nil)
 	before := describe(t, pool, "public")

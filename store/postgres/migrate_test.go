@@ -43,6 +43,7 @@ func describe(t *testing.T, pool *sqlx.DB, schema string) string {
 
 // Up, down and up again lead to the same tables, in any schema.
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	mustMigrate(t, pool, nil)
 	want := describe(t, pool, "public")
@@ -78,6 +79,7 @@ func TestMigrate(t *testing.T) {
 
 // Stores in two schemas of a database are independent.
 func TestMigrate_schemas(t *testing.T) {
+	t.Parallel()
 	pool := mustOpen(t, pgtest.NewDatabase(t), 4)
 	for _, schema := range []string{"a", "b"} {
 		opts := &postgres.Options{Schema: schema}
@@ -91,8 +93,10 @@ func TestMigrate_schemas(t *testing.T) {
 
 // Processes that start at the same time migrate in turn, at any isolation level.
 func TestMigrate_concurrently(t *testing.T) {
+	t.Parallel()
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
 			u := pgtest.NewDatabase(t) + "&default_transaction_isolation=" + url.QueryEscape(isolation)
 			opts := &postgres.Options{Schema: "made"}
 			both := append(postgres.Embedded(), additive())
@@ -119,8 +123,10 @@ func TestMigrate_concurrently(t *testing.T) {
 // Eight concurrent processes can migrate up, down and up again through a pooler that gives
 // each transaction another connection, even with fewer than eight connections.
 func TestMigrate_pooler(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{1, 3} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
 			direct := pgtest.NewDatabase(t)
 			u := pgtest.NewPgBouncer(t, direct, fmt.Sprint("default_pool_size = ", size))
 			both := append(postgres.Embedded(), additive())
@@ -163,9 +169,9 @@ func TestMigrate_pooler(t *testing.T) {
 // A migration that would deadlock with a transaction of the host gives way, even if the
 // server would fail the transaction, and succeeds once the locks are free.
 func TestMigrate_givesWay(t *testing.T) {
-	u := pgtest.NewDatabase(t)
+	t.Parallel()
+	u := newTables(t)
 	pool := mustOpen(t, u, 4)
-	mustMigrate(t, pool, nil)
 	first, second := pool.MustBegin(), pool.MustBegin()
 	first.MustExec("LOCK TABLE incident_activity IN ROW EXCLUSIVE MODE")
 	second.MustExec("LOCK TABLE incident_slot IN ROW EXCLUSIVE MODE")
@@ -199,9 +205,8 @@ func TestMigrate_givesWay(t *testing.T) {
 // The wait for a lock ends with the context.
 func TestMigrate_context(t *testing.T) {
 	t.Parallel()
-	u := pgtest.NewDatabase(t)
+	u := newTables(t)
 	pool := mustOpen(t, u, 2)
-	mustMigrate(t, pool, nil)
 	tx := pool.MustBegin()
 	tx.MustExec("LOCK TABLE incident IN ROW EXCLUSIVE MODE")
 	defer tx.Rollback()
@@ -222,6 +227,7 @@ func TestMigrate_context(t *testing.T) {
 // Migrate respects connections that are read-only by default if there is a step to take,
 // and the error says so.
 func TestMigrate_readOnly(t *testing.T) {
+	t.Parallel()
 	u := pgtest.NewDatabase(t)
 	pool := mustOpen(t, u+"&default_transaction_read_only=on", 1)
 	wantRemedy(t, postgres.Migrate(t.Context(), pool, nil), incident.ErrUnavailable, "connect to the primary server")
@@ -241,6 +247,7 @@ func TestMigrate_readOnly(t *testing.T) {
 
 // A host's transaction includes the calls that join it.
 func TestStore_Join(t *testing.T) {
+	t.Parallel()
 	s, url := newStore(t)
 	m := mustManager(t, s)
 	host := mustOpen(t, url, 1)

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +89,7 @@ var ahead = kind{conns: 16, migrate: func(t *testing.T, pool *sqlx.DB, opts *pos
 // part of the long form only.
 func TestStore_ahead(t *testing.T) {
 	storetest.Run(t, emptyStores(t, ahead))
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		managertest.Model(t, emptyStores(t, ahead))
 		managertest.Linearizable(t, emptyStores(t, ahead))
 	}
@@ -99,10 +98,11 @@ func TestStore_ahead(t *testing.T) {
 // A library accepts a database of its version, and a later version that serves it. For any
 // other, the error names the side to update.
 func TestStore_versions(t *testing.T) {
+	t.Parallel()
 	const update, migrate = "update the library", "run postgres.Migrate with this library"
 	tests := []struct {
-		database, library int
-		remedy            string
+		databaseVersion, libraryVersion int
+		remedy                          string
 	}{
 		{current, current, ""},
 		{next, current, ""},
@@ -114,37 +114,38 @@ func TestStore_versions(t *testing.T) {
 		{last, next, update},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("database %d, library %d", tt.database, tt.library), func(t *testing.T) {
+		t.Run(fmt.Sprintf("database %d, library %d", tt.databaseVersion, tt.libraryVersion), func(t *testing.T) {
+			t.Parallel()
 			pool := mustOpen(t, pgtest.NewDatabase(t), 2)
-			mustMigrateTo(t, pool, nil, tt.database)
+			mustMigrateTo(t, pool, nil, tt.databaseVersion)
 			before := describe(t, pool, "public")
 			s := mustNew(t, pool, nil)
-			s.SetLibraryVersion(tt.library)
+			s.SetLibraryVersion(tt.libraryVersion)
 			_, readErr := mustManager(t, s).Triggers(t.Context(), incident.Key{OrganizationID: "acme", Identifier: 1})
 			txErr := s.InTx(t.Context(), func(incident.Store) error { return nil })
 			for name, err := range map[string]error{"a read": readErr, "a transaction": txErr} {
 				if tt.remedy == "" {
 					// This library does not have the statements of the last version.
-					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.library < last {
+					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.libraryVersion < last {
 						t.Errorf("%s ends with %v", name, err)
 					}
 					continue
 				}
 				wantRemedy(t, err, incident.ErrUnavailable, tt.remedy)
-				wantRemedy(t, err, incident.ErrUnavailable, fmt.Sprintf("of version %d", tt.database))
+				wantRemedy(t, err, incident.ErrUnavailable, fmt.Sprintf("of version %d", tt.databaseVersion))
 			}
-			err := postgres.MigrateBy(t.Context(), pool, nil, knownTo(tt.library))
+			err := postgres.MigrateBy(t.Context(), pool, nil, knownTo(tt.libraryVersion))
 			switch {
 			case tt.remedy == update:
 				wantRemedy(t, err, incident.ErrUnavailable, update)
 			case err != nil:
 				t.Errorf("Migrate() = %v", err)
 			}
-			if after := describe(t, pool, "public"); tt.library <= tt.database && after != before {
+			if after := describe(t, pool, "public"); tt.libraryVersion <= tt.databaseVersion && after != before {
 				t.Errorf("Migrate() changes the tables to\n%s\nwant\n%s", after, before)
 			}
-			if tt.library < tt.database {
-				err := postgres.UnmigrateBy(t.Context(), pool, nil, knownTo(tt.library))
+			if tt.libraryVersion < tt.databaseVersion {
+				err := postgres.UnmigrateBy(t.Context(), pool, nil, knownTo(tt.libraryVersion))
 				if err == nil || !strings.Contains(err.Error(), "library") {
 					t.Errorf("Unmigrate() of the older library = %v", err)
 				}
@@ -158,6 +159,7 @@ func TestStore_versions(t *testing.T) {
 
 // A process that runs during a breaking migration gets the error that it is too old.
 func TestStore_failsAfterBreakingMigration(t *testing.T) {
+	t.Parallel()
 	s, u := newStore(t)
 	m := mustManager(t, s)
 	key := mustBegin(t, m)

@@ -135,6 +135,7 @@ func allObjects(t *testing.T, pool *sqlx.DB) []string {
 // A tool of the host may run the files in the schema of its search_path. Migrate continues
 // from the tables that the tool made.
 func TestMigrations(t *testing.T) {
+	t.Parallel()
 	pool := mustOpen(t, pgtest.NewDatabase(t), 1)
 	pool.MustExec("CREATE SCHEMA own; SET search_path TO own; " + allUp(t) + "; RESET search_path")
 	opts := &postgres.Options{Schema: "own"}

@@ -5,7 +5,6 @@ package postgres_test
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,7 +20,7 @@ import (
 func TestProcesses_failover(t *testing.T) {
 	t.Parallel()
 	rounds := 1
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		rounds = 4
 	}
 	server, _ := startServer(t)

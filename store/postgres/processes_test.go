@@ -131,19 +131,6 @@ func (m *machine) goOn(t *testing.T) {
 // enough is the number of writes for a meaningful result.
 const enough = 100
 
-// startServer starts a server with the tables, for this test alone: faults may restart it.
-func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
-	t.Helper()
-	server, err := pgtest.StartOwn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
-	pool := mustOpen(t, server.URL(), 4)
-	mustMigrate(t, pool, nil)
-	return server, pool
-}
-
 // processes runs three real processes with faults, and checks the calls that they report.
 func processes(t *testing.T, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
 	server, _ := startServer(t)
@@ -224,7 +211,7 @@ func standStill(t *testing.T, m *machine) {
 
 // stillFor is 30 s in the long form.
 func stillFor() time.Duration {
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		return 30 * time.Second
 	}
 	return 2 * time.Second

@@ -12,6 +12,7 @@ import (
 
 // No call fails while processes of two versions write, during the migration and after it.
 func TestProcesses_versions(t *testing.T) {
+	t.Parallel()
 	server, pool := startServer(t)
 	s := mustNew(t, pool, nil)
 	m := mustManager(t, s)

@@ -9,14 +9,13 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
 // A connection that has outlived a failover may stay read-only. It is replaced.
 func TestStore_readOnlyLeftovers(t *testing.T) {
-	u := pgtest.NewDatabase(t)
-	mustMigrate(t, mustOpen(t, u, 1), nil)
+	t.Parallel()
+	u := newTables(t)
 	for _, unprepared := range []bool{false, true} {
 		for _, w := range writes() {
 			t.Run(fmt.Sprint(w.name, "/unprepared ", unprepared), func(t *testing.T) {
@@ -56,12 +55,12 @@ func onAll(t *testing.T, pool *sqlx.DB, command string) {
 
 // No transaction of the library overrides a read-only default of the host.
 func TestStore_readOnlyByDefault(t *testing.T) {
-	u, err := url.Parse(pgtest.NewDatabase(t))
+	t.Parallel()
+	u, err := url.Parse(newTables(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	admin := mustOpen(t, u.String(), 1)
-	mustMigrate(t, admin, nil)
 	before := mustManager(t, mustNew(t, mustOpen(t, u.String(), 4), nil))
 	key := mustBegin(t, before)
 	admin.MustExec("ALTER DATABASE " + u.Path[1:] + " SET default_transaction_read_only = on")

@@ -91,6 +91,7 @@ func TestRelay_writtenElsewhere(t *testing.T) {
 // A notification for 100,000 subscribers arrives at the first attempt, also with an
 // Authorizer.
 func TestRelay_manyFollowers(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	got := make(chan incident.Notification, 10)
 	m, err := incident.New(s, &incident.Options{
@@ -142,6 +143,7 @@ func TestRelay_manyFollowers(t *testing.T) {
 // The log warns once of a queue that is not delivered, and of writes that are not queued
 // where other processes queue.
 func TestRelay_warns(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	var log bytes.Buffer
 	newManager := func(s *postgres.Store, n incident.Notifier) incident.Manager {

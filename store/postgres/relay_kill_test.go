@@ -104,8 +104,8 @@ func TestRelay_killed(t *testing.T) {
 		relays, concurrency int
 		always              bool
 	}{{1, 1, false}, {2, 1, true}, {8, 1, false}, {2, incident.DefaultNotifyConcurrency, true}} {
-		incidents, notifications := 20, 200
-		if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		incidents, notifications := 10, 100
+		if long {
 			incidents, notifications = 200, 5000
 		} else if !c.always {
 			continue
@@ -187,7 +187,7 @@ func TestRelay_shared(t *testing.T) {
 	t.Parallel()
 	const incidents = 50
 	length := 3 * time.Second
-	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+	if long {
 		length = 10 * time.Minute
 	}
 	r := newRelays(t)

@@ -44,6 +44,7 @@ func (r *receiver) count() int {
 
 // What is written while it is delivered comes once, and in order.
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	r := &receiver{}
 	m, err := incident.New(s, &incident.Options{Notifier: r, Notify: incident.NotifyOptions{Concurrency: 100}})

@@ -112,6 +112,7 @@ func operations(rule string) []operation {
 
 // A call takes the fewest possible round trips, once its statements are prepared.
 func TestStore_roundTrips(t *testing.T) {
+	t.Parallel()
 	p, s := behindProxy(t, nil)
 	m, err := incident.New(s, nil)
 	if err != nil {
@@ -122,6 +123,7 @@ func TestStore_roundTrips(t *testing.T) {
 
 // Queuing activities for delivery takes no additional round trip.
 func TestStore_roundTripsQueued(t *testing.T) {
+	t.Parallel()
 	p, s := behindProxy(t, nil)
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
@@ -132,6 +134,7 @@ func TestStore_roundTripsQueued(t *testing.T) {
 
 // With SingleProcess, cached incidents are not loaded.
 func TestStore_roundTripsCached(t *testing.T) {
+	t.Parallel()
 	p, s := behindProxy(t, &postgres.Options{SingleProcess: true})
 	m, err := incident.New(s, nil)
 	if err != nil {

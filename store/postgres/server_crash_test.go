@@ -148,14 +148,8 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore
 // crash runs writers while the server is harmed repeatedly. No acknowledged write may be
 // lost, and no write may be partial.
 func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, admin *sqlx.DB)) {
-	t.Setenv(pgtest.EnvURL, "") // a server for this test alone
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
+	server, _ := startServer(t)
 	admin, pool := mustOpen(t, server.URL(), 1), mustOpen(t, server.URL(), 16)
-	mustMigrate(t, pool, nil)
 	s := mustNew(t, pool, nil)
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
@@ -191,6 +185,7 @@ func awaitProgress(t *testing.T, done *atomic.Int64) {
 }
 
 func TestStore_serverKilled(t *testing.T) {
+	t.Parallel()
 	crash(t, 3, func(t *testing.T, s *pgtest.Server, _ *sqlx.DB) {
 		s.Kill()
 		if err := s.Restart(); err != nil {
@@ -200,6 +195,7 @@ func TestStore_serverKilled(t *testing.T) {
 }
 
 func TestStore_backendsKilled(t *testing.T) {
+	t.Parallel()
 	crash(t, 10, func(t *testing.T, _ *pgtest.Server, admin *sqlx.DB) {
 		_, err := admin.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND random() < 0.7`)

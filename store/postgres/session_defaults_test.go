@@ -16,10 +16,11 @@ import (
 // Calls succeed under each default isolation level of a host. At the higher levels a
 // statement fails because of concurrent writes, where it would otherwise wait.
 func TestStore_isolationDefaults(t *testing.T) {
+	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {
-			u := pgtest.NewDatabase(t)
-			mustMigrate(t, mustOpen(t, u, 1), nil)
+			t.Parallel()
+			u := newTables(t)
 			through := u + "&default_transaction_isolation=" + url.QueryEscape(level)
 			// Two processes do not share group commits.
 			a := mustManager(t, mustNew(t, mustOpen(t, through, 8), nil))
@@ -73,8 +74,10 @@ func callEach(ctx context.Context, m incident.Manager, key incident.Key, tag str
 
 // A keyword of SQL may be the name of a schema.
 func TestStore_schemaMayHaveNameOfKeyword(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"user", "order", "table", "select", "_1"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			opts := postgres.Options{Schema: name}
 			pool := mustOpen(t, pgtest.NewDatabase(t), 8)
 			mustMigrate(t, pool, &opts)
@@ -99,6 +102,7 @@ func TestStore_schemaMayHaveNameOfKeyword(t *testing.T) {
 
 // Each cause of SQLSTATE 42501 has a remedy of its own.
 func TestStore_remediesOfLackingRights(t *testing.T) {
+	t.Parallel()
 	u, err := url.Parse(pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +125,7 @@ func TestStore_remediesOfLackingRights(t *testing.T) {
 // A host's transaction may have any isolation level. A failure because of the level has a
 // remedy.
 func TestStore_joinedSerializable(t *testing.T) {
+	t.Parallel()
 	s, u := newStore(t)
 	m := mustManager(t, s)
 	key := mustBegin(t, m)

@@ -29,8 +29,7 @@ type muted struct {
 
 func newMuted(t *testing.T, opts *postgres.Options) *muted {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
-	mustMigrate(t, mustOpen(t, url, 1), nil)
+	url := newTables(t)
 	s := &muted{proxy: pgtest.NewProxy(t, url)}
 	dsn := s.proxy.URL()
 	if opts != nil && opts.Unprepared {
@@ -252,6 +251,7 @@ func TestStore_silenceAtRandom(t *testing.T) {
 
 // Close leaves no prepared statement on the host's connections.
 func TestStore_closeLeavesNothingPrepared(t *testing.T) {
+	t.Parallel()
 	s := newMuted(t, nil)
 	key := mustBegin(t, s.m)
 	s.mustWork(t, key)

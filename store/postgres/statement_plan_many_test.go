@@ -10,6 +10,7 @@ import (
 // No call reads a whole table of incidents or activities if many organizations have a
 // single incident each. All of these have the identifier 1.
 func TestStore_plansOfManyOrganizations(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	queueEach(t, s, 20_000, 0, true)
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})

@@ -63,6 +63,7 @@ func many(n int) (projects []incident.ProjectID) {
 // No statement reads a whole table, and no list sorts all matching rows, whatever the
 // arguments.
 func TestStore_plansReadNoWholeTable(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 60_000); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
@@ -22,9 +21,9 @@ const maxMemory = 48 << 20
 // A connection prepares few statements, whatever the calls, and the server keeps a generic
 // plan for each.
 func TestStore_keepsFewTexts(t *testing.T) {
+	t.Parallel()
 	const conns = 3
-	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
-	mustMigrate(t, pool, nil)
+	pool := mustOpen(t, newTables(t), conns)
 	s := mustNew(t, pool, nil)
 	var all []incident.Manager
 	for _, notifier := range []incident.Notifier{nil, incident.NotifyElsewhere} {

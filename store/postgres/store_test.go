@@ -1,7 +1,10 @@
 package postgres_test
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"sync"
@@ -16,8 +19,11 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// TestMain limits TestModel to 128 sequences unless the command line sets the number,
-// because each call is many statements.
+// long selects the long forms of the tests.
+var long = os.Getenv("INCIDENT_TEST_LONG") != ""
+
+// TestMain limits TestModel to 32 sequences, and 128 in the long form, unless the command
+// line sets the number, because each call is many statements.
 func TestMain(m *testing.M) {
 	if is, err := asProcess(); is {
 		if err != nil {
@@ -25,7 +31,11 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if err := flag.Set("rapid.checks", "32"); err != nil {
+	checks := "8"
+	if long {
+		checks = "32"
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	pgtest.Main(m)
@@ -69,13 +79,37 @@ func mustNew(t testing.TB, pool *sqlx.DB, opts *postgres.Options) *postgres.Stor
 	return s
 }
 
+// newTables makes a database with the tables, and returns its URL.
+func newTables(t *testing.T) (url string) {
+	t.Helper()
+	return pgtest.NewDatabaseLike(t, "migrated", func(url string) error {
+		pool, err := sqlx.Open("postgres", url)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		return postgres.Migrate(context.Background(), pool, nil)
+	})
+}
+
 // newStore returns a store in a database of its own.
 func newStore(t *testing.T) (s *postgres.Store, url string) {
 	t.Helper()
-	url = pgtest.NewDatabase(t)
-	pool := mustOpen(t, url, 16)
+	url = newTables(t)
+	return mustNew(t, mustOpen(t, url, 16), nil), url
+}
+
+// startServer starts a server with the tables, for this test alone: faults may restart it.
+func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
+	t.Helper()
+	server, err := pgtest.StartOwn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	pool := mustOpen(t, server.URL(), 4)
 	mustMigrate(t, pool, nil)
-	return mustNew(t, pool, nil), url
+	return server, pool
 }
 
 const deleteAllSQL = `
@@ -162,17 +196,19 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 	t.Helper()
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((\n    organization_id.*?)\n\)( WITH \([^)]*\))?;`)
 	commands := "CREATE SCHEMA " + opts.Schema + "; SET search_path TO " + opts.Schema + ";"
-	partitioned := 0
+	partitioned, parts := 0, 4
+	if long {
+		parts = 16
+	}
 	commands += table.ReplaceAllStringFunc(allUp(t), func(create string) string {
 		partitioned++
 		m := table.FindStringSubmatch(create)
-		parts := "CREATE TABLE " + m[1] + " (" + m[2] + "\n) PARTITION BY HASH (organization_id);\n"
-		for i := range 16 {
-			n := strconv.Itoa(i)
-			parts += "CREATE TABLE " + m[1] + "_" + n + " PARTITION OF " + m[1] +
-				" FOR VALUES WITH (MODULUS 16, REMAINDER " + n + ");\n"
+		table := "CREATE TABLE " + m[1] + " (" + m[2] + "\n) PARTITION BY HASH (organization_id);\n"
+		for i := range parts {
+			table += fmt.Sprintf("CREATE TABLE %s_%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n",
+				m[1], i, m[1], parts, i)
 		}
-		return parts
+		return table
 	})
 	if partitioned != 9 {
 		t.Fatalf("%d tables are partitioned, want 9", partitioned)

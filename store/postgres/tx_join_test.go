@@ -12,7 +12,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
@@ -41,8 +40,7 @@ type host struct {
 // newHost returns a host whose Manager runs or, if alone, has SingleProcess.
 func newHost(t *testing.T, single bool, conns int) *host {
 	t.Helper()
-	pool := mustOpen(t, pgtest.NewDatabase(t), conns)
-	mustMigrate(t, pool, nil)
+	pool := mustOpen(t, newTables(t), conns)
 	pool.MustExec("CREATE TABLE orders (n int)")
 	h := &host{pool: pool, notified: &notified{}, store: mustNew(t, pool, &postgres.Options{SingleProcess: single})}
 	var err error
@@ -92,6 +90,7 @@ func (h *host) orders(t *testing.T) (n int) {
 // commit has returned, no older version is served; after a rollback, no uncommitted
 // version.
 func TestManager_Join(t *testing.T) {
+	t.Parallel()
 	for _, single := range []bool{false, true} {
 		for _, end := range []string{"commit", "rollback", "commit, never done"} {
 			t.Run(fmt.Sprintf("single %t, %s", single, end), func(t *testing.T) {
@@ -203,6 +202,7 @@ func slotOf(inc incident.Incident) incident.Slot {
 
 // Join refuses an unsuitable transaction, and the error names the remedy.
 func TestManager_Join_refuses(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, true, 4)
 	db := h.pool.MustBegin()
 	defer func() { _ = db.Rollback() }()
@@ -241,6 +241,7 @@ func joinError(m incident.Manager, s incident.Store) error {
 
 // A host's statements within InTx are committed with the calls, or not at all.
 func TestTx(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, true, 1)
 	ctx := context.Background()
 	boom := errors.New("boom")
@@ -283,6 +284,7 @@ func TestTx(t *testing.T) {
 // With one connection, or a row that the transaction has locked, a call of the Manager
 // itself would wait for ever.
 func TestInTx_oneConnection(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	var h *host
 	within := map[string]func(tx incident.Manager, key incident.Key) error{

@@ -170,9 +170,8 @@ type lossy struct {
 
 func newLossy(t *testing.T) *lossy {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
+	url := newTables(t)
 	l := &lossy{pool: mustOpen(t, url, 4), proxy: pgtest.NewProxy(t, url)}
-	mustMigrate(t, l.pool, nil)
 	l.store = mustNew(t, l.pool, nil)
 	l.past = mustManager(t, l.store)
 	l.through = mustManager(t, mustNew(t, mustOpen(t, l.proxy.URL(), 2), nil))
@@ -278,6 +277,7 @@ func TestStore_lostReplies(t *testing.T) {
 
 // Creations in a group commit are written once each, whichever reply is lost.
 func TestStore_lostReplyOfGroupCommit(t *testing.T) {
+	t.Parallel()
 	l := newLossy(t)
 	for n := 1; n <= 24; n++ {
 		cut := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2]
@@ -296,6 +296,7 @@ func TestStore_lostReplyOfGroupCommit(t *testing.T) {
 
 // Each creation in a group commit has its own answer and its own context.
 func TestStore_groupCommitAnswersEach(t *testing.T) {
+	t.Parallel()
 	s, _ := newStore(t)
 	m := mustManager(t, s)
 	holder, err := m.Fire(t.Context(), firing)
