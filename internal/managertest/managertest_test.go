@@ -2,6 +2,7 @@ package managertest
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,9 +11,14 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// TestMain has TestModel run 2,000 sequences, unless the command line sets a number.
+// TestMain has TestModel run 400 sequences, and 2,000 in a long run, unless the command
+// line sets a number.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "500"); err != nil {
+	checks := "100"
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		checks = "500"
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
