@@ -5,16 +5,29 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres test-packages test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
-	$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 ./...
-	cd internal/migratetest && $(GO) test -count=1 -timeout=4m ./...
-	cd internal/hostworld && $(GO) test -count=1 -timeout=8m ./...
+	$(GO) build $(RACE) ./... && \
+	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-hostworld test-migratetest
+
+# The parts of make test. They run side by side, since their tests wait for servers, leases
+# and processes most of the time; go test prints each package as a whole.
+test-postgres:
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 ./store/postgres
+
+test-packages:
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 $$($(GO) list ./... | grep -v '/store/postgres$$')
+
+test-hostworld:
+	@cd internal/hostworld && $(GO) test -count=1 -timeout=10m ./...
+
+test-migratetest:
+	@cd internal/migratetest && $(GO) test -count=1 -timeout=10m ./...
 
 # The suites that a version of the server could break. The others kill processes, or wait
 # for ends that the library sets.
