@@ -111,4 +111,4 @@ func rejectsWithin[S incident.Store](
 }
 
 // maxReport is the number of lines that a case may print.
-const maxReport = 12
+const maxReport = 10

@@ -32,7 +32,7 @@ func loadReturnsTheState(t *trial, s incident.Store) {
 // LoadDetails returns the state, the users who have seen the incident, and whether the
 // given user has seen it and is subscribed.
 func loadDetailsIsAboutTheUser(t *trial, s incident.Store) {
-	w := mustWorld(t, s, acme) // ada follows, bob has seen
+	w := mustWorld(t, s, acme) // ada is subscribed, bob has seen it
 	mustMarkSeen(t, s, incident.Seen{Incident: w.key(), UserID: eve, LastSeen: at(time.Hour)})
 	mustSubscribe(t, s, incident.Subscription{Incident: w.key(), UserID: eve, DateAdded: t0})
 	tests := []struct {

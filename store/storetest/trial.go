@@ -20,8 +20,8 @@ const (
 	// context has ended.
 	grace = time.Second
 
-	// maxFailures is the number of failures of a case that are printed. Further
-	// failures are counted.
+	// maxFailures is the number of failures of a case that are printed, of different
+	// lines. Further failures are counted.
 	maxFailures = 3
 )
 
@@ -39,14 +39,15 @@ type trial struct {
 
 	mu       sync.Mutex      // guards the fields below
 	helpers  map[string]bool // functions that called Helper
-	failures []string        // the first maxFailures
+	lines    map[string]bool // lines of the case that have failed
+	failures []string        // the first maxFailures, one for each line
 	failed   int             // the number of all failures
 	stopped  bool            // Fatal has been called
 	over     bool            // nothing is recorded any more
 }
 
 func newTrial(ctx context.Context, name string, patience time.Duration) *trial {
-	t := &trial{name: name, patience: patience, helpers: map[string]bool{}}
+	t := &trial{name: name, patience: patience, helpers: map[string]bool{}, lines: map[string]bool{}}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	return t
 }
@@ -60,7 +61,7 @@ func (t *trial) run(limit time.Duration, fn func()) (hung bool) {
 		returned := false
 		defer func() {
 			if !returned && !t.isStopped() {
-				t.record("runtime.Goexit ended the goroutine of the case")
+				t.record("", "runtime.Goexit ended the goroutine of the case")
 			}
 		}()
 		defer t.recoverPanic(&returned)
@@ -73,7 +74,7 @@ func (t *trial) run(limit time.Duration, fn func()) (hung bool) {
 	case <-done:
 	case <-timer.C:
 		hung = true
-		t.record(fmt.Sprintf("the case did not end within %v%s", limit.Round(time.Millisecond), whereabouts(t.name)))
+		t.record("", fmt.Sprintf("the case did not end within %v%s", limit.Round(time.Millisecond), whereabouts(t.name)))
 		t.cancel()
 		select {
 		case <-done:
@@ -132,8 +133,9 @@ func (t *trial) recoverPanic(handled *bool) {
 			break
 		}
 	}
-	site := slices.IndexFunc(frames, func(f runtime.Frame) bool { return !isWait(f) })
-	t.record(fmt.Sprintf("panic at %s: %v%s", position(frames[max(site, 0)]), value, callIn(frames)))
+	site := max(slices.IndexFunc(frames, func(f runtime.Frame) bool { return !isWait(f) }), 0)
+	line := position(frames[site])
+	t.record(line, fmt.Sprintf("panic at %s: %v%s", line, value, callIn(frames)))
 }
 
 // Context returns the context of the case.
@@ -182,13 +184,14 @@ func (t *trial) isStopped() bool {
 
 // recordHere records a failure with the line of the case.
 func (t *trial) recordHere(message string) {
+	line := ""
 	for _, f := range callers(3) {
 		if !t.isHelper(f.Function) {
-			message = position(f) + ": " + message
+			line = position(f)
 			break
 		}
 	}
-	t.record(message)
+	t.record(line, line+": "+message)
 }
 
 func (t *trial) isHelper(function string) bool {
@@ -197,14 +200,16 @@ func (t *trial) isHelper(function string) bool {
 	return t.helpers[function]
 }
 
-func (t *trial) record(message string) {
+// record records a failure. Further failures of the same line are counted.
+func (t *trial) record(line, message string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
 		return
 	}
 	t.failed++
-	if len(t.failures) < maxFailures {
+	if len(t.failures) < maxFailures && !t.lines[line] {
+		t.lines[line] = true
 		t.failures = append(t.failures, shorten(message))
 	}
 }

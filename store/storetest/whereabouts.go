@@ -23,7 +23,7 @@ var packagePath = reflect.TypeFor[trial]().PkgPath()
 
 // callers returns the stack of the calling goroutine, innermost first.
 func callers(skip int) []runtime.Frame {
-	pcs := make([]uintptr, 64)
+	pcs := make([]uintptr, 256)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(skip+1, pcs)])
 	var stack []runtime.Frame
 	for more := true; more; {
@@ -94,7 +94,7 @@ func whereabouts(name string) string {
 	return strings.Join(all[:min(len(all), 3)], "")
 }
 
-// goroutines are several with the same stack.
+// goroutines are goroutines that have the same stack.
 type goroutines struct {
 	count int
 	stack []runtime.Frame // innermost first
