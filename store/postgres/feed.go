@@ -80,7 +80,7 @@ func (s *Store) Changes(ctx context.Context, since incident.FeedPosition) (incid
 func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incident.FeedChanges, error) {
 	var none incident.FeedChanges
 	if s.tx != nil {
-		return none, &incident.FieldError{Field: "tx", Problem: "has no feed; ask the store itself"}
+		return none, &incident.FieldError{Field: "tx", Problem: "has no feed; call the store outside the transaction"}
 	}
 	if err := s.checkSchema(ctx); err != nil {
 		return none, err

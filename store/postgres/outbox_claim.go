@@ -13,21 +13,21 @@ import (
 // claimSQL claims rows that are ready, and rows whose lease or delay has ended.
 //
 // A row that is due at once is ready. The other rows wait for a time, and there may be
-// hundreds of thousands of them: reading them in each claim would make a claim as slow as
-// they are many. So a claim reads two partial indexes:
+// hundreds of thousands of them. The cost of a claim must not grow with their number, so a
+// claim reads two partial indexes:
 //
 //   - incident_outbox_ready has the ready rows by organization. turn walks from one
-//     organization to the next, so that an organization with many rows costs one step.
+//     organization to the next, so that an organization with many rows costs a single step.
 //   - incident_outbox_delayed has the waiting rows by time. matured takes the batch that
-//     has been due for longest. Of these, the claim takes what its limits allow and makes
-//     the rest ready, so that later claims find it by organization.
+//     has been due for longest. Of these, the claim takes as many as its limits allow and
+//     makes the rest ready, so that later claims find them by organization.
 //
 // The planner must not expect so many rows that it reads the whole outbox to update a few.
-// To that end, due has a second limit, and the updates have conditions
-// on identifier and replayed that always hold.
+// To that end, due has a second limit, and the updates have conditions on identifier and
+// replayed that always hold.
 //
-// Rows that another transaction has locked are skipped. This statement and the statement
-// that settles are the only ones besides the feed's that read several organizations.
+// Rows that another transaction has locked are skipped. Only four statements read several
+// organizations: this statement, settleSQL, backlogSQL and changesSQL.
 const claimSQL = `
 WITH RECURSIVE matured AS MATERIALIZED (
 	SELECT organization_id, identifier, replayed, due
@@ -87,8 +87,8 @@ WITH RECURSIVE matured AS MATERIALIZED (
 		LIMIT ?
 	) d`
 
-// The second limit of due. It is a literal that bounds what the planner expects, and there
-// are two of them so that there are no more than two texts.
+// The second limit of due bounds the rows that the planner expects. It is a literal, one of
+// two, so that there are two texts.
 const (
 	fewDueSQL  = " LIMIT 32"
 	manyDueSQL = " LIMIT 10000"
@@ -161,7 +161,7 @@ func (s *Store) Claim(ctx context.Context, q incident.ClaimQuery) (claims []inci
 	}
 }
 
-// remaining is what a query may still get after some claims.
+// remaining returns the query for the rows that are still allowed after some claims.
 func remaining(q incident.ClaimQuery, claims []incident.Claim) incident.ClaimQuery {
 	allowances := map[incident.OrganizationID]int{}
 	maps.Copy(allowances, q.Allowances)
@@ -211,9 +211,9 @@ func (s *Store) claim(ctx context.Context, q incident.ClaimQuery) (claims []inci
 	return claims, isBatchFull, err
 }
 
-var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "claims and settles nothing; ask the store itself"}
+var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "cannot claim or settle; call the store outside the transaction"}
 
-// readClaim reads a row. The row of an answer without claims has none.
+// readClaim reads a row. An answer without claims has a single row without a claim.
 func readClaim(rows rowSet, isBatchFull *bool) (c incident.Claim, err error) {
 	var replayed, last int64
 	dest := append([]any{
@@ -230,9 +230,9 @@ func readClaim(rows rowSet, isBatchFull *bool) (c incident.Claim, err error) {
 	return c, nil
 }
 
-// withActivities gives those claims back of which the statement did not see the activity.
-// It was committed after the statement began, which then waited for nobody but found the
-// queue as it was a moment later. What cannot be given back is due when its lease is over.
+// withActivities releases the claims whose activity the statement did not see. Such an activity
+// was committed after the statement began, but before the statement locked the queue. A claim
+// that cannot be released is due again when its lease ends.
 func (s *Store) withActivities(ctx context.Context, claims []incident.Claim) (whole []incident.Claim) {
 	var unseen []incident.Settlement
 	whole = claims[:0]
@@ -244,7 +244,7 @@ func (s *Store) withActivities(ctx context.Context, claims []incident.Claim) (wh
 		}
 	}
 	if len(unseen) > 0 {
-		_, _ = s.Settle(ctx, unseen) // the others were claimed, whatever becomes of it
+		_, _ = s.Settle(ctx, unseen) // the result must not fail the other claims
 	}
 	return whole
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// queueEach queues a notification in each of n organizations, which is due after a delay.
-// Those that are due are as a Manager queues them if they are ready.
+// queueEach queues a notification in each of n organizations, due after the delay. If
+// isReady, the rows are as a Manager queues them.
 func queueEach(t *testing.T, s *postgres.Store, n int, delay time.Duration, isReady bool) {
 	t.Helper()
 	for _, text := range []string{
@@ -36,11 +36,12 @@ func anyClaim() incident.ClaimQuery {
 	return incident.ClaimQuery{Limit: 8, PerOrganization: 8, Lease: time.Minute}
 }
 
-// pagesOf returns how many pages a claim of at most 8 reads, and how many it gets.
+// pagesOf returns the number of pages that a claim of at most 8 reads, and the number of
+// its claims.
 func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	t.Helper()
 	q := anyClaim()
-	q.After = "~" // the last one: it gets nothing, and the statement is known
+	q.After = "~" // after every organization: it claims nothing, and the statement gets prepared
 	if _, err := s.Claim(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	return explained[0].Plan.Hit + explained[0].Plan.Read, explained[0].Plan.Rows
 }
 
-// Nor does it where one organization has all of it.
+// The same holds if a single organization has the whole outbox.
 func TestStore_claimCostOfOneOrganization(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
@@ -82,7 +83,7 @@ func TestStore_claimCostOfOneOrganization(t *testing.T) {
 	}
 }
 
-// A claim reads no more than it gets, whatever else is in the outbox.
+// A claim reads only the rows that it claims, whatever else is in the outbox.
 func TestStore_claimCost(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -94,7 +95,7 @@ func TestStore_claimCost(t *testing.T) {
 	}{
 		"delayed":     {20_000, time.Hour, false, 1, 20}, // the row of an answer without claims
 		"ready":       {20_000, 0, true, 8, 400},
-		"delay ended": {20_000, -time.Second, false, 8, 1000}, // and makes a batch ready
+		"delay ended": {20_000, -time.Second, false, 8, 1000}, // the claim makes a batch ready
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

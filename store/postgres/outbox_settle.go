@@ -8,13 +8,13 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// settlementsSQL lists what is to be settled.
+// settlementsSQL lists the settlements with their numbers, which begin at 1.
 const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[])
 		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error, place)`
 
-// What somebody else is at work on is passed over, so that a transaction that lasts holds
-// up nothing but its own incident. The rest is locked before anything is decided on it: what
-// was appended meanwhile is seen.
+// settleSQL skips queues that another transaction has locked, so that a long transaction
+// delays its own incident only. It locks the other queues before it decides about them, so
+// that it sees activities that were appended in the meantime.
 const settleSQL = `
 WITH mine AS (
 	SELECT s.*, o.last, o.attempts, s.outcome = ` + delivered + ` OR s.outcome = ` + park + ` AS ends,
@@ -55,7 +55,7 @@ WITH mine AS (
 )
 SELECT place FROM mine`
 
-// The outcomes of a claim in the text of a statement.
+// The values of [incident.Outcome] in the text of a statement.
 const delivered, retry, release, park = "1", "2", "3", "4"
 
 const stillClaimedSQL = `
@@ -65,18 +65,18 @@ JOIN @incident_outbox o
 	ON o.organization_id = s.organization_id AND o.identifier = s.identifier AND o.replayed = s.replayed
 WHERE o.fence = s.fence AND o.next = s.sequence AND o.due < 'infinity' AND $1 = $1::text`
 
-// Settle implements [incident.OutboxStore]. It takes a second statement only where others
-// were in the way.
+// Settle implements [incident.OutboxStore]. Only if the first statement settled less than all,
+// a second statement finds the claims that are still valid: their queues were locked.
 func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []int, err error) {
 	if s.tx != nil {
 		return nil, s.translate(ctx, "settle", errOutboxTx)
 	}
-	places, err := s.places(ctx, settleSQL, all)
-	if err != nil || len(places) == len(all) {
+	indexes, err := s.settlementIndexes(ctx, settleSQL, all)
+	if err != nil || len(indexes) == len(all) {
 		return nil, err
 	}
 	settled := make([]bool, len(all))
-	for _, i := range places {
+	for _, i := range indexes {
 		settled[i] = true
 	}
 	var missing []incident.Settlement
@@ -86,25 +86,26 @@ func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []i
 			missing, at = append(missing, all[i]), append(at, i)
 		}
 	}
-	places, err = s.places(ctx, stillClaimedSQL, missing)
-	for _, i := range places {
+	indexes, err = s.settlementIndexes(ctx, stillClaimedSQL, missing)
+	for _, i := range indexes {
 		busy = append(busy, at[i])
 	}
 	return busy, err
 }
 
-// places runs a statement about settlements, and returns which of them it returns.
-func (s *Store) places(ctx context.Context, text string, all []incident.Settlement) ([]int, error) {
+// settlementIndexes runs a statement about settlements, and returns the indexes of those in
+// its answer.
+func (s *Store) settlementIndexes(ctx context.Context, text string, all []incident.Settlement) ([]int, error) {
 	c := &call{op: "settle"}
-	places, err := repeating(ctx, s, func() ([]int, error) {
+	indexes, err := repeating(ctx, s, func() ([]int, error) {
 		st := s.statement(counted{"", c}).add(text, settlementArrays(all)...)
-		return queryCounted(ctx, s, c, st, func(rows rowSet) (places []int, err error) {
-			place := 0
-			err = scanEach(rows, func() { places = append(places, place-1) }, integer(&place))
-			return places, err
+		return queryCounted(ctx, s, c, st, func(rows rowSet) (indexes []int, err error) {
+			number := 0
+			err = scanEach(rows, func() { indexes = append(indexes, number-1) }, integer(&number))
+			return indexes, err
 		})
 	})
-	return places, s.callError(ctx, c, err)
+	return indexes, s.callError(ctx, c, err)
 }
 
 func settlementArrays(all []incident.Settlement) []any {
