@@ -17,15 +17,15 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// delivery is the library with a schema of its own, whose notifier does nothing.
+// delivery is a Manager with its own schema, whose notifier does nothing.
 type delivery struct {
 	incident.Manager
 	store *postgres.Store
 	db    *sqlx.DB
-	begun atomic.Pointer[func()] // is called at the beginning of each notification
+	begun atomic.Pointer[func()] // called at the start of each delivery
 }
 
-// deliveries are the options of the fast settings: as many at a time as River has workers.
+// deliveries are the fast settings: as many deliveries at a time as River has workers.
 var deliveries = incident.NotifyOptions{Concurrency: riverWorkers}
 
 func newDelivery(ctx context.Context, s *server, opts incident.NotifyOptions, alone bool) (*delivery, error) {
@@ -57,7 +57,7 @@ func newDelivery(ctx context.Context, s *server, opts incident.NotifyOptions, al
 
 func (d *delivery) close() { d.db.Close() }
 
-// run delivers while do goes on, and calls begun at the beginning of each notification.
+// run delivers while do runs, and calls begun at the start of each delivery.
 func (d *delivery) run(ctx context.Context, begun func(), do func() error) error {
 	d.begun.Store(&begun)
 	running, stop := context.WithCancel(ctx)
@@ -70,8 +70,8 @@ func (d *delivery) run(ctx context.Context, begun func(), do func() error) error
 	return errors.Join(err, failed)
 }
 
-// queueSQL makes incidents of 200 organizations, each with a comment that is to be
-// delivered, as the library writes them.
+// queueSQL creates incidents in 200 organizations, each with an undelivered comment, as
+// the library writes them.
 var queueSQL = []string{
 	`TRUNCATE @.incident_organization, @.incident, @.incident_activity, @.incident_outbox`,
 	`INSERT INTO @.incident_organization SELECT 'org-' || g, $1::bigint FROM generate_series(0, 199) g`,
@@ -88,7 +88,7 @@ var queueSQL = []string{
 	FROM generate_series(0, $1::bigint - 1) g`,
 }
 
-// insert queues n notifications, and does what autovacuum would do in time.
+// insert queues n notifications, and then does the work of autovacuum.
 func (d *delivery) insert(ctx context.Context, n int) error {
 	for i, text := range queueSQL {
 		args := []any{n}
@@ -103,8 +103,8 @@ func (d *delivery) insert(ctx context.Context, n int) error {
 	return err
 }
 
-// drain delivers the n notifications that are queued, and returns how many a second: from
-// the start until the last one is marked in the database.
+// drain delivers the n queued notifications, and returns the rate per second from the
+// start until the last is marked in the database.
 func (d *delivery) drain(ctx context.Context, n int) (perSecond float64, err error) {
 	var begun atomic.Int64
 	var took time.Duration
@@ -122,24 +122,24 @@ func (d *delivery) drain(ctx context.Context, n int) (perSecond float64, err err
 		}
 	})
 	if err == nil && begun.Load() != int64(n) {
-		err = fmt.Errorf("of %d notifications %d came", n, begun.Load())
+		err = fmt.Errorf("%d of %d notifications were delivered", begun.Load(), n)
 	}
 	return float64(n) / took.Seconds(), err
 }
 
-// queueLength is how many notifications are delivered at once.
+// queueLength is the number of notifications that drains delivers in a round.
 const queueLength = 100_000
 
 // notifications compares the delivery of notifications with River's jobs, and writing
-// while they are delivered with writing alone.
+// during delivery with writing alone.
 func (b *bench) notifications(ctx context.Context) error {
 	s, err := startServer(countStatements)
 	if err != nil {
 		return err
 	}
 	defer s.Stop()
-	b.begin("Notifications", "The notifier does nothing, and so do River's workers. A notification is read with its incident and its followers; "+
-		"a job carries a number. The fastest settings are 2,000 places here and 2,000 workers there, on 16 connections each.")
+	b.begin("Notifications", "The notifier does nothing, and neither do River's workers. A notification is read with its incident and its subscribers; "+
+		"a job carries a number. The fastest settings are a Concurrency of 2,000 here and 2,000 workers there, on 16 connections each.")
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *server) error
@@ -156,8 +156,8 @@ func (b *bench) notifications(ctx context.Context) error {
 
 const drainName = "Delivery of 100,000 notifications"
 
-// drains compares how fast what is queued is delivered, in turn, after a round that does
-// not count: the first finds connections without prepared statements on both sides.
+// drains compares the rates of delivering queued work, in turn, after a warm-up round: in
+// it, the connections of both sides have no prepared statements.
 func (b *bench) drains(ctx context.Context, s *server) error {
 	theirs, err := newRiver(ctx, s, true)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// The peer of the notifications is River, a queue of jobs on PostgreSQL. A job has
-// the arguments that one of River's own benchmark has, and its worker does nothing.
+// The peer of the notifications is River, a job queue on PostgreSQL. A job has the
+// arguments of a job in River's own benchmark, and its worker does nothing.
 
 type riverArgs struct {
 	Num int `json:"num"`
@@ -25,10 +25,10 @@ type riverArgs struct {
 
 func (riverArgs) Kind() string { return "notification" }
 
-// riverWorker calls a function at the beginning of each job.
+// riverWorker calls begun at the start of each job.
 type riverWorker struct {
 	river.WorkerDefaults[riverArgs]
-	begun func() // is changed only while the client is stopped
+	begun func() // changed only while the client is stopped
 }
 
 func (w *riverWorker) Work(context.Context, *river.Job[riverArgs]) error {
@@ -36,11 +36,11 @@ func (w *riverWorker) Work(context.Context, *river.Job[riverArgs]) error {
 	return nil
 }
 
-// riverWorkers are those of the fast settings.
+// riverWorkers is the number of workers in the fast settings.
 const riverWorkers = 2000
 
-// riverQueue is a client of River with a schema and a pool of its own. It is
-// stopped, unless one of its methods runs it. They are for one goroutine.
+// riverQueue is a client of River with its own schema and pool. The client is stopped
+// except while a method runs it. The methods must not be called concurrently.
 type riverQueue struct {
 	pool   *pgxpool.Pool
 	schema string
@@ -48,8 +48,8 @@ type riverQueue struct {
 	worker *riverWorker
 }
 
-// newRiver makes River's tables in a new schema, and a client with River's defaults
-// or, if fast is true, with the settings by which it works the most jobs a second.
+// newRiver creates River's tables in a new schema, and a client with River's defaults or,
+// if fast is set, with the settings for the highest throughput.
 func newRiver(ctx context.Context, s *server, fast bool) (*riverQueue, error) {
 	config, err := pgxpool.ParseConfig(s.URL())
 	if err != nil {
@@ -85,11 +85,11 @@ func (q *riverQueue) migrate(ctx context.Context) error {
 }
 
 // configure makes the client. The fast settings are those of River's own benchmark,
-// but for the cooldown, which is the least that River takes and there twice that.
-// Completions are written in batches, for which there is no setting.
+// except the cooldown: it is River's minimum, half of the benchmark's. River has no
+// setting for its batches of completions.
 func (q *riverQueue) configure(fast bool) (err error) {
 	config := &river.Config{Schema: q.schema, Logger: silent, Workers: river.NewWorkers()}
-	workers := 100 // River has no default, and names this in its examples
+	workers := 100 // River has no default; its examples use 100
 	if fast {
 		config.FetchCooldown = river.FetchCooldownMin
 		config.FetchPollInterval = 20 * time.Millisecond
@@ -103,9 +103,8 @@ func (q *riverQueue) configure(fast bool) (err error) {
 
 func (q *riverQueue) close() { q.pool.Close() }
 
-// run runs the client while do does. The client calls begun at the beginning of each
-// job, by several goroutines at once. All that it has started has ended when run
-// returns.
+// run runs the client while do runs. The client calls begun at the start of each job,
+// concurrently. When run returns, everything it started has ended.
 func (q *riverQueue) run(ctx context.Context, begun func(), do func() error) error {
 	q.worker.begun = begun
 	if err := q.client.Start(ctx); err != nil {
@@ -114,11 +113,11 @@ func (q *riverQueue) run(ctx context.Context, begun func(), do func() error) err
 	return errors.Join(do(), q.client.Stop(context.WithoutCancel(ctx)))
 }
 
-// riverBatch is how many jobs are inserted at once.
+// riverBatch is the number of jobs per insertion.
 const riverBatch = 5000
 
-// insert inserts jobs, which are pending until the client runs, and then does what
-// autovacuum would do in time: River works them faster with statistics.
+// insert inserts jobs. They are pending until the client runs. Then insert does the work
+// of autovacuum, because River is faster with statistics.
 func (q *riverQueue) insert(ctx context.Context, n int) error {
 	for first := 0; first < n; first += riverBatch {
 		jobs := make([]river.InsertManyParams, min(riverBatch, n-first))
@@ -133,7 +132,7 @@ func (q *riverQueue) insert(ctx context.Context, n int) error {
 	return err
 }
 
-// empty forgets all jobs, so that those of one round are no burden on the next.
+// empty deletes all jobs, so that a round does not slow down the next.
 func (q *riverQueue) empty(ctx context.Context) error {
 	_, err := q.pool.Exec(ctx, q.inSchema("TRUNCATE @.river_job"))
 	return err
@@ -141,13 +140,13 @@ func (q *riverQueue) empty(ctx context.Context) error {
 
 func (q *riverQueue) inSchema(text string) string { return inSchema(text, q.schema) }
 
-// drain works the n jobs that are pending, and returns how many a second: from the
-// start of the client until the last one is completed in the database. River tells
-// of each right after the commit, which costs it less than queries would.
+// drain works n pending jobs, and returns the rate per second from the start of the
+// client until the last completion in the database. River reports each right after its
+// commit, and that costs River less than queries.
 func (q *riverQueue) drain(ctx context.Context, n int) (perSecond float64, err error) {
 	completed, cancel := q.client.SubscribeConfig(&river.SubscribeConfig{
 		Kinds:    []river.EventKind{river.EventKindJobCompleted},
-		ChanSize: n, // an event for which there is no room is lost
+		ChanSize: n, // River drops events that do not fit
 	})
 	defer cancel()
 	var worked atomic.Int64
@@ -162,7 +161,7 @@ func (q *riverQueue) drain(ctx context.Context, n int) (perSecond float64, err e
 			}
 		}
 		took = time.Since(start)
-		return ctx.Err() // a client that is cancelled closes the channel
+		return ctx.Err() // the canceled client closed the channel
 	})
 	if err != nil {
 		return 0, err
@@ -175,14 +174,14 @@ SELECT count(*)
 FROM @.river_job
 WHERE state <> 'completed' OR attempt <> 1`
 
-// check returns an error unless all jobs were worked, once.
+// check returns an error unless every job was worked exactly once.
 func (q *riverQueue) check(ctx context.Context, n int, worked int64) error {
 	var undone int64
 	if err := q.pool.QueryRow(ctx, q.inSchema(riverUndoneSQL)).Scan(&undone); err != nil {
 		return err
 	}
 	if worked != int64(n) || undone > 0 {
-		return fmt.Errorf("%d jobs were worked %d times, and %d are not completed at the first attempt", n, worked, undone)
+		return fmt.Errorf("%d jobs were worked %d times, and %d were not completed at the first attempt", n, worked, undone)
 	}
 	return nil
 }
@@ -191,13 +190,16 @@ func (q *riverQueue) check(ctx context.Context, n int, worked int64) error {
 // afterwards. With a gap between two jobs that is shorter than the cooldown, 100 ms by
 // default, many jobs wait until River polls.
 
-// insertOne inserts a job, and returns when it was committed.
+// insertOne inserts a job, and returns the time of the commit.
+//
+// A client notifies of insertions at most once per cooldown, 100 ms by default, and does
+// not catch up afterwards. So if jobs come faster than that, many wait until River polls.
 func (q *riverQueue) insertOne(ctx context.Context) (committed time.Time, err error) {
 	_, err = q.client.Insert(ctx, riverArgs{}, nil)
 	return time.Now(), err
 }
 
-// riverInserter returns an insertOne of a client that only inserts, for another process.
+// riverInserter returns insertOne of a client that only inserts, for another process.
 func riverInserter(ctx context.Context, url, schema string) (write, error) {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
