@@ -136,15 +136,16 @@ func New(store Store, opts *Options) (Manager, error) {
 	if feed, ok := store.(FeedStore); ok && options.Cache != NoCache && store.Shared() {
 		c.feed = c.newFeed(feed)
 	}
+	m := &manager{core: c, store: store}
 	if options.Notifier != nil {
 		outbox, ok := store.(OutboxStore)
 		if !ok {
 			return nil, wrap(invalid("Notifier", "needs a store that is an OutboxStore"), "new")
 		}
-		c.relay = newRelay(outbox, &c.options)
+		c.relay = newOutboxRelay(m, outbox)
 	}
 	c.freshReads.Panicked = storePanicked
-	return &manager{core: c, store: store}, nil
+	return m, nil
 }
 
 // manager is a Manager, or the Manager of one transaction.
@@ -165,7 +166,7 @@ type core struct {
 	freshReads flight.Next[subject, *State]
 	uuids      uuid7.Source
 	feed       *coherence.Feed // nil if there is nothing to follow
-	relay      *relay          // nil if there is no Notifier
+	relay      *outboxRelay    // nil if there is no Notifier
 	running    atomic.Bool     // Run is running
 	warned     atomic.Bool     // unqueued has logged its warning
 	inside     insiders
@@ -232,7 +233,7 @@ func (m *manager) Run(ctx context.Context) error {
 		start(m.feed.Follow)
 	}
 	if m.relay != nil && m.options.Notifier != NotifyElsewhere {
-		start(m.deliver)
+		start(m.relay.deliver)
 	}
 	<-running.Done()
 	parts.Wait()

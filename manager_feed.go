@@ -16,7 +16,7 @@ func (c *core) newFeed(store FeedStore) *coherence.Feed {
 		},
 		CaughtUp: func() {
 			if c.relay != nil {
-				c.relay.stir()
+				c.relay.Stir()
 			}
 		},
 	})

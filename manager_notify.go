@@ -96,7 +96,7 @@ func (m *manager) queued() {
 	case m.tx != nil:
 		m.tx.queued.Store(true)
 	default:
-		m.relay.wake()
+		m.relay.Wake()
 		if !m.running.Load() && m.options.Notifier != NotifyElsewhere && m.relay.warned.CompareAndSwap(false, true) {
 			m.options.Logger.Warn("incident: a notification is queued, but this process delivers none until Manager.Run runs; " +
 				"use NotifyElsewhere as the Notifier if other processes deliver it")

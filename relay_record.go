@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// backlogInterval is how often what is to be delivered is counted.
+	// backlogInterval is how often the backlog is counted.
 	backlogInterval = 15 * time.Second
 
-	// oldBacklog is how long something may wait before an operator is told, and how often
-	// that is.
+	// oldBacklog is how long a notification may wait before a warning is logged, and the
+	// least time between two such warnings.
 	oldBacklog = time.Minute
 
-	// failuresInterval is how often failures are logged at the most.
+	// failuresInterval is the least time between two logs of failures.
 	failuresInterval = 10 * time.Second
 )
 
-// relayRecord is what a relay counts, and what it logs of it.
+// relayRecord counts and logs the work of a relay.
 type relayRecord struct {
 	delivered, failed, parked atomic.Uint64
 	backlog                   atomic.Pointer[countedBacklog] // nil until it was counted
 
-	mu       sync.Mutex // guards what is below
+	mu       sync.Mutex // guards the fields below
 	lost     bool       // the store does not answer
-	logged   time.Time  // when failures were logged
-	failures int        // since
+	logged   time.Time  // when failures were logged last
+	failures int        // since then
 }
 
 // countedBacklog is a backlog and when it was counted.
@@ -39,7 +39,7 @@ type countedBacklog struct {
 	at time.Time
 }
 
-// store logs that the store fails, and that it is back.
+// store notes the error of a call of the store. It logs the first failure, and the recovery.
 func (r *relayRecord) store(ctx context.Context, logger *slog.Logger, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,12 +47,12 @@ func (r *relayRecord) store(ctx context.Context, logger *slog.Logger, err error)
 	case err != nil && !r.lost:
 		logger.WarnContext(ctx, "incident: notifications wait for the store, which fails", "error", err)
 	case err == nil && r.lost:
-		logger.InfoContext(ctx, "incident: the store is back; notifications go on")
+		logger.InfoContext(ctx, "incident: the store is back; notifications continue")
 	}
 	r.lost = err != nil
 }
 
-// failure logs that an attempt failed, and how many others have of late.
+// failure notes a failed attempt, and from time to time logs it with the number of failures.
 func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim, again time.Duration, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,8 +65,8 @@ func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim
 	r.failures, r.logged = 0, time.Now()
 }
 
-// watchBacklog counts what is to be delivered now and then, until ctx ends.
-func (r *relaying) watchBacklog(ctx context.Context) {
+// watchBacklog counts the backlog until ctx ends.
+func (r *outboxRelay) watchBacklog(ctx context.Context) {
 	var told time.Time
 	for ctx.Err() == nil {
 		calling, cancel := context.WithTimeout(ctx, outboxTimeout)
@@ -83,7 +83,7 @@ func (r *relaying) watchBacklog(ctx context.Context) {
 	}
 }
 
-// stats is what a relay has done, and how it is.
+// stats returns the counters and the last backlog.
 func (r *relayRecord) stats() NotificationStats {
 	s := NotificationStats{Delivered: r.delivered.Load(), Failed: r.failed.Load(), GivenUp: r.parked.Load()}
 	if b := r.backlog.Load(); b != nil {

@@ -8,15 +8,18 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/incidentkit/incident/internal/relay"
 )
 
-// notifierPatience is how long a call of the notifier is waited for after its context
-// has ended.
+// notifierPatience is how long the relay waits for a call of the notifier after its context has
+// ended.
 const notifierPatience = time.Second
 
-// send makes an attempt to deliver a claim, and says how the claim ends. ctx is that of
-// Run: what it claimed and cannot begin with any more is given back.
-func (r *relaying) send(ctx context.Context, c *Claim) Settlement {
+// send makes an attempt to deliver a claim, and returns how the claim is to be settled. A claim
+// that cannot be begun any more, because Run has ended, is released.
+func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
+	ctx := sending.Run
 	s := Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}
 	if ctx.Err() != nil {
 		s.Outcome = OutcomeRelease
@@ -26,16 +29,16 @@ func (r *relaying) send(ctx context.Context, c *Claim) Settlement {
 	if most := r.options.Notify.MaxAttempts; c.Attempt > most {
 		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, most)
 	} else {
-		end := r.places.attempt(c.Key.OrganizationID)
-		err = r.attempt(c)
+		end := sending.Begin()
+		err = r.attempt(sending.Context, c)
 		end()
 	}
 	if err == nil {
 		r.record.delivered.Add(1)
 		return s
 	}
-	if r.sending.Err() != nil {
-		s.Outcome = OutcomeRelease // it was interrupted
+	if sending.Context.Err() != nil {
+		s.Outcome = OutcomeRelease // the end of Run has interrupted it
 		return s
 	}
 	r.record.failed.Add(1)
@@ -47,13 +50,13 @@ func (r *relaying) send(ctx context.Context, c *Claim) Settlement {
 			"incident", c.Key.String(), "activity", c.Sequence, "notification", c.Activity.NotificationUUID, "attempts", c.Attempt, "error", s.Error)
 		return s
 	}
-	s.Outcome, s.After = OutcomeRetry, max(r.backoff(c.Attempt), f.after, dueNow)
+	s.Outcome, s.After = OutcomeRetry, max(r.backoff(c.Attempt), f.after, relay.Now)
 	r.record.failure(ctx, r.options.Logger, c, s.After, f.text)
 	return s
 }
 
-// backoff asks the host how long to wait, and does without an answer.
-func (r *relaying) backoff(attempt int) (d time.Duration) {
+// backoff returns the delay that the host has chosen, or the default if its function panics.
+func (r *outboxRelay) backoff(attempt int) (d time.Duration) {
 	defer func() {
 		if recover() != nil {
 			d = backoff(attempt)
@@ -62,15 +65,14 @@ func (r *relaying) backoff(attempt int) (d time.Duration) {
 	return r.options.Notify.Backoff(attempt)
 }
 
-// failure is what the error of a notifier means.
+// failure is the meaning of an error of the notifier.
 type failure struct {
-	text    string // what is kept of it
+	text    string // at most MaxParkedError bytes
 	isFinal bool
-	after   time.Duration // until the next attempt, at the least
+	after   time.Duration // until the next attempt, at least
 }
 
-// failureOf looks into an error, which may be anything: also one that panics when it is
-// asked.
+// failureOf returns the meaning of an error. The error is code of the host, and may panic.
 func failureOf(err error) (f failure) {
 	f.text = fmt.Sprintf("an error of type %T that cannot be read", err)
 	defer func() { _ = recover() }()
@@ -82,10 +84,10 @@ func failureOf(err error) (f failure) {
 	return f
 }
 
-// attempt calls the notifier. It runs in a goroutine of its own, because it may not return
-// in time, and may do what ends a goroutine.
-func (r *relaying) attempt(c *Claim) error {
-	ctx, cancel := context.WithTimeout(r.sending, r.options.Notify.Timeout)
+// attempt calls the notifier in a goroutine of its own, since the notifier may not return in
+// time and may end its goroutine.
+func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
+	ctx, cancel := context.WithTimeout(ctx, r.options.Notify.Timeout)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -109,12 +111,12 @@ func (r *relaying) attempt(c *Claim) error {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("the notifier goes on after its time is over: %w", ctx.Err())
+		return fmt.Errorf("the notifier continues after its time is over: %w", ctx.Err())
 	}
 }
 
-func (r *relaying) notify(ctx context.Context, c *Claim) error {
-	r.manager.observeHolder(ctx, &c.Incident) // what is read while it is being delivered is not older
+func (r *outboxRelay) notify(ctx context.Context, c *Claim) error {
+	r.manager.observeHolder(ctx, &c.Incident) // the notifier must not read an older version from the cache
 	recipients, err := r.recipients(ctx, c)
 	if err != nil {
 		return err
@@ -124,10 +126,10 @@ func (r *relaying) notify(ctx context.Context, c *Claim) error {
 	})
 }
 
-// recipients is the rule of who is told: those who follow, except the actor and those without
-// access. The latter keep their subscriptions: an answer of the Authorizer may be wrong, and
-// access may come back.
-func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
+// recipients returns the users to notify: the subscribers, except the actor and the users
+// without access. A user without access stays subscribed, since the answer of the Authorizer
+// may be wrong, and access may come back.
+func (r *outboxRelay) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	if c.Activity.Type != ActivityTypeComment && c.Activity.Type != ActivityTypeStatusChange {
 		return []UserID{}, nil
 	}
@@ -138,7 +140,8 @@ func (r *relaying) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
 	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil
 }
 
-// errorText is what is kept of a text, which may be anything.
+// errorText returns the part of a text that a store can keep: valid, without control characters
+// and at most MaxParkedError bytes.
 func errorText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' {
@@ -146,5 +149,5 @@ func errorText(text string) string {
 		}
 		return r
 	}, text)
-	return strings.ToValidUTF8(text[:min(len(text), MaxParkedError)], "") // without a character that is cut
+	return strings.ToValidUTF8(text[:min(len(text), MaxParkedError)], "") // a character may be cut
 }

@@ -1,4 +1,4 @@
-package incident
+package relay
 
 import (
 	"container/heap"
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// alarm goes off at each interval, and at the times that it is set to between them.
+// alarm rings at each interval, and at times in between that are set.
 type alarm struct {
 	timer    *time.Timer
 	rings    time.Time // when the timer does
@@ -14,16 +14,16 @@ type alarm struct {
 	times    times
 }
 
-// exactFor is how long before a time it is told from the next end of an interval, unless the
-// intervals are longer.
+// exactFor is how far ahead the alarm is set to an exact time. A later time waits for the
+// next interval, unless the intervals are longer.
 const exactFor = time.Minute
 
-// newAlarm returns one that goes off at once.
+// newAlarm returns an alarm that rings at once.
 func newAlarm(interval time.Duration) alarm {
 	return alarm{timer: time.NewTimer(0), rings: time.Now(), interval: interval}
 }
 
-// setIn has it go off after d.
+// setIn sets the alarm to ring after d.
 func (a *alarm) setIn(d time.Duration) {
 	if d > exactFor && a.interval <= exactFor {
 		return
@@ -35,7 +35,8 @@ func (a *alarm) setIn(d time.Duration) {
 	}
 }
 
-// setNext sets the timer, which has gone off.
+// setNext sets the timer after it has rung. The interval is shortened by up to a tenth at
+// random, so that processes that began together do not ask together.
 func (a *alarm) setNext() {
 	now := time.Now()
 	next := now.Add(a.interval - a.interval/10 + rand.N(a.interval/10+1))
@@ -53,7 +54,7 @@ func (a *alarm) ring(at time.Time) {
 	a.timer.Reset(time.Until(at))
 }
 
-// times is a heap, of which the first is the earliest.
+// times is a heap. Its first element is the earliest.
 type times []time.Time
 
 func (t times) Len() int           { return len(t) }

@@ -1,0 +1,232 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// dispatcher is a Relay at work, for one Run. Its fields are for the goroutine of dispatch,
+// except the channels and permits.
+type dispatcher[C, S any] struct {
+	*Relay[C, S]
+
+	sending context.Context // of the attempts; it outlasts Run
+	sends   sync.WaitGroup
+	permits *permits
+
+	sent  chan S // to be settled
+	freed chan freed
+
+	// The fields below decide when the next claim is made.
+	after    Tenant        // the next claim begins behind it
+	more     bool          // something may be due
+	newFreed int           // permits freed since the last claim, if that is all that is new; 0 otherwise
+	took     time.Duration // by the last claim
+	due      due           // the tenants that may have something due
+
+	// The fields below decide when the store is asked without other reason.
+	behind bool          // something was queued, perhaps behind a claim that holds a permit
+	told   bool          // something was queued since the last claim
+	look   time.Duration // until the next look for it; 0 for none
+	active time.Time     // when this process was used last
+	asks   time.Time     // when the store is asked next because of that
+	alarm  alarm
+}
+
+// freed is a permit that is free again.
+type freed struct {
+	tenant Tenant
+	again  time.Duration // until its queue is due again; 0 if unknown
+}
+
+func newDispatcher[C, S any](r *Relay[C, S], sending context.Context) *dispatcher[C, S] {
+	n := r.config.Permits
+	return &dispatcher[C, S]{
+		Relay: r, sending: sending,
+		permits: newPermits(n, r.config.Timeout),
+		sent:    make(chan S, n),
+		freed:   make(chan freed, n),
+		more:    true,
+		due:     newDue(),
+		alarm:   newAlarm(r.config.PollInterval),
+	}
+}
+
+// dispatch claims and sends until ctx ends.
+func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
+	var gathered <-chan time.Time
+	for ctx.Err() == nil {
+		d.askSoon(time.Now())
+		if d.claims() {
+			gathered = nil
+			d.claim(ctx)
+			continue
+		}
+		if gathered == nil && d.more && d.permits.vacant() > 0 {
+			gathered = time.After(max(gathering, min(d.took, longestGathering)))
+		}
+		select {
+		case <-ctx.Done():
+		case f := <-d.freed:
+			d.release(f)
+		case <-d.stirred:
+			d.active = time.Now()
+		case <-d.woken:
+			d.active = time.Now()
+			d.more, d.newFreed, d.told = true, 0, true
+			d.due.setUnknown()
+			d.behind = d.taken() > 0
+		case <-d.alarm.timer.C:
+			d.rung()
+		case <-gathered:
+			gathered = nil
+			if d.more && d.permits.vacant() > 0 {
+				d.claim(ctx)
+			}
+		}
+	}
+}
+
+// rung notes that the alarm has rung: something may be due. While tenants have more due and
+// permits are taken, it only makes sure that the claim for gathered permits is made.
+func (d *dispatcher[C, S]) rung() {
+	d.alarm.setNext()
+	d.due.setUnknown()
+	if isBusy := len(d.due.tenants) > 0 && d.taken() > 0; !isBusy {
+		d.more, d.newFreed = true, 0
+	} else if !d.more {
+		d.more, d.newFreed = true, 1 // the claim for gathered permits asks, too
+	}
+}
+
+// askSoon sets the alarm to ask for queues of other processes, if this process was used a
+// moment ago.
+func (d *dispatcher[C, S]) askSoon(now time.Time) {
+	if now.Sub(d.active) < briskFor && !now.Before(d.asks) {
+		d.asks = now.Add(briskInterval)
+		d.alarm.setIn(briskInterval)
+	}
+}
+
+// claims reports whether to claim now: something may be due, and a quarter of the permits is
+// free. If freed permits are all that is new, a quarter of all must have been freed, unless no
+// other permit is taken.
+func (d *dispatcher[C, S]) claims() bool {
+	quarter := max(d.config.Permits/4, 1)
+	return d.more && d.permits.vacant() >= quarter && (d.newFreed == 0 || d.newFreed >= quarter || d.taken() == 0)
+}
+
+// taken returns the number of permits that are taken.
+func (d *dispatcher[C, S]) taken() int { return d.permits.total - d.permits.vacant() }
+
+// release frees a permit.
+func (d *dispatcher[C, S]) release(f freed) {
+	d.permits.free(f.tenant)
+	if d.behind || f.again == Now {
+		d.due.add(f.tenant)
+	}
+	if d.due.mayBe() {
+		if !d.more || d.newFreed > 0 {
+			d.newFreed++
+		}
+		d.more = true
+	}
+	if f.again > Now {
+		d.alarm.setIn(f.again)
+	}
+	d.behind = d.behind && d.taken() > 0
+}
+
+// claim claims as many queues as the free permits allow, and sends the claims.
+func (d *dispatcher[C, S]) claim(ctx context.Context) {
+	now := time.Now()
+	a := d.permits.allot(now)
+	if a.limit == 0 || !d.due.isFor(&a) {
+		d.more, d.newFreed = false, 0 // until a permit is free or something else is queued
+		return
+	}
+	q := Query{Limit: a.limit, Allowances: a.allowances, Except: a.except, After: d.after}
+	d.due.begin(q.After)
+	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	claims, err := d.config.Claim(calling, q)
+	if err != nil {
+		d.more = false
+		d.due.setUnknown()
+		d.alarm.setIn(claimPause)
+		return
+	}
+	d.took = time.Since(now)
+	if len(claims) > 0 {
+		d.active = now
+	}
+	d.lookAgain(len(claims) > 0)
+	d.note(claims, &a, &q, now)
+	for _, c := range claims {
+		d.sends.Go(func() { d.sent <- d.send(ctx, &c) })
+	}
+}
+
+// note takes permits for claims, and updates due and permits by the answer to a query.
+func (d *dispatcher[C, S]) note(claims []C, a *allotment, q *Query, now time.Time) {
+	isFull := len(claims) == q.Limit
+	d.after = ""
+	by := map[Tenant]int{}
+	for i := range claims {
+		name := d.config.Tenant(&claims[i])
+		d.permits.take(name, now)
+		by[name]++
+		if isFull {
+			d.after = max(d.after, name)
+		}
+	}
+	d.permits.served(a, by, isFull)
+	d.due.end(a, by, q.After, d.after)
+	d.more, d.newFreed = d.due.mayBe(), 0
+}
+
+func (d *dispatcher[C, S]) send(ctx context.Context, c *C) S {
+	name := d.config.Tenant(c)
+	return d.config.Send(&Sending{
+		Run: ctx, Context: d.sending,
+		begin: func() (end func()) { return d.permits.attempt(name) },
+	}, c)
+}
+
+// lookAgain sets the alarm to look again for something that was queued and not found.
+func (d *dispatcher[C, S]) lookAgain(found bool) {
+	switch {
+	case found || d.behind: // a freed permit leads to the next claim
+		d.look = 0
+	case d.told:
+		d.look = firstLook
+	default:
+		d.look *= 2
+	}
+	d.told = false
+	if d.look >= min(d.config.PollInterval, exactFor) {
+		d.look = 0
+	}
+	if d.look > 0 {
+		d.alarm.setIn(d.look)
+	}
+}
+
+// finish waits for the attempts in progress and for the settlement of their claims. It calls stop
+// when the grace is over, and giveUp when the settlement takes too long.
+func (d *dispatcher[C, S]) finish(stop, giveUp func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.sends.Wait()
+	}()
+	grace := time.AfterFunc(d.config.Grace, stop)
+	defer grace.Stop()
+	<-done // a moment after its context has ended at the latest
+	late := time.AfterFunc(callTimeout, giveUp)
+	defer late.Stop()
+	for d.taken() > 0 {
+		d.permits.free((<-d.freed).tenant)
+	}
+}

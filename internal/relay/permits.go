@@ -1,0 +1,212 @@
+package relay
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+const (
+	// slowest is how long an attempt may take before it counts as slow, unless half of the
+	// timeout is less.
+	slowest = 5 * time.Second
+
+	// remembered is how many tenants with a slow last attempt are known, and how many others.
+	// A tenant is forgotten rememberedFor after its last attempt at the latest.
+	remembered    = 512
+	rememberedFor = time.Hour
+
+	// After the second slow attempt in a row, a relay with a single permit rests: it makes
+	// no attempt for tenants that were slow for as long as the attempt took. Each further
+	// slow attempt doubles that, up to restDoublings times and longestRest.
+	restDoublings = 3
+	longestRest   = 5 * time.Minute
+)
+
+// permits records the holders of the permits of a relay, and the tenants with slow attempts. It
+// is safe for use by many goroutines.
+type permits struct {
+	total int
+	slow  time.Duration // the shortest slow attempt
+
+	mu      sync.Mutex // guards the fields below
+	taken   int
+	tenants map[Tenant]*seat
+	hanging *list.List // of *seat, with strikes or stuck attempts; the next in turn is first
+	others  *list.List // of *seat; the least recently used is first
+	rest    time.Time  // until then hanging tenants get no attempt
+}
+
+// seat is a tenant with the fields that only permits needs.
+type seat struct {
+	tenant
+	stuck int       // attempts that are slow and have not ended
+	last  time.Time // when it took a permit, or an attempt became slow or ended
+
+	in *list.List
+	at *list.Element // of in
+}
+
+func newPermits(total int, timeout time.Duration) *permits {
+	return &permits{
+		total: total, slow: min(timeout/2, slowest),
+		tenants: map[Tenant]*seat{}, hanging: list.New(), others: list.New(),
+	}
+}
+
+// vacant returns the number of free permits.
+func (p *permits) vacant() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.total - p.taken
+}
+
+// allot divides the permits for the next claim.
+func (p *permits) allot(now time.Time) allotment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	tenants := make([]tenant, 0, len(p.tenants))
+	for _, l := range []*list.List{p.hanging, p.others} {
+		for e := l.Front(); e != nil; {
+			s, next := e.Value.(*seat), e.Next()
+			if now.Sub(s.last) > rememberedFor && s.held == 0 {
+				p.forget(s)
+			} else {
+				t := s.tenant
+				t.strikes += s.stuck
+				tenants = append(tenants, t)
+			}
+			e = next
+		}
+	}
+	a := allot(p.total, tenants, p.total == 1 && now.Before(p.rest))
+	p.pass(&a)
+	return a
+}
+
+// pass gives the next turn to the hanging tenants that an allotment excludes.
+func (p *permits) pass(a *allotment) {
+	excluded := a.excluded()
+	e := p.hanging.Front()
+	for range p.hanging.Len() {
+		next := e.Next()
+		if !excluded[e.Value.(*seat).name] {
+			p.hanging.MoveToBack(e)
+		}
+		e = next
+	}
+}
+
+// take takes a permit for an attempt.
+func (p *permits) take(name Tenant, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken++
+	s := p.tenants[name]
+	if s == nil {
+		s = &seat{tenant: tenant{name: name}}
+		p.tenants[name] = s
+	}
+	s.held++
+	p.touch(s, now)
+}
+
+// served notes how many a claim has given each tenant. isFull means that the claim reached its
+// limit, and may have ended before the last tenant.
+func (p *permits) served(a *allotment, by map[Tenant]int, isFull bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range a.allowances {
+		s, n := p.tenants[name], by[name]
+		switch {
+		case s == nil: // forgotten
+		case n == a.of(name):
+			s.hungry = true
+		case !isFull:
+			s.hungry = false
+		}
+	}
+	for name, n := range by {
+		s := p.tenants[name]
+		if a.allowances[name] == 0 {
+			s.hungry = s.held > n // another beside those that it held
+		}
+	}
+}
+
+// free gives a permit back.
+func (p *permits) free(name Tenant) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	p.tenants[name].held--
+}
+
+// attempt begins an attempt with a permit. The caller must call end when the attempt ends,
+// before it frees the permit.
+func (p *permits) attempt(name Tenant) (end func()) {
+	begun := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.tenants[name]
+	isStuck, ended := false, false
+	timer := time.AfterFunc(p.slow, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if ended {
+			return
+		}
+		isStuck = true
+		s.stuck++
+		p.touch(s, time.Now())
+	})
+	return func() {
+		timer.Stop()
+		now := time.Now()
+		took := now.Sub(begun)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		ended = true
+		if isStuck {
+			s.stuck--
+		}
+		if isStuck || took >= p.slow {
+			if s.strikes > 0 {
+				factor := time.Duration(1) << min(s.strikes-1, restDoublings)
+				p.rest = now.Add(min(took, longestRest/factor) * factor)
+			}
+			s.strikes++
+		} else {
+			s.strikes, s.answered = 0, true
+		}
+		p.touch(s, now)
+	}
+}
+
+// touch notes the time of an event of a tenant, and moves the tenant to the end of its list.
+// If the list is too long, the first tenant without a permit is forgotten.
+func (p *permits) touch(s *seat, now time.Time) {
+	s.last = now
+	if s.in != nil {
+		s.in.Remove(s.at)
+	}
+	s.in = p.others
+	if s.strikes+s.stuck > 0 {
+		s.in = p.hanging
+	}
+	s.at = s.in.PushBack(s)
+	if s.in.Len() <= remembered {
+		return
+	}
+	for e := s.in.Front(); e != nil; e = e.Next() {
+		if first := e.Value.(*seat); first.held == 0 {
+			p.forget(first)
+			return
+		}
+	}
+}
+
+func (p *permits) forget(s *seat) {
+	s.in.Remove(s.at)
+	delete(p.tenants, s.name)
+}

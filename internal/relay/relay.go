@@ -1,0 +1,173 @@
+// Package relay delivers the queues of an outbox, with a limited number of attempts in
+// progress.
+//
+// The obvious way is a number of workers that each claim a queue, send, settle and repeat. It
+// fails in three ways:
+//
+//   - Each notification costs two statements of its own.
+//   - All workers end up waiting for a tenant with a receiver that hangs.
+//   - Idle workers ask the store too often, or deliver late.
+//
+// Here a dispatcher claims many queues at a time, and a settler settles all claims that were
+// sent meanwhile:
+//
+//  1. A claim gets as many queues as the free permits allow. Each takes a permit.
+//  2. Each claim is sent in a goroutine of its own.
+//  3. The settler settles it together with all others that were sent by then, and frees the
+//     permit.
+//  4. The dispatcher claims again.
+//
+// A permit is held until its claim is settled, so that a crash repeats at most as many
+// deliveries as there are permits. Permits are divided among the tenants, so that none holds
+// up the others: see allot. A claim that is never settled is made again by any relay when its
+// lease expires.
+//
+// The states of the dispatcher are:
+//
+//	state      condition                            ends with
+//	idle       nothing may be due                   Wake, the alarm, or a freed permit of a
+//	                                                tenant that has more due
+//	full       something may be due, and no permit  a freed permit
+//	           is free for it
+//	gathering  something may be due, and less than  a quarter free, or a short time
+//	           a quarter of the permits is free
+//	claiming   a claim is in progress               its answer: idle if nothing more may be due
+//
+// The alarm rings at each poll interval, and earlier in these cases:
+//
+//   - A queue is due again at a known time.
+//   - The store failed to answer a claim.
+//   - The process was in use a moment ago, so that other processes may have queued something.
+//   - A Wake led to no claim, because another process was delivering for the same queue.
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Now is the delay of a queue that is due at once.
+const Now = time.Nanosecond
+
+const (
+	// callTimeout bounds a call of Claim or Settle.
+	callTimeout = 5 * time.Second
+
+	// claimPause is how long Claim is not called after it has failed.
+	claimPause = 250 * time.Millisecond
+
+	// gathering is how long freed permits are gathered for the next claim, while more is due
+	// than permits are free. After a claim that took longer, it is as long as that claim took,
+	// up to longestGathering.
+	gathering        = 2 * time.Millisecond
+	longestGathering = 40 * time.Millisecond
+
+	// briskInterval is how often the store is asked for queues of other processes for
+	// briskFor after this process has delivered, written or read.
+	briskInterval = 40 * time.Millisecond
+	briskFor      = 2 * time.Second
+
+	// firstLook is the delay before the relay looks again for something that was queued and
+	// not found, because another process was delivering for the same queue. Each further
+	// look waits twice as long.
+	firstLook = 20 * time.Millisecond
+)
+
+// Config has the functions and settings of a Relay. C is a claim and S the settlement of it.
+// No function may panic.
+type Config[C, S any] struct {
+	Permits      int           // attempts in progress, at most
+	Timeout      time.Duration // of an attempt
+	PollInterval time.Duration
+	Grace        time.Duration // for attempts in progress when Run ends
+
+	// Claim claims queues that are due.
+	Claim func(context.Context, Query) ([]C, error)
+
+	// Tenant returns the tenant of a claim.
+	Tenant func(*C) Tenant
+
+	// Send delivers a claim, and returns how it is to be settled.
+	Send func(*Sending, *C) S
+
+	// Settle settles claims, and returns the indexes of those that it could not settle
+	// because their queues were locked.
+	Settle func(context.Context, []S) (busy []int, err error)
+
+	// Freed returns the tenant of a settled claim, and the delay until its queue is due
+	// again: 0 if that is not known.
+	Freed func(*S) (Tenant, time.Duration)
+}
+
+// Query is a request for queues that are due.
+type Query struct {
+	Limit int // at least 1
+
+	// Allowances are the numbers of the tenants that may get several. A tenant that it does
+	// not have may get a single queue. Except are the tenants that get none.
+	Allowances map[Tenant]int
+	Except     []Tenant
+
+	// After is the last tenant that the claim skips; empty to begin with the first tenant.
+	After Tenant
+}
+
+// Relay delivers the queues of an outbox while Run runs. Its methods are safe for use by many
+// goroutines.
+type Relay[C, S any] struct {
+	config  Config[C, S]
+	woken   chan struct{} // holds a token after something was queued
+	stirred chan struct{} // holds a token after this process was used
+}
+
+// New returns a Relay.
+func New[C, S any](config Config[C, S]) *Relay[C, S] {
+	return &Relay[C, S]{config: config, woken: make(chan struct{}, 1), stirred: make(chan struct{}, 1)}
+}
+
+// Wake notes that something was queued.
+func (r *Relay[C, S]) Wake() { signal(r.woken) }
+
+// Stir notes that this process is in use, so that others may be, too.
+func (r *Relay[C, S]) Stir() { signal(r.stirred) }
+
+// signal puts a token into a channel, unless the channel has a token.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Sending is the right to send a claim.
+type Sending struct {
+	// Run is the context of [Relay.Run]. When it ends, a claim that was not begun should be
+	// released.
+	Run context.Context
+
+	// Context is the context of the attempt. It outlasts Run by [Config.Grace] at most.
+	Context context.Context
+
+	begin func() (end func())
+}
+
+// Begin begins an attempt. The caller must call end when the attempt has ended.
+func (s *Sending) Begin() (end func()) { return s.begin() }
+
+// Run delivers until ctx ends, and then finishes the attempts in progress. It must not run
+// twice at a time.
+func (r *Relay[C, S]) Run(ctx context.Context) {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	d := newDispatcher(r, sending)
+	defer d.alarm.timer.Stop()
+	var settler sync.WaitGroup
+	settles, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	settler.Go(func() { d.settle(settles) })
+	d.dispatch(ctx)
+	d.finish(stop, giveUp)
+	close(d.sent)
+	settler.Wait()
+}
