@@ -14,8 +14,8 @@ import (
 
 const forever = time.Duration(math.MaxInt64)
 
-// Each duration may be the longest there is.
-func TestRelay_forever(t *testing.T) {
+// Each duration may be the longest possible.
+func TestRelay_acceptsTheLongestDurations(t *testing.T) {
 	for name, opts := range map[string]incident.NotifyOptions{
 		"Timeout":      {Timeout: forever},
 		"PollInterval": {PollInterval: forever},
@@ -42,8 +42,8 @@ func TestRelay_forever(t *testing.T) {
 	}
 }
 
-// A delay without an end is one, and holds up no other incident.
-func TestRelay_neverAgain(t *testing.T) {
+// An endless delay never ends, and delays no other incident.
+func TestRelay_observesEndlessDelays(t *testing.T) {
 	for name, c := range map[string]struct {
 		backoff time.Duration
 		err     error
@@ -68,19 +68,19 @@ func TestRelay_neverAgain(t *testing.T) {
 				time.Sleep(time.Second)
 				o.want(t, "acme#2/1", "acme#2/2")
 				if got := o.Stats().Notifications.Failed; got != 1 {
-					t.Errorf("there were %d attempts that failed, want 1", got)
+					t.Errorf("%d attempts have failed, want 1", got)
 				}
 			})
 		})
 	}
 }
 
-// What is cached for ever is served from the cache.
-func TestCache_forever(t *testing.T) {
+// An entry with the longest ttl is served.
+func TestCache_acceptsTheLongestTTL(t *testing.T) {
 	c := incident.NewCache(10)
 	c.Put(t.Context(), "key", incident.CacheEntry{Version: 1}, forever)
 	if _, ok := c.Get(t.Context(), "key"); !ok {
-		t.Error("an entry that is kept for ever is gone")
+		t.Error("an entry with the longest ttl is gone")
 	}
 }
 

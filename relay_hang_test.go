@@ -12,8 +12,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// comeBack returns how long after its commit each comment on an incident was delivered, in
-// ascending order, for as long as comments are written.
+// comeBack returns the delays from the commit to the delivery of comments on an incident, in
+// ascending order.
 func (o *office) comeBack(t *testing.T, key incident.Key, lasting time.Duration) (all []time.Duration) {
 	t.Helper()
 	hasCome := func() bool {
@@ -51,18 +51,18 @@ var hangs = map[string]func(ctx context.Context) error{
 	"and succeeds at last": func(context.Context) error { time.Sleep(9 * time.Second); return nil },
 }
 
-// Receivers that hang hold up no other organization, however many they are.
-func TestRelay_hangingOrganizations(t *testing.T) {
+// Receivers that hang delay no other organization, however many they are.
+func TestRelay_isNotDelayedByHangingReceivers(t *testing.T) {
 	long := os.Getenv("INCIDENT_TEST_LONG") != ""
 	for way, hang := range hangs {
 		for _, hanging := range []int{1, 2, 5, 15, 100} {
-			for _, places := range []int{1, 2, 4, 16} {
-				if !long && (hanging == 1 || hanging == 15 || places == 4 || hanging == 100 && way != untilTimeout) {
+			for _, permits := range []int{1, 2, 4, 16} {
+				if !long && (hanging == 1 || hanging == 15 || permits == 4 || hanging == 100 && way != untilTimeout) {
 					continue
 				}
-				t.Run(fmt.Sprintf("%d for %d places %s", hanging, places, way), func(t *testing.T) {
-					inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: places}}, func(t *testing.T, o *office) {
-						checkHanging(t, o, hanging, places, hang)
+				t.Run(fmt.Sprintf("%d with %d permits %s", hanging, permits, way), func(t *testing.T) {
+					inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: permits}}, func(t *testing.T, o *office) {
+						checkHanging(t, o, hanging, permits, hang)
 					})
 				})
 			}
@@ -70,7 +70,7 @@ func TestRelay_hangingOrganizations(t *testing.T) {
 	}
 }
 
-func checkHanging(t *testing.T, o *office, hanging, places int, hang func(ctx context.Context) error) {
+func checkHanging(t *testing.T, o *office, hanging, permits int, hang func(ctx context.Context) error) {
 	const own = 5 * time.Millisecond
 	o.fails(func(ctx context.Context, n incident.Notification) error {
 		if n.Incident.OrganizationID != "third" {
@@ -81,24 +81,24 @@ func checkHanging(t *testing.T, o *office, hanging, places int, hang func(ctx co
 	})
 	key := o.mustCreate(t, "third")
 	time.Sleep(time.Second)
-	// As many as hang for hours.
+	// Enough to hang for hours.
 	for i := range hanging {
 		for range 40 {
 			o.mustCreate(t, incident.OrganizationID(fmt.Sprint("hanging-", i)))
 		}
 	}
 	synctest.Wait()
-	if hanging < places {
+	if hanging < permits {
 		if all := o.comeBack(t, key, time.Minute); all[len(all)-1] > 4*own {
 			t.Errorf("at first the notifications of a third come after up to %v, in the mean %v", all[len(all)-1], mean(all))
 		}
 	}
-	// Each hangs once before that is known.
-	time.Sleep(time.Duration(hanging/places+1) * 30 * time.Second)
+	// Each must hang once before the relay knows it.
+	time.Sleep(time.Duration(hanging/permits+1) * 30 * time.Second)
 	all := o.comeBack(t, key, 2*time.Minute)
 	o.stop()
-	time.Sleep(2 * time.Minute) // until all that was left behind has ended
-	if places == 1 {
+	time.Sleep(2 * time.Minute) // until all abandoned calls have ended
+	if permits == 1 {
 		if all[len(all)/2] > 4*own || mean(all) > time.Second {
 			t.Errorf("the notifications of a third come after %v at the median, %v in the mean", all[len(all)/2], mean(all))
 		}
@@ -107,8 +107,8 @@ func checkHanging(t *testing.T, o *office, hanging, places int, hang func(ctx co
 	}
 }
 
-// An organization whose receiver hung gets its places back when it answers.
-func TestRelay_answersAgain(t *testing.T) {
+// An organization gets its permits back when its receiver answers again.
+func TestRelay_restoresPermits(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
 		o.mustCreate(t, "third")
 		synctest.Wait()
@@ -135,7 +135,7 @@ func TestRelay_answersAgain(t *testing.T) {
 		got := most
 		o.mu.Unlock()
 		if got != 6 {
-			t.Errorf("it takes %d of 8 places, want 6", got)
+			t.Errorf("it takes %d of 8 permits, want 6", got)
 		}
 		if got := len(o.take()); got != 400 {
 			t.Errorf("%d of its notifications came, want 400", got)

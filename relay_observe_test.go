@@ -26,7 +26,7 @@ func (o *outboxHub) Changes(ctx context.Context, since incident.FeedPosition) (i
 	return o.hub.Changes(ctx, since)
 }
 
-// reader is a notifier that reads what it is notified of.
+// reader is a notifier that reads the incident of each notification.
 type reader struct {
 	t *testing.T
 	incident.Manager
@@ -42,8 +42,8 @@ func (r *reader) Notify(ctx context.Context, n incident.Notification) error {
 	return nil
 }
 
-// What another process has written is not read as it was before while it is delivered.
-func TestNotify_readsAreNotOlder(t *testing.T) {
+// During the delivery of a write of another process, reads return no older version.
+func TestRelay_readsNothingOlder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		s := &outboxHub{OutboxStore: store, hub: &hub{Store: store}}

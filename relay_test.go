@@ -17,9 +17,9 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// postbox is a Notifier that keeps what it gets, and fails where the test says so.
+// postbox is a Notifier that keeps its notifications, and fails if the test wants it.
 type postbox struct {
-	mu   sync.Mutex // guards what is below
+	mu   sync.Mutex // guards the fields below
 	got  []incident.Notification
 	fail func(ctx context.Context, n incident.Notification) error // nil for never
 }
@@ -39,21 +39,21 @@ func (p *postbox) Notify(ctx context.Context, n incident.Notification) error {
 	return nil
 }
 
-// fails makes the postbox fail, or no more.
+// fails sets the function that makes the postbox fail; nil for none.
 func (p *postbox) fails(fail func(ctx context.Context, n incident.Notification) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fail = fail
 }
 
-// all returns what has come.
+// all returns all notifications.
 func (p *postbox) all() []incident.Notification {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.got)
 }
 
-// take returns what has come since the last time, as "acme#1/3".
+// take returns the notifications since the last call, as "acme#1/3".
 func (p *postbox) take() (all []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *postbox) take() (all []string) {
 	return all
 }
 
-// office is a Manager with a postbox, on a store of memory.
+// office is a Manager with a postbox and a memory store.
 type office struct {
 	incident.Manager
 	postbox
@@ -73,7 +73,7 @@ type office struct {
 	stop  func()
 }
 
-// inOffice runs a test with a Manager that delivers, by a clock of its own.
+// inOffice runs a test with a Manager that delivers, in a bubble with a clock of its own.
 func inOffice(t *testing.T, opts incident.Options, test func(t *testing.T, o *office)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -125,8 +125,7 @@ func (o *office) want(t *testing.T, want ...string) {
 	}
 }
 
-// What is written is delivered at once, in order, with its incident and to those who
-// follow.
+// Activities are delivered at once and in order, with their incident, to its subscribers.
 func TestRelay_delivers(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		created, err := o.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down", UserID: "ada"})
@@ -167,8 +166,8 @@ func TestRelay_delivers(t *testing.T) {
 	})
 }
 
-// A follower without access is left out of a notification. The subscription stays: the
-// answer may have been wrong, and access may come back.
+// A subscriber without access is left out of a notification, and stays subscribed: the answer
+// may have been wrong, and access may come back.
 func TestRelay_asksTheAuthorizer(t *testing.T) {
 	allowed := []incident.UserID{"ada", "bob", "eve"}
 	down := errors.New("the directory is down")
@@ -213,7 +212,7 @@ func TestRelay_asksTheAuthorizer(t *testing.T) {
 	})
 }
 
-// A notification that fails is tried again after ever longer times, and holds up those of
+// A notification that fails is tried again after growing delays. It delays the notifications of
 // its incident and no others.
 func TestRelay_triesAgain(t *testing.T) {
 	var tried []time.Duration
@@ -237,7 +236,7 @@ func TestRelay_triesAgain(t *testing.T) {
 		o.mustCreate(t, "umbrella")
 		synctest.Wait()
 		if got := o.take(); len(got) != 3 || !slices.Contains(got, "umbrella#1/2") {
-			t.Errorf("at once came %v, want those of the other incident and the first one", got)
+			t.Errorf("at once %v came, want those of the other incident and the first", got)
 		}
 		time.Sleep(time.Minute)
 		o.want(t, "acme#1/2", "acme#1/3")
@@ -255,8 +254,8 @@ func TestRelay_triesAgain(t *testing.T) {
 	})
 }
 
-// The receiver's word on when to come again counts.
-func TestRelay_retryAfter(t *testing.T) {
+// The delay that the receiver asks for is observed.
+func TestRelay_observesRetryAfter(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		o.fails(func(_ context.Context, n incident.Notification) error {
 			if n.Attempt == 1 {
@@ -272,7 +271,7 @@ func TestRelay_retryAfter(t *testing.T) {
 	})
 }
 
-// What fails for good is parked, so that what follows goes on, and can be replayed.
+// A notification that fails for good is parked, so that the next is sent, and can be replayed.
 func TestRelay_parks(t *testing.T) {
 	for name, c := range map[string]struct {
 		err      error
@@ -303,7 +302,7 @@ func TestRelay_parks(t *testing.T) {
 					t.Errorf("parked is %+v, %v", p, err)
 				}
 				if strings.Count(o.log.String(), "is given up") != 1 || o.Stats().Notifications.GivenUp != 1 {
-					t.Errorf("that it is given up is not told once: %s", &o.log)
+					t.Errorf("the log does not say once that it is given up: %s", &o.log)
 				}
 				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
 					t.Errorf("Replay = %d, %v", n, err)
@@ -311,11 +310,11 @@ func TestRelay_parks(t *testing.T) {
 				time.Sleep(time.Minute)
 				o.fails(nil)
 				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
-					t.Errorf("Replay of what was parked again = %d, %v", n, err)
+					t.Errorf("Replay of a notification that was parked again = %d, %v", n, err)
 				}
 				synctest.Wait()
 				if got := o.all(); len(got) != 1 || !got[0].Replayed || got[0].Attempt != 1 {
-					t.Errorf("replayed came %+v", got)
+					t.Errorf("after Replay %+v came", got)
 				}
 				o.want(t, "acme#1/1")
 				if n, err := o.Replay(t.Context(), key); n != 0 || err != nil {
@@ -326,8 +325,8 @@ func TestRelay_parks(t *testing.T) {
 	}
 }
 
-// The parked notifications of an organization come in pages, and nobody else's.
-func TestRelay_parkedPages(t *testing.T) {
+// Parked returns the notifications of a single organization, in pages.
+func TestParked_pages(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		o.fails(func(context.Context, incident.Notification) error { return incident.ErrUndeliverable })
 		for range 3 {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// What is kept of an error is valid text, wherever it is cut: a store may refuse a whole
-// list of settlements for one that is not.
-func TestErrorText(t *testing.T) {
+// The kept part of an error is valid text, wherever it is cut. A store may refuse a whole list of
+// settlements for a single invalid text.
+func TestErrorText_isValid(t *testing.T) {
 	for _, char := range []string{"x", "é", "€", "😀", "\xff", "\x00", "\r"} {
 		for before := range 4 {
 			text := errorText(strings.Repeat("x", before) + strings.Repeat(char, MaxParkedError))

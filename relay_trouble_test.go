@@ -16,12 +16,12 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// typedNil is an error whose pointer is nil, and which has no text then.
+// typedNil is an error that panics if its pointer is nil.
 type typedNil struct{ text string }
 
 func (e *typedNil) Error() string { return e.text }
 
-// Whatever the host's code does is a failure and no more.
+// Misbehaviour of the notifier is a failed attempt, and has no other effect.
 func TestRelay_survivesTheNotifier(t *testing.T) {
 	for name, misbehave := range map[string]func(ctx context.Context) error{
 		"panics":                func(context.Context) error { panic("oh") },
@@ -61,8 +61,9 @@ func TestRelay_survivesTheNotifier(t *testing.T) {
 	}
 }
 
-// An attempt that ends with its process counts, so that what kills one is parked too.
-func TestRelay_attemptsOfTheDead(t *testing.T) {
+// An attempt that ends with its process counts, so that a notification that ends processes is
+// parked, too.
+func TestRelay_countsAttemptsOfDeadProcesses(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{MaxAttempts: 2}}, func(t *testing.T, o *office) {
 		o.stop()
 		o.mustCreate(t, "acme")
@@ -83,8 +84,8 @@ func TestRelay_attemptsOfTheDead(t *testing.T) {
 	})
 }
 
-// What another Manager queues is found, also if it delivers nothing itself.
-func TestRelay_elsewhere(t *testing.T) {
+// Notifications that another Manager has queued are delivered, even if it delivers none itself.
+func TestRelay_deliversForOthers(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		other, err := incident.New(o.store, &incident.Options{Notifier: incident.NotifyElsewhere})
 		if err != nil {
@@ -108,11 +109,11 @@ func TestRelay_elsewhere(t *testing.T) {
 	})
 }
 
-// A transaction's notifications are delivered after its commit, and those of one that was
-// undone never.
-func TestRelay_transactions(t *testing.T) {
+// The notifications of a transaction are delivered after its commit, and never if it was rolled
+// back.
+func TestRelay_waitsForTheCommit(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
-		synctest.Wait() // until it has looked for what is due
+		synctest.Wait() // until it has made its first claim
 		undone := errors.New("undone")
 		for _, result := range []error{undone, nil} {
 			err := o.InTx(t.Context(), func(tx incident.Manager) error {
@@ -133,17 +134,17 @@ func TestRelay_transactions(t *testing.T) {
 	})
 }
 
-// faultyOutbox fails as often as the test says.
+// faultyOutbox fails as often as the test wants.
 type faultyOutbox struct {
 	*memory.Store
-	mu     sync.Mutex // guards what is below
-	claims int        // that fail
-	settle int        // that fail
-	lost   int        // settlements that are made, and whose answer is lost
-	busy   int        // settlements that somebody is in the way of
+	mu     sync.Mutex // guards the fields below
+	claims int        // claims that fail
+	settle int        // settlements that fail
+	lost   int        // settlements with a lost answer
+	busy   int        // settlements of locked queues
 }
 
-// fails counts one of n down.
+// fails counts n down, and reports whether it was positive.
 func (f *faultyOutbox) fails(n *int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,8 +177,8 @@ func (f *faultyOutbox) Settle(ctx context.Context, all []incident.Settlement) ([
 	return busy, err
 }
 
-// While the store fails, nothing is lost, and what was sent is not sent again.
-func TestRelay_storeFails(t *testing.T) {
+// While the store fails, no notification is lost, and none is sent twice.
+func TestRelay_survivesTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var box postbox
 		var log bytes.Buffer
@@ -197,13 +198,13 @@ func TestRelay_storeFails(t *testing.T) {
 			t.Errorf("%d notifications came, want each of 20 once: %v", len(got), got)
 		}
 		if strings.Count(log.String(), "wait for the store") < 1 || strings.Count(log.String(), "is back") < 1 {
-			t.Errorf("the log does not tell that the store fails, and that it is back: %s", &log)
+			t.Errorf("the log does not say that the store fails, and that it is back: %s", &log)
 		}
 	})
 }
 
-// The backlog is counted, and an old one is told.
-func TestRelay_backlog(t *testing.T) {
+// The backlog is counted, and an old backlog is logged.
+func TestRelay_logsAnOldBacklog(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		o.fails(func(context.Context, incident.Notification) error { return errors.New("busy") })
 		o.mustCreate(t, "acme")
@@ -214,12 +215,12 @@ func TestRelay_backlog(t *testing.T) {
 			t.Errorf("the backlog is %+v", got)
 		}
 		if n := strings.Count(o.log.String(), "are late"); n < 1 || n > 3 {
-			t.Errorf("that they are late is told %d times in three minutes: %s", n, &o.log)
+			t.Errorf("the log says %d times in three minutes that they are late: %s", n, &o.log)
 		}
 	})
 }
 
-// The default delays give a notification up after twenty attempts in about two hours.
+// With the default delays a notification is parked after twenty attempts in about two hours.
 func TestRelay_defaultBackoff(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		start := time.Now()

@@ -11,7 +11,7 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// What is queued and not delivered, or not queued where others queue, is told once.
+// Notifications that nobody delivers, or that are not queued where others queue, are logged once.
 func TestRelay_warns(t *testing.T) {
 	const noRun, noNotifier = "until Manager.Run runs", "without a Notifier"
 	synctest.Test(t, func(t *testing.T) {
@@ -20,7 +20,7 @@ func TestRelay_warns(t *testing.T) {
 		check := func(when, text string, want int) {
 			t.Helper()
 			if got := strings.Count(log.String(), text); got != want {
-				t.Errorf("%s it is told %d times that %q, want %d: %s", when, got, text, want, &log)
+				t.Errorf("%s the log says %d times %q, want %d: %s", when, got, text, want, &log)
 			}
 		}
 		newOffice := func(n incident.Notifier) *office {

@@ -11,8 +11,8 @@ import (
 	"github.com/incidentkit/incident/store/memory"
 )
 
-// An organization whose notifications all take their time leaves room for others.
-func TestRelay_leavesRoom(t *testing.T) {
+// An organization with slow notifications leaves permits for others.
+func TestRelay_leavesPermits(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
 		most, slow := 0, 0
 		o.fails(func(_ context.Context, n incident.Notification) error {
@@ -53,14 +53,14 @@ func TestRelay_leavesRoom(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}
 		if most != 6 {
-			t.Errorf("one organization takes %d of 8 places, want 6", most)
+			t.Errorf("one organization takes %d of 8 permits, want 6", most)
 		}
 	})
 }
 
-// What is queued while the incident's last activity is being sent follows at once, and soon
-// if it is another process that sends it.
-func TestRelay_queuedMeanwhile(t *testing.T) {
+// An activity that is queued while the previous one is being sent is sent right after it. If
+// another process sends the previous one, it is sent soon after.
+func TestRelay_sendsTheNextAtOnce(t *testing.T) {
 	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
 		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
 		key := o.mustCreate(t, "acme")
@@ -76,7 +76,7 @@ func TestRelay_queuedMeanwhile(t *testing.T) {
 		}
 		other.start(t)
 		defer other.stop()
-		synctest.Wait() // until it has looked for what is due
+		synctest.Wait() // until it has made its first claim
 		o.mustComment(t, key)
 		time.Sleep(50 * time.Millisecond)
 		other.mustComment(t, key)
@@ -86,8 +86,8 @@ func TestRelay_queuedMeanwhile(t *testing.T) {
 	})
 }
 
-// What an organization has to wait for a place for goes on when it has one.
-func TestRelay_usesAllPlaces(t *testing.T) {
+// Notifications that wait for a permit are sent when a permit is free.
+func TestRelay_usesAllPermits(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 8}}, func(t *testing.T, o *office) {
 		o.fails(func(context.Context, incident.Notification) error { time.Sleep(100 * time.Millisecond); return nil })
 		for range 60 {
@@ -95,12 +95,12 @@ func TestRelay_usesAllPlaces(t *testing.T) {
 		}
 		time.Sleep(2500 * time.Millisecond)
 		if got := len(o.take()); got != 120 {
-			t.Errorf("in 2.5 s 6 at a time, which take 100 ms each, are %d, want all 120", got)
+			t.Errorf("in 2.5 s with 6 permits and 100 ms for each, %d came, want all 120", got)
 		}
 	})
 }
 
-// Run ends when what it has begun is done, and begins nothing more.
+// Run ends when the attempts in progress are done, and begins no more.
 func TestRelay_stopsGracefully(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 2}}, func(t *testing.T, o *office) {
 		o.fails(func(context.Context, incident.Notification) error { time.Sleep(5 * time.Second); return nil })
@@ -121,8 +121,8 @@ func TestRelay_stopsGracefully(t *testing.T) {
 	})
 }
 
-// When its grace is over, what Run has begun is interrupted and given back.
-func TestRelay_graceIsOver(t *testing.T) {
+// When the grace is over, the attempts in progress are interrupted and released.
+func TestRelay_releasesAfterTheGrace(t *testing.T) {
 	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Grace: time.Second}}, func(t *testing.T, o *office) {
 		o.fails(func(ctx context.Context, _ incident.Notification) error { <-ctx.Done(); return ctx.Err() })
 		o.mustCreate(t, "acme")
@@ -141,7 +141,7 @@ func TestRelay_graceIsOver(t *testing.T) {
 	})
 }
 
-// slowOutbox takes its time for each call, and counts the claims.
+// slowOutbox delays each call, and counts the claims.
 type slowOutbox struct {
 	*memory.Store
 	takes  time.Duration
@@ -159,8 +159,8 @@ func (s slowOutbox) Settle(ctx context.Context, all []incident.Settlement) ([]in
 	return s.Store.Settle(ctx, all)
 }
 
-// Where one organization has more than its places, a claim is made for several of them.
-func TestRelay_claimsSeveral(t *testing.T) {
+// Where a single organization has more due than permits, a claim is for several permits.
+func TestRelay_claimsForSeveralPermits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var box postbox
 		var claims atomic.Int64
@@ -181,8 +181,8 @@ func TestRelay_claimsSeveral(t *testing.T) {
 	})
 }
 
-// What was claimed when Run had to stop is given back.
-func TestRelay_stopsWhileItClaims(t *testing.T) {
+// Claims that were made while Run was ending are released.
+func TestRelay_releasesLateClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var box postbox
 		store := memory.New()
@@ -196,7 +196,7 @@ func TestRelay_stopsWhileItClaims(t *testing.T) {
 		synctest.Wait()
 		o.stop()
 		if got := box.take(); len(got) != 0 {
-			t.Errorf("%v came after Run had to stop", got)
+			t.Errorf("%v came after the end of Run", got)
 		}
 		claims, err := store.Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1, Lease: time.Second})
 		if err != nil || len(claims) != 1 || claims[0].Attempt != 1 {
