@@ -22,7 +22,7 @@ type OutboxStore interface {
 	Store
 
 	// Claim claims at most c.Limit due queues. A queue is due if it is not claimed and its
-	// delay has passed. Two calls must not claim the same queue.
+	// delay has passed. Claim must not give the same queue to two callers.
 	//
 	// Claim visits the organizations in ascending order, beginning after c.After, each at
 	// most once, and skips c.Except. From each organization it takes the longest due
