@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,4 +82,31 @@ func wantLinear(t *testing.T, name string, few, many []time.Duration) {
 	if large > 24*small {
 		t.Errorf("%s takes %v among 125 triggers and %v among 1,000", name, small, large)
 	}
+}
+
+// Concurrent firings reuse memory, and must not mix their values.
+func TestFire_concurrentFiringsDoNotMix(t *testing.T) {
+	incidents, err := incident.New(memory.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var firing sync.WaitGroup
+	for n := range 4 {
+		firing.Go(func() {
+			for i := range 100 {
+				f := numbered(n)
+				f.AlertRuleID = incident.AlertRuleID(fmt.Sprint(n, "-", i))
+				f.Title = "of " + string(f.AlertRuleID)
+				r, err := incidents.Fire(t.Context(), f)
+				if err != nil || !r.Changed || r.Title != f.Title || r.AlertRuleID != f.AlertRuleID {
+					t.Errorf("Fire(%q) = %+v, %v", f.Title, r, err)
+				}
+				triggers, err := incidents.Triggers(t.Context(), r.Key())
+				if err != nil || len(triggers) != 1 || triggers[0].TriggerID != f.TriggerID || triggers[0].Incident != r.Key() {
+					t.Errorf("Triggers() after Fire(%q) = %+v, %v", f.Title, triggers, err)
+				}
+			}
+		})
+	}
+	firing.Wait()
 }
