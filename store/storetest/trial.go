@@ -135,7 +135,7 @@ func (t *trial) recoverPanic(handled *bool) {
 	}
 	site := max(slices.IndexFunc(frames, func(f runtime.Frame) bool { return !isWait(f) }), 0)
 	line := position(frames[site])
-	t.record(line, fmt.Sprintf("panic at %s: %v%s", line, value, callIn(frames)))
+	t.record(line, fmt.Sprintf("panic at %s%s: %v", line, callIn(frames), value))
 }
 
 // Context returns the context of the case.
