@@ -13,12 +13,16 @@ help: ## Show this list.
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
 	$(GO) build $(RACE) ./... && \
-	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-hostworld test-migratetest
+	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-hostworld test-migratetest && \
+	$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
 
-# The parts of make test. They run side by side, since their tests wait for servers, leases
-# and processes most of the time; go test prints each package as a whole.
+# Tests with bounds of milliseconds. They run when everything else has ended.
+TIMED = ^Test(Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere)$$
+
+# The parts of make test. They run side by side, since many tests wait for servers, leases
+# and processes; go test prints each package as a whole.
 test-postgres:
-	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 ./store/postgres
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)' ./store/postgres
 
 test-packages:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 $$($(GO) list ./... | grep -v '/store/postgres$$')

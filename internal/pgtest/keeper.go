@@ -41,8 +41,7 @@ func init() {
 	}
 }
 
-// newHome makes a home in the folder for temporary files, owned by the user that the
-// server runs as.
+// newHome makes a home in homesFolder, owned by the user that the server runs as.
 func newHome() (*home, error) {
 	if err := canStart(); err != nil {
 		return nil, err
@@ -56,7 +55,7 @@ func newHome() (*home, error) {
 		return nil, fmt.Errorf("pgtest: %w", err)
 	}
 	defer stdin.Close()
-	dir, err := os.MkdirTemp("", "pgtest")
+	dir, err := os.MkdirTemp(homesFolder(), "pgtest")
 	if err != nil {
 		lifeline.Close()
 		return nil, fmt.Errorf("pgtest: %w", err)

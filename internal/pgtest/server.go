@@ -91,6 +91,7 @@ func (s *Server) log() string  { return filepath.Join(s.home.dir, "log") }
 const defaults = `
 listen_addresses = '127.0.0.1'
 max_connections = 500
+max_wal_size = 256MB
 shared_buffers = 128MB
 timezone = 'America/New_York'
 log_min_messages = warning

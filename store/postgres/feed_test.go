@@ -92,11 +92,7 @@ func TestFeed_stress(t *testing.T) {
 	for i := range keys {
 		keys[i] = mustBeginAnew(t, mustManager(t, s), fmt.Sprint("rule ", i))
 	}
-	length := 4 * time.Second
-	if testing.Short() {
-		length = time.Second
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), length)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	committed := newHistory(len(keys))
 	var all sync.WaitGroup

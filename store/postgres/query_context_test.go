@@ -23,6 +23,10 @@ func TestStore_contextEnds(t *testing.T) {
 			return ctx, cancel
 		},
 	}
+	calls := 15
+	if long {
+		calls = 40
+	}
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
@@ -31,7 +35,7 @@ func TestStore_contextEnds(t *testing.T) {
 			usual := l.usual(t, w)
 			for name, end := range ends {
 				failed := 0
-				for i := 0; i < 40 || failed == 0 && i < 1000; i++ {
+				for i := 0; i < calls || failed == 0 && i < 1000; i++ {
 					l.empty()
 					key := mustBegin(t, l.past)
 					ctx, cancel := end(t.Context(), rand.N(usual))

@@ -65,12 +65,16 @@ func TestRelay_writtenElsewhere(t *testing.T) {
 	all.Go(func() { _ = here.Run(ctx) }) // Run ends with its context
 	defer all.Wait()
 	defer cancel()
+	length := 3 * time.Second
+	if long {
+		length *= 2
+	}
 	for name, busy := range map[string]func(){
 		"reads":    func() { _, _ = here.Get(ctx, key) },
 		"delivers": func() { mustCreateBare(t, here) },
 	} {
 		var took []time.Duration
-		for end := time.Now().Add(6 * time.Second); time.Now().Before(end); {
+		for end := time.Now().Add(length); time.Now().Before(end); {
 			busy()
 			time.Sleep(150 * time.Millisecond)
 			a, err := there.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "Hm"})

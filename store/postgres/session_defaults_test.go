@@ -29,6 +29,10 @@ func TestStore_isolationDefaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			rounds := 5
+			if long {
+				rounds = 15
+			}
 			var all sync.WaitGroup
 			for worker := range 16 {
 				m := a
@@ -36,7 +40,7 @@ func TestStore_isolationDefaults(t *testing.T) {
 					m = b
 				}
 				all.Go(func() {
-					for i := range 15 {
+					for i := range rounds {
 						for name, err := range callEach(t.Context(), m, r.Key(), fmt.Sprint(worker, "-", i)) {
 							if err != nil {
 								t.Errorf("%s: %v", name, err)

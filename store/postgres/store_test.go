@@ -23,7 +23,8 @@ import (
 var long = os.Getenv("INCIDENT_TEST_LONG") != ""
 
 // TestMain limits TestModel to 32 sequences, and 128 in the long form, unless the command
-// line sets the number, because each call is many statements.
+// line sets the number, because each call is many statements. TestLinearizable makes a
+// quarter of the calls of the long form.
 func TestMain(m *testing.M) {
 	if is, err := asProcess(); is {
 		if err != nil {
@@ -31,12 +32,15 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	checks := "8"
+	// In short mode rapid makes a fifth of the checks.
+	settings := map[string]string{"rapid.checks": "40", "test.short": "true"}
 	if long {
-		checks = "32"
+		settings = map[string]string{"rapid.checks": "32"}
 	}
-	if err := flag.Set("rapid.checks", checks); err != nil {
-		panic(err)
+	for name, value := range settings {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
 	}
 	pgtest.Main(m)
 }
