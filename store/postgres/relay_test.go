@@ -13,9 +13,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// receiver takes notifications, and notes what is wrong with them.
+// receiver takes notifications, and records errors in them.
 type receiver struct {
-	mu    sync.Mutex // guards what is below
+	mu    sync.Mutex // guards the fields below
 	last  map[incident.Key]int64
 	n     int
 	wrong []string
@@ -42,7 +42,7 @@ func (r *receiver) count() int {
 	return r.n
 }
 
-// What is written while it is delivered comes once, and in order.
+// Activities that are written during deliveries arrive once, and in order.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
@@ -53,7 +53,7 @@ func TestRelay(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all, writing sync.WaitGroup
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	const writers, rounds = 8, 50
 	for w := range writers {
 		writing.Go(func() {
@@ -87,8 +87,8 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// A transaction that lasts holds up the notifications of its own incident, and of no
-// others: neither claiming nor settling waits for it.
+// A long transaction delays the notifications of its own incident only: neither Claim nor
+// Settle waits for it.
 func TestRelay_longTransaction(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
@@ -102,7 +102,7 @@ func TestRelay_longTransaction(t *testing.T) {
 			switch {
 			case n.Incident.Identifier == 1 && n.Activity.Sequence == 2:
 				once.Do(func() { close(first) })
-				<-hold // until the transaction has written
+				<-hold // blocks until the transaction has written
 			case n.Incident.Identifier == 2 && !committed.Load():
 				return errors.New("nobody listens")
 			}
@@ -115,7 +115,7 @@ func TestRelay_longTransaction(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _ = m.Run(ctx) }) // it ends with its context
+	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	held, failing := mustCreateBare(t, m), mustCreateBare(t, m)
 	<-first
 	err = m.InTx(t.Context(), func(tx incident.Manager) error {
@@ -124,10 +124,10 @@ func TestRelay_longTransaction(t *testing.T) {
 				return err
 			}
 		}
-		close(hold)                        // what was sent cannot be settled now
-		time.Sleep(200 * time.Millisecond) // and what has failed cannot be claimed when it is due
+		close(hold)                        // now a delivered notification cannot be settled
+		time.Sleep(200 * time.Millisecond) // and a failed notification cannot be claimed when it is due
 		created := make(chan struct{})
-		go func() { // in the transaction's own goroutine m refuses to be called
+		go func() { // m refuses calls in the transaction's own goroutine
 			defer close(created)
 			for range 20 {
 				if _, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
