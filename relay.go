@@ -14,9 +14,6 @@ import (
 // notifier to return, and for the claim to be settled.
 const leaseMargin = 5 * time.Second
 
-// outboxTimeout bounds a call of the store for a backlog.
-const outboxTimeout = 5 * time.Second
-
 // outboxRelay delivers the queued notifications of a store to the notifier of a Manager. Package
 // relay decides when and how much to claim; outboxRelay calls the store and the notifier.
 type outboxRelay struct {

@@ -83,7 +83,7 @@ func TestRelay_readsNothingOlder(t *testing.T) {
 	})
 }
 
-// slotReader is a notifier that reads the slot of what it is notified of.
+// slotReader is a notifier that reads the slot of each notification.
 type slotReader struct {
 	t *testing.T
 	incident.Manager

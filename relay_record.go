@@ -11,6 +11,9 @@ import (
 )
 
 const (
+	// backlogTimeout bounds a call of the store for the backlog.
+	backlogTimeout = 5 * time.Second
+
 	// backlogInterval is how often the backlog is counted.
 	backlogInterval = 15 * time.Second
 
@@ -69,7 +72,7 @@ func (r *relayRecord) failure(ctx context.Context, logger *slog.Logger, c *Claim
 func (r *outboxRelay) watchBacklog(ctx context.Context) {
 	var told time.Time
 	for ctx.Err() == nil {
-		calling, cancel := context.WithTimeout(ctx, outboxTimeout)
+		calling, cancel := context.WithTimeout(ctx, backlogTimeout)
 		b, err := guarded(func() (Backlog, error) { return r.outbox.Backlog(calling) })
 		cancel()
 		if err == nil {
