@@ -12,7 +12,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-func pickFaults() []outboxFault {
+func claimLimitFaults() []outboxFault {
 	behind := []string{"Claim/ContinuesAfterAnOrganization"}
 	longest := []string{"Claim/BeginsWithTheLongestDue"}
 	return []outboxFault{

@@ -130,7 +130,7 @@ func revisionIsEverything(s incident.Store) incident.Store {
 	}
 }
 
-func peopleFaults() []fault {
+func seenAndSubscriptionFaults() []fault {
 	return []fault{
 		{"SeenGoesBack", seenGoesBack, []string{"MarkSeen/NeverGoesBack", "MarkSeen/NeverGoesBackUnderConcurrency"}},
 		{"SeenReturnsWhatItGot", seenReturnsWhatItGot, []string{"MarkSeen/NeverGoesBack"}},

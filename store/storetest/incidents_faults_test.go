@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-func listFaults() []fault {
+func incidentsFaults() []fault {
 	return []fault{
 		{"TitleIsAPattern", titleIsAPattern, []string{"Incidents/FilteredByLiteralTitle"}},
 		{"TitleIsFoldedAsASCII", titleIsFoldedAsASCII, []string{"Incidents/FilteredByLiteralTitle"}},

@@ -7,7 +7,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-func memoryFaults() []fault {
+func callerMemoryFaults() []fault {
 	return []fault{
 		{"StatesAreShared", statesAreShared, []string{"Memory/OfReadsIsTheCallers"}},
 		{"ActivitiesAreShared", activitiesAreShared, []string{"Memory/OfReadsIsTheCallers"}},

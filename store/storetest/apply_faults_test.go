@@ -115,7 +115,7 @@ func identifierNotFilledIn(s incident.Store) incident.Store {
 	})
 }
 
-func changeFaults() []fault {
+func applyFaults() []fault {
 	return []fault{
 		{"VersionNotChecked", versionNotChecked, []string{
 			"Apply/ChecksTheVersion", "Apply/LetsOneOfAVersionWin", "Apply/LosesNoUpdate",

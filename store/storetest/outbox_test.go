@@ -21,7 +21,7 @@ type outboxFault struct {
 
 func outboxFaults() []outboxFault {
 	return slices.Concat(
-		queueFaults(), claimFaults(), pickFaults(), settleFaults(), parkedFaults(), replayedFaults(), outboxScopeFaults(),
+		queueFaults(), claimFaults(), claimLimitFaults(), settleFaults(), parkedFaults(), replayedFaults(), outboxTxFaults(),
 	)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-func valueFaults() []fault {
+func roundTripFaults() []fault {
 	return []fault{
 		{"TimesInMilliseconds", writingTimes(func(t time.Time) time.Time { return t.Truncate(time.Millisecond) }), []string{
 			"RoundTrip/KeepsEveryField", "RoundTrip/KeepsEveryFieldOfAChange", "RoundTrip/KeepsTimes",

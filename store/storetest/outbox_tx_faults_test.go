@@ -8,7 +8,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-func outboxScopeFaults() []outboxFault {
+func outboxTxFaults() []outboxFault {
 	before, within := []string{"Context/CancelledBefore"}, []string{"Context/CancelledWithinTx"}
 	return []outboxFault{
 		{"ActivityOfTheOtherOrganization", answering(activityOfTheOtherOrganization), []string{"Isolation/OfClaims"}},

@@ -20,8 +20,8 @@ type fault struct {
 
 func faults() []fault {
 	return slices.Concat(
-		readFaults(), listFaults(), identifierFaults(), changeFaults(), replayFaults(), slotFaults(),
-		activityFaults(), peopleFaults(), valueFaults(), organizationFaults(), memoryFaults(), contextFaults(), txFaults(),
+		readFaults(), incidentsFaults(), identifierFaults(), applyFaults(), replayFaults(), slotFaults(),
+		activityFaults(), seenAndSubscriptionFaults(), roundTripFaults(), organizationFaults(), callerMemoryFaults(), contextFaults(), txFaults(),
 	)
 }
 
