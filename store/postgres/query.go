@@ -90,14 +90,15 @@ func runStatement[T any](ctx context.Context, s *Store, st *statement, read func
 		if err := s.prepareJoined(ctx, t); err != nil {
 			return v, err
 		}
-		// Only use reveals that the server has closed an idle connection.
+		// Only use reveals that the server has closed a connection. Connections that are in
+		// use now may be dead too, and idle at the next attempt.
 		for left := -1; ; left-- {
 			v, err = runOnPool(ctx, s, a, t, st.args, read)
 			if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
 				return v, err
 			}
 			if left < 0 {
-				left = s.pool.Stats().Idle + 2
+				left = s.pool.Stats().OpenConnections + 2
 			}
 		}
 	}, nil)
