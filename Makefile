@@ -56,6 +56,7 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	$(GO) mod tidy -diff
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
 		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
+	@.ci/house
 	@GO='$(GO)' .ci/host-modules
 	@GO='$(GO)' .ci/commands
 
