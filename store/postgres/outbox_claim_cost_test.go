@@ -109,11 +109,34 @@ func TestStore_claimCost(t *testing.T) {
 	}
 }
 
-// A claim reads no entry of the index a second time after its row was delivered, also if
-// rows were queued together.
+// queueSpread queues n notifications in each of several organizations, whose rows lie on many
+// pages.
+func queueSpread(t *testing.T, s *postgres.Store, organizations, n int) {
+	t.Helper()
+	for _, text := range []string{
+		`INSERT INTO incident_organization SELECT 'org-' || o, $2::bigint FROM generate_series(1, $1::bigint) o`,
+		`INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
+			date_started, date_detected, date_added, title, title_folded, alert_rule_id, query_id, projects)
+		SELECT 'org-' || o, g, 1, 1, 0, 0, 1, 1, now(), now(), now(), 'Down', 'down', '', '', '{}'
+		FROM generate_series(1, $2::bigint) g, generate_series(1, $1::bigint) o`,
+		`INSERT INTO incident_activity (organization_id, identifier, sequence, revision, call_id, type, value, previous_value,
+			date_added, notification_uuid, user_id, comment)
+		SELECT 'org-' || o, g, 1, 0, 0, 3, 0, 0, now(), gen_random_uuid(), 'ada', 'Hm'
+		FROM generate_series(1, $2::bigint) g, generate_series(1, $1::bigint) o`,
+		`INSERT INTO incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready)
+		SELECT 'org-' || o, g, 0, 1, 1, now(), now(), true
+		FROM generate_series(1, $2::bigint) g, generate_series(1, $1::bigint) o ORDER BY g`,
+	} {
+		s.Pool().MustExecContext(t.Context(), text, organizations, n)
+	}
+	s.Pool().MustExecContext(t.Context(), "VACUUM ANALYZE")
+}
+
+// Claims do not read the entries of delivered rows, also where many rows were queued by one
+// statement.
 func TestStore_claimCostAfterDeliveries(t *testing.T) {
 	s, _ := newStore(t)
-	queueMany(t, s, bulky, 20_000)
+	queueSpread(t, s, 100, 200)
 	before, _ := pagesOf(t, s)
 	for range 20 {
 		claims, err := s.Claim(t.Context(), anyClaim())
