@@ -16,23 +16,32 @@ type dispatcher[C, S any] struct {
 	permits *permits
 
 	sent  chan S // to be settled
-	freed chan freed
+	freed chan []freed
 
 	// The fields below decide when the next claim is made.
-	after    Tenant        // the next claim begins behind it
-	more     bool          // something may be due
-	newFreed int           // permits freed since the last claim, if that is all that is new; 0 otherwise
+	state    state
+	gathered int           // permits freed in the state gathering
 	took     time.Duration // by the last claim
+	after    Tenant        // the next claim begins behind it
 	due      due           // the tenants that may have something due
 
 	// The fields below decide when the store is asked without other reason.
-	behind bool          // something was queued, perhaps behind a claim that holds a permit
-	told   bool          // something was queued since the last claim
-	look   time.Duration // until the next look for it; 0 for none
-	active time.Time     // when this process was used last
-	asks   time.Time     // when the store is asked next because of that
-	alarm  alarm
+	behind  bool          // something was queued, perhaps behind a claim that holds a permit
+	isWoken bool          // something was queued since the last claim
+	look    time.Duration // until the next look for it; 0 for none
+	active  time.Time     // when this process was used last
+	asks    time.Time     // when the store is asked next because of that
+	alarm   alarm
 }
+
+// state tells when the dispatcher makes the next claim: see the package comment.
+type state int
+
+const (
+	idle state = iota
+	gathering
+	prompt
+)
 
 // freed is a permit that is free again.
 type freed struct {
@@ -46,8 +55,8 @@ func newDispatcher[C, S any](r *Relay[C, S], sending context.Context) *dispatche
 		Relay: r, sending: sending,
 		permits: newPermits(n, r.config.Timeout),
 		sent:    make(chan S, n),
-		freed:   make(chan freed, n),
-		more:    true,
+		freed:   make(chan []freed, n),
+		state:   prompt,
 		due:     newDue(),
 		alarm:   newAlarm(r.config.PollInterval),
 	}
@@ -55,33 +64,35 @@ func newDispatcher[C, S any](r *Relay[C, S], sending context.Context) *dispatche
 
 // dispatch claims and sends until ctx ends.
 func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
-	var gathered <-chan time.Time
+	var timeout <-chan time.Time // of gathering
 	for ctx.Err() == nil {
 		d.askSoon(time.Now())
 		if d.claims() {
-			gathered = nil
+			timeout = nil
 			d.claim(ctx)
 			continue
 		}
-		if gathered == nil && d.more && d.permits.vacant() > 0 {
-			gathered = time.After(max(gathering, min(d.took, longestGathering)))
+		if timeout == nil && d.state != idle && d.permits.vacant() > 0 {
+			timeout = time.After(max(shortestGathering, min(d.took, longestGathering)))
 		}
 		select {
 		case <-ctx.Done():
-		case f := <-d.freed:
-			d.release(f)
+		case all := <-d.freed:
+			for _, f := range all {
+				d.release(f)
+			}
 		case <-d.stirred:
 			d.active = time.Now()
 		case <-d.woken:
 			d.active = time.Now()
-			d.more, d.newFreed, d.told = true, 0, true
-			d.due.setUnknown()
-			d.behind = d.taken() > 0
+			d.isWoken, d.behind = true, d.taken() > 0
+			d.due.setUnknown(true)
+			d.state = prompt
 		case <-d.alarm.timer.C:
 			d.rung()
-		case <-gathered:
-			gathered = nil
-			if d.more && d.permits.vacant() > 0 {
+		case <-timeout:
+			timeout = nil
+			if d.state != idle && d.permits.vacant() > 0 {
 				d.claim(ctx)
 			}
 		}
@@ -92,13 +103,17 @@ func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
 // permits are taken, it only makes sure that the claim for gathered permits is made.
 func (d *dispatcher[C, S]) rung() {
 	d.alarm.setNext()
-	d.due.setUnknown()
-	if isBusy := len(d.due.tenants) > 0 && d.taken() > 0; !isBusy {
-		d.more, d.newFreed = true, 0
-	} else if !d.more {
-		d.more, d.newFreed = true, 1 // the claim for gathered permits asks, too
+	d.due.setUnknown(false)
+	switch isShort := len(d.due.tenants) > 0 && d.taken() > 0; {
+	case !isShort:
+		d.state = prompt
+	case d.state == idle:
+		d.gatherPermits()
 	}
 }
+
+// gatherPermits begins to gather freed permits.
+func (d *dispatcher[C, S]) gatherPermits() { d.state, d.gathered = gathering, 1 }
 
 // askSoon sets the alarm to ask for queues of other processes, if this process was used a
 // moment ago.
@@ -109,12 +124,13 @@ func (d *dispatcher[C, S]) askSoon(now time.Time) {
 	}
 }
 
-// claims reports whether to claim now: something may be due, and a quarter of the permits is
-// free. If freed permits are all that is new, a quarter of all must have been freed, unless no
-// other permit is taken.
+// claims reports whether to claim now, without waiting for the time limit.
 func (d *dispatcher[C, S]) claims() bool {
 	quarter := max(d.config.Permits/4, 1)
-	return d.more && d.permits.vacant() >= quarter && (d.newFreed == 0 || d.newFreed >= quarter || d.taken() == 0)
+	if d.state == idle || d.permits.vacant() < quarter {
+		return false
+	}
+	return d.state == prompt || d.gathered >= quarter || d.taken() == 0
 }
 
 // taken returns the number of permits that are taken.
@@ -126,11 +142,11 @@ func (d *dispatcher[C, S]) release(f freed) {
 	if d.behind || f.again == Now {
 		d.due.add(f.tenant)
 	}
-	if d.due.mayBe() {
-		if !d.more || d.newFreed > 0 {
-			d.newFreed++
-		}
-		d.more = true
+	switch {
+	case d.state == gathering:
+		d.gathered++
+	case d.state == idle && d.due.mayBe():
+		d.gatherPermits()
 	}
 	if f.again > Now {
 		d.alarm.setIn(f.again)
@@ -143,7 +159,7 @@ func (d *dispatcher[C, S]) claim(ctx context.Context) {
 	now := time.Now()
 	a := d.permits.allot(now)
 	if a.limit == 0 || !d.due.isFor(&a) {
-		d.more, d.newFreed = false, 0 // until a permit is free or something else is queued
+		d.state = idle
 		return
 	}
 	q := Query{Limit: a.limit, Allowances: a.allowances, Except: a.except, After: d.after}
@@ -152,8 +168,8 @@ func (d *dispatcher[C, S]) claim(ctx context.Context) {
 	defer cancel()
 	claims, err := d.config.Claim(calling, q)
 	if err != nil {
-		d.more = false
-		d.due.setUnknown()
+		d.state = idle
+		d.due.setUnknown(false)
 		d.alarm.setIn(claimPause)
 		return
 	}
@@ -183,7 +199,14 @@ func (d *dispatcher[C, S]) note(claims []C, a *allotment, q *Query, now time.Tim
 	}
 	d.permits.served(a, by, isFull)
 	d.due.end(a, by, q.After, d.after)
-	d.more, d.newFreed = d.due.mayBe(), 0
+	switch {
+	case d.due.isPrompt(d.after):
+		d.state = prompt
+	case d.due.mayBe():
+		d.gatherPermits()
+	default:
+		d.state = idle
+	}
 }
 
 func (d *dispatcher[C, S]) send(ctx context.Context, c *C) S {
@@ -199,12 +222,12 @@ func (d *dispatcher[C, S]) lookAgain(found bool) {
 	switch {
 	case found || d.behind: // a freed permit leads to the next claim
 		d.look = 0
-	case d.told:
+	case d.isWoken:
 		d.look = firstLook
 	default:
 		d.look *= 2
 	}
-	d.told = false
+	d.isWoken = false
 	if d.look >= min(d.config.PollInterval, exactFor) {
 		d.look = 0
 	}
@@ -227,6 +250,8 @@ func (d *dispatcher[C, S]) finish(stop, giveUp func()) {
 	late := time.AfterFunc(callTimeout, giveUp)
 	defer late.Stop()
 	for d.taken() > 0 {
-		d.permits.free((<-d.freed).tenant)
+		for _, f := range <-d.freed {
+			d.permits.free(f.tenant)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import "maps"
 type due struct {
 	tenants   map[Tenant]bool // they may have more
 	isUnknown bool            // tenants that are not listed may have something
+	isUrgent  bool            // this process has queued something
 	isLap     bool            // a lap is in progress, and nothing was queued since it began
 }
 
@@ -20,15 +21,23 @@ const knownDue = 4096
 
 func newDue() due { return due{tenants: map[Tenant]bool{}, isUnknown: true} }
 
-// setUnknown records that every tenant may have something due.
-func (d *due) setUnknown() { d.isUnknown, d.isLap = true, false }
+// setUnknown records that every tenant may have something due. The next lap is urgent if this
+// process has queued something.
+func (d *due) setUnknown(isUrgent bool) {
+	d.isUnknown, d.isLap = true, false
+	d.isUrgent = d.isUrgent || isUrgent
+}
+
+// isPrompt reports whether the next claim, behind a tenant, must not wait for freed permits: it
+// continues a lap, or begins an urgent lap.
+func (d *due) isPrompt(after Tenant) bool { return d.isUnknown && (after != "" || d.isUrgent) }
 
 // add records that a tenant may have something due.
 func (d *due) add(name Tenant) {
 	d.tenants[name] = true
 	if len(d.tenants) > knownDue {
 		clear(d.tenants)
-		d.setUnknown()
+		d.setUnknown(false)
 	}
 }
 
@@ -69,7 +78,7 @@ func (d *due) end(a *allotment, by map[Tenant]int, after, until Tenant) {
 		}
 	}
 	if until == "" && d.isLap {
-		d.isUnknown, d.isLap = false, false
+		d.isUnknown, d.isUrgent, d.isLap = false, false, false
 	}
 	for name, n := range by {
 		if n == a.of(name) || name == until {

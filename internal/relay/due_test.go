@@ -26,7 +26,7 @@ func TestDue_makesWholeLaps(t *testing.T) {
 	d := newDue()
 	d.begin("")
 	d.end(&allotment{limit: 1}, map[Tenant]int{"m": 1}, "", "m")
-	d.setUnknown()
+	d.setUnknown(true)
 	d.begin("m")
 	d.end(&allotment{except: []Tenant{"z"}}, nil, "m", "")
 	if !d.isUnknown {

@@ -22,16 +22,40 @@
 // up the others: see allot. A claim that is never settled is made again by any relay when its
 // lease expires.
 //
-// The states of the dispatcher are:
+// The dispatcher makes one claim at a time. Its state tells when it makes the next:
 //
-//	state      condition                            ends with
-//	idle       nothing may be due                   Wake, the alarm, or a freed permit of a
-//	                                                tenant that has more due
-//	full       something may be due, and no permit  a freed permit
-//	           is free for it
-//	gathering  something may be due, and less than  a quarter free, or a short time
-//	           a quarter of the permits is free
-//	claiming   a claim is in progress               its answer: idle if nothing more may be due
+//	state      the next claim is made
+//	idle       never: nothing may be due, or no tenant that may have something gets a permit
+//	gathering  when a quarter of the permits was freed or none is taken; after a short time
+//	prompt     when a quarter of the permits is free; after a short time
+//
+// An event sets the state, and updates due, the record of the tenants that may have something:
+//
+//	event             state                                due
+//	Run begins        prompt                               every tenant may have something
+//	Wake              prompt                               the same, and the next lap is urgent
+//	the alarm rings   prompt, unless tenants wait for      the same
+//	                  permits: gathering instead of idle
+//	a permit is       gathering instead of idle, if        the tenant may have something, if its
+//	freed             something may be due                 queue is due again or behind is set
+//	a claim has no    idle
+//	tenant
+//	a claim is        prompt, if it belongs to a lap;      the tenants that it has read
+//	answered          gathering, if something may be due;
+//	                  idle otherwise
+//	a claim fails     idle                                 every tenant may have something
+//
+// The other fields of the dispatcher:
+//
+//	field    set by                                   cleared by
+//	behind   Wake, while a permit is taken            the last permit that is freed
+//	isWoken  Wake                                     an answered claim
+//	look     an answered claim that found nothing     a claim that finds something; it also ends
+//	         after Wake; each further one doubles it  at the poll interval
+//	active   Wake, Stir, a claim that found           set to the present time
+//	         something
+//	asks     each time that the alarm is set because  set to a time ahead
+//	         active is recent
 //
 // The alarm rings at each poll interval, and earlier in these cases:
 //
@@ -57,11 +81,10 @@ const (
 	// claimPause is how long Claim is not called after it has failed.
 	claimPause = 250 * time.Millisecond
 
-	// gathering is how long freed permits are gathered for the next claim, while more is due
-	// than permits are free. After a claim that took longer, it is as long as that claim took,
-	// up to longestGathering.
-	gathering        = 2 * time.Millisecond
-	longestGathering = 40 * time.Millisecond
+	// Freed permits are gathered for as long as the last claim took, within these limits,
+	// while more is due than permits are free.
+	shortestGathering = 2 * time.Millisecond
+	longestGathering  = 40 * time.Millisecond
 
 	// briskInterval is how often the store is asked for queues of other processes for
 	// briskFor after this process has delivered, written or read.

@@ -72,8 +72,12 @@ func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []S) (rest []S) {
 
 // free frees the permits of claims.
 func (d *dispatcher[C, S]) free(all []S) {
-	for i := range all {
-		name, again := d.config.Freed(&all[i])
-		d.freed <- freed{tenant: name, again: again}
+	if len(all) == 0 {
+		return
 	}
+	batch := make([]freed, len(all))
+	for i := range all {
+		batch[i].tenant, batch[i].again = d.config.Freed(&all[i])
+	}
+	d.freed <- batch
 }
