@@ -257,7 +257,7 @@ func applyReplaysUnderConcurrency(t *trial, s incident.Store) {
 	}
 }
 
-// mustWriteOnce makes the same call several times at once, checks that one of them
+// mustWriteOnce makes the same call several times at once, checks that a single call
 // writes, and returns its incident.
 func mustWriteOnce(t *trial, s incident.Store, name string, next func() incident.Change) incident.Key {
 	t.Helper()

@@ -74,7 +74,7 @@ func show(v any) string {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// difference returns the path of the first difference of two values of one type, with
+// difference returns the path of the first difference of two values of a type, with
 // both values. It is empty if they are equal.
 func difference(got, want reflect.Value) string {
 	if !got.IsValid() || !want.IsValid() {

@@ -70,7 +70,7 @@ func (o operation) do(ctx context.Context, s incident.Store, w world) (got any, 
 	return got, err
 }
 
-// reads returns all methods that read. Each write shows in at least one of them.
+// reads returns all methods that read. Each write shows in a read.
 func reads() []operation {
 	return []operation{
 		{"Load", load},
@@ -144,7 +144,7 @@ func applyNew(ctx context.Context, s incident.Store, w world) (any, error) {
 	return s.Apply(ctx, c)
 }
 
-// applyChange closes the incident, which releases its slots and resolves its triggers.
+// applyChange closes the incident: its slots are released and its triggers resolved.
 // It also subscribes bob and unlinks a project.
 func applyChange(ctx context.Context, s incident.Store, w world) (any, error) {
 	c := transition(w.state, incident.StatusClosed)
@@ -174,7 +174,7 @@ func unsubscribe(ctx context.Context, s incident.Store, w world) (any, error) {
 	return nil, s.Unsubscribe(ctx, w.key(), ada)
 }
 
-// refusesUnknown returns a case about a method that concerns one incident. For the keys
+// refusesUnknown returns a case about a method that concerns an incident. For the keys
 // of other organizations' incidents and of no incident, the method must return
 // ErrNotFound and write nothing.
 func refusesUnknown(method string, call func(ctx context.Context, s incident.Store, w world) (any, error)) caseFunc {

@@ -68,7 +68,7 @@ func loadDetailsOfABareIncident(t *trial, s incident.Store) {
 	wantEqual(t, "the details", mustLoadDetails(t, s, st.Incident.Key(), ada), want)
 }
 
-// Load returns the state of a single moment: never the row of one version with the projects
+// Load returns the state of a single moment: never the row of a version with the projects
 // or triggers of another.
 func loadIsOneRead(t *trial, s incident.Store) {
 	st := mustCreate(t, s, draft(acme), firing(critical))

@@ -182,7 +182,7 @@ func wantError(t *trial, call string, got, want error) {
 	}
 }
 
-// wantHolder checks that the error is a conflict with one of the holders.
+// wantHolder checks that the error is a conflict with any of the holders.
 func wantHolder(t *trial, call string, got error, holders ...incident.Key) {
 	t.Helper()
 	var conflict *incident.ConflictError

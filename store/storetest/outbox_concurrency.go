@@ -11,7 +11,7 @@ import (
 )
 
 // While others claim and settle, each appended activity is delivered once, in the order
-// of its incident, one at a time, and with the right number of attempts.
+// of its incident, never two at a time, and with the right number of attempts.
 func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 	const deliverers, each = 4, 15
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)}
@@ -200,7 +200,7 @@ func outboxOutlivesItsUsers(t *trial, s incident.OutboxStore) {
 	wantBacklog(t, s, "after all was delivered", 0, 0)
 }
 
-// mortals are deliverers of which every third claim is never settled.
+// mortals are deliverers that never settle every third claim.
 type mortals struct {
 	mu      sync.Mutex // guards the fields below
 	claimed int

@@ -38,8 +38,8 @@ func parkedAreWhole(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme, activityKey{key, 3}, activityKey{key, 4}, activityKey{key, 5})
 }
 
-// Pages are ordered by incident and activity, start after any position, and hold one
-// organization's notifications.
+// Pages are ordered by incident and activity, start after any position, and hold the
+// notifications of a single organization.
 func parkedArePaged(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme)
 	wantParked(t, s, "nobody")

@@ -236,7 +236,7 @@ func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 	mustDrain(t, s, map[incident.Key][]int64{key: {4}})
 }
 
-// Each settlement of a call is carried out, even beside an invalid one.
+// Each settlement of a call is carried out, even beside invalid settlements.
 func settleEndsEach(t *trial, s incident.OutboxStore) {
 	var all []incident.Settlement
 	claims := map[incident.Key]incident.Claim{}

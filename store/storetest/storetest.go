@@ -1,5 +1,5 @@
 // Package storetest checks that a store keeps the contract of [incident.Store], of
-// [incident.FeedStore] and of [incident.OutboxStore]. The whole test of a store is one
+// [incident.FeedStore] and of [incident.OutboxStore]. The whole test of a store is a
 // call:
 //
 //	func TestStore(t *testing.T) {

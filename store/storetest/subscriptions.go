@@ -91,7 +91,7 @@ func subscribersAreOrderedByUser(t *trial, s incident.Store) {
 	wantEqual(t, "the users", got, users)
 }
 
-// Many concurrent first subscriptions keep a single date, which is returned to all callers.
+// Many concurrent first subscriptions keep a single date, and all callers get it.
 func subscribeHasOneFirst(t *trial, s incident.Store) {
 	const rounds = 4
 	key := mustCreate(t, s, draft(acme)).Incident.Key()

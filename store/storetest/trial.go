@@ -40,7 +40,7 @@ type trial struct {
 	mu       sync.Mutex      // guards the fields below
 	helpers  map[string]bool // functions that called Helper
 	lines    map[string]bool // lines of the case that have failed
-	failures []string        // the first maxFailures, one for each line
+	failures []string        // the first maxFailures, of different lines
 	failed   int             // the number of all failures
 	stopped  bool            // Fatal has been called
 	over     bool            // nothing is recorded any more

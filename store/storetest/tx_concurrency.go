@@ -100,8 +100,8 @@ func inTxOutlastsWritersWhoGiveUp(t *trial, s incident.Store) {
 	}
 }
 
-// Transactions that read and then write are serialized, or the later one returns a
-// version conflict.
+// Transactions that read and then write are serialized, or the later transaction
+// returns a version conflict.
 func inTxLosesNoUpdate(t *trial, s incident.Store) {
 	const writers, each = 4, 5
 	key := mustCreate(t, s, draft(acme)).Incident.Key()
