@@ -11,38 +11,41 @@ import (
 	"github.com/google/uuid"
 )
 
-// Notifier is how the host tells people and other systems what happened. A Manager
-// that has one queues each activity in the same commit that writes it, and
-// [Manager.Run] calls Notify for it: at least once, and without a fault exactly once,
-// whatever is killed meanwhile and however many processes run.
+// Notifier delivers notifications to people and other systems. A Manager with a Notifier
+// queues each activity in the commit that writes it, and [Manager.Run] calls Notify for it:
+// at least once, and exactly once without a fault. Neither killed processes nor the number
+// of processes change this.
 //
-// The activities of one incident come one after the other, in order of Sequence, each
-// when the one before was delivered or given up. Those of different incidents come side
-// by side: Notify must be safe for use by many goroutines.
+// The activities of an incident are delivered in order of Sequence, each after the activity
+// before it was delivered or given up. Activities of different incidents are delivered
+// concurrently: Notify must be safe for use by multiple goroutines.
 type Notifier interface {
-	// Notify delivers n. Nil means that it was delivered. After an error it is called
-	// again later, after ever longer times: see [NotifyOptions]. An error that matches
-	// [ErrUndeliverable] gives the notification up at once, and a [*RetryAfterError] says
-	// when to call again. A panic is an error too.
+	// Notify delivers n. After an error the relay calls it again, with growing delays: see
+	// [NotifyOptions]. There are two special errors:
 	//
-	// ctx ends after [NotifyOptions.Timeout], and when Run has to stop. A call that goes
-	// on for long after that counts as failed, and is left behind: what it then still
-	// sends comes twice.
+	//   - An error that matches [ErrUndeliverable] gives the notification up at once.
+	//   - A [*RetryAfterError] sets the least delay.
+	//
+	// A panic counts as an error.
+	//
+	// ctx ends after [NotifyOptions.Timeout], and after [NotifyOptions.Grace] once Run has
+	// to stop. A call that lasts more than a second longer counts as failed and is not
+	// waited for; the notification may then be delivered twice.
 	//
 	// A receiver that must not act twice remembers the organization and the
-	// [Activity.NotificationUUID], which are the same in each repetition, and unique
-	// together. That a comment was edited or deleted is not notified.
+	// [Activity.NotificationUUID]. Both are the same in each repetition, and together they
+	// are unique. Edited and deleted comments are not notified.
 	Notify(ctx context.Context, n Notification) error
 }
 
-// NotifierFunc makes a [Notifier] of a function.
+// NotifierFunc is a function as a [Notifier].
 type NotifierFunc func(ctx context.Context, n Notification) error
 
 // Notify implements [Notifier].
 func (f NotifierFunc) Notify(ctx context.Context, n Notification) error { return f(ctx, n) }
 
-// NotifyElsewhere is the [Options.Notifier] of a process that writes and leaves the
-// delivery to others, which have a real one.
+// NotifyElsewhere is the [Options.Notifier] of a process that queues notifications and leaves
+// the delivery to other processes.
 var NotifyElsewhere Notifier = notifyElsewhere{}
 
 type notifyElsewhere struct{}
@@ -51,40 +54,39 @@ func (notifyElsewhere) Notify(context.Context, Notification) error {
 	return errors.New("incident: NotifyElsewhere delivers nothing")
 }
 
-// Notification is an activity that the host is to tell of. Its memory belongs to the
-// host.
+// Notification is an activity to deliver. The host owns its memory.
 type Notification struct {
-	// Activity is what happened. A comment that was edited or deleted since has its
-	// present text.
+	// Activity is the activity as of this attempt: a comment that was edited or deleted has
+	// its present text.
 	Activity Activity `json:"activity"`
 
-	// Incident is a copy as of this attempt, which is as of the activity's commit or
-	// later.
+	// Incident is a copy as of this attempt, never older than the activity.
 	Incident Incident `json:"incident"`
 
-	// Recipients are who follows the incident as of this attempt, in ascending order. The
-	// user whose doing it was is left out, and so are those whom the [Authorizer] does not
-	// let in now. They go on following, and get the next notification if they have access
-	// then. There are no recipients of a Detected and a Created activity: whom to page for a
-	// new incident is the host's to know.
+	// Recipients are the subscribers as of this attempt, in ascending order, except:
+	//
+	//   - the user who caused the activity
+	//   - users whom the [Authorizer] now refuses; they stay subscribed
+	//
+	// A Detected and a Created activity have no recipients: the host decides whom to page
+	// for a new incident.
 	Recipients []UserID `json:"recipients"`
 
 	// Attempt counts the calls for this notification in all processes, from 1.
 	Attempt int `json:"attempt"`
 
-	// Replayed means that the notification was parked and replayed, so that those of its
-	// incident which follow it may have come before.
+	// Replayed means that the notification was parked and replayed. Later notifications of
+	// its incident may have been delivered before it.
 	Replayed bool `json:"replayed"`
 }
 
-// ErrUndeliverable means that trying again is of no use. A [Notifier] returns an error
+// ErrUndeliverable means that further attempts are useless. A [Notifier] returns an error
 // that matches it to give a notification up.
 var ErrUndeliverable = errors.New("undeliverable")
 
-// RetryAfterError is what a [Notifier] returns when the receiver has said how long to
-// wait.
+// RetryAfterError is returned by a [Notifier] whose receiver asked for a delay.
 type RetryAfterError struct {
-	// After is the least time until the next attempt.
+	// After is the least delay until the next attempt.
 	After time.Duration
 	Err   error
 }
@@ -96,50 +98,48 @@ func (e *RetryAfterError) Error() string {
 // Unwrap returns Err.
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
-// NotifyOptions tunes the delivery of notifications. The zero value is ready to use. A
-// duration of math.MaxInt64 means for ever.
+// NotifyOptions configures the delivery of notifications. The zero value is ready to use. A
+// duration of math.MaxInt64 never ends.
 type NotifyOptions struct {
-	// Concurrency is how many notifications a process delivers at the same time, which
-	// is also how many a crash of it may repeat at most. No organization takes more than
-	// three quarters of them, and while there are others at least one is left for an
-	// organization that has none.
+	// Concurrency is the number of notifications that a process delivers at the same time,
+	// and that a crash may repeat. An organization gets at most three quarters of them.
+	// While there are several organizations, at least one is reserved for an organization
+	// with none in progress.
 	//
-	// Receivers that hang, or whose answers take more than half of Timeout or 5 s, get fewer
-	// places, so that they hold up no other organization.
+	// Organizations whose receivers take more than half of Timeout, or more than 5 s, get
+	// fewer, so that they do not hold up others.
 	//
 	// At most [MaxNotifyConcurrency]. Defaults to [DefaultNotifyConcurrency].
 	Concurrency int
 
-	// Timeout is how long a call of the Notifier may last. Another process tries again
-	// a notification whose process has died 5 s after that.
+	// Timeout bounds a call of the Notifier. If a process dies, another process repeats its
+	// calls 5 s after their Timeout.
 	//
 	// Defaults to [DefaultNotifyTimeout].
 	Timeout time.Duration
 
-	// MaxAttempts is after how many failures a notification is given up: it is parked, as
-	// [NotificationManager.Parked] tells, and the next one of its incident goes on. It
-	// counts the attempts of a process that died.
+	// MaxAttempts is the number of failures after which a notification is given up: it is
+	// parked, see [NotificationManager.Parked], and the next notification of its incident
+	// is delivered. Attempts of a process that died count, too.
 	//
-	// Defaults to [DefaultNotifyAttempts], which take about two hours with the default
-	// Backoff.
+	// Defaults to [DefaultNotifyAttempts], about two hours with the default Backoff.
 	MaxAttempts int
 
-	// Backoff returns how long to wait after the n-th failure, from 1.
+	// Backoff returns the delay after the n-th failure, from 1.
 	//
-	// Defaults to 1 s, and twice as much after each failure up to 10 minutes, all of them
-	// up to a quarter longer or shorter at random.
+	// Defaults to 1 s, doubled by each further failure up to 10 minutes, and then varied by
+	// up to a quarter at random.
 	Backoff func(n int) time.Duration
 
-	// PollInterval is how often the store is asked for what other processes have queued
-	// and do not deliver, and for what was written in a transaction that the host has
-	// committed itself. What a process writes otherwise it delivers at once. For 2 s after
-	// it has delivered something, or has read from a shared store through its cache, it
-	// asks every 40 ms.
+	// PollInterval is the interval at which the store is asked for notifications of other
+	// processes, and of transactions that the host has committed itself. Other writes of
+	// this process are delivered at once. For 2 s after this process has delivered, written,
+	// or read from a shared store through its cache, the interval is 40 ms.
 	//
 	// Defaults to [DefaultNotifyPollInterval].
 	PollInterval time.Duration
 
-	// Grace is how long Run goes on with what is being delivered when it has to stop.
+	// Grace bounds the time that Run waits for calls in progress when it has to stop.
 	//
 	// Defaults to Timeout.
 	Grace time.Duration
@@ -196,31 +196,31 @@ func backoff(n int) time.Duration {
 	return d*3/4 + rand.N(d/2)
 }
 
-// ParkedNotification is one that was given up.
+// ParkedNotification is a notification that was given up.
 type ParkedNotification struct {
 	Incident Key `json:"incident"`
 
-	// Sequence is that of its activity, whose NotificationUUID it has.
+	// Sequence and NotificationUUID are those of its activity.
 	Sequence         int64     `json:"activity,string"`
 	NotificationUUID uuid.UUID `json:"notificationUuid"`
 
-	// Attempts is how often its delivery was tried, and Error what the last one failed
-	// with, of which at most [MaxParkedError] bytes are kept.
+	// Attempts counts the attempts to deliver it. Error is the error of the last attempt, cut
+	// to [MaxParkedError] bytes.
 	Attempts int    `json:"attempts"`
 	Error    string `json:"error"`
 
 	DateParked time.Time `json:"dateParked"`
 }
 
-// MaxParkedError is how much is kept of an error, in bytes.
+// MaxParkedError bounds [ParkedNotification.Error], in bytes.
 const MaxParkedError = 1000
 
-// ParkedFilter selects notifications that were given up.
+// ParkedFilter selects parked notifications.
 type ParkedFilter struct {
-	// OrganizationID is whose they are. Required.
+	// OrganizationID is the organization. Required.
 	OrganizationID OrganizationID
 
-	// Cursor is [ParkedPage.Next] of the page before, of the same organization. Empty for
+	// Cursor is [ParkedPage.Next] of the previous page of the same organization. Empty for
 	// the first page.
 	Cursor string
 
@@ -228,23 +228,24 @@ type ParkedFilter struct {
 	Limit int
 }
 
-// ParkedPage is a part of the parked notifications, in order of their incidents'
-// identifiers and of Sequence. The list is never nil.
+// ParkedPage is a page of parked notifications, in order of the incident's identifier, then
+// Sequence. The list is never nil.
 type ParkedPage struct {
 	Notifications []ParkedNotification
 
-	// Next is the cursor of the page after this one. Empty on the last.
+	// Next is the cursor of the next page. Empty on the last page.
 	Next string
 }
 
-// NotificationManager is the notifications' part of [Manager]. It returns [ErrInvalid] if
-// the store keeps no notifications.
+// NotificationManager is the part of [Manager] for parked notifications. It returns
+// [ErrInvalid] if the store is not an [OutboxStore].
 type NotificationManager interface {
-	// Parked returns a page of the notifications that were given up.
+	// Parked returns a page of parked notifications.
 	Parked(ctx context.Context, f ParkedFilter) (ParkedPage, error)
 
-	// Replay queues the parked notifications of an incident again, with all their attempts
-	// before them, and returns how many there were. They are delivered in no order with
-	// those that follow them. To replay all of an organization, go through Parked.
+	// Replay queues the parked notifications of an incident again and returns their number.
+	// Their attempts are counted from the beginning. They are delivered in no order with each
+	// other and with later notifications. To replay all notifications of an organization,
+	// call Replay for each incident of the pages of Parked.
 	Replay(ctx context.Context, key Key) (int, error)
 }

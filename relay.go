@@ -23,7 +23,7 @@ type outboxRelay struct {
 	options *Options
 	record  relayRecord
 
-	warned atomic.Bool // that nothing is delivered
+	warned atomic.Bool // queued has logged that this process delivers nothing
 }
 
 func newOutboxRelay(m *manager, outbox OutboxStore) *outboxRelay {
