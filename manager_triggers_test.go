@@ -24,6 +24,18 @@ func numbered(n int) incident.Firing {
 // An incident has at most MaxTriggers triggers, and the cost of a call grows at most linearly with
 // their number.
 func TestManager_manyTriggers(t *testing.T) {
+	var slow []string
+	for range 3 { // other programs disturb times, so that the best of three attempts counts
+		if slow = manyTriggers(t); len(slow) == 0 {
+			return
+		}
+	}
+	t.Error(slow)
+}
+
+// manyTriggers returns which calls grow faster than linearly.
+func manyTriggers(t *testing.T) (slow []string) {
+	t.Helper()
 	ctx := t.Context()
 	incidents, err := incident.New(memory.New(), nil)
 	if err != nil {
@@ -37,7 +49,7 @@ func TestManager_manyTriggers(t *testing.T) {
 		}
 		fired[i] = time.Since(begin)
 	}
-	wantLinear(t, "Fire", fired[75:175], fired[900:])
+	slow = append(slow, notLinear(t, "Fire", fired[75:175], fired[900:])...)
 
 	before, err := incidents.Details(ctx, key, "ada")
 	if err != nil || len(before.Triggers) != incident.MaxTriggers {
@@ -69,19 +81,21 @@ func TestManager_manyTriggers(t *testing.T) {
 		t.Errorf("after the last resolution the incident is %v", last.Status)
 	}
 	// Each has all triggers before it, so that the bar is that of firing the last ones.
-	wantLinear(t, "Resolve", fired[75:175], resolved[450:550])
+	return append(slow, notLinear(t, "Resolve", fired[75:175], resolved[450:550])...)
 }
 
-// wantLinear compares calls among 1,000 triggers with calls among 125. Linear growth is a factor
-// of 8, quadratic growth a factor of 64.
-func wantLinear(t *testing.T, name string, few, many []time.Duration) {
+// notLinear compares calls among 1,000 triggers with calls among 125. Linear growth is a factor of
+// 8, quadratic growth a factor of 64.
+func notLinear(t *testing.T, name string, few, many []time.Duration) []string {
 	t.Helper()
 	middle := func(of []time.Duration) time.Duration { return slices.Sorted(slices.Values(of))[len(of)/2] }
 	small, large := middle(few), middle(many)
-	t.Logf("%s takes %v among 125 triggers, %v among 1,000", name, small, large)
+	text := fmt.Sprintf("%s takes %v among 125 triggers and %v among 1,000", name, small, large)
+	t.Log(text)
 	if large > 24*small {
-		t.Errorf("%s takes %v among 125 triggers and %v among 1,000", name, small, large)
+		return []string{text}
 	}
+	return nil
 }
 
 // Concurrent firings reuse memory, and must not mix their values.
