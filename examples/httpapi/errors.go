@@ -54,7 +54,7 @@ var answers = []struct {
 	{errMethod, http.StatusMethodNotAllowed, "Method not allowed. The Allow header names those that are."},
 	{errMalformed, http.StatusBadRequest, ""}, // the detail is the error's text
 	{errStatus, http.StatusBadRequest, "Status cannot be changed."},
-	{errPrecondition, http.StatusPreconditionFailed, "The incident is not in the state that If-Match names. Read it again and decide again."},
+	{errPrecondition, http.StatusPreconditionFailed, "If-Match or If-None-Match does not allow the current version of the incident. Read it again and decide again."},
 	{errMediaType, http.StatusUnsupportedMediaType, "The body must be application/json in UTF-8."},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "The body is too large. The limit is 1 MiB."},
 	{errSlowBody, http.StatusRequestTimeout, "The body did not arrive in time."},

@@ -26,6 +26,10 @@ func FuzzHandler(f *testing.F) {
 			}
 		}
 	}
+	for _, tag := range rewritten {
+		f.Add(byte(0), "PUT", list("acme")+"1/", "If-Match: "+tag+"\r\n", []byte(`{"status":2}`))
+		f.Add(byte(0), "PUT", list("acme")+"1/", "If-None-Match: "+tag+"\r\n", []byte(`{"status":2}`))
+	}
 	for _, body := range hostileBodies() {
 		if len(body) < 1000 {
 			f.Add(byte(0), "POST", list("acme")+"1/comments/", "", []byte(body))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/incidentkit/incident"
@@ -103,7 +102,7 @@ func (a *api) updateIncident(c *call) error {
 	if err != nil {
 		return err
 	}
-	versions, err := ifMatch(c.r.Header)
+	conditions, err := parsePreconditions(c.r.Header)
 	if err != nil {
 		return err
 	}
@@ -115,7 +114,7 @@ func (a *api) updateIncident(c *call) error {
 	if err := checkStatus(incident.Status(status)); err != nil {
 		return err
 	}
-	if err := a.update(c, key, u, versions); err != nil {
+	if err := a.update(c.ctx, key, u, conditions); err != nil {
 		return err
 	}
 	return a.sendDetails(c, key)
@@ -129,16 +128,4 @@ func checkStatus(s incident.Status) error {
 		return errStatus
 	}
 	return &incident.FieldError{Field: "status", Problem: "Invalid value for status. Valid values: [1, 2, 10, 20]"}
-}
-
-// update tries the versions in order. Each try compares and writes atomically, and at
-// most a single try can succeed.
-func (a *api) update(c *call, key incident.Key, u incident.StatusUpdate, versions []int64) error {
-	for _, u.ExpectVersion = range versions {
-		_, err := a.incidents.UpdateStatus(c.ctx, key, u)
-		if u.ExpectVersion == anyVersion || !errors.Is(err, incident.ErrVersionConflict) {
-			return err
-		}
-	}
-	return errPrecondition
 }
