@@ -5,7 +5,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres test-packages test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## Show this list.
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
 	$(GO) build $(RACE) ./... && \
-	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-hostworld test-migratetest && \
+	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-webhook test-hostworld test-migratetest && \
 	$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
 
 # Tests with bounds of milliseconds. They run when everything else has ended.
@@ -26,6 +26,9 @@ test-postgres:
 
 test-packages:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 $$($(GO) list ./... | grep -v '/store/postgres$$')
+
+test-webhook:
+	@cd examples/webhook && $(GO) test $(RACE) -count=1 -timeout=10m ./...
 
 test-hostworld:
 	@cd internal/hostworld && $(GO) test -count=1 -timeout=10m ./...
@@ -51,6 +54,7 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	$(GO) vet ./...
 	cd bench && $(GO) vet ./...
 	cd internal/migratetest && $(GO) vet ./...
+	cd examples/webhook && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd internal/hostworld && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff

@@ -1,0 +1,17 @@
+module github.com/incidentkit/incident/examples/webhook
+
+go 1.26.0
+
+require (
+	github.com/google/uuid v1.6.0
+	github.com/incidentkit/incident v0.0.0
+	go.uber.org/goleak v1.3.0
+)
+
+require (
+	github.com/patrickmn/go-cache v2.1.0+incompatible // indirect
+	github.com/tidwall/btree v1.8.2 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
+
+replace github.com/incidentkit/incident => ../..
