@@ -28,7 +28,9 @@ func deliverHistory(ctx context.Context, past *statuspage.History, fail int, std
 		return err
 	}
 	defer notifier.Close()
-	incidents, err := incident.New(memory.New(), &incident.Options{Notifier: notifier, Logger: log})
+	incidents, err := incident.New(memory.New(), &incident.Options{
+		Notifier: notifier, Notify: webhook.NotifyOptions(), Logger: log,
+	})
 	if err != nil {
 		return err
 	}

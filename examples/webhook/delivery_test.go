@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,10 +76,9 @@ func newPost(t *testing.T, file string, d *desk, front func(http.Handler) http.H
 		t.Fatal(err)
 	}
 	t.Cleanup(notifier.Close)
-	incidents, err := incident.New(memory.New(), &incident.Options{
-		Notifier: notifier, Logger: quiet,
-		Notify: incident.NotifyOptions{Backoff: func(int) time.Duration { return time.Duration(rand.IntN(10)) * time.Millisecond }},
-	})
+	often := webhook.NotifyOptions()
+	often.Backoff = func(int) time.Duration { return time.Duration(rand.IntN(10)) * time.Millisecond }
+	incidents, err := incident.New(memory.New(), &incident.Options{Notifier: notifier, Notify: often, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,8 @@ func TestDelivery_completeDespiteFaults(t *testing.T) {
 	}
 }
 
-// Notifications that the receiver cannot handle are parked, and later ones are delivered.
+// Notifications that the receiver never handles are parked after all attempts, and later
+// ones are delivered.
 // After the cause is gone, Replay delivers the parked notifications too.
 func TestDelivery_replaysParked(t *testing.T) {
 	works := false
@@ -196,7 +197,7 @@ func TestDelivery_replaysParked(t *testing.T) {
 	parked := map[incident.Key][]int64{}
 	for _, n := range list {
 		parked[n.Incident] = append(parked[n.Incident], n.Sequence)
-		if n.Attempts != 1 || !strings.HasSuffix(n.Error, ": undeliverable: 422 Unprocessable Entity: the notification cannot be handled") {
+		if n.Attempts != 24 || !strings.HasSuffix(n.Error, ": 422 Unprocessable Entity: the notification cannot be handled") {
 			t.Errorf("parked notification %+v", n)
 		}
 	}
@@ -216,6 +217,47 @@ func TestDelivery_replaysParked(t *testing.T) {
 		d.acted[key] = acted // replayed notifications came last
 	}
 	p.check(t, nil)
+}
+
+// A receiver that answers 410 once gets nothing more, and all notifications are parked. A
+// replay delivers them when the receiver is back.
+func TestDelivery_stopsAfterGone(t *testing.T) {
+	var requests atomic.Int64
+	gone := true
+	d := &desk{fail: func(incident.Notification) error {
+		if requests.Add(1); gone {
+			return webhook.ErrGone
+		}
+		return nil
+	}}
+	p := newPost(t, statuspageSample, d, func(next http.Handler) http.Handler { return next })
+	if err := deliverAll(t.Context(), p.incidents, p.sent); err != nil {
+		t.Fatal(err)
+	}
+	list, err := listParked(t.Context(), p.incidents, p.page)
+	if err != nil || len(list) != p.sent {
+		t.Fatalf("Parked() = %d, %v, want all %d", len(list), err, p.sent)
+	}
+	// Requests in progress at the first answer are answered, too.
+	if got := requests.Load(); got > incident.DefaultNotifyConcurrency {
+		t.Errorf("got %d requests", got)
+	}
+	gone = false
+	keys := map[incident.Key]bool{}
+	for _, n := range list {
+		keys[n.Incident] = true
+	}
+	for key := range keys {
+		if _, err := p.incidents.Replay(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := deliverAll(t.Context(), p.incidents, 2*p.sent); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.incidents.Stats().Notifications; s.Delivered != uint64(p.sent) {
+		t.Errorf("%d of %d were delivered", s.Delivered, p.sent)
+	}
 }
 
 // Every n-th request fails, alternately before and after it was handled.

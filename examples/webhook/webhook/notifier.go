@@ -3,7 +3,12 @@
 // and a [Receiver] verifies them and handles each once. Both interoperate with other
 // implementations.
 //
-//	incidents, err := incident.New(store, &incident.Options{Notifier: notifier})
+//	incidents, err := incident.New(store, &incident.Options{
+//		Notifier: notifier,
+//		Notify:   webhook.NotifyOptions(),
+//	})
+//
+// The module of the reference implementation in Go signs and verifies.
 //
 // Copy the package into a host and change it as needed.
 package webhook
@@ -18,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -25,7 +31,7 @@ import (
 
 // The defaults of [Options].
 const (
-	DefaultTimeout   = 10 * time.Second
+	DefaultTimeout   = 20 * time.Second
 	DefaultUserAgent = "incident-webhook/1.0 (+https://github.com/incidentkit/incident)"
 )
 
@@ -39,7 +45,9 @@ type Options struct {
 	// deliveries at a time by default.
 	Transport http.RoundTripper
 
-	// Timeout is the longest duration of a delivery. The context may end it earlier.
+	// Timeout is the longest duration of a delivery. The standard recommends 15 to 30 s.
+	// The context may end a delivery earlier: [incident.NotifyOptions.Timeout] must be
+	// longer, as that of [NotifyOptions] is.
 	//
 	// Defaults to [DefaultTimeout].
 	Timeout time.Duration
@@ -81,11 +89,14 @@ func (o *Options) withDefaults() (Options, error) {
 // The response decides the outcome:
 //
 //   - 2xx: delivered.
-//   - 408, 425, 429, 5xx, or no response: retried. Notifier respects the Retry-After of
-//     429 and 503, up to [MaxRetryAfter].
-//   - Anything else: given up, including redirects. Following a redirect would send the
-//     notification and its signature to a URL that nobody configured. Also, most
-//     redirects turn POST into GET, and a 200 to that means nothing.
+//   - 410: given up, with [ErrGone]. Later notifications are given up without a request,
+//     until a replayed notification is delivered.
+//   - Anything else, or no response: retried. Notifier respects Retry-After, up to
+//     [MaxRetryAfter].
+//
+// Redirects are not followed. Following them would send the notification and its
+// signature to a URL that nobody configured. Also, most redirects turn POST into GET, and
+// a 200 to that means nothing.
 //
 // Errors contain the host but not the path or the query of the URL, because some
 // receivers put secrets there.
@@ -95,6 +106,7 @@ type Notifier struct {
 	transport http.RoundTripper
 	own       *http.Transport // closed by Close; nil if the host set Transport
 	options   Options
+	gone      *atomic.Bool // the last response was 410
 }
 
 var _ incident.Notifier = (*Notifier)(nil)
@@ -120,7 +132,7 @@ func NewNotifier(target string, secrets []Secret, o *Options) (*Notifier, error)
 	if err != nil {
 		return nil, err
 	}
-	n := &Notifier{url: target, host: host, secrets: secrets, transport: c.Transport, options: c}
+	n := &Notifier{url: target, host: host, secrets: secrets, transport: c.Transport, options: c, gone: new(atomic.Bool)}
 	if n.transport == nil {
 		n.own = newTransport()
 		n.transport = n.own
@@ -172,10 +184,17 @@ func (n *Notifier) Close() {
 
 // Notify implements [incident.Notifier].
 func (n *Notifier) Notify(ctx context.Context, note incident.Notification) error {
-	if err := n.post(ctx, note); err != nil {
-		return fmt.Errorf("webhook: POST to %s: %w", n.host, err)
+	if n.gone.Load() && !note.Replayed {
+		return fmt.Errorf("webhook: no POST to %s: %w", n.host, ErrGone)
 	}
-	return nil
+	err := n.post(ctx, note)
+	if err != nil {
+		err = fmt.Errorf("webhook: POST to %s: %w", n.host, err)
+	}
+	if err == nil || errors.Is(err, ErrGone) {
+		n.gone.Store(err != nil)
+	}
+	return err
 }
 
 func (n *Notifier) post(ctx context.Context, note incident.Notification) error {
@@ -205,12 +224,12 @@ func (n *Notifier) request(ctx context.Context, id string, body []byte) (*http.R
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	timestamp := formatTimestamp(n.options.Now())
+	now := n.options.Now()
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", n.options.UserAgent)
 	r.Header.Set(HeaderID, id)
-	r.Header.Set(HeaderTimestamp, timestamp)
-	r.Header.Set(HeaderSignature, formatSignatures(n.secrets, id, timestamp, body))
+	r.Header.Set(HeaderTimestamp, formatTimestamp(now))
+	r.Header.Set(HeaderSignature, formatSignatures(n.secrets, id, now, body))
 	// Some gateways use this header. It also lets net/http retry by itself if a kept
 	// connection turns out to be closed, unlike for any other POST.
 	r.Header.Set("Idempotency-Key", id)

@@ -61,25 +61,32 @@ func TestNotifier_Outcome(t *testing.T) {
 		{202, "", "delivered"},
 		{204, "", "delivered"},
 		{299, "", "delivered"},
-		{300, "", "given up"},
-		{301, "", "given up"},
-		{304, "", "given up"},
-		{308, "5", "given up"},
-		{400, "", "given up"},
-		{401, "", "given up"},
-		{403, "", "given up"},
-		{404, "5", "given up"},
+		{300, "", "again"},
+		{301, "", "again"},
+		{304, "", "again"},
+		{307, "5", "again after 5s"},
+		{308, "5", "again after 5s"},
+		{400, "", "again"},
+		{401, "", "again"},
+		{403, "", "again"},
+		{404, "", "again"},
+		{404, "5", "again after 5s"},
 		{408, "", "again"},
-		{408, "5", "again"},
-		{409, "", "given up"},
+		{408, "5", "again after 5s"},
+		{409, "", "again"},
 		{410, "", "given up"},
-		{413, "5", "given up"},
-		{422, "", "given up"},
+		{410, "5", "given up"},
+		{411, "", "again"},
+		{413, "5", "again after 5s"},
+		{418, "", "again"},
+		{422, "", "again"},
 		{425, "", "again"},
 		{429, "", "again"},
 		{429, "5", "again after 5s"},
+		{451, "", "again"},
+		{499, "", "again"},
 		{500, "", "again"},
-		{500, "5", "again"},
+		{500, "5", "again after 5s"},
 		{501, "", "again"},
 		{502, "", "again"},
 		{503, "", "again"},
@@ -114,6 +121,38 @@ func TestNotifier_Outcome(t *testing.T) {
 	}
 }
 
+// After 410 nothing is sent, until a replayed notification is delivered.
+func TestNotifier_stopsAfterGone(t *testing.T) {
+	status, requests := 410, 0
+	n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.WriteHeader(status)
+	}, nil)
+	replayed := note()
+	replayed.Replayed = true
+	for i, step := range []struct {
+		status   int
+		note     incident.Notification
+		want     string
+		requests int
+	}{
+		{503, note(), "again", 1},
+		{410, note(), "given up", 2},
+		{204, note(), "given up", 2},
+		{503, replayed, "again", 3},
+		{204, note(), "given up", 3},
+		{410, replayed, "given up", 4},
+		{204, replayed, "delivered", 5},
+		{204, note(), "delivered", 6},
+	} {
+		status = step.status
+		err := n.Notify(t.Context(), step.note)
+		if kind(err) != step.want || errors.Is(err, ErrGone) != (step.want == "given up") || requests != step.requests {
+			t.Errorf("step %d: %v after %d requests, want %s after %d", i, err, requests, step.want, step.requests)
+		}
+	}
+}
+
 // The request has the signed notification, and each attempt has the same ID.
 func TestNotifier_sendsSignedRequest(t *testing.T) {
 	type request struct {
@@ -142,7 +181,7 @@ func TestNotifier_sendsSignedRequest(t *testing.T) {
 			"Idempotency-Key":   "11111111-1111-1111-1111-111111111111",
 			"Webhook-Id":        "11111111-1111-1111-1111-111111111111",
 			"Webhook-Timestamp": "1773455460",
-			"Webhook-Signature": formatSignatures([]Secret{mustSecret(t, wellKnown)}, "11111111-1111-1111-1111-111111111111", "1773455460", r.body),
+			"Webhook-Signature": handmade(delivery{id: "11111111-1111-1111-1111-111111111111", timestamp: "1773455460", body: r.body}, mustSecret(t, wellKnown)),
 		}
 		header := map[string]string{}
 		for name, values := range r.Header {
@@ -178,7 +217,7 @@ func TestNotifier_followsNoRedirect(t *testing.T) {
 				}
 				w.WriteHeader(status)
 			}, nil)
-			if err := n.Notify(t.Context(), note()); kind(err) != "given up" {
+			if err := n.Notify(t.Context(), note()); kind(err) != "again" {
 				t.Errorf("%d to %q: %v", status, location, err)
 			}
 		}

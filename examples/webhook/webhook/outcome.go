@@ -13,6 +13,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
+// ErrGone means that the receiver answered 410 Gone: it wants no more notifications. It
+// matches [incident.ErrUndeliverable].
+var ErrGone = fmt.Errorf("%w: the receiver wants no more notifications", incident.ErrUndeliverable)
+
 // MaxRetryAfter is the longest delay that a receiver can request from a [Notifier].
 const MaxRetryAfter = time.Hour
 
@@ -35,15 +39,13 @@ func outcome(answer *http.Response, now time.Time) error {
 	switch {
 	case code >= 200 && code < 300:
 		return nil
-	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
-		if after, ok := retryAfter(answer.Header.Get("Retry-After"), now); ok {
-			return &incident.RetryAfterError{After: after, Err: err}
-		}
-		return err
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code < 200, code >= 500:
-		return err
+	case code == http.StatusGone:
+		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	return fmt.Errorf("%w: %w", incident.ErrUndeliverable, err)
+	if after, ok := retryAfter(answer.Header.Get("Retry-After"), now); ok {
+		return &incident.RetryAfterError{After: after, Err: err}
+	}
+	return err
 }
 
 // retryAfter parses a Retry-After header, seconds or a date, and returns 0 to

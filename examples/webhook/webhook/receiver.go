@@ -92,11 +92,16 @@ var _ http.Handler = (*Receiver)(nil)
 //
 // The Receiver calls handle for each notification until the Ledger has recorded a
 // success. Calls may be concurrent, and their context ends when the sender disconnects.
-// The errors of handle are those of an [incident.Notifier]:
+// The answer to an error of handle:
 //
-//   - A [*incident.RetryAfterError] asks the sender to wait.
-//   - An error that matches [incident.ErrUndeliverable] makes the sender give up.
-//   - Any other error, or a panic, is answered with 500, and the sender retries.
+//   - 410 to an error that matches [ErrGone]. The sender stops, and sends no other
+//     notification either.
+//   - 503 with Retry-After to a [*incident.RetryAfterError]. The sender waits.
+//   - 422 to an error that matches [incident.ErrUndeliverable].
+//   - 500 to any other error, and to a panic.
+//
+// The sender repeats the notification, except after 410, and the later notifications of
+// its incident wait. If a notification can never be handled, handle returns nil.
 func NewReceiver(secrets []Secret, handle func(context.Context, incident.Notification) error, o *ReceiverOptions) (*Receiver, error) {
 	c, err := o.withDefaults()
 	if err != nil {
@@ -143,8 +148,7 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) (incide
 		w.Header().Set("Allow", http.MethodPost)
 		return none, &refusal{http.StatusMethodNotAllowed, "only POST is allowed"}
 	}
-	s, err := r.readSeal(request.Header)
-	if err != nil {
+	if err := r.checkHeaders(request.Header); err != nil {
 		return none, &refusal{http.StatusBadRequest, err.Error()}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, r.options.MaxBodySize))
@@ -154,43 +158,27 @@ func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) (incide
 	if err != nil {
 		return none, &refusal{http.StatusRequestTimeout, "the body did not arrive"}
 	}
-	if !signed(r.secrets, s.signatures, s.id, s.timestamp, body) {
+	if !signed(r.secrets, request.Header, body) {
 		return none, &refusal{http.StatusForbidden, "no signature is valid"}
 	}
-	return decode(s.id, body)
+	return decode(request.Header.Get(HeaderID), body)
 }
 
-// seal holds the headers that authenticate a body.
-type seal struct {
-	id, timestamp string // as sent, because that is signed
-	signatures    [][]byte
-}
-
-func (r *Receiver) readSeal(h http.Header) (s seal, err error) {
-	var signatures string
-	for _, want := range []struct {
-		name string
-		into *string
-	}{
-		{HeaderID, &s.id},
-		{HeaderTimestamp, &s.timestamp},
-		{HeaderSignature, &signatures},
-	} {
-		values := h[want.name]
-		if len(values) != 1 {
-			return s, fmt.Errorf("want the header %s, once", want.name)
+// checkHeaders returns an error if the headers cannot authenticate any body.
+func (r *Receiver) checkHeaders(h http.Header) error {
+	for _, name := range []string{HeaderID, HeaderTimestamp, HeaderSignature} {
+		if len(h[name]) != 1 {
+			return fmt.Errorf("want the header %s, once", name)
 		}
-		*want.into = values[0]
 	}
-	sent, err := parseTimestamp(s.timestamp)
+	sent, err := parseTimestamp(h.Get(HeaderTimestamp))
 	if err != nil {
-		return s, err
+		return err
 	}
 	if age := r.options.Now().Sub(sent); age > r.options.Tolerance || age < -r.options.Tolerance {
-		return s, errors.New("the timestamp is too far from the receiver's clock")
+		return errors.New("the timestamp is too far from the receiver's clock")
 	}
-	s.signatures, err = parseSignatures(signatures)
-	return s, err
+	return checkSignatures(h.Get(HeaderSignature))
 }
 
 // decode parses a signed body. It ignores unknown fields, for compatibility with newer
@@ -219,11 +207,12 @@ func (r *Receiver) call(ctx context.Context, n incident.Notification) (err error
 	return r.handle(ctx, n)
 }
 
-// fail responds to a failed handler such that a [Notifier] returns the same kind of
-// error.
+// fail responds to a failed handler, as NewReceiver documents.
 func fail(w http.ResponseWriter, err error) {
 	later, ok := errors.AsType[*incident.RetryAfterError](err)
 	switch {
+	case errors.Is(err, ErrGone):
+		http.Error(w, "no more notifications are wanted", http.StatusGone)
 	case errors.Is(err, incident.ErrUndeliverable):
 		http.Error(w, "the notification cannot be handled", http.StatusUnprocessableEntity)
 	case ok:

@@ -1,15 +1,15 @@
 package webhook
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
 const (
@@ -40,15 +40,17 @@ func NewSecret() Secret {
 }
 
 // ParseSecret parses the standard format: "whsec_" and the base64 of 24 to 64 random
-// bytes. The error does not contain the text.
+// bytes. The prefix and the padding may be missing, since some senders and forms leave
+// them out. The error does not contain the text.
 func ParseSecret(text string) (Secret, error) {
-	encoded, found := strings.CutPrefix(text, secretPrefix)
-	if !found {
-		return Secret{}, errors.New("webhook: a secret must begin with " + secretPrefix)
+	encoded := strings.TrimPrefix(text, secretPrefix)
+	encoding := base64.RawStdEncoding
+	if strings.Contains(encoded, "=") {
+		encoding = base64.StdEncoding
 	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
+	key, err := encoding.DecodeString(encoded)
 	if err != nil {
-		return Secret{}, errors.New("webhook: a secret must be base64 after " + secretPrefix)
+		return Secret{}, errors.New("webhook: a secret must be base64, after " + secretPrefix + " or alone")
 	}
 	if len(key) < minKeySize || len(key) > maxKeySize {
 		return Secret{}, fmt.Errorf("webhook: the key of a secret has %d to %d bytes, not %d", minKeySize, maxKeySize, len(key))
@@ -56,7 +58,7 @@ func ParseSecret(text string) (Secret, error) {
 	return newSecret(key), nil
 }
 
-// Text returns the secret in the format of [ParseSecret].
+// Text returns the secret in the standard format, with prefix and padding.
 func (s Secret) Text() string {
 	if s.key == nil {
 		return ""
@@ -67,13 +69,10 @@ func (s Secret) Text() string {
 // Format implements [fmt.Formatter]. No verb prints the key.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, secretPrefix+"[redacted]") }
 
-// sign returns the HMAC of a message. id and timestamp must not contain a full stop, the
-// separator.
-func (s Secret) sign(id, timestamp string, body []byte) []byte {
-	mac := hmac.New(sha256.New, s.key())
-	_, _ = io.WriteString(mac, id+"."+timestamp+".") // never fails
-	_, _ = mac.Write(body)
-	return mac.Sum(nil)
+// webhook returns the reference implementation with the key of a valid Secret.
+func (s Secret) webhook() *standardwebhooks.Webhook {
+	w, _ := standardwebhooks.NewWebhookRaw(s.key()) // fails only for an empty key
+	return w
 }
 
 // checkSecrets validates and copies secrets.

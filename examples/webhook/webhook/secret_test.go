@@ -14,24 +14,40 @@ func TestParseSecret(t *testing.T) {
 	of := func(size int) string {
 		return secretPrefix + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, size))
 	}
+	const badText = "webhook: a secret must be base64, after whsec_ or alone"
 	for name, c := range map[string]struct {
-		text, want string // want is of the error
+		text string
+		want string // the standard format, or the error
 	}{
-		"the shortest":   {of(24), ""},
-		"the longest":    {of(64), ""},
-		"well known":     {wellKnown, ""},
-		"empty":          {"", "webhook: a secret must begin with whsec_"},
-		"without prefix": {"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "webhook: a secret must begin with whsec_"},
-		"no base64":      {"whsec_MfKQ9r8GKYqr!", "webhook: a secret must be base64 after whsec_"},
-		"too short":      {of(23), "webhook: the key of a secret has 24 to 64 bytes, not 23"},
-		"too long":       {of(65), "webhook: the key of a secret has 24 to 64 bytes, not 65"},
+		"the shortest":            {of(24), of(24)},
+		"one = of padding":        {of(32), of(32)},
+		"two == of padding":       {of(25), of(25)},
+		"the longest":             {of(64), of(64)},
+		"well known":              {wellKnown, wellKnown},
+		"without prefix":          {wellKnown[6:], wellKnown},
+		"without padding":         {strings.TrimRight(of(32), "="), of(32)},
+		"without two paddings":    {strings.TrimRight(of(25), "="), of(25)},
+		"without both":            {strings.Trim(of(32)[6:], "="), of(32)},
+		"padded without prefix":   {of(64)[6:], of(64)},
+		"the end of a line":       {strings.TrimRight(of(32), "=") + "\n", of(32)},
+		"empty":                   {"", "webhook: the key of a secret has 24 to 64 bytes, not 0"},
+		"the prefix alone":        {secretPrefix, "webhook: the key of a secret has 24 to 64 bytes, not 0"},
+		"the prefix twice":        {secretPrefix + wellKnown, badText},
+		"an asymmetric key":       {"whpk_" + wellKnown[6:], badText},
+		"half the padding":        {strings.TrimSuffix(of(25), "="), badText},
+		"too much padding":        {of(32) + "=", badText},
+		"padding without a cause": {wellKnown + "=", badText},
+		"no base64":               {"whsec_MfKQ9r8GKYqr!", badText},
+		"too short":               {of(23), "webhook: the key of a secret has 24 to 64 bytes, not 23"},
+		"too long":                {of(65), "webhook: the key of a secret has 24 to 64 bytes, not 65"},
 	} {
 		s, err := ParseSecret(c.text)
-		if got := fmt.Sprint(err); c.want != "" && got != c.want || c.want == "" && err != nil {
-			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		got := s.Text()
+		if err != nil {
+			got = err.Error()
 		}
-		if err == nil && s.Text() != c.text {
-			t.Errorf("%s: Text() = %q, want %q", name, s.Text(), c.text)
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 	a, b := NewSecret(), NewSecret()

@@ -1,11 +1,9 @@
 package webhook
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -35,65 +33,56 @@ const (
 var (
 	errNoSignature       = errors.New("no signature of version v1")
 	errTooManySignatures = fmt.Errorf("more than %d signatures", maxSignatures)
-	errBadSignature      = errors.New("a signature is not the base64 of an HMAC-SHA256")
 	errBadTimestamp      = errors.New("the timestamp is not in seconds since 1970")
 )
 
 // formatSignatures returns a [HeaderSignature] with a signature for each secret.
-func formatSignatures(secrets []Secret, id, timestamp string, body []byte) string {
-	var text []string
+func formatSignatures(secrets []Secret, id string, at time.Time, body []byte) string {
+	var all []string
 	for _, s := range secrets {
-		text = append(text, signatureVersion+base64.StdEncoding.EncodeToString(s.sign(id, timestamp, body)))
-	}
-	return strings.Join(text, " ")
-}
-
-// parseSignatures returns the signatures of a [HeaderSignature], or an error if there is
-// none. It ignores those of other versions: a sender may add them during a migration.
-func parseSignatures(text string) ([][]byte, error) {
-	var all [][]byte
-	for part := range strings.SplitSeq(text, " ") {
-		encoded, ours := strings.CutPrefix(part, signatureVersion)
-		if !ours {
-			continue
-		}
-		if len(all) == maxSignatures {
-			return nil, errTooManySignatures
-		}
-		signature, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		if err != nil || len(signature) != sha256.Size {
-			return nil, errBadSignature
-		}
+		signature, _ := s.webhook().Sign(id, at, body) // never fails
 		all = append(all, signature)
 	}
-	if all == nil {
-		return nil, errNoSignature
-	}
-	return all, nil
+	return strings.Join(all, " ")
 }
 
-// signed reports whether any of the secrets made any of the signatures. It compares every
-// pair in constant time, so that the time reveals neither a part of a signature nor the
-// matching secret.
-func signed(secrets []Secret, signatures [][]byte, id, timestamp string, body []byte) bool {
+// checkSignatures returns an error if a [HeaderSignature] has no signature of this version,
+// or too many. Other versions are ignored: a sender may add them during a migration. A
+// malformed signature counts, and matches nothing.
+func checkSignatures(text string) error {
+	count := 0
+	for part := range strings.SplitSeq(text, " ") {
+		if strings.HasPrefix(part, signatureVersion) {
+			count++
+		}
+	}
+	switch {
+	case count == 0:
+		return errNoSignature
+	case count > maxSignatures:
+		return errTooManySignatures
+	}
+	return nil
+}
+
+// signed reports whether any of the secrets made any of the signatures. It tries all
+// secrets, so that the time does not reveal the matching secret.
+func signed(secrets []Secret, h http.Header, body []byte) bool {
 	found := false
 	for _, s := range secrets {
-		want := s.sign(id, timestamp, body)
-		for _, got := range signatures {
-			found = hmac.Equal(got, want) || found
-		}
+		found = s.webhook().VerifyIgnoringTimestamp(body, h) == nil || found
 	}
 	return found
 }
 
 func formatTimestamp(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// parseTimestamp parses a [HeaderTimestamp]: only digits, and at most 40 bits so that
-// later arithmetic cannot overflow.
+// parseTimestamp parses a [HeaderTimestamp]: only digits as formatTimestamp writes them,
+// and at most 40 bits so that later arithmetic cannot overflow.
 func parseTimestamp(text string) (time.Time, error) {
 	seconds, err := strconv.ParseUint(text, 10, 40)
-	if err != nil {
-		return time.Time{}, errBadTimestamp
+	if t := time.Unix(int64(seconds), 0); err == nil && formatTimestamp(t) == text {
+		return t, nil
 	}
-	return time.Unix(int64(seconds), 0), nil
+	return time.Time{}, errBadTimestamp
 }

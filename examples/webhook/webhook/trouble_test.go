@@ -102,7 +102,7 @@ func TestNotifier_ErrorText(t *testing.T) {
 		}, nil)
 		err := n.Notify(t.Context(), note())
 		checkError(t, err)
-		if _, got, _ := strings.Cut(err.Error(), ": undeliverable: "); got != want {
+		if _, got, _ := strings.Cut(strings.TrimPrefix(err.Error(), "webhook: POST to "), ": "); got != want {
 			t.Errorf("%.40q: error %q, want suffix %q", body, err, want)
 		}
 	}
@@ -178,7 +178,8 @@ func TestNotifier_SlowBody(t *testing.T) {
 	}{
 		{200, true, "delivered"},
 		{200, false, "delivered"},
-		{400, true, "given up"},
+		{400, true, "again after 5s"},
+		{410, true, "given up"},
 		{503, false, "again after 5s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

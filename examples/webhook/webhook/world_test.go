@@ -2,7 +2,11 @@ package webhook
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -80,8 +84,19 @@ func newDelivery(t testing.TB, n incident.Notification, at time.Time, secrets ..
 		t.Fatal(err)
 	}
 	d := delivery{method: http.MethodPost, id: n.Activity.NotificationUUID.String(), timestamp: formatTimestamp(at), body: body, header: http.Header{}}
-	d.signature = formatSignatures(secrets, d.id, d.timestamp, d.body)
+	d.signature = handmade(d, secrets...)
 	return d
+}
+
+// handmade signs a delivery as the standard says, without the reference implementation.
+func handmade(d delivery, secrets ...Secret) string {
+	var all []string
+	for _, s := range secrets {
+		mac := hmac.New(sha256.New, s.key())
+		fmt.Fprintf(mac, "%s.%s.%s", d.id, d.timestamp, d.body)
+		all = append(all, "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+	}
+	return strings.Join(all, " ")
 }
 
 func (d delivery) request(t testing.TB) *http.Request {
