@@ -17,7 +17,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -84,7 +83,13 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// Notifier posts notifications to a URL, as JSON. It is safe for concurrent use.
+// Notifier posts notifications to a URL. The body is the JSON of the notification with two
+// more members, the type of the event and the timestamp of the activity:
+//
+//	{"type":"incident.comment","timestamp":"2026-03-14T02:31:00Z","activity":{…},"incident":{…},…}
+//
+// The other types are incident.detected, incident.created and incident.status_change. A
+// Notifier is safe for concurrent use.
 //
 // The response decides the outcome:
 //
@@ -198,7 +203,7 @@ func (n *Notifier) Notify(ctx context.Context, note incident.Notification) error
 }
 
 func (n *Notifier) post(ctx context.Context, note incident.Notification) error {
-	body, err := json.Marshal(note)
+	body, err := encode(note)
 	if err != nil {
 		return fmt.Errorf("%w: %w", incident.ErrUndeliverable, err)
 	}
