@@ -61,6 +61,7 @@ type groupedWrite struct {
 	err     error
 	begun   chan struct{} // closed when the group is sent
 	done    chan struct{}
+	hasLeft bool // runs alone although the group has not ended
 }
 
 // errAlone means that a group wrote nothing, and that each member must run alone.
@@ -76,11 +77,31 @@ func (s *Store) applyGrouped(ctx context.Context, change incident.Change, c *cal
 	}
 	switch err := s.awaitGroup(ctx, member); {
 	case errors.Is(err, errAlone), err == nil && errors.Is(member.err, errAlone):
-		return s.applyTimed(ctx, change, c)
+		applied, err := s.applyTimed(ctx, change, c)
+		isRefused := isAnswer(err) || isDisturbed(err)
+		if member.hasLeft && isRefused && member.ends(ctx) && member.err == nil {
+			return member.applied, nil
+		}
+		return applied, err
 	case err != nil:
 		return incident.Applied{}, err
 	}
 	return member.applied, member.err
+}
+
+// ends waits for the end of a group that a creation has left, and reports whether it has
+// ended. Until then a refusal does not prove that the creation is not written.
+func (member *groupedWrite) ends(ctx context.Context) bool {
+	timer := time.NewTimer(maxGroupWait)
+	defer timer.Stop()
+	select {
+	case <-member.done:
+		member.call.trust()
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // applyTimed is applyAlone, and records its duration.
@@ -126,6 +147,7 @@ func (s *Store) awaitGroup(ctx context.Context, member *groupedWrite) error {
 				return errAbandoned
 			}
 			member.call.again.Store(true)
+			member.hasLeft = true
 			return errAlone
 		}
 	}
@@ -223,7 +245,7 @@ func (s *Store) applyGroup(ctx context.Context, group []*groupedWrite) error {
 		// The transaction blocks all creations of the organization while it lasts, also
 		// those of other processes.
 		applying, cancel := context.WithTimeout(ctx, s.groups.maxWait())
-		member.applied, member.err = inner.applyAlone(applying, member.change, member.call)
+		member.applied, member.err = inner.applyAlone(applying, member.change, member.call.inTransaction())
 		cancel()
 		if tx.failure != nil {
 			tx.rollBack()
