@@ -5,24 +5,29 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres test-suites test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## Run all tests, with the race detector where there is a C compiler.
-	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector';) \
-	$(GO) build $(RACE) ./... && \
-	$(MAKE) --no-print-directory -j4 test-postgres test-packages test-webhook test-hostworld test-migratetest && \
-	$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
+	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
+	@$(GO) build $(RACE) ./...
+	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-packages test-hostworld test-migratetest
+	@$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
 
-# Tests with bounds of milliseconds. They run when everything else has ended.
-TIMED = ^Test(Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere)$$
+# The tests of store/postgres: the suites keep the processors busy, many of the others wait for
+# servers, leases and processes, and some have bounds of milliseconds, so that they run when
+# everything else has ended.
+SUITES = ^Test(Store(_oneConnection|_unprepared|_partitioned|_ahead|_(outbox|feed)(Partitioned)?)?|(Model|Linearizable)(_singleProcess)?)$$
+TIMED  = ^Test(Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere)$$
 
-# The parts of make test. They run side by side, since many tests wait for servers, leases
-# and processes; go test prints each package as a whole.
+# The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:
-	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)' ./store/postgres
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(SUITES)|$(TIMED)' ./store/postgres
+
+test-suites:
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' ./store/postgres
 
 test-packages:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 $$($(GO) list ./... | grep -v '/store/postgres$$')

@@ -56,7 +56,7 @@ func (k *known) raise(version int64) {
 // returned to a reader, of the process. That holds for a cache of a single process, for a
 // cache that follows other processes, and for a cache that is too small.
 func TestCache_staleFills(t *testing.T) {
-	part := int64(10)
+	part := int64(20)
 	if long {
 		part = 1
 	}

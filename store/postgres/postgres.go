@@ -165,7 +165,10 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if err := checkDriver(pool.Driver()); err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
-	return &Store{database: &database{pool: pool, options: options, schema: schemaCheck{library: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls)}}, nil
+	return &Store{database: &database{
+		pool: pool, options: options, schema: schemaCheck{library: schemaVersion},
+		groups: groups{minWait: minGroupWait}, feedCalls: make(chan struct{}, maxFeedCalls),
+	}}, nil
 }
 
 // Open connects to the database of dsn, in a form that lib/pq accepts, such as

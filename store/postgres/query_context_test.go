@@ -23,7 +23,7 @@ func TestStore_contextEnds(t *testing.T) {
 			return ctx, cancel
 		},
 	}
-	calls := 15
+	calls := 10
 	if long {
 		calls = 40
 	}

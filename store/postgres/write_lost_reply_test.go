@@ -226,13 +226,13 @@ func checkTrace(t *testing.T, got, before, after string, err error) {
 // unknown.
 func TestStore_lostReply(t *testing.T) {
 	t.Parallel()
-	for _, w := range writes() {
+	for i, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
 			l := newLossy(t)
 			for _, f := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
-				for _, cut := range []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST} {
+				for _, cut := range cuts(i) {
 					for n, lost := 1, 1; lost > 0; n++ {
 						l.empty()
 						var err error
@@ -250,15 +250,24 @@ func TestStore_lostReply(t *testing.T) {
 	}
 }
 
+// cuts returns how connections are cut. In the short form the i-th write has one of the two.
+func cuts(i int) []pgtest.Cut {
+	both := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}
+	if long {
+		return both
+	}
+	return both[i%2:][:1]
+}
+
 // A server that never answers again leaves the outcome unknown.
 func TestStore_lostReplies(t *testing.T) {
 	t.Parallel()
-	for _, w := range writes() {
+	for i, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
 			l := newLossy(t)
-			for _, cut := range []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST} {
+			for _, cut := range cuts(i) {
 				unknown := false
 				for n := 1; n < 3; n++ { // the first round trip may be a read
 					l.empty()
