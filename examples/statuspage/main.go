@@ -6,7 +6,8 @@
 //
 // It shows a host whose writes are all idempotent: each has a key made from the page's
 // own IDs. So importing the same file again, or a newer file of the same page, adds only
-// new data. With -dsn the data lasts between runs.
+// new data. With -dsn the data lasts between runs. A record that cannot be used is reported
+// and left out.
 package main
 
 import (
@@ -25,27 +26,37 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-const usage = `Usage: statuspage [-dsn DSN] [-times N] [FILE]
+const usage = `Usage: statuspage [-dsn DSN] [-strict] [-times N] [FILE]
 
 Imports the incidents of a status page and prints a report of them.
 
-FILE is as served by a page of Atlassian Statuspage at /api/v2/incidents.json,
-at most 64 MiB. Without FILE, or with -, it is read from standard input. If it
-has a fault, nothing is imported and the error begins with the position,
-FILE:LINE:COLUMN. Columns count bytes.
+FILE is as served by a page of Atlassian Statuspage at /api/v2/incidents.json
+or /api/v2/scheduled-maintenances.json, or by its own API at
+/v1/pages/PAGE/incidents, at most 64 MiB. Without FILE, or with -, it is read
+from standard input. A maintenance is imported once it has begun.
+
+An incident or an update that cannot be used is left out. All others are
+imported. Standard error lists at most 100 faults, each after its position,
+FILE:LINE:COLUMN, and counts the others. Columns count bytes.
 
   -dsn DSN  the PostgreSQL database of the incidents, such as
             postgres://user:password@host:5432/name (default: in memory). The
             tables are created in it
+  -strict   import nothing if a record cannot be used, an update has no text or
+            an incident has more than 100 components
   -times N  import N times into the same store; repetitions add nothing
             (default 1)
+
+The exit status is 0 for success, 1 if nothing was imported or the report
+failed, 2 for wrong usage, and 3 if records were left out.
 `
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program. It returns the exit status: 0, 1 for a failure, 2 for wrong usage.
+// run is the program. It returns the exit status: 0, 1 for a failure, 2 for wrong usage, 3
+// for an import that has left out records.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a, err := parseArgs(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -60,24 +71,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("statuspage: interrupted")
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
+	if err == nil {
+		return 0
 	}
-	return 0
+	fmt.Fprintln(stderr, err)
+	if _, ok := errors.AsType[*statuspage.LeftOut](err); ok {
+		return 3
+	}
+	return 1
 }
 
 // arguments are the command-line arguments.
 type arguments struct {
-	dsn   string // empty for a store in memory
-	times int
-	file  string // - for standard input
+	dsn    string // empty for a store in memory
+	strict bool
+	times  int
+	file   string // - for standard input
 }
 
 func parseArgs(args []string) (a arguments, err error) {
 	flags := flag.NewFlagSet("statuspage", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error, or the usage
 	flags.StringVar(&a.dsn, "dsn", "", "")
+	flags.BoolVar(&a.strict, "strict", false, "")
 	flags.IntVar(&a.times, "times", 1, "")
 	if err := flags.Parse(args); err != nil {
 		return a, err
@@ -92,8 +108,10 @@ func parseArgs(args []string) (a arguments, err error) {
 	return a, nil
 }
 
+// importAndReport returns a [statuspage.LeftOut] after the report if the import has left out
+// records.
 func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, stderr io.Writer) error {
-	past, err := readHistory(a.file, stdin)
+	past, err := readHistory(a, stdin)
 	if err != nil {
 		return err
 	}
@@ -114,10 +132,11 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 		return err
 	}
 	progress := newProgress(stderr, past.Len())
+	var leftOut *statuspage.LeftOut
 	for n := range a.times {
 		added, err := statuspage.Import(ctx, incidents, past, progress.show)
 		progress.clear()
-		if err != nil {
+		if err != nil && !errors.As(err, &leftOut) {
 			return err
 		}
 		fmt.Fprintf(stdout, "Import %d: %v\n", n+1, added)
@@ -126,8 +145,13 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stdout, "\n%v", r)
-	return err
+	if _, err := fmt.Fprintf(stdout, "\n%v", r); err != nil {
+		return err
+	}
+	if leftOut != nil {
+		return leftOut
+	}
+	return nil
 }
 
 // openStore opens the store in memory or, with a dsn, in PostgreSQL.
@@ -147,16 +171,16 @@ func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore fu
 	return db, closeStore, nil
 }
 
-// readHistory reads a file, or standard input for "-".
-func readHistory(file string, stdin io.Reader) (*statuspage.History, error) {
+// readHistory reads the file, or standard input for "-".
+func readHistory(a arguments, stdin io.Reader) (*statuspage.History, error) {
 	name, input := "stdin", stdin
-	if file != "-" {
-		f, err := os.Open(file)
+	if a.file != "-" {
+		f, err := os.Open(a.file)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		name, input = file, f
+		name, input = a.file, f
 	}
-	return statuspage.Read(name, input)
+	return statuspage.Options{Strict: a.strict}.Read(name, input)
 }

@@ -90,20 +90,42 @@ func TestRun_Postgres(t *testing.T) {
 	}
 }
 
-// A fault of the file, and a text that the Manager refuses, result in a single line with
-// the position, and no report.
+// A fault of the file results in a single line with the position, and no report. So does a
+// text that the Manager refuses, in strict mode.
 func TestRun_HostileFile(t *testing.T) {
-	for data, want := range map[string]string{
-		"":   "stdin:1:1: the file is empty\n",
-		"{}": "stdin:1:1: page.id is required\n",
-		strings.Replace(unresolved, `"Begun."`, `""`, 1): "stdin:4:3: incident 1 (id \"b\"): update 1 (id \"b1\"): body is required\n",
-		strings.Repeat(" ", 64<<20+1):                    "stdin: larger than 64 MiB\n",
+	for _, test := range []struct{ args, data, want string }{
+		{"", "", "stdin:1:1: the file is empty\n"},
+		{"", "{}", "stdin:1:1: page.id is required\n"},
+		{"", strings.Repeat(" ", 64<<20+1), "stdin: larger than 64 MiB\n"},
+		{"-strict", strings.Replace(unresolved, `"Begun."`, `""`, 1), "stdin:4:3: incident 1 (id \"b\"): update 1 (id \"b1\"): body is required\n"},
+		{"-strict", strings.Replace(unresolved, `"minor"`, `"huge"`, 1), "stdin:2:1: incident 1 (id \"b\"): impact \"huge\" is unknown: " +
+			"want none, minor, major, critical or maintenance\n"},
 	} {
 		var stdout, stderr bytes.Buffer
-		status := run(t.Context(), nil, strings.NewReader(data), &stdout, &stderr)
-		if status != 1 || stdout.Len() > 0 || stderr.String() != want {
-			t.Errorf("run() = %d with output %q and errors %q, want %q", status, &stdout, &stderr, want)
+		status := run(t.Context(), strings.Fields(test.args), strings.NewReader(test.data), &stdout, &stderr)
+		if status != 1 || stdout.Len() > 0 || stderr.String() != test.want {
+			t.Errorf("run(%s) = %d with output %q and errors %q, want %q", test.args, status, &stdout, &stderr, test.want)
 		}
+	}
+}
+
+// Records that cannot be used are listed once, after the report of the others.
+func TestRun_leavesOutFaultyRecords(t *testing.T) {
+	const faulty = `"incidents": [
+{"id": "a", "name": "A", "status": "resolved", "impact": "minor", "started_at": "2024-01-02T00:00:00Z", "resolved_at": "2023-12-01T00:00:00Z"},
+{"id": "c", "name": "C"},`
+	data := strings.Replace(unresolved, `"incidents": [`, faulty, 1)
+	data = strings.Replace(data, `"incident_updates": [`, `"incident_updates": [{"id": "b2", "body": 1},`, 1)
+	const faults = `stdin:2:1: incident 1 (id "a"): resolved_at must not be before the start of the incident, 2024-01-02T00:00:00Z
+stdin:3:1: incident 2 (id "c"): started_at is required
+stdin:5:77: incident 3 (id "b"): update 1 (id "b2"): body must be a string, not a number
+`
+	var stdout, stderr bytes.Buffer
+	status := run(t.Context(), []string{"-times", "2"}, strings.NewReader(data), &stdout, &stderr)
+	want := "Import 1: 1 of 1 incidents and 1 of 1 updates are new; closed 0 incidents, linked 0 components\n" +
+		"Import 2: 0 of 1 incidents and 0 of 1 updates are new; closed 0 incidents, linked 0 components\n\nIncidents  1, 1 of them unresolved\n"
+	if status != 3 || !strings.HasPrefix(stdout.String(), want) || stderr.String() != faults {
+		t.Errorf("run() = %d with output\n%s\nand errors\n%s, want 3,\n%s\nand\n%s", status, &stdout, &stderr, want, faults)
 	}
 }
 

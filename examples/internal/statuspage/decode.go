@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -17,33 +16,56 @@ import (
 // maxFileSize bounds the size of the file.
 const maxFileSize = 64 << 20
 
-// Read reads a history of at most 64 MiB. An error about the content begins with
-// name:line:column.
+// Options tunes [Options.Read]. The zero value is ready to use.
+type Options struct {
+	// Strict refuses a history of which something would be left out.
+	Strict bool
+}
+
+// Read reads a history with the zero [Options].
 func Read(name string, input io.Reader) (*History, error) {
+	return Options{}.Read(name, input)
+}
+
+// Read reads a history of at most 64 MiB. The file is one of:
+//
+//   - an object with a page, and incidents or scheduled_maintenances or both, as served at
+//     /api/v2/incidents.json, /api/v2/scheduled-maintenances.json and /api/v2/summary.json;
+//   - an array of incidents with a page_id, as served at /v1/pages/PAGE/incidents.
+//
+// A record that cannot be used is left out, and [Import] reports it. An error about the
+// content begins with name:line:column.
+func (o Options) Read(name string, input io.Reader) (*History, error) {
 	data, err := io.ReadAll(io.LimitReader(input, maxFileSize+1))
 	if err != nil {
 		return nil, err
 	}
-	return decode(name, data)
+	return o.decode(name, data)
 }
 
-// decode parses a history. It returns an error for invalid JSON and for an inconsistent
-// history. The Manager validates texts and dates.
-func decode(name string, data []byte) (*History, error) {
+// decode parses a history. It returns an error for invalid JSON and for a file without a
+// page or a list. The Manager validates texts and dates.
+func (o Options) decode(name string, data []byte) (*History, error) {
 	if len(data) > maxFileSize {
 		return nil, fmt.Errorf("%s: larger than %d MiB", name, maxFileSize>>20)
 	}
-	s := &source{name: name, data: data}
-	if len(bytes.TrimSpace(data)) == 0 {
+	s := &source{name: name, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
+	if len(bytes.TrimSpace(s.data)) == 0 {
 		return nil, s.errorf(0, "the file is empty")
+	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, s.errorf(0, "the file is in UTF-16; convert it to UTF-8")
 	}
 	w, err := newWalker(s)
 	if err != nil {
 		return nil, err
 	}
-	h := &History{source: s}
+	h := &History{source: s, ids: make(map[string]bool), strict: o.Strict}
 	if err := h.read(w); err != nil {
 		return nil, err
+	}
+	if o.Strict && h.leftOut.Len() > 0 {
+		return nil, h.leftOut.Faults[0]
 	}
 	slices.SortFunc(h.incidents, func(a, b pastIncident) int {
 		return cmp.Or(a.started.Compare(b.started), strings.Compare(a.id, b.id))
@@ -52,28 +74,30 @@ func decode(name string, data []byte) (*History, error) {
 }
 
 func (h *History) read(w *walker) error {
+	if w.data[w.next()] == '[' {
+		return h.readList(w)
+	}
+	return h.readPage(w)
+}
+
+// readPage reads a page with its lists.
+func (h *History) readPage(w *walker) error {
 	var id, name string
 	page := w.object(map[string]reader{"id": w.text(&id), "name": w.text(&name)})
-	ids := make(map[string]bool)
-	incidents := w.array(func(n int) error {
-		p, err := readIncident(w, n)
-		if err == nil && ids[p.id] {
-			err = w.errorf(p.at, "an incident before has the same id")
-		}
-		ids[p.id] = true
-		h.incidents = append(h.incidents, p)
-		return within(p, err)
-	})
 	found := false
+	list := func(kind string) reader {
+		return func(field string) error {
+			found = found || w.data[w.next()] == '['
+			return w.array(func(n int) error { return h.readRecord(w, kind, n) })(field)
+		}
+	}
 	err := w.object(map[string]reader{
 		"page": func(field string) error {
 			h.pageAt = w.next()
 			return page(field)
 		},
-		"incidents": func(field string) error {
-			found = w.data[w.next()] == '['
-			return incidents(field)
-		},
+		"incidents":              list("incident"),
+		"scheduled_maintenances": list("maintenance"),
 	})("the file")
 	// The id of a page is stable, unlike its name.
 	h.Page = incident.OrganizationID(cmp.Or(id, name))
@@ -88,111 +112,41 @@ func (h *History) read(w *walker) error {
 	return nil
 }
 
-func readIncident(w *walker, number int) (pastIncident, error) {
-	p := pastIncident{at: w.next(), number: number}
-	var status, impact string
-	var created, resolved time.Time
-	ids := make(map[string]bool)
-	err := w.object(map[string]reader{
-		"id":          w.text(&p.id),
-		"name":        w.text(&p.title),
-		"status":      w.text(&status),
-		"impact":      w.text(&impact),
-		"created_at":  w.date(&created),
-		"started_at":  w.date(&p.started),
-		"resolved_at": w.date(&resolved),
-		"components": w.array(func(n int) error {
-			c, err := readComponent(w, n)
-			p.components = append(p.components, c)
-			return err
-		}),
-		"incident_updates": w.array(func(n int) error {
-			u, err := readUpdate(w, n)
-			if err == nil && ids[u.id] {
-				err = w.errorf(u.at, "an update before has the same id")
-			}
-			ids[u.id] = true
-			p.updates = append(p.updates, u)
-			return within(u, err)
-		}),
-	})("it")
+// readList reads incidents that name their page themselves.
+func (h *History) readList(w *walker) error {
+	h.bare = true
+	err := w.array(func(n int) error { return h.readRecord(w, "incident", n) })("the file")
+	if err == nil && h.Page == "" {
+		err = w.errorf(0, "page_id is required in a list without a page")
+	}
+	return err
+}
+
+// readRecord reads the next incident, or leaves it out.
+func (h *History) readRecord(w *walker, kind string, n int) error {
+	w, err := w.part()
 	if err != nil {
-		return p, err
+		return err
 	}
-	if p.started.IsZero() {
-		p.started = created // old pages have no started_at
+	p, faults, err := readIncident(w, kind, n)
+	for _, fault := range faults {
+		h.leftOut.add(within(p, fault))
 	}
-	sortUpdates(p.updates)
-	return p, p.judge(w, status, impact, resolved)
-}
-
-// judge derives severity and end from the page's fields, and checks that they are
-// complete.
-func (p *pastIncident) judge(w *walker, status, impact string, resolved time.Time) error {
-	over, knownStatus := isOver(status)
-	severity, knownImpact := severityOf(impact)
-	switch {
-	case p.id == "":
-		return w.errorf(p.at, "id is required")
-	case p.started.IsZero():
-		return w.errorf(p.at, "started_at is required")
-	case status == "":
-		return w.errorf(p.at, "status is required")
-	case !knownStatus:
-		return w.errorf(p.at, "status %.40q is unknown", status)
-	case impact == "":
-		return w.errorf(p.at, "impact is required")
-	case !knownImpact:
-		return w.errorf(p.at, "impact %.40q is unknown: want none, minor, major, critical or maintenance", impact)
-	case over && resolved.IsZero():
-		return w.errorf(p.at, "resolved_at is required where status is %s", status)
-	case over:
-		p.resolved = &resolved
+	if h.bare && h.Page == "" && p.page != "" {
+		h.Page, h.pageAt = incident.OrganizationID(p.page), p.at
 	}
-	p.severity = severity
-	return nil
-}
-
-// sortUpdates sorts by time. A page lists updates latest first, and that order decides
-// between equal times.
-func sortUpdates(updates []pastUpdate) {
-	slices.Reverse(updates)
-	slices.SortStableFunc(updates, func(a, b pastUpdate) int { return a.date.Compare(b.date) })
-}
-
-// readComponent returns the name of a component: not all pages give IDs, and readers know
-// the name.
-func readComponent(w *walker, number int) (incident.ProjectID, error) {
-	at := w.next()
-	var id, name string
-	err := w.object(map[string]reader{"id": w.text(&id), "name": w.text(&name)})(label("component", number, ""))
-	if err == nil && cmp.Or(name, id) == "" {
-		err = w.errorf(at, "component %d: name is required", number)
-	}
-	return incident.ProjectID(cmp.Or(name, id)), err
-}
-
-func readUpdate(w *walker, number int) (pastUpdate, error) {
-	u := pastUpdate{at: w.next(), number: number}
-	var created time.Time
-	err := w.object(map[string]reader{
-		"id":         w.text(&u.id),
-		"body":       w.text(&u.body),
-		"created_at": w.date(&created),
-		"display_at": w.date(&u.date),
-	})("it")
-	if u.date.IsZero() {
-		u.date = created
-	}
-	// Web forms end lines with CRLF.
-	u.body = strings.ReplaceAll(u.body, "\r\n", "\n")
 	switch {
 	case err != nil:
-		return u, err
-	case u.id == "":
-		return u, w.errorf(u.at, "id is required")
-	case u.date.IsZero():
-		return u, w.errorf(u.at, "display_at is required")
+	case h.ids[p.id]:
+		err = w.errorf(p.at, "an incident before has the same id")
+	case h.bare && p.page != string(h.Page):
+		err = w.errorf(p.at, "page_id is %.40q, and that of the list is %.40q", p.page, h.Page)
 	}
-	return u, nil
+	if err != nil {
+		h.leftOut.add(within(p, err))
+		return nil
+	}
+	h.ids[p.id] = true
+	h.incidents = append(h.incidents, p)
+	return nil
 }

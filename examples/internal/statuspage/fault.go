@@ -27,11 +27,12 @@ type fileError struct {
 	err    error
 }
 
-// Error returns position and problem in a line. The column is in bytes.
+// Error returns position and problem in a line. A line ends with LF, CRLF or CR. The
+// column is in bytes.
 func (e *fileError) Error() string {
 	before := e.source.data[:e.offset]
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := e.offset - bytes.LastIndexByte(before, '\n')
+	line := 1 + bytes.Count(before, []byte("\n")) + bytes.Count(before, []byte("\r")) - bytes.Count(before, []byte("\r\n"))
+	column := e.offset - bytes.LastIndexAny(before, "\r\n")
 	return fmt.Sprintf("%s:%d:%d: %v", e.source.name, line, column, e.err)
 }
 

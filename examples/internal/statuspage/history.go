@@ -3,7 +3,9 @@ package statuspage
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/incidentkit/incident"
 )
@@ -14,27 +16,35 @@ type History struct {
 	Page incident.OrganizationID
 
 	*source
-	pageAt    int            // offset of the page in the source
-	incidents []pastIncident // by start, oldest first
+	pageAt    int             // offset of the page in the source
+	incidents []pastIncident  // by start, oldest first
+	ids       map[string]bool // of incidents
+	bare      bool            // a list without a page
+	strict    bool
+	leftOut   LeftOut
 }
 
-// Len returns the number of incidents.
+// Len returns the number of usable incidents.
 func (h *History) Len() int { return len(h.incidents) }
 
 // pastIncident is an incident in the history.
 type pastIncident struct {
-	at     int // offset in the source
-	number int // position in the page's list, from 1
+	at     int    // offset in the source
+	kind   string // incident or maintenance
+	number int    // position in the page's list, from 1
 
 	id, title  string
+	page       string // only in a list without a page
 	severity   incident.Status
 	started    time.Time
 	resolved   *time.Time // nil while active
+	closing    string     // id of the update that resolved it; empty if unknown
+	planned    bool       // scheduled, and not yet in progress
 	components []incident.ProjectID
 	updates    []pastUpdate // in order of time
 }
 
-func (p pastIncident) String() string { return label("incident", p.number, p.id) }
+func (p pastIncident) String() string { return label(p.kind, p.number, p.id) }
 
 // updatesUntilEnd returns the number of updates that are not after the end.
 func (p pastIncident) updatesUntilEnd() int {
@@ -54,7 +64,25 @@ func (p pastIncident) updatesUntilEnd() int {
 type pastUpdate struct {
 	at, number int
 	id, body   string
+	status     string // empty if unknown
 	date       time.Time
+	effect     effect
+}
+
+// effect is the change of status by an update of an incident that was reopened.
+type effect int
+
+const (
+	noEffect effect = iota
+	resolves        // before it was reopened
+	reopens
+)
+
+// blank reports whether the update has no visible text. It may still have a status.
+func (u pastUpdate) blank() bool {
+	return !strings.ContainsFunc(u.body, func(r rune) bool {
+		return !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r)
+	})
 }
 
 func (u pastUpdate) String() string { return label("update", u.number, u.id) }

@@ -15,6 +15,7 @@ import (
 // [json.Unmarshal]. A null equals an absent field. Fields without a reader are skipped.
 type walker struct {
 	*source
+	base int // offset of the text in the source
 	json *json.Decoder
 }
 
@@ -38,9 +39,25 @@ func newWalker(s *source) (*walker, error) {
 	if at := loneSurrogate(s.data); at >= 0 {
 		return nil, s.errorf(at, `%s is half a surrogate pair`, s.data[at:at+6])
 	}
-	w := &walker{source: s, json: json.NewDecoder(bytes.NewReader(s.data))}
+	return s.walk(0, s.data), nil
+}
+
+// walk returns a walker of the valid JSON text at the offset.
+func (s *source) walk(offset int, text []byte) *walker {
+	w := &walker{source: s, base: offset, json: json.NewDecoder(bytes.NewReader(text))}
 	w.json.UseNumber() // 1e999 is valid JSON but no float64
-	return w, nil
+	return w
+}
+
+// part returns a walker of the next value alone, and skips the value. So a fault in a
+// record leaves w at the next record.
+func (w *walker) part() (*walker, error) {
+	at := w.next()
+	var value json.RawMessage
+	if err := w.json.Decode(&value); err != nil {
+		return nil, w.errorf(at, "%w", err)
+	}
+	return w.walk(at, value), nil
 }
 
 func invalidUTF8(data []byte) int {
@@ -88,7 +105,7 @@ func escaped(text []byte) rune {
 
 // next returns the offset of the next value.
 func (w *walker) next() int {
-	rest := w.data[w.json.InputOffset():]
+	rest := w.data[w.base+int(w.json.InputOffset()):]
 	return len(w.data) - len(bytes.TrimLeft(rest, " \t\r\n,:"))
 }
 
