@@ -52,8 +52,11 @@ Serves the incidents of organizations over HTTP. The API is described at
                   "acme": {"projects": ["checkout"]},
                   "globex": {"allProjects": true}}}]}
   -import FILE  first import this file, as served by a page of Atlassian
-                Statuspage at /api/v2/incidents.json. The page's id becomes the
-                organization
+                Statuspage at /api/v2/incidents.json or
+                /api/v2/scheduled-maintenances.json, or by its own API at
+                /v1/pages/PAGE/incidents. The page's id becomes the
+                organization. Records that cannot be used are logged and left
+                out
 `
 
 func main() {
@@ -124,7 +127,7 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 		return err
 	}
 	defer runInBackground(ctx, incidents, log)()
-	if err := fill(ctx, incidents, past, token != "", stdout); err != nil {
+	if err := fill(ctx, incidents, past, token != "", stdout, log); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", a.addr)
@@ -203,7 +206,7 @@ func readHistory(file string) (*statuspage.History, error) {
 }
 
 // fill imports the history, if any. Otherwise a demonstration gets its incidents.
-func fill(ctx context.Context, incidents incident.Manager, past *statuspage.History, demo bool, stdout io.Writer) error {
+func fill(ctx context.Context, incidents incident.Manager, past *statuspage.History, demo bool, stdout io.Writer, log *slog.Logger) error {
 	if past == nil {
 		if demo {
 			return fillDemo(ctx, incidents)
@@ -211,6 +214,13 @@ func fill(ctx context.Context, incidents incident.Manager, past *statuspage.Hist
 		return nil
 	}
 	added, err := statuspage.Import(ctx, incidents, past, func(int) {})
+	if leftOut, ok := errors.AsType[*statuspage.LeftOut](err); ok {
+		for _, fault := range leftOut.Faults {
+			log.Warn("a record was left out", "error", fault)
+		}
+		log.Warn("the import is incomplete", "leftOut", leftOut.Len())
+		err = nil
+	}
 	if err == nil {
 		fmt.Fprintf(stdout, "Import: %v\n", added)
 	}

@@ -144,6 +144,22 @@ func TestRun_Tokens(t *testing.T) {
 	}
 }
 
+// A record that cannot be used is logged, and the others are served.
+func TestRun_logsRecordsLeftOut(t *testing.T) {
+	file := t.TempDir() + "/list.json"
+	text := `[{"id": "a", "page_id": "p", "name": "A", "status": "monitoring", "impact": "minor", "created_at": "2024-01-01T00:00:00Z"}, {"id": "b"}]`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, "-import", file)
+	status, body := h.get(t, h.url, h.token)
+	code, stderr := h.stop()
+	if !strings.HasPrefix(h.stdout, "Import: 1 of 1 incidents") || status != 200 || !strings.Contains(body, `"title":"A"`) ||
+		code != 0 || !strings.Contains(stderr, `incident 2 (id \"b\"): started_at is required`) || !strings.Contains(stderr, `"leftOut":1`) {
+		t.Errorf("it printed\n%s\nreturned %d %s, ended with %d and logged\n%s", h.stdout, status, body, code, stderr)
+	}
+}
+
 func TestRun_Refuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
