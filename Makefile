@@ -13,7 +13,7 @@ help: ## Show this list.
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
 	@$(GO) build $(RACE) ./...
-	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-packages test-hostworld test-migratetest
+	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-packages test-webhook test-hostworld test-migratetest
 	@$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
 
 # The tests of store/postgres: the suites keep the processors busy, many of the others wait for

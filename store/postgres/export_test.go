@@ -60,10 +60,6 @@ func internal(known []Migration) (all []migration) {
 // makes version.
 func (s *Store) SetLibraryVersion(version int) { s.schema.library = version }
 
-// WaitForGroups makes creations wait for others as long as they ever do, as if the database
-// were slow.
-func (s *Store) WaitForGroups() { s.groups.minWait = maxGroupWait }
-
 // SchemaVersion is the version of the library's newest migration.
 const SchemaVersion = schemaVersion
 

@@ -35,7 +35,6 @@ const (
 
 // groups are the creations in progress.
 type groups struct {
-	minWait time.Duration                               // minGroupWait, except in tests
 	usual   atomic.Int64                                // the usual duration of a creation, in nanoseconds
 	mu      sync.Mutex                                  // guards waiting
 	waiting map[incident.OrganizationID][]*groupedWrite // has a key while a creation is in progress
@@ -44,7 +43,7 @@ type groups struct {
 // maxWait returns how long a creation waits for others: a multiple of the usual duration,
 // so that a slow database does not get more work.
 func (g *groups) maxWait() time.Duration {
-	return min(max(g.minWait, 4*time.Duration(g.usual.Load())), maxGroupWait)
+	return min(max(minGroupWait, 4*time.Duration(g.usual.Load())), maxGroupWait)
 }
 
 // took records the duration of a successful creation.

@@ -292,14 +292,18 @@ func holdBack(t *testing.T, p *past) {
 // crashInPlace kills a process of the server. The server then ends all other processes and
 // recovers without a restart.
 func crashInPlace(t *testing.T, p *past) {
-	mustDo(t, syscall.Kill(p.walWriter(t), syscall.SIGKILL))
+	killed := p.walWriter(t)
+	mustDo(t, syscall.Kill(killed, syscall.SIGKILL))
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		pool := mustOpen(t, p.server.URL(), 1)
-		_, err := pool.Exec("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+		var pid int // is another one only after the recovery
+		err := pool.Get(&pid, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
 		pool.Close()
-		if err == nil || time.Now().After(deadline) {
-			mustDo(t, err)
+		switch {
+		case err == nil && pid != killed:
 			return
+		case time.Now().After(deadline):
+			t.Fatalf("the server has not recovered: %v, process %d", err, pid)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // pause lets other goroutines run between two steps that should be one.
 func pause() {
 	runtime.Gosched()
-	time.Sleep(100 * time.Microsecond)
+	time.Sleep(2 * time.Millisecond) // long enough on a busy machine
 }
 
 func readFaults() []fault {
