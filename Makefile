@@ -14,13 +14,13 @@ test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
 	@$(GO) build $(RACE) ./...
 	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-packages test-webhook test-hostworld test-migratetest
-	@$(GO) test $(RACE) -count=1 -timeout=5m -run='$(TIMED)' ./store/postgres
+	@$(GO) test $(RACE) -count=1 -timeout=5m -p=1 -run='$(TIMED)' . ./store/postgres
 
-# The tests of store/postgres: the suites keep the processors busy, many of the others wait for
-# servers, leases and processes, and some have bounds of milliseconds, so that they run when
-# everything else has ended.
+# In store/postgres the suites keep the processors busy, and many of the other tests wait for
+# servers, leases and processes. Tests with bounds of milliseconds run when everything else has
+# ended.
 SUITES = ^Test(Store(_oneConnection|_unprepared|_partitioned|_ahead|_(outbox|feed)(Partitioned)?)?|(Model|Linearizable)(_singleProcess)?)$$
-TIMED  = ^Test(Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere)$$
+TIMED  = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Store_silenceAtRandom)$$
 
 # The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:
@@ -30,7 +30,7 @@ test-suites:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' ./store/postgres
 
 test-packages:
-	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 $$($(GO) list ./... | grep -v '/store/postgres$$')
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)' $$($(GO) list ./... | grep -v '/store/postgres$$')
 
 test-webhook:
 	@cd examples/webhook && $(GO) test $(RACE) -count=1 -timeout=10m ./...
