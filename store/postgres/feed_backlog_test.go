@@ -62,11 +62,15 @@ func TestFeed_backlog(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	for m.Stats().Feed.Resets != 1 || m.Stats().Feed.State != incident.FeedFollowing {
+	for m.Stats().Feed.Resets == 0 || m.Stats().Feed.State != incident.FeedFollowing {
 		if time.Since(committed) > 10*time.Second {
 			t.Fatalf("10 s after the commit the feed is %+v", m.Stats().Feed)
 		}
 		time.Sleep(time.Millisecond)
+	}
+	// In the long form the server is so busy that answers may take longer than the lease.
+	if n := m.Stats().Feed.Resets; n != 1 && !long {
+		t.Errorf("the feed has reset %d times, want 1", n)
 	}
 	t.Logf("%d changes: the feed follows again %v after the commit", changed, time.Since(committed).Round(time.Millisecond))
 	var from, to runtime.MemStats
