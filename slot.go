@@ -43,10 +43,3 @@ func slotsOf(inc *Incident) []Slot {
 	}
 	return slots
 }
-
-func (s SlotState) active() (Incident, bool) {
-	if s.State == nil {
-		return Incident{}, false
-	}
-	return s.State.Incident, true
-}

@@ -5,8 +5,8 @@ import "testing"
 func TestSeries_At(t *testing.T) {
 	var source Source
 	a, b := source.Series(), source.Series()
-	if a.At(1) != a.At(1) {
-		t.Error("an index has another UUID when asked again")
+	if first, again := a.At(1), a.At(1); first != again {
+		t.Errorf("At(1) = %v, and then %v", first, again)
 	}
 	seen := map[[16]byte]bool{}
 	for i := range 3 {
