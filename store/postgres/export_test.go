@@ -58,7 +58,7 @@ func internal(known []Migration) (all []migration) {
 
 // SetLibraryVersion makes the store behave like that of a library whose newest migration
 // makes version.
-func (s *Store) SetLibraryVersion(version int) { s.schema.library = version }
+func (s *Store) SetLibraryVersion(version int) { s.schema.expected = version }
 
 // SchemaVersion is the version of the library's newest migration.
 const SchemaVersion = schemaVersion

@@ -101,8 +101,8 @@ func TestStore_versions(t *testing.T) {
 	t.Parallel()
 	const update, migrate = "update the library", "run postgres.Migrate with this library"
 	tests := []struct {
-		databaseVersion, libraryVersion int
-		remedy                          string
+		databaseVersion, codeVersion int
+		remedy                       string
 	}{
 		{current, current, ""},
 		{next, current, ""},
@@ -114,19 +114,19 @@ func TestStore_versions(t *testing.T) {
 		{last, next, update},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("database %d, library %d", tt.databaseVersion, tt.libraryVersion), func(t *testing.T) {
+		t.Run(fmt.Sprintf("database %d, library %d", tt.databaseVersion, tt.codeVersion), func(t *testing.T) {
 			t.Parallel()
 			pool := mustOpen(t, pgtest.NewDatabase(t), 2)
 			mustMigrateTo(t, pool, nil, tt.databaseVersion)
 			before := describe(t, pool, "public")
 			s := mustNew(t, pool, nil)
-			s.SetLibraryVersion(tt.libraryVersion)
+			s.SetLibraryVersion(tt.codeVersion)
 			_, readErr := mustManager(t, s).Triggers(t.Context(), incident.Key{OrganizationID: "acme", Identifier: 1})
 			txErr := s.InTx(t.Context(), func(incident.Store) error { return nil })
 			for name, err := range map[string]error{"a read": readErr, "a transaction": txErr} {
 				if tt.remedy == "" {
 					// This library does not have the statements of the last version.
-					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.libraryVersion < last {
+					if err != nil && !errors.Is(err, incident.ErrNotFound) && tt.codeVersion < last {
 						t.Errorf("%s ends with %v", name, err)
 					}
 					continue
@@ -134,18 +134,18 @@ func TestStore_versions(t *testing.T) {
 				wantRemedy(t, err, incident.ErrUnavailable, tt.remedy)
 				wantRemedy(t, err, incident.ErrUnavailable, fmt.Sprintf("of version %d", tt.databaseVersion))
 			}
-			err := postgres.MigrateBy(t.Context(), pool, nil, knownTo(tt.libraryVersion))
+			err := postgres.MigrateBy(t.Context(), pool, nil, knownTo(tt.codeVersion))
 			switch {
 			case tt.remedy == update:
 				wantRemedy(t, err, incident.ErrUnavailable, update)
 			case err != nil:
 				t.Errorf("Migrate() = %v", err)
 			}
-			if after := describe(t, pool, "public"); tt.libraryVersion <= tt.databaseVersion && after != before {
+			if after := describe(t, pool, "public"); tt.codeVersion <= tt.databaseVersion && after != before {
 				t.Errorf("Migrate() changes the tables to\n%s\nwant\n%s", after, before)
 			}
-			if tt.libraryVersion < tt.databaseVersion {
-				err := postgres.UnmigrateBy(t.Context(), pool, nil, knownTo(tt.libraryVersion))
+			if tt.codeVersion < tt.databaseVersion {
+				err := postgres.UnmigrateBy(t.Context(), pool, nil, knownTo(tt.codeVersion))
 				if err == nil || !strings.Contains(err.Error(), "library") {
 					t.Errorf("Unmigrate() of the older library = %v", err)
 				}

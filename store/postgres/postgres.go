@@ -166,7 +166,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
 	return &Store{database: &database{
-		pool: pool, options: options, schema: schemaCheck{library: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls),
+		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls),
 	}}, nil
 }
 

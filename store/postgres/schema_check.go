@@ -19,8 +19,8 @@ const minServerVersion = 150000
 // schemaCheck remembers that the database can be used. The first statement checks it, and so
 // does the next statement after a table or a column was missing.
 type schemaCheck struct {
-	library int // the schema version that the statements are written for
-	passed  atomic.Bool
+	expected int // the schema version that the statements are written for
+	passed   atomic.Bool
 }
 
 // schemaVersionSQL has no parameters, so that every driver sends it in a single round trip.
@@ -62,7 +62,7 @@ func (s *Store) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := x.check(s.options.Schema, s.schema.library); err != nil {
+	if err := x.check(s.options.Schema, s.schema.expected); err != nil {
 		return err
 	}
 	if s.tx == nil {
