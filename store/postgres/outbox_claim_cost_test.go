@@ -62,15 +62,15 @@ func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	}
 	var explained []struct {
 		Plan struct {
-			Hit  int `json:"Shared Hit Blocks"`
-			Read int `json:"Shared Read Blocks"`
-			Rows int `json:"Actual Rows"`
+			Hit  int     `json:"Shared Hit Blocks"`
+			Read int     `json:"Shared Read Blocks"`
+			Rows float64 `json:"Actual Rows"` // has decimals since PostgreSQL 18
 		}
 	}
 	if err := json.Unmarshal(plan, &explained); err != nil {
 		t.Fatal(err)
 	}
-	return explained[0].Plan.Hit + explained[0].Plan.Read, explained[0].Plan.Rows
+	return explained[0].Plan.Hit + explained[0].Plan.Read, int(explained[0].Plan.Rows)
 }
 
 // The same holds if a single organization has the whole outbox.
