@@ -9,7 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ActivityType is the kind of an activity. The numbers are Sentry's.
+// ActivityType is the kind of an activity. The numbers below 100 are Sentry's; the others belong
+// to this package.
 type ActivityType int
 
 // The types of an activity.
@@ -24,6 +25,32 @@ const (
 	// ActivityTypeDetected records that the incident was noticed. DateAdded is the
 	// incident's DateDetected.
 	ActivityTypeDetected ActivityType = 4
+
+	// ActivityTypeAcknowledged records that a user works on the incident. If the
+	// acknowledgement has an end, New is the end, as [time.RFC3339Nano].
+	ActivityTypeAcknowledged ActivityType = 100
+	// ActivityTypeUnacknowledged records that a user withdrew the acknowledgement, or that a
+	// trigger raised the status above the acknowledged status. The latter has a TriggerID.
+	ActivityTypeUnacknowledged ActivityType = 101
+	// ActivityTypeAssigned is a change of the assignee from Old to New. Empty for nobody.
+	ActivityTypeAssigned ActivityType = 102
+	// ActivityTypeEdited is a change of Field from Old to New.
+	ActivityTypeEdited ActivityType = 103
+	// ActivityTypeTriggerFired records that the trigger became active, or changed its
+	// severity, and the status stayed. Value is the severity. PreviousValue is the severity
+	// before, 0 if the trigger was not active.
+	ActivityTypeTriggerFired ActivityType = 104
+	// ActivityTypeTriggerResolved records that the trigger was resolved, and the status
+	// stayed. PreviousValue is the severity of the trigger.
+	ActivityTypeTriggerResolved ActivityType = 105
+	// ActivityTypeProjectLinked records that the incident affects the project New.
+	ActivityTypeProjectLinked ActivityType = 106
+	// ActivityTypeProjectUnlinked records that the incident no longer affects the project
+	// Old.
+	ActivityTypeProjectUnlinked ActivityType = 107
+	// ActivityTypeMarkedDuplicate records that the incident repeats the incident whose
+	// identifier is New.
+	ActivityTypeMarkedDuplicate ActivityType = 108
 )
 
 func (t ActivityType) String() string {
@@ -36,6 +63,24 @@ func (t ActivityType) String() string {
 		return "Comment"
 	case ActivityTypeDetected:
 		return "Detected"
+	case ActivityTypeAcknowledged:
+		return "Acknowledged"
+	case ActivityTypeUnacknowledged:
+		return "Unacknowledged"
+	case ActivityTypeAssigned:
+		return "Assigned"
+	case ActivityTypeEdited:
+		return "Edited"
+	case ActivityTypeTriggerFired:
+		return "TriggerFired"
+	case ActivityTypeTriggerResolved:
+		return "TriggerResolved"
+	case ActivityTypeProjectLinked:
+		return "ProjectLinked"
+	case ActivityTypeProjectUnlinked:
+		return "ProjectUnlinked"
+	case ActivityTypeMarkedDuplicate:
+		return "MarkedDuplicate"
 	}
 	return "ActivityType(" + strconv.Itoa(int(t)) + ")"
 }
@@ -58,7 +103,19 @@ type Activity struct {
 	Value         Status `json:"value,string,omitzero"`
 	PreviousValue Status `json:"previousValue,string,omitzero"`
 
-	// Comment is the text of a Comment, or a remark on a StatusChange. Deleting the
+	// TriggerID is the trigger whose firing or resolution caused the activity. Empty if
+	// there is none.
+	TriggerID TriggerID `json:"alertRuleTrigger,omitzero"`
+
+	// Field names the changed field: "title", "dateStarted", "acknowledgedUntil",
+	// "assignee", "project", "duplicateOf", or "labels." or "annotations." and a name. Old
+	// and New are its texts before and after the change. Dates are [time.RFC3339Nano].
+	// Empty in other activities.
+	Field string `json:"field,omitzero"`
+	Old   string `json:"old,omitzero"`
+	New   string `json:"new,omitzero"`
+
+	// Comment is the text of a Comment, or a remark on another activity. Deleting the
 	// comment empties it.
 	Comment string `json:"comment"`
 
@@ -86,7 +143,7 @@ func (a Activity) Clone() Activity {
 
 // NewComment holds the parameters of [ActivityManager.Comment].
 type NewComment struct {
-	// UserID is the author. Required.
+	// UserID is the author. Empty for a program.
 	UserID UserID
 
 	// Comment is the text: 1 to [MaxCommentSize] bytes, not all blank, without control
@@ -272,7 +329,7 @@ func (e CommentEdit) permitted(a Activity) error {
 
 // check validates n, sorts its mentions, and returns the date of the comment.
 func (n *NewComment) check(now time.Time) (at time.Time, err error) {
-	if err := checkID("userId", n.UserID, false); err != nil {
+	if err := checkID("userId", n.UserID, true); err != nil {
 		return at, err
 	}
 	if err := checkComment(n.Comment, true); err != nil {

@@ -11,7 +11,32 @@ type decision struct {
 	before, after *State
 	activities    []Activity
 	subscriptions []Subscription
+
+	// mustAdmit is a user who must have access to the incident. Empty for nobody.
+	mustAdmit UserID
+
+	// expectSlot is the version of the free slot on which the rule decided. Nil if the rule
+	// is right for any version.
+	expectSlot *SlotVersion
 }
+
+// view is the subject of a write as a rule sees it.
+type view struct {
+	// state is the state of the incident, or of the holder of a slot. Nil for a free slot.
+	state *State
+
+	// last is the state of the last holder of a free slot, and slotVersion its version.
+	// They are known only if the view is fresh.
+	last        *State
+	slotVersion int64
+
+	// fresh reports that the view was read from the store during the call.
+	fresh bool
+}
+
+// rule decides a write on a view. It is pure, and must not change the states. A refusal on a
+// view that is not fresh makes the write decide again, on a fresh view.
+type rule func(v view) (decision, error)
 
 func unchanged(s *State) decision { return decision{before: s, after: s} }
 
@@ -47,6 +72,9 @@ func changeOf(d decision) Change {
 	c.Incident = &after.Incident
 	c.ExpectVersion = before.Incident.Version
 	c.Incident.Version = c.ExpectVersion + 1
+	c.StartedBefore, c.ExpectSlot = before.Incident.DateStarted, d.expectSlot
+	c.AddLabels = changedLabels(after.Incident.Labels, before.Incident.Labels)
+	c.RemoveLabels = changedLabels(before.Incident.Labels, after.Incident.Labels)
 	c.Link = without(after.Incident.Projects, before.Incident.Projects)
 	c.Unlink = without(before.Incident.Projects, after.Incident.Projects)
 	held, wanted := slotsOf(&before.Incident), slotsOf(&after.Incident)

@@ -173,6 +173,30 @@ func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manage
 			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
 			return err
 		},
+		"Acknowledge": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Acknowledge(ctx, key, incident.Acknowledgement{UserID: "ada"})
+			return err
+		},
+		"Assign": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Assign(ctx, key, incident.Assignment{Assignee: "ada"})
+			return err
+		},
+		"Edit": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Edit(ctx, key, incident.Edit{Title: "Other"})
+			return err
+		},
+		"MarkDuplicate": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.MarkDuplicate(ctx, key, incident.Duplicate{Of: 1})
+			return err
+		},
+		"UpdateStatusAll": func(ctx context.Context, m incident.Manager) error {
+			all, err := m.UpdateStatusAll(ctx, []incident.Key{key}, incident.StatusUpdate{Status: incident.StatusClosed})
+			return firstError(all, err)
+		},
+		"AcknowledgeAll": func(ctx context.Context, m incident.Manager) error {
+			all, err := m.AcknowledgeAll(ctx, []incident.Key{key}, incident.Acknowledgement{UserID: "ada"})
+			return firstError(all, err)
+		},
 		"Comment": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "x"})
 			return err
@@ -203,7 +227,19 @@ func slotCalls() map[string]func(context.Context, incident.Manager) error {
 			return m.InTx(ctx, func(incident.Manager) error { return nil })
 		},
 		"Parked": parked(func(*incident.ParkedFilter) {}),
+		"Count": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Count(ctx, incident.IncidentFilter{OrganizationID: "acme"})
+			return err
+		},
 	}
+}
+
+// firstError returns the error of a call for many, or of its first incident.
+func firstError(results []incident.BulkResult, err error) error {
+	if err == nil && len(results) > 0 {
+		err = results[0].Err
+	}
+	return err
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -70,6 +71,18 @@ type Incident struct {
 	// Version counts the changes to the incident and its triggers, from 1. Comments,
 	// subscriptions and views do not change it.
 	Version int64 `json:"version"`
+
+	// Response names the people at work on the incident. Nil if there are none.
+	Response *Response `json:"response,omitzero"`
+
+	// Labels classify the incident; [IncidentFilter] selects by them. Annotations
+	// describe it. Nil if there are none.
+	Labels      map[string]string `json:"labels,omitzero"`
+	Annotations map[string]string `json:"annotations,omitzero"`
+
+	// DuplicateOf is the identifier of the incident that this incident repeats. 0 if it
+	// was not marked as a duplicate.
+	DuplicateOf int64 `json:"duplicateOf,string,omitzero"`
 }
 
 // Key returns the key of the incident.
@@ -94,6 +107,8 @@ func (inc Incident) Duration(now time.Time) time.Duration {
 func (inc Incident) Clone() Incident {
 	inc.Projects = slices.Clone(inc.Projects)
 	inc.DateClosed = cloneTime(inc.DateClosed)
+	inc.Response = inc.Response.clone()
+	inc.Labels, inc.Annotations = maps.Clone(inc.Labels), maps.Clone(inc.Annotations)
 	return inc
 }
 
@@ -136,7 +151,11 @@ func (inc *Incident) equal(other *Incident) bool {
 		inc.DateStarted.Equal(other.DateStarted) &&
 		inc.DateDetected.Equal(other.DateDetected) &&
 		inc.DateAdded.Equal(other.DateAdded) &&
-		equalTimes(inc.DateClosed, other.DateClosed)
+		equalTimes(inc.DateClosed, other.DateClosed) &&
+		inc.Response.equal(other.Response) &&
+		maps.Equal(inc.Labels, other.Labels) &&
+		maps.Equal(inc.Annotations, other.Annotations) &&
+		inc.DuplicateOf == other.DuplicateOf
 }
 
 func equalTimes(a, b *time.Time) bool {
@@ -144,42 +163,6 @@ func equalTimes(a, b *time.Time) bool {
 		return a == b
 	}
 	return a.Equal(*b)
-}
-
-// NewIncident holds the parameters of [IncidentManager.Create].
-type NewIncident struct {
-	OrganizationID OrganizationID // required
-
-	// Title is required: 1 to [MaxTitleLength] characters, not all blank, without
-	// control characters other than newline and tab.
-	Title string
-
-	// Type defaults to [TypeDetected].
-	Type Type
-
-	// Status must be active. Defaults to [StatusOpen].
-	Status Status
-
-	// AlertRuleID and QueryID name the detector of the incident. With an AlertRuleID
-	// the incident needs at least one project, and claims a slot for each.
-	AlertRuleID AlertRuleID
-	QueryID     QueryID
-
-	// Projects lists the affected projects in any order, at most [MaxProjects]
-	// entries. Repetitions count as entries, and are dropped.
-	Projects []ProjectID
-
-	// DetectionUUID makes the call safe to repeat: the first call creates the
-	// incident, and later calls return its current state. Zero for none.
-	DetectionUUID uuid.UUID
-
-	// DateStarted defaults to now, and DateDetected to DateStarted. Neither may
-	// be more than [MaxClockLead] in the future.
-	DateStarted  time.Time
-	DateDetected time.Time
-
-	// UserID is the creator. Empty for a program.
-	UserID UserID
 }
 
 // Result is an incident after a call. Changed reports whether the call changed it;
@@ -239,6 +222,28 @@ type IncidentManager interface {
 	// active in one of them.
 	UpdateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error)
 
+	// Edit corrects the title, the start, the labels and the annotations of an incident,
+	// active or closed. It appends an Edited activity for each changed field, and
+	// subscribes the user. If nothing differs, nothing is written and nobody is notified.
+	Edit(ctx context.Context, key Key, e Edit) (Result, error)
+
+	// MarkDuplicate records that an incident repeats another incident of the
+	// organization, and closes it if it is active. It returns [ErrInvalid] if the other
+	// incident is itself marked as a duplicate, and [ErrNotFound] if either does not
+	// exist. Reopening the incident removes the mark. MarkDuplicate runs in a transaction.
+	MarkDuplicate(ctx context.Context, key Key, d Duplicate) (Result, error)
+
+	// UpdateStatusAll updates the status of up to [MaxBulk] incidents, each by itself, and
+	// returns the results in the order of keys. See [StatusUpdate.NotificationUUID]: each
+	// incident gets a UUID that is derived from it and the key, so that the whole call is
+	// safe to repeat. ExpectVersion must be 0. The error is about the input or the context;
+	// the failures of single incidents are in their results.
+	UpdateStatusAll(ctx context.Context, keys []Key, u StatusUpdate) ([]BulkResult, error)
+
+	// Count counts the incidents that match a filter without Cursor and Limit, by status.
+	// It reads the store.
+	Count(ctx context.Context, f IncidentFilter) (Counts, error)
+
 	// Active returns the active incident of a slot, and false if the slot is free. It
 	// reads through the cache, which also keeps free slots.
 	Active(ctx context.Context, slot Slot) (Incident, bool, error)
@@ -250,9 +255,9 @@ type IncidentStore interface {
 	// incident does not exist.
 	Load(ctx context.Context, key Key) (State, error)
 
-	// LoadSlot returns the version of the slot and the state of its holder, in a single
-	// read. For a slot that was never claimed it returns the zero SlotState and a nil
-	// error.
+	// LoadSlot returns the version of the slot and the state of its holder, or of a free
+	// slot's last holder, in a single read. For a slot that was never claimed it returns
+	// the zero SlotState and a nil error.
 	LoadSlot(ctx context.Context, slot Slot) (SlotState, error)
 
 	// LoadDetails returns the [Details] of the incident for user, in a single read. It
@@ -264,6 +269,10 @@ type IncidentStore interface {
 	// end must return each match once. A long page need not be of one moment: an
 	// incident that changes during the call may be in the page or not.
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
+
+	// CountIncidents counts the incidents that match q, by status, up to q.Limit of each
+	// status. It ignores q.After and q.Reverse. A status without a match may be missing.
+	CountIncidents(ctx context.Context, q IncidentQuery) (map[Status]int, error)
 
 	// Apply writes c, after these checks, in this order:
 	//
@@ -277,80 +286,12 @@ type IncidentStore interface {
 	//     version is not c.ExpectVersion.
 	//  4. It must return a [*ConflictError] that names the holder if another incident
 	//     holds a slot of c.Claim.
+	//  5. It must return [ErrVersionConflict] if c.ExpectSlot is given and the slot has
+	//     another version.
 	//
 	// Identifiers of an organization must be 1, 2, 3 … in order of commit; a change
 	// that fails or is rolled back must not use up an identifier. The same holds for
 	// the sequences of an incident's activities. Claiming a slot and releasing it must
 	// each raise its version by 1.
 	Apply(ctx context.Context, c Change) (Applied, error)
-}
-
-// check validates n and returns the incident to create.
-func (n NewIncident) check(now time.Time) (inc Incident, err error) {
-	if err := checkID("organizationId", n.OrganizationID, false); err != nil {
-		return inc, err
-	}
-	if err := checkTitle(n.Title); err != nil {
-		return inc, err
-	}
-	if n.Status == 0 {
-		n.Status = StatusOpen
-	}
-	if err := n.checkKind(); err != nil {
-		return inc, err
-	}
-	if err := checkID("alertRule", n.AlertRuleID, true); err != nil {
-		return inc, err
-	}
-	if err := checkID("query", n.QueryID, true); err != nil {
-		return inc, err
-	}
-	projects, err := checkIDs("projects", n.Projects, MaxProjects)
-	if err != nil {
-		return inc, err
-	}
-	if err := checkRuleProjects(n.AlertRuleID, projects); err != nil {
-		return inc, err
-	}
-	if err := checkID("userId", n.UserID, true); err != nil {
-		return inc, err
-	}
-	started, err := checkDate("dateStarted", n.DateStarted, now, now)
-	if err != nil {
-		return inc, err
-	}
-	detected, err := checkDate("dateDetected", n.DateDetected, started, now)
-	if err != nil {
-		return inc, err
-	}
-	method := StatusMethodManual
-	if n.AlertRuleID != "" {
-		method = StatusMethodRuleTriggered
-	}
-	return Incident{
-		OrganizationID: n.OrganizationID,
-		Title:          n.Title,
-		Type:           n.Type,
-		Status:         n.Status,
-		StatusMethod:   method,
-		AlertRuleID:    n.AlertRuleID,
-		QueryID:        n.QueryID,
-		DetectionUUID:  n.DetectionUUID,
-		Projects:       projects,
-		DateStarted:    started,
-		DateDetected:   detected,
-		DateAdded:      now,
-	}, nil
-}
-
-func (n *NewIncident) checkKind() error {
-	switch {
-	case !n.Type.known():
-		return invalid("type", "has the unknown value %d", int(n.Type))
-	case !n.Status.known():
-		return invalid("status", "has the unknown value %d", int(n.Status))
-	case !n.Status.Active():
-		return invalid("status", "of a new incident must be an active one; close it with UpdateStatus")
-	}
-	return nil
 }

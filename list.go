@@ -3,6 +3,7 @@ package incident
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/incidentkit/incident/internal/cursor"
@@ -33,6 +34,16 @@ type IncidentFilter struct {
 
 	Statuses    []Status // any of them; see [ActiveStatuses]
 	AlertRuleID AlertRuleID
+
+	// Labels selects incidents that have all of the labels, with the same values.
+	Labels map[string]string
+
+	// Assignee selects the incidents that are assigned to a user.
+	Assignee UserID
+
+	// Acknowledged selects incidents that are acknowledged now, or that are not. Nil for
+	// both.
+	Acknowledged *bool
 
 	// Title selects incidents whose title contains the text, regardless of case. It
 	// has no wildcards.
@@ -86,6 +97,17 @@ type IncidentQuery struct {
 	// restrict.
 	Access *ProjectAccess
 
+	// Labels must all be labels of the incident. In order of name.
+	Labels []Label
+
+	// Assignee must be the assignee of the incident. Empty does not restrict.
+	Assignee UserID
+
+	// Acknowledged must equal the incident's [Incident.Acknowledged] at Now. Nil does not
+	// restrict.
+	Acknowledged *bool
+	Now          time.Time
+
 	// Title is folded by [FoldTitle]. The folded title of an incident matches if it
 	// contains Title. No character of Title is a wildcard.
 	Title string
@@ -100,7 +122,8 @@ type IncidentQuery struct {
 	// Reverse returns the oldest started first.
 	Reverse bool
 
-	// Limit is the most incidents to return, 1 to MaxPageSize + 1.
+	// Limit is the most incidents to return, 1 to MaxPageSize + 1, or to count of each
+	// status, MaxCount + 1.
 	Limit int
 }
 
@@ -113,7 +136,7 @@ type Position struct {
 
 // query validates the filter and returns its canonical form: filters of the same meaning have
 // the same query, so that cursors of either fit the other.
-func (f IncidentFilter) query() (q IncidentQuery, err error) {
+func (f IncidentFilter) query(now time.Time) (q IncidentQuery, err error) {
 	if err := checkID("organizationId", f.OrganizationID, false); err != nil {
 		return q, err
 	}
@@ -151,8 +174,30 @@ func (f IncidentFilter) query() (q IncidentQuery, err error) {
 	if !q.Start.IsZero() && !q.End.IsZero() && q.End.Before(q.Start) {
 		return q, invalid("end", "must not be before start")
 	}
+	if err := f.checkResponse(&q, now); err != nil {
+		return q, err
+	}
 	q.Limit, err = checkPageSize(f.Limit)
 	return q, err
+}
+
+// checkResponse validates the conditions on labels and people, and adds them to the query.
+func (f IncidentFilter) checkResponse(q *IncidentQuery, now time.Time) error {
+	labels, _, err := checkLabels(f.Labels, nil)
+	if err != nil {
+		return err
+	}
+	q.Labels = sortedLabels(labels)
+	if q.Assignee = f.Assignee; q.Assignee != "" {
+		if err := checkID("assignee", q.Assignee, false); err != nil {
+			return err
+		}
+	}
+	if f.Acknowledged != nil {
+		acknowledged := *f.Acknowledged
+		q.Acknowledged, q.Now = &acknowledged, now
+	}
+	return nil
 }
 
 // scope returns the scope of the query's cursors: the query without its page.
@@ -172,6 +217,17 @@ func (q *IncidentQuery) scope() *cursor.Scope {
 	s.Add(q.Title)
 	s.AddTime(q.Start)
 	s.AddTime(q.End)
+	for _, l := range q.Labels {
+		s.Add(l.Name)
+		s.Add(l.Value)
+	}
+	if q.Assignee != "" || q.Acknowledged != nil {
+		s.AddNumber(int64(len(q.Labels))) // no label follows
+		s.Add(string(q.Assignee))
+		if q.Acknowledged != nil {
+			s.Add(strconv.FormatBool(*q.Acknowledged))
+		}
+	}
 	return s
 }
 

@@ -36,6 +36,7 @@ type Manager interface {
 	SeenManager
 	SubscriptionManager
 	TriggerManager
+	ResponseManager
 	NotificationManager
 
 	// InTx runs fn in a transaction. The writes of fn through tx are committed if fn
@@ -163,7 +164,7 @@ type core struct {
 	local      bool // the store is a LocalStore that says so
 	coherence  *coherence.Engine
 	turns      turns.Lines[subject]
-	freshReads flight.Next[subject, *State]
+	freshReads flight.Next[subject, view]
 	uuids      uuid7.Source
 	feed       *coherence.Feed // nil if there is nothing to follow
 	relay      *outboxRelay    // nil if there is no Notifier

@@ -92,8 +92,9 @@ func setOf(users []UserID) map[UserID]bool {
 	return set
 }
 
-// admitted returns the subscriptions of users that have access to the incident.
-func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscription) ([]Subscription, error) {
+// admitted returns the subscriptions of users that have access to the incident. It refuses the
+// assignee mustAdmit, if not empty, without access.
+func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscription, mustAdmit UserID) ([]Subscription, error) {
 	if len(subs) == 0 {
 		return nil, nil
 	}
@@ -109,6 +110,9 @@ func (m *manager) admitted(ctx context.Context, inc *Incident, subs []Subscripti
 		return subs, nil
 	}
 	may := setOf(allowed)
+	if mustAdmit != "" && !may[mustAdmit] {
+		return nil, invalid("assignee", "must be a user who may see the incident")
+	}
 	return slices.DeleteFunc(subs, func(s Subscription) bool { return !may[s.UserID] }), nil
 }
 

@@ -1,11 +1,6 @@
 package incident
 
-import (
-	"context"
-	"errors"
-
-	"github.com/google/uuid"
-)
+import "context"
 
 func (m *manager) Create(ctx context.Context, n NewIncident) (Result, error) {
 	r, err := m.create(ctx, n)
@@ -78,29 +73,8 @@ func (m *manager) updateStatus(ctx context.Context, key Key, u StatusUpdate) (Re
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := m.write(ctx, subject{key: key}, func(before *State) (decision, error) {
-		if u.ExpectVersion != 0 && u.ExpectVersion != before.Incident.Version {
-			return decision{}, ErrVersionConflict
-		}
-		return decideStatus(before, u, at, now)
-	})
-	if errors.Is(err, ErrVersionConflict) && u.NotificationUUID != uuid.Nil {
-		return m.answerRepeat(ctx, key, u.NotificationUUID)
-	}
-	return r, err
-}
-
-// answerRepeat answers an update whose expected version is outdated. The update itself may
-// have changed the version, and its answer may have been lost. The change expects a version
-// that no incident has, so that the store can only recognize the UUID or refuse.
-func (m *manager) answerRepeat(ctx context.Context, key Key, notification uuid.UUID) (Result, error) {
-	applied, err := m.apply(ctx, &Change{
-		Key:           key,
-		Incident:      &Incident{OrganizationID: key.OrganizationID, Identifier: key.Identifier},
-		ExpectVersion: -1,
-		Activities:    []Activity{{Incident: key, Type: ActivityTypeStatusChange, NotificationUUID: notification}},
-	})
-	return Result{Incident: applied.Incident}, err
+	return m.update(ctx, update{key, u.ExpectVersion, u.NotificationUUID, ActivityTypeStatusChange},
+		func(before *State) (decision, error) { return decideStatus(before, u, at, now) })
 }
 
 func (m *manager) LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error) {
@@ -123,7 +97,7 @@ func (m *manager) relink(ctx context.Context, key Key, project ProjectID, decide
 	if err := checkID("project", project, false); err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, subject{key: key}, func(before *State) (decision, error) { return decide(before, project) })
+	return m.write(ctx, subject{key: key}, func(v view) (decision, error) { return decide(v.state, project) })
 }
 
 func (m *manager) Active(ctx context.Context, slot Slot) (Incident, bool, error) {

@@ -11,10 +11,11 @@ func (m *manager) List(ctx context.Context, f IncidentFilter) (IncidentPage, err
 }
 
 func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, error) {
-	if err := m.usable(ctx); err != nil {
+	now, err := m.begin(ctx)
+	if err != nil {
 		return IncidentPage{}, err
 	}
-	q, err := f.query()
+	q, err := f.query(now)
 	if err != nil {
 		return IncidentPage{}, err
 	}
@@ -52,4 +53,33 @@ func (m *manager) list(ctx context.Context, f IncidentFilter) (IncidentPage, err
 		page.Previous = listCursor(scope, found[0], true)
 	}
 	return page, nil
+}
+
+func (m *manager) Count(ctx context.Context, f IncidentFilter) (Counts, error) {
+	c, err := m.count(ctx, f)
+	return c, wrap(err, "count in %q", f.OrganizationID)
+}
+
+func (m *manager) count(ctx context.Context, f IncidentFilter) (Counts, error) {
+	now, err := m.begin(ctx)
+	if err != nil {
+		return Counts{}, err
+	}
+	if err := f.checkCount(); err != nil {
+		return Counts{}, err
+	}
+	q, err := f.query(now)
+	if err != nil {
+		return Counts{}, err
+	}
+	wanted := q.Statuses
+	if len(wanted) == 0 {
+		wanted = []Status{StatusOpen, StatusClosed, StatusWarning, StatusCritical}
+	}
+	q.Limit = MaxCount + 1
+	found, err := m.store.CountIncidents(ctx, q)
+	if err != nil {
+		return Counts{}, err
+	}
+	return counted(found, wanted), nil
 }

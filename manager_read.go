@@ -17,11 +17,11 @@ import (
 //	SeenBy, Subscribers          store                     readStore      not cached
 //	Details, List, Activities,   store                     (none)         not cached
 //	  Parked
-//	write, to decide             cache, else fresh read    stateToChange  the store refuses an outdated decision
-//	write, after a conflict      fresh read                freshState     the cache was outdated
-//	write that changes nothing   fresh read                freshState     nobody would notice an outdated decision
-//	write to a local store       store                     storedState    costs no more than the cache
-//	any, in a transaction        store of the transaction  storedState    sees its own writes
+//	write, to decide             cache, else fresh read    viewToChange  the store refuses an outdated decision
+//	write, after a conflict      fresh read                freshView      the cache was outdated
+//	write that changes nothing   fresh read                freshView      nobody would notice an outdated decision
+//	write to a local store       store                     storedView     costs no more than the cache
+//	any, in a transaction        store of the transaction  storedView     sees its own writes
 //
 // Concurrent calls share reads of the store in two ways:
 //
@@ -62,7 +62,8 @@ func (m *manager) readState(ctx context.Context, key Key) (*State, error) {
 		return nil, err
 	}
 	if m.tx != nil {
-		return m.storedState(ctx, subject{key: key})
+		v, err := m.storedView(ctx, subject{key: key})
+		return v.state, err
 	}
 	fetch := func(ctx context.Context) (*State, error) {
 		s, err := m.store.Load(ctx, key)
@@ -89,7 +90,8 @@ func (m *manager) readActive(ctx context.Context, slot Slot) (*State, error) {
 		return nil, err
 	}
 	if direct {
-		return m.storedState(ctx, subject{slot: slot})
+		v, err := m.storedView(ctx, subject{slot: slot})
+		return v.state, err
 	}
 	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
 	held, own, err := coherence.Load(ctx, m.coherence, slot.cacheKey(), m.options.ActiveTTL, fetch, SlotState.entry)
@@ -111,7 +113,8 @@ func (m *manager) readHolder(ctx context.Context, slot Slot, identifier int64) (
 	}
 	s, err := m.readState(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: identifier})
 	if err == nil && !s.occupies(slot) {
-		return m.storedState(ctx, subject{slot: slot})
+		v, err := m.storedView(ctx, subject{slot: slot})
+		return v.state, err
 	}
 	return s, err
 }
@@ -128,35 +131,32 @@ func readStore[T any](ctx context.Context, m *manager, key Key, read func(contex
 	return read(ctx, key)
 }
 
-// stateToChange returns the state on which a write is decided, nil for a free slot. It may
-// come from the cache unless fresh is set. isFresh reports that the state was read from the
-// store during the call. The state may be shared, and must not be changed.
-func (m *manager) stateToChange(ctx context.Context, at subject, fresh bool) (s *State, isFresh bool, err error) {
+// viewToChange returns the view on which a write is decided. It may come from the cache unless
+// fresh is set. Its states may be shared, and must not be changed.
+func (m *manager) viewToChange(ctx context.Context, at subject, fresh bool) (view, error) {
 	if !fresh && !m.local && m.tx == nil && m.coherence.Decides() {
 		if s, ok := m.cachedState(ctx, at); ok {
-			return s, false, nil
+			return view{state: s}, nil
 		}
 	}
-	s, err = m.freshState(ctx, at)
-	return s, true, err
+	return m.freshView(ctx, at)
 }
 
-// freshState reads a state from the store, nil for a free slot. Concurrent calls share the
-// reads of a store that is not local.
-func (m *manager) freshState(ctx context.Context, at subject) (*State, error) {
+// freshView reads a view from the store. Concurrent calls share the reads of a store that is
+// not local.
+func (m *manager) freshView(ctx context.Context, at subject) (view, error) {
 	if m.local || m.tx != nil {
-		return m.storedState(ctx, at)
+		return m.storedView(ctx, at)
 	}
-	s, shared, err := m.freshReads.Do(ctx, at, m.storedState)
+	v, shared, err := m.freshReads.Do(ctx, at, m.storedView)
 	if shared {
 		m.loadsShared.Add(1)
 	}
-	return s, err
+	return v, err
 }
 
-// storedState reads a state from the store, nil for a free slot, and reports its version to
-// the cache.
-func (m *manager) storedState(ctx context.Context, at subject) (*State, error) {
+// storedView reads a view from the store, and reports its version to the cache.
+func (m *manager) storedView(ctx context.Context, at subject) (view, error) {
 	began := m.coherence.Epoch()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)
@@ -164,14 +164,14 @@ func (m *manager) storedState(ctx context.Context, at subject) (*State, error) {
 			m.checkHistory(ctx, at, held.Version, began)
 		}
 		m.observeSlot(ctx, at.slot, held)
-		return held.State, err
+		return view{state: held.State, last: held.Last, slotVersion: held.Version, fresh: true}, err
 	}
 	state, err := m.store.Load(ctx, at.key)
 	if err == nil || errors.Is(err, ErrNotFound) {
 		m.checkHistory(ctx, at, state.Incident.Version, began)
 	}
 	m.observe(ctx, &state.Incident)
-	return &state, err
+	return view{state: &state, fresh: true}, err
 }
 
 // cachedState returns the state of an incident, or of a slot's active incident, from the

@@ -67,9 +67,9 @@ type pendingFiring struct {
 
 var pendingFirings = sync.Pool{New: func() any {
 	p := new(pendingFiring)
-	p.rule = func(before *State) (decision, error) {
-		if before != nil {
-			return decideFiring(before, &p.Firing, p.at)
+	p.rule = func(v view) (decision, error) {
+		if v.state != nil {
+			return decideFiring(v.state, &p.Firing, p.at)
 		}
 		d := &p.draft
 		if !p.reusesDraft {
@@ -100,5 +100,5 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, subject{slot: r.Slot}, func(before *State) (decision, error) { return decideResolution(before, r.TriggerID, at) })
+	return m.write(ctx, subject{slot: r.Slot}, func(v view) (decision, error) { return decideResolution(v.state, r.TriggerID, at) })
 }

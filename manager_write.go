@@ -15,13 +15,15 @@ import (
 //
 //	write                        function      reason
 //	UpdateStatus, Fire, Resolve, write         decided on a state: it loads the state, decides,
-//	  LinkProject, UnlinkProject               takes a turn, commits, and begins again after
-//	                                           a conflict
+//	  LinkProject, UnlinkProject,              takes a turn, commits, and begins again after
+//	  Acknowledge, Assign, Edit                a conflict
+//	MarkDuplicate                write         in a transaction, which keeps the other incident
+//	                                           as it is
 //	the same, after patience     writeAlone    writers of other processes take no turns: a
 //	  conflicts                                transaction keeps them out
 //	Create                       commit        there is no state to decide on
 //	Comment                      apply         only appends, so that the cached state stays valid
-//	UpdateStatus, outdated       answerRepeat  the update itself may have changed the version:
+//	an update with an outdated   answerRepeat  the update itself may have changed the version:
 //	  ExpectVersion                            the store can recognize its UUID, or refuse
 //	EditComment, DeleteComment   revise        decided on an activity and its Revision; begins
 //	                                           again after a conflict
@@ -38,10 +40,6 @@ const (
 	// maxConflicts bounds the conflicts of a write.
 	maxConflicts = 16
 )
-
-// rule decides a write on a state, nil for a free slot. It is pure, and must not change the
-// state.
-type rule func(before *State) (decision, error)
 
 // write changes the incident of a key, or the active incident of a slot, by a rule. In a slot
 // without an active incident the rule may open one.
@@ -66,15 +64,18 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 	ids := m.uuids.Series()
 	conflicts, fresh := 0, false
 	for {
-		state, isFresh, err := m.stateToChange(ctx, at, fresh)
+		v, err := m.viewToChange(ctx, at, fresh)
 		if err != nil {
 			return Result{}, err
 		}
-		d, refusal := decide(state)
+		d, refusal := decide(v)
 		c := changeOf(d)
 		if refusal != nil || c.empty() {
-			if isFresh {
-				return Result{Incident: m.owned(state)}, refusal
+			if v.fresh {
+				if d.before == nil {
+					d.before = v.state
+				}
+				return Result{Incident: m.owned(d.before)}, refusal
 			}
 			fresh = true
 			continue
@@ -89,12 +90,12 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 				continue
 			}
 		}
-		if c.Subscriptions, err = m.admitted(ctx, &d.after.Incident, c.Subscriptions); err != nil {
+		if c.Subscriptions, err = m.admitted(ctx, &d.after.Incident, c.Subscriptions, d.mustAdmit); err != nil {
 			return Result{}, err
 		}
 		nameActivities(&ids, c.Activities)
 		r, err := m.commit(ctx, &c, d.after)
-		if !isFresh && errors.Is(err, ErrNotFound) {
+		if !v.fresh && errors.Is(err, ErrNotFound) {
 			m.checkHistory(ctx, subject{key: c.Key}, 0, m.coherence.Epoch()) // the cache had it
 		}
 		if err == nil || !m.outrun(err, at) {

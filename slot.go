@@ -18,6 +18,10 @@ type SlotState struct {
 	// State is the state of the incident that occupies the slot. Nil if the slot is
 	// free.
 	State *State
+
+	// Last is the state of the incident that was the last to occupy a free slot. Nil if
+	// the slot is occupied, or was never claimed.
+	Last *State
 }
 
 // SlotVersion is the version of a slot after a change.

@@ -128,8 +128,8 @@ type StatusUpdate struct {
 	ExpectVersion int64
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its
-	// activity. If the UUID is known, UpdateStatus writes nothing and returns the
-	// current incident. Defaults to a new UUID.
+	// activity. If the UUID is known, the call writes nothing and returns the current
+	// incident. Defaults to a new UUID.
 	NotificationUUID uuid.UUID
 }
 
@@ -142,7 +142,9 @@ func transition(before *State, to Status, method StatusMethod, at time.Time, nam
 	after.Incident.Status = to
 	after.Incident.StatusMethod = method
 	after.Incident.DateClosed = nil
+	after.respond(before.Incident.Status)
 	if to != StatusClosed {
+		after.Incident.DuplicateOf = 0
 		return after, nil
 	}
 	if started := before.Incident.DateStarted; at.Before(started) {
@@ -193,13 +195,8 @@ func (u *StatusUpdate) check(now time.Time) (time.Time, error) {
 		return now, invalid("status", "has the unknown value %d", int(u.Status))
 	case !u.Method.known():
 		return now, invalid("statusMethod", "has the unknown value %d", int(u.Method))
-	case u.ExpectVersion < 0:
-		return now, invalid("version", "must not be negative")
 	}
-	if err := checkID("userId", u.UserID, true); err != nil {
-		return now, err
-	}
-	if err := checkComment(u.Comment, false); err != nil {
+	if err := checkRemark(u.UserID, u.Comment, u.ExpectVersion); err != nil {
 		return now, err
 	}
 	return checkDate("date", u.Date, now, now)

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Store persists the decisions of a [Manager]. It applies no rule: it validates nothing, reads
@@ -94,9 +95,20 @@ type Change struct {
 	// Incident is nil or new.
 	ExpectVersion int64
 
+	// ExpectSlot is the version that a slot of Claim must have. Nil permits any.
+	ExpectSlot *SlotVersion
+
+	// StartedBefore is the DateStarted of the stored row. Zero if Incident is nil or new.
+	StartedBefore time.Time
+
 	// Link and Unlink are the differences between Incident.Projects and the stored
 	// projects. A new incident has no stored projects.
 	Link, Unlink []ProjectID
+
+	// AddLabels and RemoveLabels are the differences between Incident.Labels and the
+	// stored labels, in order of name. A new incident has no stored labels. A label with
+	// another value is in both.
+	AddLabels, RemoveLabels []Label
 
 	// Activities are appended in this order, with the next sequences.
 	Activities []Activity

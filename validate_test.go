@@ -38,7 +38,9 @@ func idInputs() []badInput {
 		add("project of access "+kind, "access", list(func(f *incident.IncidentFilter) {
 			f.Access = &incident.ProjectAccess{Projects: []incident.ProjectID{"checkout", incident.ProjectID(id)}}
 		}))
-		add("author "+kind, "userId", comment(func(n *incident.NewComment) { n.UserID = incident.UserID(id) }))
+		if id != "" { // a program may comment
+			add("author "+kind, "userId", comment(func(n *incident.NewComment) { n.UserID = incident.UserID(id) }))
+		}
 		add("mention "+kind, "mentions", comment(func(n *incident.NewComment) { n.Mentions = []incident.UserID{"grace", incident.UserID(id)} }))
 		add("active rule "+kind, "alertRule", func(ctx context.Context, m incident.Manager) error {
 			_, _, err := m.Active(ctx, incident.Slot{OrganizationID: "acme", AlertRuleID: incident.AlertRuleID(id), ProjectID: "checkout"})

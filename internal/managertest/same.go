@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -52,7 +53,17 @@ func sameIncident(a, b incident.Incident) bool {
 		a.AlertRuleID == b.AlertRuleID && a.QueryID == b.QueryID && a.DetectionUUID == b.DetectionUUID &&
 		slices.Equal(a.Projects, b.Projects) &&
 		a.DateStarted == b.DateStarted && a.DateDetected == b.DateDetected && a.DateAdded == b.DateAdded &&
-		sameTime(a.DateClosed, b.DateClosed) && a.Version == b.Version
+		sameTime(a.DateClosed, b.DateClosed) && a.Version == b.Version &&
+		sameResponse(a.Response, b.Response) && a.DuplicateOf == b.DuplicateOf &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+func sameResponse(a, b *incident.Response) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Assignee == b.Assignee && a.AcknowledgedBy == b.AcknowledgedBy && a.AcknowledgedStatus == b.AcknowledgedStatus &&
+		sameTime(a.DateAcknowledged, b.DateAcknowledged) && sameTime(a.AcknowledgedUntil, b.AcknowledgedUntil)
 }
 
 func sameActivity(a, b incident.Activity) bool {
@@ -118,6 +129,16 @@ func spoil[T any](list []T, each func(*T)) {
 func spoilIncident(inc *incident.Incident) {
 	spoil(inc.Projects, nil)
 	spoilTime(inc.DateClosed)
+	for _, labels := range []map[string]string{inc.Labels, inc.Annotations} {
+		for name := range labels {
+			labels[name] = "spoilt"
+		}
+	}
+	if inc.Response != nil {
+		spoilTime(inc.Response.DateAcknowledged)
+		spoilTime(inc.Response.AcknowledgedUntil)
+		*inc.Response = incident.Response{}
+	}
 }
 
 func spoilActivity(a *incident.Activity) {

@@ -14,7 +14,11 @@ import (
 // comparedValues returns a value of each type that same compares by hand.
 func comparedValues() []any {
 	date := start
-	inc := incident.Incident{Projects: []incident.ProjectID{"p"}, DateClosed: &date}
+	inc := incident.Incident{
+		Projects: []incident.ProjectID{"p"}, DateClosed: &date,
+		Response: &incident.Response{DateAcknowledged: &date, AcknowledgedUntil: &date},
+		Labels:   map[string]string{"l": "v"}, Annotations: map[string]string{"a": "v"},
+	}
 	return []any{
 		inc,
 		incident.Result{Incident: inc},
@@ -70,6 +74,11 @@ func deepCopy(v reflect.Value) reflect.Value {
 		for i := range v.Len() {
 			c.Index(i).Set(deepCopy(v.Index(i)))
 		}
+	case v.Kind() == reflect.Map && !v.IsNil():
+		c.Set(reflect.MakeMap(v.Type()))
+		for _, key := range v.MapKeys() {
+			c.SetMapIndex(key, v.MapIndex(key))
+		}
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		c.Set(reflect.New(v.Type().Elem()))
 		c.Elem().Set(deepCopy(v.Elem()))
@@ -98,7 +107,7 @@ func change(v reflect.Value, n *int, path string) string {
 				return p
 			}
 		}
-	case v.Kind() == reflect.Pointer:
+	case v.Kind() == reflect.Pointer && !v.IsNil():
 		if p := change(v.Elem(), n, "*"+path); p != "" {
 			return p
 		}
@@ -117,6 +126,8 @@ func change(v reflect.Value, n *int, path string) string {
 		v.SetString(v.String() + "x")
 	case v.Kind() == reflect.Bool:
 		v.SetBool(!v.Bool())
+	case v.Kind() == reflect.Map:
+		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf("changed"))
 	default: // a list or a pointer itself
 		v.SetZero()
 	}

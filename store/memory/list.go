@@ -36,7 +36,8 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 type walk struct {
 	query incident.IncidentQuery
 	page  []incident.Incident
-	after *listKey // the last key visited; nil at the beginning
+	visit func(*incident.Incident) // is called for each match instead of building a page, if not nil
+	after *listKey                 // the last key visited; nil at the beginning
 }
 
 // run visits a chunk, and reports whether the page is complete.
@@ -53,6 +54,10 @@ func (w *walk) run(o *organization) bool {
 		}
 		w.after = &k
 		if inc := &o.get(k.identifier).incident; matches(inc, w.query) {
+			if w.visit != nil {
+				w.visit(inc)
+				continue
+			}
 			if w.page == nil {
 				w.page = make([]incident.Incident, 0, w.query.Limit)
 			}
@@ -162,4 +167,25 @@ func affectsAny(inc *incident.Incident, projects []incident.ProjectID) bool {
 		_, found := slices.BinarySearch(projects, p)
 		return found
 	})
+}
+
+// CountIncidents implements [incident.IncidentStore]. It counts as Incidents lists: every match
+// that was there throughout is counted once.
+func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
+	most := q.Limit
+	q.After, q.Reverse, q.Limit = nil, false, math.MaxInt
+	counts := map[incident.Status]int{}
+	w := walk{query: q, visit: func(inc *incident.Incident) {
+		if counts[inc.Status] < most {
+			counts[inc.Status]++
+		}
+	}}
+	for done := false; !done; {
+		if err := s.acquire(ctx, reader); err != nil {
+			return nil, err
+		}
+		done = w.run(s.organizations[q.OrganizationID])
+		s.release(reader)
+	}
+	return counts, nil
 }

@@ -278,3 +278,8 @@ const oldestActive = `,
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 1),
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 10),
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 20)`
+
+// CountIncidents implements [incident.IncidentStore].
+func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
+	return nil, s.translate(ctx, "count incidents", incident.ErrUnavailable)
+}

@@ -91,6 +91,8 @@ func difference(got, want reflect.Value) string {
 		return difference(got.Elem(), want.Elem())
 	case reflect.Slice:
 		return sliceDifference(got, want)
+	case reflect.Map:
+		return mapDifference(got, want)
 	case reflect.Struct:
 		for i := range got.NumField() {
 			if diff := difference(got.Field(i), want.Field(i)); diff != "" {
@@ -115,6 +117,22 @@ func sliceDifference(got, want reflect.Value) string {
 	return ""
 }
 
+// mapDifference compares two maps with texts as keys. An empty map differs from nil, because
+// the wire shows the difference.
+func mapDifference(got, want reflect.Value) string {
+	if got.IsNil() != want.IsNil() {
+		return differenceIf(true, got, want)
+	}
+	for _, m := range []reflect.Value{got, want} {
+		for _, key := range m.MapKeys() {
+			if diff := difference(got.MapIndex(key), want.MapIndex(key)); diff != "" {
+				return fmt.Sprintf("[%q]%s", key, diff)
+			}
+		}
+	}
+	return ""
+}
+
 func differenceIf(differ bool, got, want reflect.Value) string {
 	if !differ {
 		return ""
@@ -132,6 +150,8 @@ func describe(v reflect.Value) string {
 		return t.Format(time.RFC3339Nano) + " in " + t.Location().String()
 	case v.Kind() == reflect.String:
 		return fmt.Sprintf("%+q", v.String())
+	case v.Kind() == reflect.Map && v.IsNil():
+		return "nil"
 	default:
 		return fmt.Sprintf("%v", v)
 	}
@@ -166,6 +186,10 @@ func scribbleOn(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			scribbleOn(v.Field(i))
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			v.SetMapIndex(key, reflect.ValueOf("scribble"))
 		}
 	case reflect.String:
 		v.SetString("scribble")
