@@ -65,6 +65,10 @@ func (j joined) Load(ctx context.Context, key incident.Key) (incident.State, err
 	return inHostTx(ctx, j, func(s *postgres.Store) (incident.State, error) { return s.Load(ctx, key) })
 }
 
+func (j joined) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
+	return inHostTx(ctx, j, func(s *postgres.Store) (map[incident.Status]int, error) { return s.CountIncidents(ctx, q) })
+}
+
 func (j joined) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
 	return inHostTx(ctx, j, func(s *postgres.Store) (incident.SlotState, error) { return s.LoadSlot(ctx, slot) })
 }
