@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -121,11 +122,26 @@ func update(before, after incident.State) incident.Change {
 		Triggers:      without(after.Triggers, before.Triggers),
 		Claim:         without(wanted, held),
 		Release:       without(held, wanted),
+		StartedBefore: before.Incident.DateStarted,
+		AddLabels:     changedLabels(inc.Labels, before.Incident.Labels),
+		RemoveLabels:  changedLabels(before.Incident.Labels, inc.Labels),
 	}
 	for i := range c.Triggers {
 		c.Triggers[i].Incident = c.Key
 	}
 	return c
+}
+
+// changedLabels returns the labels of a that b lacks or has with another value, in order of
+// name.
+func changedLabels(a, b map[string]string) []incident.Label {
+	var changed []incident.Label
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		if value, found := b[name]; !found || value != a[name] {
+			changed = append(changed, incident.Label{Name: name, Value: a[name]})
+		}
+	}
+	return changed
 }
 
 // retitling returns a change of the title alone.
@@ -205,13 +221,12 @@ func deleted(a incident.Activity) incident.Activity {
 // cloneChange returns a copy that shares no memory with c.
 func cloneChange(c incident.Change) incident.Change {
 	if c.Incident != nil {
-		inc := *c.Incident
-		inc.Projects = slices.Clone(inc.Projects)
-		if inc.DateClosed != nil {
-			inc.DateClosed = new(*inc.DateClosed)
-		}
-		c.Incident = &inc
+		c.Incident = new(c.Incident.Clone())
 	}
+	if c.ExpectSlot != nil {
+		c.ExpectSlot = new(*c.ExpectSlot)
+	}
+	c.AddLabels, c.RemoveLabels = slices.Clone(c.AddLabels), slices.Clone(c.RemoveLabels)
 	c.Link, c.Unlink = slices.Clone(c.Link), slices.Clone(c.Unlink)
 	c.Activities = slices.Clone(c.Activities)
 	c.Triggers = slices.Clone(c.Triggers)
