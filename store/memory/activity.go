@@ -15,20 +15,28 @@ import (
 // activity is an [incident.Activity] without its Key and Sequence: the index implies
 // both. Times are in microseconds.
 type activity struct {
-	user                   incident.UserID
+	actor                  string // a user or, if byTrigger is set, a trigger
 	comment                string
+	more                   *activityFields // nil for most activities
 	notification           uuid.UUID
 	added, edited, deleted int64 // edited and deleted may be never
 	revision               int64
 	kind, value, previous  int16
+	byTrigger              bool
+}
+
+// activityFields are the fields that most activities lack.
+type activityFields struct {
+	trigger           incident.TriggerID // if the activity also has a user
+	field, from, into string
 }
 
 // never stands for a nil time. No valid time has this value.
 const never = math.MinInt64
 
 func newActivity(a *incident.Activity) activity {
-	return activity{
-		user:         a.UserID,
+	stored := activity{
+		actor:        string(a.UserID),
 		comment:      a.Comment,
 		notification: a.NotificationUUID,
 		added:        a.DateAdded.UnixMicro(),
@@ -39,25 +47,46 @@ func newActivity(a *incident.Activity) activity {
 		value:        int16(a.Value),
 		previous:     int16(a.PreviousValue),
 	}
+	more := activityFields{field: a.Field, from: a.Old, into: a.New}
+	if a.TriggerID != "" && a.UserID == "" {
+		stored.actor, stored.byTrigger = string(a.TriggerID), true
+	} else {
+		more.trigger = a.TriggerID
+	}
+	if more != (activityFields{}) {
+		stored.more = &more
+	}
+	return stored
 }
 
 // activity returns the activity with the given sequence. It must exist.
 func (r *record) activity(sequence int64) incident.Activity {
-	a := &r.activities[sequence-1]
-	return incident.Activity{
+	stored := &r.activities[sequence-1]
+	a := incident.Activity{
 		Incident:         r.incident.Key(),
 		Sequence:         sequence,
-		Type:             incident.ActivityType(a.kind),
-		UserID:           a.user,
-		Value:            incident.Status(a.value),
-		PreviousValue:    incident.Status(a.previous),
-		Comment:          a.comment,
-		NotificationUUID: a.notification,
-		DateAdded:        timeOf(a.added),
-		DateEdited:       optionalTimeOf(a.edited),
-		DateDeleted:      optionalTimeOf(a.deleted),
-		Revision:         a.revision,
+		Type:             incident.ActivityType(stored.kind),
+		Value:            incident.Status(stored.value),
+		PreviousValue:    incident.Status(stored.previous),
+		Comment:          stored.comment,
+		NotificationUUID: stored.notification,
+		DateAdded:        timeOf(stored.added),
+		DateEdited:       optionalTimeOf(stored.edited),
+		DateDeleted:      optionalTimeOf(stored.deleted),
+		Revision:         stored.revision,
 	}
+	if stored.byTrigger {
+		a.TriggerID = incident.TriggerID(stored.actor)
+	} else {
+		a.UserID = incident.UserID(stored.actor)
+	}
+	if m := stored.more; m != nil {
+		a.Field, a.Old, a.New = m.field, m.from, m.into
+		if m.trigger != "" {
+			a.TriggerID = m.trigger
+		}
+	}
+	return a
 }
 
 func (r *record) appendActivity(a activity) {

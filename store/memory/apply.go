@@ -80,7 +80,8 @@ func check(r *record, c *incident.Change) error {
 }
 
 // claimable appends the slots that the change claims. It returns an
-// [*incident.ConflictError] if another incident holds any of them.
+// [*incident.ConflictError] if another incident holds any of them, and
+// [incident.ErrVersionConflict] if a slot has another version than expected.
 func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, error) {
 	for _, sl := range c.Claim {
 		claimed := o.slot(sl)
@@ -90,6 +91,9 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 				Existing: incident.Key{OrganizationID: sl.OrganizationID, Identifier: h},
 			})
 		}
+	}
+	if e := c.ExpectSlot; e != nil && o.slot(e.Slot).version != e.Version {
+		return nil, fmt.Errorf("memory: %w", incident.ErrVersionConflict)
 	}
 	return slots, nil
 }

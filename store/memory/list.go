@@ -138,6 +138,12 @@ func (o *organization) shortest(q incident.IncidentQuery) []*sortedList {
 		}
 		consider(lists)
 	}
+	for _, label := range q.Labels {
+		consider(existing(o.byLabel[label]))
+	}
+	if q.Assignee != "" {
+		consider(existing(o.byAssignee[q.Assignee]))
+	}
 	switch isActive := incident.Status.Active; {
 	case len(q.Statuses) == 0:
 	case !slices.ContainsFunc(q.Statuses, isActive):
@@ -148,6 +154,14 @@ func (o *organization) shortest(q incident.IncidentQuery) []*sortedList {
 	return best
 }
 
+// existing returns the list, or no list for nil.
+func existing(l *sortedList) []*sortedList {
+	if l == nil {
+		return nil
+	}
+	return []*sortedList{l}
+}
+
 func matches(inc *incident.Incident, q incident.IncidentQuery) bool {
 	switch {
 	case !q.Start.IsZero() && inc.DateClosed != nil && inc.DateClosed.Before(q.Start),
@@ -155,7 +169,10 @@ func matches(inc *incident.Incident, q incident.IncidentQuery) bool {
 		q.AlertRuleID != "" && inc.AlertRuleID != q.AlertRuleID,
 		len(q.Statuses) > 0 && !slices.Contains(q.Statuses, inc.Status),
 		len(q.Projects) > 0 && !affectsAny(inc, q.Projects),
-		q.Access != nil && len(inc.Projects) > 0 && !affectsAny(inc, q.Access.Projects):
+		q.Access != nil && len(inc.Projects) > 0 && !affectsAny(inc, q.Access.Projects),
+		q.Assignee != "" && (inc.Response == nil || inc.Response.Assignee != q.Assignee),
+		q.Acknowledged != nil && inc.Acknowledged(q.Now) != *q.Acknowledged,
+		slices.ContainsFunc(q.Labels, func(l incident.Label) bool { return inc.Labels[l.Name] != l.Value }):
 		return false
 	}
 	return q.Title == "" || strings.Contains(incident.FoldTitle(inc.Title), q.Title)

@@ -43,10 +43,13 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 	if held == nil {
 		return incident.SlotState{}, nil
 	}
-	if held.holder == 0 {
-		return incident.SlotState{Version: held.version}, nil
+	if held.last == 0 {
+		return incident.SlotState{}, nil
 	}
-	state := o.get(held.holder).state()
+	state := o.get(held.last).state()
+	if held.holder == 0 {
+		return incident.SlotState{Version: held.version, Last: &state}, nil
+	}
 	return incident.SlotState{Version: held.version, State: &state}, nil
 }
 

@@ -27,6 +27,8 @@ type organization struct {
 	all, active, closed sortedList
 	unaffecting         sortedList // incidents without projects
 	byProject           map[incident.ProjectID]*sortedList
+	byLabel             map[incident.Label]*sortedList  // nil until an incident has a label
+	byAssignee          map[incident.UserID]*sortedList // nil until an incident is assigned
 	rules               map[incident.AlertRuleID]*rule
 	latestRule          *rule // cache of the rule that a writer asked for last
 	latestRuleID        incident.AlertRuleID
@@ -89,16 +91,26 @@ func (o *organization) appendLists(lists []*sortedList, inc *incident.Incident) 
 		lists = append(lists, &o.unaffecting)
 	}
 	for _, p := range inc.Projects {
-		lists = append(lists, o.projectList(p))
+		lists = append(lists, listOf(&o.byProject, p))
+	}
+	for name, value := range inc.Labels {
+		lists = append(lists, listOf(&o.byLabel, incident.Label{Name: name, Value: value}))
+	}
+	if inc.Response != nil && inc.Response.Assignee != "" {
+		lists = append(lists, listOf(&o.byAssignee, inc.Response.Assignee))
 	}
 	return lists
 }
 
-func (o *organization) projectList(p incident.ProjectID) *sortedList {
-	l := o.byProject[p]
+// listOf returns the list of a key and adds it if missing.
+func listOf[K comparable](lists *map[K]*sortedList, key K) *sortedList {
+	l := (*lists)[key]
 	if l == nil {
+		if *lists == nil {
+			*lists = map[K]*sortedList{}
+		}
 		l = &sortedList{}
-		o.byProject[p] = l
+		(*lists)[key] = l
 	}
 	return l
 }

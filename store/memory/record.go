@@ -29,6 +29,10 @@ func (r *record) newIncident(inc *incident.Incident, identifier int64) {
 	if inc.DateClosed != nil {
 		r.incident.DateClosed = new(*inc.DateClosed)
 	}
+	if inc.Response != nil || inc.Labels != nil || inc.Annotations != nil {
+		own := inc.Clone()
+		r.incident.Response, r.incident.Labels, r.incident.Annotations = own.Response, own.Labels, own.Annotations
+	}
 }
 
 // setTriggers inserts or replaces triggers. It replaces the slice and never modifies its

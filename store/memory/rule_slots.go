@@ -21,6 +21,7 @@ type slotKey struct {
 type slot struct {
 	version int64
 	holder  int64 // identifier of the incident, 0 for a free slot
+	last    int64 // identifier of the holder or, of a free slot, of its last holder
 }
 
 // slot returns the slot of key and adds it if missing. A slot that was never claimed
@@ -79,7 +80,10 @@ func (o *organization) existingSlot(sl incident.Slot) *slot {
 // setHolder sets the holder of the slot and returns the slot's new version.
 func (s *Store) setHolder(held *slot, holder int64) int64 {
 	before := *held
-	*held = slot{version: before.version + 1, holder: holder}
+	held.version++
+	if held.holder = holder; holder != 0 {
+		held.last = holder
+	}
 	if s.inTx() {
 		s.undo(func() { *held = before })
 	}
