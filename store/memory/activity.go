@@ -54,7 +54,7 @@ func newActivity(a *incident.Activity) activity {
 		more.trigger = a.TriggerID
 	}
 	if more != (activityFields{}) {
-		stored.more = &more
+		stored.more = new(more)
 	}
 	return stored
 }
