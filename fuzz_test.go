@@ -68,6 +68,22 @@ func FuzzText(f *testing.F) {
 	})
 }
 
+// A text is refused, or is the text of its key.
+func FuzzParseKey(f *testing.F) {
+	for _, seed := range []string{"", "#", "acme#1", "a#b#2", "acme#01", "acme#-1", "acme#9223372036854775808", "a\xff#1", "#1", "a\n#1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := ParseKey(text)
+		switch {
+		case err != nil && (!errors.Is(err, ErrInvalid) || key != Key{} || len(err.Error()) > 300):
+			t.Fatalf("ParseKey(%q) = %v, %v", text, key, err)
+		case err == nil && (key.String() != text || checkKey(key) != nil):
+			t.Fatalf("ParseKey(%q) = %#v", text, key)
+		}
+	})
+}
+
 // Accepted dates become canonical, are in range, and lose less than a microsecond.
 func FuzzDate(f *testing.F) {
 	for _, seed := range []int64{0, 1, -1, 1 << 62, -1 << 62, 253402300799, 253402300800, 1773455460} {
