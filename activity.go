@@ -144,62 +144,62 @@ func (a Activity) Clone() Activity {
 // NewComment holds the parameters of [ActivityManager.Comment].
 type NewComment struct {
 	// UserID is the author. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Comment is the text: 1 to [MaxCommentSize] bytes, not all blank, without control
 	// characters other than newline and tab. A carriage return is refused.
-	Comment string
+	Comment string `json:"comment"`
 
 	// Mentions lists users to subscribe beside the author, at most [MaxMentions]. An
 	// [Authorizer] must let all of them in.
-	Mentions []UserID
+	Mentions []UserID `json:"mentions,omitzero"`
 
 	// Date is when the comment was made. Defaults to now.
-	Date time.Time
+	Date time.Time `json:"date,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of the
 	// activity. A later comment with the same UUID writes nothing and returns the
 	// first. Defaults to a new UUID.
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // CommentEdit holds the parameters of [ActivityManager.EditComment] and
 // [ActivityManager.DeleteComment].
 type CommentEdit struct {
 	// Sequence is the sequence of the comment.
-	Sequence int64
+	Sequence int64 `json:"sequence,string"`
 
 	// UserID is the user who edits: the author, or any user if Moderator is set.
-	UserID UserID
+	UserID UserID `json:"userId"`
 
 	// Moderator permits the user to change the comments of others. The host decides.
-	Moderator bool
+	Moderator bool `json:"moderator,omitzero"`
 
 	// Comment is the new text. It must be empty for DeleteComment.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 }
 
 // ActivityFilter selects activities of one incident.
 type ActivityFilter struct {
 	// Descending returns the latest activity first.
-	Descending bool
+	Descending bool `json:"descending,omitzero"`
 
 	// Cursor is the [ActivityPage.Next] of the previous page, for the same incident
 	// and direction. Empty for the first page.
-	Cursor string
+	Cursor string `json:"cursor,omitzero"`
 
 	// Limit is the size of the page, 1 to [MaxPageSize]. Defaults to
 	// [DefaultPageSize].
-	Limit int
+	Limit int `json:"limit,omitzero"`
 }
 
 // ActivityPage is a page of an incident's activities, in order of Sequence. The list
 // is never nil.
 type ActivityPage struct {
-	Activities []Activity
+	Activities []Activity `json:"activities"`
 
 	// Next is the cursor of the next page. Empty on the last page.
-	Next string
+	Next string `json:"next,omitzero"`
 }
 
 // ActivityManager is the activities' part of [Manager].

@@ -69,6 +69,18 @@
 //
 // The model, and the numbers of its enumerations, are those of Sentry's incidents module.
 //
+// # JSON
+//
+// Results, parameters and pages have camelCase names in JSON. Those of results are Sentry's, and
+// stay so where they are uneven: identifiers, sequences and the statuses of an activity are
+// texts, the user of an activity is "user" and of a view "userId", and a trigger is
+// "alertRuleTrigger". A parameter has the name that [FieldError.Field] reports, such as "trigger"
+// or "userId". Optional parameters may be absent.
+//
+// A host that decodes parameters from a client then sets all fields that it does not leave to the
+// client, such as the organization, the user, [CommentEdit.Moderator] and
+// [IncidentFilter.Access].
+//
 // # Stores
 //
 // An author of a store implements [Store], whose parts are [IncidentStore], [ActivityStore],

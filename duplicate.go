@@ -10,21 +10,21 @@ import (
 // Duplicate holds the parameters of [IncidentManager.MarkDuplicate].
 type Duplicate struct {
 	// Of is the identifier of the incident that is repeated.
-	Of int64
+	Of int64 `json:"duplicateOf,string"`
 
 	// UserID is the user who marks the incident. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be empty.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 
 	// ExpectVersion is the [Incident.Version] that the caller has seen. MarkDuplicate
 	// returns [ErrVersionConflict] if the incident has another version. 0 permits any.
-	ExpectVersion int64
+	ExpectVersion int64 `json:"version,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its first
 	// activity: see [StatusUpdate.NotificationUUID].
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // decideDuplicate is the rule for a duplicate of another incident: it is closed. The other

@@ -8,45 +8,46 @@ import (
 
 // NewIncident holds the parameters of [IncidentManager.Create].
 type NewIncident struct {
-	OrganizationID OrganizationID // required
+	OrganizationID OrganizationID `json:"organizationId"` // required
 
 	// Title is required: 1 to [MaxTitleLength] characters, not all blank, without
 	// control characters other than newline and tab.
-	Title string
+	Title string `json:"title"`
 
 	// Type defaults to [TypeDetected].
-	Type Type
+	Type Type `json:"type,omitzero"`
 
 	// Status must be active. Defaults to [StatusOpen].
-	Status Status
+	Status Status `json:"status,omitzero"`
 
 	// AlertRuleID and QueryID name the detector of the incident. With an AlertRuleID
 	// the incident needs at least one project, and claims a slot for each.
-	AlertRuleID AlertRuleID
-	QueryID     QueryID
+	AlertRuleID AlertRuleID `json:"alertRule,omitzero"`
+	QueryID     QueryID     `json:"query,omitzero"`
 
 	// Projects lists the affected projects in any order, at most [MaxProjects]
 	// entries. Repetitions count as entries, and are dropped.
-	Projects []ProjectID
+	Projects []ProjectID `json:"projects,omitzero"`
 
 	// DetectionUUID makes the call safe to repeat: the first call creates the
 	// incident, and later calls return its current state. Zero for none.
-	DetectionUUID uuid.UUID
+	DetectionUUID uuid.UUID `json:"detectionUuid,omitzero"`
 
 	// DateStarted defaults to now, and DateDetected to DateStarted. Neither may
 	// be more than [MaxClockLead] in the future.
-	DateStarted  time.Time
-	DateDetected time.Time
+	DateStarted  time.Time `json:"dateStarted,omitzero"`
+	DateDetected time.Time `json:"dateDetected,omitzero"`
 
 	// DateAdded is when the incident was recorded, for imports. Defaults to now, and must
 	// not be in the future.
-	DateAdded time.Time
+	DateAdded time.Time `json:"dateCreated,omitzero"`
 
 	// Labels and Annotations are those of the incident: see [MaxLabels].
-	Labels, Annotations map[string]string
+	Labels      map[string]string `json:"labels,omitzero"`
+	Annotations map[string]string `json:"annotations,omitzero"`
 
 	// UserID is the creator. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 }
 
 // check validates n and returns the incident to create.

@@ -27,30 +27,31 @@ type Label struct {
 // Edit holds the parameters of [IncidentManager.Edit].
 type Edit struct {
 	// UserID is the user who edits. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Title is the new title, by the rules of [NewIncident]. Empty leaves it unchanged.
-	Title string
+	Title string `json:"title,omitzero"`
 
 	// DateStarted is when the disruption really began, not after DateClosed. Zero leaves
 	// it unchanged.
-	DateStarted time.Time
+	DateStarted time.Time `json:"dateStarted,omitzero"`
 
 	// Labels and Annotations have the values to set by name. An empty value removes the
 	// name. Names that are not in the map stay.
-	Labels, Annotations map[string]string
+	Labels      map[string]string `json:"labels,omitzero"`
+	Annotations map[string]string `json:"annotations,omitzero"`
 
 	// Comment is a remark for the activities, at most [MaxCommentSize] bytes. May be
 	// empty.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 
 	// ExpectVersion is the [Incident.Version] that the caller has seen. Edit returns
 	// [ErrVersionConflict] if the incident has another version. 0 permits any.
-	ExpectVersion int64
+	ExpectVersion int64 `json:"version,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its first
 	// activity: see [StatusUpdate.NotificationUUID].
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // The names in [Activity.Field].

@@ -18,48 +18,49 @@ const (
 // IncidentFilter selects the incidents of one organization that meet all of its
 // conditions. An empty condition does not restrict, but an Access without projects does.
 type IncidentFilter struct {
-	OrganizationID OrganizationID // required
+	OrganizationID OrganizationID `json:"organizationId"` // required
 
 	// Access restricts the list to the incidents that a user may see. Nil does not
 	// restrict. A host whose users have access by project sets it in every list for a
 	// user:
 	//
 	//	Access: &incident.ProjectAccess{Projects: projectsOf(user)}
-	Access *ProjectAccess
+	Access *ProjectAccess `json:"access,omitzero"`
 
 	// Projects selects incidents that affect any of the projects, at most
 	// [MaxProjects]. If empty, the list also has incidents that affect no project. Do
 	// not use it for access control: see Access.
-	Projects []ProjectID
+	Projects []ProjectID `json:"projects,omitzero"`
 
-	Statuses    []Status // any of them; see [ActiveStatuses]
-	AlertRuleID AlertRuleID
+	Statuses    []Status    `json:"status,omitzero"` // any of them; see [ActiveStatuses]
+	AlertRuleID AlertRuleID `json:"alertRule,omitzero"`
 
 	// Labels selects incidents that have all of the labels, with the same values.
-	Labels map[string]string
+	Labels map[string]string `json:"labels,omitzero"`
 
 	// Assignee selects the incidents that are assigned to a user.
-	Assignee UserID
+	Assignee UserID `json:"assignee,omitzero"`
 
 	// Acknowledged selects incidents that are acknowledged now, or that are not. Nil for
 	// both.
-	Acknowledged *bool
+	Acknowledged *bool `json:"acknowledged,omitzero"`
 
 	// Title selects incidents whose title contains the text, regardless of case. It
 	// has no wildcards.
-	Title string
+	Title string `json:"title,omitzero"`
 
 	// Start and End select incidents that were active at some time of the window:
 	// started at End or before, and not closed before Start. Zero for no bound.
-	Start, End time.Time
+	Start time.Time `json:"start,omitzero"`
+	End   time.Time `json:"end,omitzero"`
 
 	// Cursor is the [IncidentPage.Next] or [IncidentPage.Previous] of a page for the
 	// same organization and filter. Empty for the first page.
-	Cursor string
+	Cursor string `json:"cursor,omitzero"`
 
 	// Limit is the size of the page, 1 to [MaxPageSize]. Defaults to
 	// [DefaultPageSize].
-	Limit int
+	Limit int `json:"limit,omitzero"`
 }
 
 // ProjectAccess grants a user access to incidents by the rule of [Authorizer]: to those
@@ -68,7 +69,7 @@ type IncidentFilter struct {
 type ProjectAccess struct {
 	// Projects lists the projects of the user in any order, at most
 	// [MaxAccessProjects].
-	Projects []ProjectID
+	Projects []ProjectID `json:"projects"`
 }
 
 // MaxAccessProjects is the most projects that a [ProjectAccess] can name.
@@ -77,11 +78,12 @@ const MaxAccessProjects = 1000
 // IncidentPage is a page of a list, the newest started first. Incidents that started at
 // the same time are in descending order of identifier. The list is never nil.
 type IncidentPage struct {
-	Incidents []Incident
+	Incidents []Incident `json:"incidents"`
 
 	// Next and Previous are the cursors of the adjacent pages. Empty if there is no
 	// such page.
-	Next, Previous string
+	Next     string `json:"next,omitzero"`
+	Previous string `json:"previous,omitzero"`
 }
 
 // IncidentQuery is an [IncidentFilter] as a [Store] receives it: validated, sorted and

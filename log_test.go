@@ -20,7 +20,8 @@ func TestLogValue_isReadable(t *testing.T) {
 	args := []any{
 		"key", inc.Key(), "status", incident.StatusWarning, "method", incident.StatusMethodRuleUpdated, "type", incident.TypeAlertTriggered,
 		"trigger", incident.TriggerStatusResolved, "activity", incident.ActivityTypeAssigned, "unknown", incident.Status(7),
-		"incident", inc, "result", incident.Result{Incident: inc},
+		"incident", inc, "result",
+		incident.Result{Incident: inc},
 	}
 	const group = `{"key":"acme#42","type":"Detected","status":"Resolved","statusMethod":"Manual","version":3}`
 	const want = `"key":"acme#42","status":"Warning","method":"RuleUpdated","type":"AlertTriggered","trigger":"Resolved",` +

@@ -218,23 +218,23 @@ const MaxParkedError = 1000
 // ParkedFilter selects parked notifications.
 type ParkedFilter struct {
 	// OrganizationID is the organization. Required.
-	OrganizationID OrganizationID
+	OrganizationID OrganizationID `json:"organizationId"`
 
 	// Cursor is [ParkedPage.Next] of the previous page of the same organization. Empty for
 	// the first page.
-	Cursor string
+	Cursor string `json:"cursor,omitzero"`
 
 	// Limit is the size of the page, 1 to 100. Defaults to 25.
-	Limit int
+	Limit int `json:"limit,omitzero"`
 }
 
 // ParkedPage is a page of parked notifications, in order of the incident's identifier, then
 // Sequence. The list is never nil.
 type ParkedPage struct {
-	Notifications []ParkedNotification
+	Notifications []ParkedNotification `json:"notifications"`
 
 	// Next is the cursor of the next page. Empty on the last page.
-	Next string
+	Next string `json:"next,omitzero"`
 }
 
 // NotificationManager is the part of [Manager] for parked notifications. It returns

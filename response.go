@@ -88,46 +88,46 @@ func (r *Response) assignee() UserID {
 // Acknowledgement holds the parameters of [ResponseManager.Acknowledge].
 type Acknowledgement struct {
 	// UserID is the user who works on the incident. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be empty.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 
 	// Until is when the acknowledgement ends, in the future. Zero for no end. Nothing runs
 	// at that time: [Incident.Acknowledged] compares it with the time of the read.
-	Until time.Time
+	Until time.Time `json:"until,omitzero"`
 
 	// Withdraw ends the acknowledgement. Until must be zero.
-	Withdraw bool
+	Withdraw bool `json:"withdraw,omitzero"`
 
 	// ExpectVersion is the [Incident.Version] that the caller has seen. Acknowledge
 	// returns [ErrVersionConflict] if the incident has another version. 0 permits any.
-	ExpectVersion int64
+	ExpectVersion int64 `json:"version,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its activity:
 	// see [StatusUpdate.NotificationUUID].
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // Assignment holds the parameters of [ResponseManager.Assign].
 type Assignment struct {
 	// UserID is the user who assigns. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Assignee is the user to be responsible for the incident. Empty for nobody. An
 	// [Authorizer] must let the user in.
-	Assignee UserID
+	Assignee UserID `json:"assignee"`
 
 	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be empty.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 
 	// ExpectVersion is the [Incident.Version] that the caller has seen. Assign returns
 	// [ErrVersionConflict] if the incident has another version. 0 permits any.
-	ExpectVersion int64
+	ExpectVersion int64 `json:"version,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its activity:
 	// see [StatusUpdate.NotificationUUID].
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // ResponseManager is the part of [Manager] for the people at work on an incident.

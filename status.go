@@ -107,30 +107,30 @@ func (t Type) known() bool { return t == TypeDetected || t == TypeAlertTriggered
 // StatusUpdate holds the parameters of [IncidentManager.UpdateStatus].
 type StatusUpdate struct {
 	// Status is the new status. Required.
-	Status Status
+	Status Status `json:"status"`
 
 	// Method defaults to [StatusMethodManual].
-	Method StatusMethod
+	Method StatusMethod `json:"statusMethod,omitzero"`
 
 	// UserID is the user who sets the status. Empty for a program.
-	UserID UserID
+	UserID UserID `json:"userId,omitzero"`
 
 	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be
 	// empty.
-	Comment string
+	Comment string `json:"comment,omitzero"`
 
 	// Date is when the status changed; of a closed incident, its DateClosed. Defaults
 	// to now. A closing date must not be before the start of the incident.
-	Date time.Time
+	Date time.Time `json:"date,omitzero"`
 
 	// ExpectVersion is the [Incident.Version] that the caller has seen. UpdateStatus
 	// returns [ErrVersionConflict] if the incident has another version. 0 permits any.
-	ExpectVersion int64
+	ExpectVersion int64 `json:"version,omitzero"`
 
 	// NotificationUUID is the idempotency key of the call and the UUID of its
 	// activity. If the UUID is known, the call writes nothing and returns the current
 	// incident. Defaults to a new UUID.
-	NotificationUUID uuid.UUID
+	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
 // transition is the status rule. It returns the state after a change to the given

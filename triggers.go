@@ -58,29 +58,29 @@ const MaxTriggers = 1000
 type Firing struct {
 	Slot
 
-	TriggerID TriggerID
+	TriggerID TriggerID `json:"trigger"`
 
 	// Severity is [StatusWarning] or [StatusCritical].
-	Severity Status
+	Severity Status `json:"severity"`
 
 	// Title is the title of the incident that the firing opens, by the rules of
 	// [NewIncident].
-	Title string
+	Title string `json:"title"`
 
 	// Date is when the condition was met: DateStarted and DateDetected of an incident
 	// that the firing opens. Defaults to now.
-	Date time.Time
+	Date time.Time `json:"date,omitzero"`
 }
 
 // Resolution reports that the condition of a trigger is no longer met.
 type Resolution struct {
 	Slot
 
-	TriggerID TriggerID
+	TriggerID TriggerID `json:"trigger"`
 
 	// Date is when the condition ended: DateClosed of an incident that the resolution
 	// closes, unless the incident started later. Defaults to now.
-	Date time.Time
+	Date time.Time `json:"date,omitzero"`
 }
 
 // TriggerManager is the triggers' part of [Manager].
