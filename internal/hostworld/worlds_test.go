@@ -5,7 +5,6 @@ import (
 	"flag"
 	"os"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/XSAM/otelsql"
@@ -77,70 +76,37 @@ DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_pr
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
 
-// schema is a schema that tests reuse, because creating a schema takes longer than most
-// tests.
+// schema is a store in a schema of its own, and a pool that empties the schema.
 type schema struct {
 	admin *sqlx.DB
-	pool  *sqlx.DB
 	store *postgres.Store
 }
 
-func (s schema) empty(t *testing.T) {
-	t.Helper()
-	if n := s.pool.Stats().InUse; n != 0 {
-		t.Errorf("%d connections are still in use", n)
-	}
-	s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
-}
-
-// stores returns a factory of empty stores. A test that asks for a second store must no
-// longer use the first.
+// stores returns a factory of empty stores, which tests use in turn. A test that asks for a
+// second store must no longer use the first.
 func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
 	t.Helper()
-	url := pgtest.NewDatabase(t)
+	url, parent := pgtest.NewDatabase(t), t
 	through := url
 	if w.bouncer != nil {
 		through = pgtest.NewPgBouncer(t, url, w.bouncer...)
 	}
-	var mu sync.Mutex // guards made, free and taken
-	made, free, taken := 0, []schema(nil), map[*testing.T]schema{}
-	parent := t
-	return func(t *testing.T) *postgres.Store {
-		t.Helper()
-		mu.Lock()
-		defer mu.Unlock()
-		if s, again := taken[t]; again {
-			s.empty(t)
-			return s.store
+	schemas := pgtest.InTurn(func(t *testing.T, number int) schema {
+		opts := w.options
+		opts.Schema = "s" + strconv.Itoa(number)
+		s := schema{admin: world{open: openPQ, conns: 1}.mustOpen(parent, url)}
+		if err := postgres.Migrate(parent.Context(), s.admin, &opts); err != nil {
+			t.Fatal(err)
 		}
-		var s schema
-		if n := len(free); n > 0 {
-			s, free = free[n-1], free[:n-1]
-		} else {
-			opts := w.options
-			opts.Schema = "s" + strconv.Itoa(made)
-			made++
-			s.admin = world{open: openPQ, conns: 1}.mustOpen(parent, url)
-			if err := postgres.Migrate(parent.Context(), s.admin, &opts); err != nil {
-				t.Fatal(err)
-			}
-			s.pool = w.mustOpen(parent, through)
-			var err error
-			if s.store, err = postgres.New(s.pool, &opts); err != nil {
-				t.Fatal(err)
-			}
-			parent.Cleanup(func() { s.store.Close() })
+		s.store = mustNew(parent, w.mustOpen(parent, through), &opts)
+		return s
+	}, func(t *testing.T, s schema) {
+		if n := s.store.Pool().Stats().InUse; n != 0 {
+			t.Errorf("%d connections are still in use", n)
 		}
-		taken[t] = s
-		t.Cleanup(func() {
-			s.empty(t)
-			mu.Lock()
-			defer mu.Unlock()
-			delete(taken, t)
-			free = append(free, s)
-		})
-		return s.store
-	}
+		s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
+	})
+	return func(t *testing.T) *postgres.Store { return schemas(t).store }
 }
 
 func asStores(f func(*testing.T) *postgres.Store) func(*testing.T) incident.Store {

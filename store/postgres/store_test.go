@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -121,60 +120,26 @@ DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_pr
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox;`
 
-// schema is a schema that tests use in turn, because creating a schema takes longer than
-// most tests.
-type schema struct {
-	pool  *sqlx.DB
-	store *postgres.Store
-}
-
-func (s schema) empty(t *testing.T) {
-	t.Helper()
-	if n := s.pool.Stats().InUse; n != 0 {
-		t.Errorf("%d connections are still in use", n)
-	}
-	s.pool.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
-}
-
-// emptyStores returns a factory of empty stores. A test that asks for a second store must
-// not use the first any more.
+// emptyStores returns a factory of empty stores, which tests use in turn. A test that asks
+// for a second store must not use the first any more.
 func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
-	url := pgtest.NewDatabase(t)
+	url, parent := pgtest.NewDatabase(t), t
 	if k.migrate == nil {
 		k.migrate = mustMigrate
 	}
-	var mu sync.Mutex // guards made, free and taken
-	made, free, taken := 0, []schema(nil), map[*testing.T]schema{}
-	parent := t
-	return func(t *testing.T) incident.Store {
-		t.Helper()
-		mu.Lock()
-		defer mu.Unlock()
-		if s, again := taken[t]; again {
-			s.empty(t)
-			return s.store
+	stores := pgtest.InTurn(func(t *testing.T, number int) *postgres.Store {
+		opts := k.options
+		opts.Schema = "s" + strconv.Itoa(number)
+		pool := mustOpen(parent, url+k.dsn, k.conns)
+		k.migrate(t, pool, &opts)
+		return mustNew(parent, pool, &opts)
+	}, func(t *testing.T, s *postgres.Store) {
+		if n := s.Pool().Stats().InUse; n != 0 {
+			t.Errorf("%d connections are still in use", n)
 		}
-		var s schema
-		if n := len(free); n > 0 {
-			s, free = free[n-1], free[:n-1]
-		} else {
-			opts := k.options
-			opts.Schema = "s" + strconv.Itoa(made)
-			made++
-			s.pool = mustOpen(parent, url+k.dsn, k.conns)
-			k.migrate(t, s.pool, &opts)
-			s.store = mustNew(parent, s.pool, &opts)
-		}
-		taken[t] = s
-		t.Cleanup(func() {
-			s.empty(t)
-			mu.Lock()
-			defer mu.Unlock()
-			delete(taken, t)
-			free = append(free, s)
-		})
-		return s.store
-	}
+		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
+	})
+	return func(t *testing.T) incident.Store { return stores(t) }
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, emptyStores(t, kind{conns: 16})) }
