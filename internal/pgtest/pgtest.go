@@ -25,6 +25,7 @@ func Main(m *testing.M) {
 		shared.server.dropTemplates()
 		shared.server.Stop()
 	}
+	removeOriginal()
 	shared.mu.Unlock()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {

@@ -100,16 +100,8 @@ fsync = off
 
 // init creates the cluster.
 func (s *Server) init(settings []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, "initdb"), "--pgdata="+s.data(),
-		"--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-	cmd.Dir = s.home.dir
-	if err := asUnprivileged(cmd); err != nil {
+	if err := s.copyCluster(); err != nil {
 		return err
-	}
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pgtest: initdb: %w: %s", err, tail(output))
 	}
 	return s.configure(defaults,
 		"unix_socket_directories = '"+s.home.dir+"'", "cluster_name = '"+filepath.Base(s.home.dir)+"'",

@@ -13,15 +13,20 @@ import (
 
 // program runs a program of PostgreSQL in the server's folder.
 func (s *Server) program(name string, args ...string) error {
+	return s.command(filepath.Join(s.programs, name), args...)
+}
+
+// command runs a program in the server's folder as the user of the server.
+func (s *Server) command(path string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, name), args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = s.home.dir
 	if err := asUnprivileged(cmd); err != nil {
 		return err
 	}
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pgtest: %s: %w: %s", name, err, tail(output))
+		return fmt.Errorf("pgtest: %s: %w: %s", filepath.Base(path), err, tail(output))
 	}
 	return nil
 }
