@@ -118,23 +118,13 @@ func TestRelay_restoresPermits(t *testing.T) {
 		}
 		time.Sleep(25 * time.Second)
 		o.take()
-		now, most := 0, 0
+		var attempts gauge
 		o.fails(func(context.Context, incident.Notification) error {
-			o.mu.Lock()
-			now++
-			most = max(most, now)
-			o.mu.Unlock()
-			time.Sleep(100 * time.Millisecond)
-			o.mu.Lock()
-			now--
-			o.mu.Unlock()
+			attempts.hold(100 * time.Millisecond)
 			return nil
 		})
 		time.Sleep(30 * time.Second)
-		o.mu.Lock()
-		got := most
-		o.mu.Unlock()
-		if got != 6 {
+		if got := attempts.highest(); got != 6 {
 			t.Errorf("it takes %d of 8 permits, want 6", got)
 		}
 		if got := len(o.take()); got != 400 {

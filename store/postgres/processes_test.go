@@ -254,8 +254,20 @@ func TestProcesses_contention(t *testing.T) {
 	for i := range children {
 		children[i] = startChild(t, task{URL: server.URL(), Number: i, Contends: true})
 	}
-	changed := 0
-	for _, c := range children {
+	changed := mustContend(t, children[:]...)
+	if got := mustVersion(t, m, key) - before; got != int64(changed) {
+		t.Errorf("%d changes were acknowledged, and %d made", changed, got)
+	}
+	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+}
+
+// mustContend waits until processes have made all contended writes, and returns the number
+// of their changes.
+func mustContend(t *testing.T, children ...*child) (changed int) {
+	t.Helper()
+	for i, c := range children {
 		d := json.NewDecoder(c.stdout)
 		for range contendingWriters {
 			var r contention
@@ -264,7 +276,7 @@ func TestProcesses_contention(t *testing.T) {
 			}
 			changed += r.Changed
 			if len(r.Failures) > 0 {
-				t.Errorf("%d of %d writes of a writer failed, for example: %s", len(r.Failures), contendedWrites, r.Failures[0])
+				t.Errorf("process %d: %d of %d writes of a writer failed, for example: %s", i, len(r.Failures), contendedWrites, r.Failures[0])
 			}
 		}
 		_ = c.stdin.Close()
@@ -273,12 +285,7 @@ func TestProcesses_contention(t *testing.T) {
 	if want := len(children) * contendingWriters * contendedWrites; changed != want {
 		t.Errorf("%d of %d writes were made", changed, want)
 	}
-	if got := mustVersion(t, m, key) - before; got != int64(changed) {
-		t.Errorf("%d changes were acknowledged, and %d made", changed, got)
-	}
-	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
-		t.Error(err)
-	}
+	return changed
 }
 
 func mustVersion(t *testing.T, m incident.Manager, key incident.Key) int64 {
