@@ -5,7 +5,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
-.PHONY: help test test-postgres test-suites test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres test-suites test-variants test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,21 +13,26 @@ help: ## Show this list.
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
 	@$(GO) build $(RACE) ./...
-	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-packages test-webhook test-hostworld test-migratetest
-	@$(GO) test $(RACE) -count=1 -timeout=5m -p=1 -run='$(TIMED)' . ./store/postgres
+	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-variants test-packages test-webhook test-hostworld test-migratetest
+	@$(GO) test $(RACE) -count=1 -timeout=5m -p=1 -parallel=16 -run='$(TIMED)' . ./store/postgres
 
 # In store/postgres the suites keep the processors busy, and many of the other tests wait for
-# servers, leases and processes. Tests with bounds of milliseconds run when everything else has
-# ended.
-SUITES = ^Test(Store(_oneConnection|_unprepared|_partitioned|_ahead|_(outbox|feed)(Partitioned)?)?|(Model|Linearizable)(_singleProcess)?)$$
-TIMED  = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Store_silen.*)$$
+# servers, leases and processes. The variants of a suite differ from it in their statements or
+# their pool, and TestModel calls from one goroutine: they run without the race detector.
+# Tests with bounds of milliseconds run when everything else has ended.
+SUITES   = ^Test(Store(_outbox|_feed)?|Linearizable(_singleProcess)?)$$
+VARIANTS = ^Test(Store_(oneConnection|unprepared|partitioned|ahead|(outbox|feed)Partitioned)|Model(_singleProcess)?)$$
+TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Store_silen.*)$$
 
 # The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:
-	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(SUITES)|$(TIMED)' ./store/postgres
+	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(SUITES)|$(VARIANTS)|$(TIMED)' ./store/postgres
 
 test-suites:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' ./store/postgres
+
+test-variants:
+	@$(GO) test -count=1 -timeout=10m -parallel=4 -run='$(VARIANTS)' ./store/postgres
 
 test-packages:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)' $$($(GO) list ./... | grep -v '/store/postgres$$')

@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ type TogetherWorker struct {
 	// feed is its only source of changes.
 	ReadsOnly bool
 
+	// MaxPause bounds the random pause after a cached read. Defaults to 500 µs.
+	MaxPause time.Duration
+
 	// Emit receives each call after its return. Calls of Emit do not overlap.
 	Emit func(Operation)
 }
@@ -87,7 +91,9 @@ func (s TogetherWorker) Run(ctx context.Context) error {
 		})
 	}
 	for id := range 2 {
-		work(id, readTogether)
+		work(id, func(ctx context.Context, c *client) error {
+			return readTogether(ctx, c, cmp.Or(s.MaxPause, 500*time.Microsecond))
+		})
 		if !s.ReadsOnly {
 			work(id+2, changeTogether)
 			work(id+4, fireTogether)
@@ -124,11 +130,11 @@ func (s TogetherWorker) emit(c *client) {
 	}
 }
 
-// readTogether makes reads that the cache may answer.
-func readTogether(ctx context.Context, c *client) error {
+// readTogether makes a read that the cache may answer, and pauses.
+func readTogether(ctx context.Context, c *client, maxPause time.Duration) error {
 	ops := []registerOp{opGet, opGet, opActive, opTriggers}
 	err := c.lab.register(c, registerInput{Identifier: c.rng.Int64N(togetherRegisters) + 1, Op: ops[c.rng.IntN(len(ops))]})
-	rest(ctx, time.Duration(c.rng.Int64N(int64(500*time.Microsecond))))
+	rest(ctx, time.Duration(c.rng.Int64N(int64(maxPause))))
 	return err
 }
 

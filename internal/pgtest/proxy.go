@@ -44,9 +44,10 @@ type Proxy struct {
 	trips   int
 	fault   Fault
 	cut     Cut
-	from    int // number of the first faulty round trip
-	left    int // round trips that are still to be faulty
-	done    int // round trips that were faulty
+	before  func() // called before the reply to a faulty round trip
+	from    int    // number of the first faulty round trip
+	left    int    // round trips that are still to be faulty
+	done    int    // round trips that were faulty
 	refused bool
 	closed  bool
 }
@@ -82,7 +83,15 @@ func (p *Proxy) URL() string {
 func (p *Proxy) Do(fault Fault, cut Cut, n, count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fault, p.cut, p.from, p.left, p.done = fault, cut, p.trips+n, count, 0
+	p.fault, p.cut, p.before, p.from, p.left, p.done = fault, cut, nil, p.trips+n, count, 0
+}
+
+// Before calls f before it passes the reply to the n-th round trip from now. The server has
+// committed by then, unless the reply is long. Heal counts the round trip as faulty.
+func (p *Proxy) Before(n int, f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault, p.before, p.from, p.left, p.done = 0, f, p.trips+n, 1, 0
 }
 
 // Heal ends all faults, cuts all connections, and returns the number of round trips that
@@ -125,17 +134,24 @@ func (p *Proxy) close() {
 	p.running.Wait()
 }
 
-// trip counts a round trip and returns its fault.
-func (p *Proxy) trip() (Fault, Cut) {
+// disturbance is the fault of a round trip.
+type disturbance struct {
+	fault  Fault
+	cut    Cut
+	before func() // called before the reply; nil for none
+}
+
+// trip counts a round trip and returns its disturbance.
+func (p *Proxy) trip() disturbance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trips++
 	if p.trips < p.from || p.left == 0 {
-		return 0, p.cut
+		return disturbance{}
 	}
 	p.left--
 	p.done++
-	return p.fault, p.cut
+	return disturbance{p.fault, p.cut, p.before}
 }
 
 // keep registers a connection, so that it is closed with the proxy. It closes the
@@ -175,9 +191,8 @@ type link struct {
 	*Proxy
 	client, server net.Conn
 
-	mu    sync.Mutex // guards the fields below
-	fault Fault      // of the round trip in progress
-	cut   Cut
+	mu  sync.Mutex  // guards now
+	now disturbance // of the round trip in progress
 }
 
 func (p *Proxy) serve(client net.Conn) {
@@ -231,13 +246,13 @@ func (l *link) requests() {
 		}
 		trip = append(trip, message...)
 		if kind == 'S' || kind == 'Q' {
-			fault, cut := l.trip()
-			if fault == LoseRequest {
-				l.end(cut)
+			d := l.trip()
+			if d.fault == LoseRequest {
+				l.end(d.cut)
 				return
 			}
 			l.mu.Lock()
-			l.fault, l.cut = fault, cut
+			l.now = d
 			l.mu.Unlock()
 		} else if kind != 'X' && kind != 'p' {
 			continue
@@ -258,15 +273,19 @@ func (l *link) replies() {
 			return
 		}
 		l.mu.Lock()
-		fault, cut := l.fault, l.cut
+		d := l.now
+		l.now.before = nil
 		l.mu.Unlock()
+		if d.before != nil {
+			d.before()
+		}
 		switch {
-		case fault == 0:
+		case d.fault == 0:
 			if _, err := l.client.Write(message); err != nil {
 				return
 			}
-		case fault == LoseReply && kind == 'Z': // the server has done everything, including the commit
-			l.end(cut)
+		case d.fault == LoseReply && kind == 'Z': // the server has done everything, including the commit
+			l.end(d.cut)
 			return
 		}
 	}

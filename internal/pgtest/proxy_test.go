@@ -130,6 +130,21 @@ func TestProxy_Silence(t *testing.T) {
 	<-ended
 }
 
+func TestProxy_Before(t *testing.T) {
+	p, db, past := table(t)
+	if err := db.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	p.Before(1, func() { rows = count(t, past) })
+	if _, err := db.Exec("INSERT INTO numbers VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	if done := p.Heal(); done != 1 || rows != 1 {
+		t.Errorf("before %d replies there were %d rows, want 1 and 1", done, rows)
+	}
+}
+
 func TestProxy_Refuse(t *testing.T) {
 	p, db, _ := table(t)
 	p.Refuse()

@@ -92,7 +92,11 @@ func TestFeed_stress(t *testing.T) {
 	for i := range keys {
 		keys[i] = mustBeginAnew(t, mustManager(t, s), fmt.Sprint("rule ", i))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	length := 2 * time.Second
+	if long {
+		length *= 2
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	committed := newHistory(len(keys))
 	var all sync.WaitGroup

@@ -92,8 +92,12 @@ func (t task) run() error {
 	if t.Contends {
 		return contend(ctx, m, t.Number, out)
 	}
+	pause := 2 * time.Millisecond
+	if long {
+		pause = 0
+	}
 	return managertest.TogetherWorker{
-		Manager: m, Process: t.Number, ReadsOnly: t.LooksOn,
+		Manager: m, Process: t.Number, ReadsOnly: t.LooksOn, MaxPause: pause,
 		Emit: func(o managertest.Operation) { _ = out.Encode(o) }, // without a parent there is no reader
 	}.Run(ctx)
 }

@@ -23,7 +23,7 @@ func TestStore_contextEnds(t *testing.T) {
 			return ctx, cancel
 		},
 	}
-	calls := 10
+	calls := 5
 	if long {
 		calls = 40
 	}
@@ -54,6 +54,31 @@ func TestStore_contextEnds(t *testing.T) {
 				if failed == 0 {
 					t.Errorf("no call failed though its context %s", name)
 				}
+			}
+		})
+	}
+}
+
+// A call whose context ended before its last reply came does not succeed.
+func TestStore_contextEndsBeforeReply(t *testing.T) {
+	t.Parallel()
+	for _, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			for n, ended := 1, 1; ended > 0; n++ {
+				l.empty()
+				key := mustBegin(t, l.past)
+				ctx, cancel := context.WithCancel(t.Context())
+				l.proxy.Before(n, cancel)
+				err := w.call(ctx, l.through, key)
+				ended = l.proxy.Heal()
+				cancel()
+				if ended > 0 && !errors.Is(err, context.Canceled) {
+					t.Errorf("round trip %d: error = %v, want the context's", n, err)
+				}
+				checkTrace(t, trace(t, l.past), before, after, err)
 			}
 		})
 	}

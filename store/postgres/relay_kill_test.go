@@ -167,14 +167,14 @@ func killRelays(t *testing.T, n, concurrency, incidents, notifications int) {
 	t.Logf("%+v, %d kills", v, kills.Load())
 }
 
-// live lets a relay run for 30 to 90 ms after it is ready.
+// live lets a relay run until up to 60 ms after its first delivery.
 func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayTask) {
-	before := r.inbox.begun(number)
+	before := r.inbox.countOf(number)
 	c := r.start(t, number, task)
-	for r.inbox.begun(number) == before && ctx.Err() == nil && c.lives() {
+	for r.inbox.countOf(number) == before && ctx.Err() == nil && c.lives() {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(30*time.Millisecond + rand.N(60*time.Millisecond))
+	time.Sleep(rand.N(60 * time.Millisecond))
 	if pid := c.cmd.Process.Pid; pid > 1 {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended while the server was down
 	}

@@ -26,9 +26,6 @@ type relayTask struct {
 	Writes int
 }
 
-// readyLine is written by a process when it begins to deliver.
-const readyLine = "ready"
-
 func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -45,8 +42,6 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 	if err != nil {
 		return err
 	}
-	_, _ = s.Backlog(ctx) // connects if the server is up
-	fmt.Fprintln(out, number, readyLine)
 	var all sync.WaitGroup
 	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
 	if t.Writes > 0 {
@@ -80,9 +75,8 @@ type delivered struct {
 
 // inbox holds the deliveries of all relays, in order of delivery.
 type inbox struct {
-	mu    sync.Mutex // guards the fields below
-	all   []delivered
-	ready map[int]int // the number of starts of each process
+	mu  sync.Mutex // guards all
+	all []delivered
 }
 
 // read reads until all writers have ended.
@@ -92,21 +86,21 @@ func (b *inbox) read(r io.Reader) {
 		b.mu.Lock()
 		if n, _ := fmt.Sscan(lines.Text(), &d.process, &d.key, &d.sequence, &d.uuid); n == 4 {
 			b.all = append(b.all, d)
-		} else if d.key == readyLine {
-			if b.ready == nil {
-				b.ready = map[int]int{}
-			}
-			b.ready[d.process]++
 		}
 		b.mu.Unlock()
 	}
 }
 
-// begun returns how often a process has begun to deliver.
-func (b *inbox) begun(process int) int {
+// countOf returns the number of deliveries of a process.
+func (b *inbox) countOf(process int) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ready[process]
+	for _, d := range b.all {
+		if d.process == process {
+			n++
+		}
+	}
+	return n
 }
 
 // firsts returns the number of different notifications in the inbox.

@@ -140,11 +140,11 @@ func awaitFeed(t *testing.T, m incident.Manager) {
 // serves nothing older from its cache afterwards.
 func TestStore_lostReplyCache(t *testing.T) {
 	t.Parallel()
-	for _, following := range []bool{false, true} {
+	for mode, following := range []bool{false, true} {
 		for i, w := range slotWrites() {
 			counts := []int{1, 1000}
-			if !long { // the two kinds take turns
-				counts = counts[i%2:][:1]
+			if !long { // each write has one of them alone and the other following
+				counts = counts[(i+mode)%2:][:1]
 			}
 			name := w.name + ", alone"
 			if following {

@@ -147,17 +147,25 @@ func trace(t *testing.T, m incident.Manager) string {
 	return b.String()
 }
 
+// knownTraces holds the traces of each write, which are the same in all tests.
+var knownTraces sync.Map // from name to func() [2]string
+
 // traces returns the traces before and after an undisturbed call.
 func traces(t *testing.T, w write) (before, after string) {
 	t.Helper()
-	s, _ := newStore(t)
-	m := mustManager(t, s)
-	key := mustBegin(t, m)
-	before = trace(t, m)
-	if err := w.call(t.Context(), m, key); err != nil {
-		t.Fatal(err)
-	}
-	return before, trace(t, m)
+	find, _ := knownTraces.LoadOrStore(w.name, sync.OnceValue(func() (found [2]string) {
+		s, _ := newStore(t)
+		m := mustManager(t, s)
+		key := mustBegin(t, m)
+		found[0] = trace(t, m)
+		if err := w.call(t.Context(), m, key); err != nil {
+			t.Fatal(err)
+		}
+		found[1] = trace(t, m)
+		return found
+	}))
+	both := find.(func() [2]string)()
+	return both[0], both[1]
 }
 
 // lossy is a store behind a proxy, and a pool that bypasses the proxy.
