@@ -4,12 +4,32 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// crowd returns keys that fill their stripes with doubts one and a half times, and the number of
+// these stripes. The short form fills a few stripes of the Engine.
+func crowd(c *Engine) (keys []string, stripes int) {
+	stripes = 64
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		stripes = len(c.stripes)
+	}
+	first := map[*stripe]bool{}
+	for i := range stripes {
+		first[&c.stripes[i]] = true
+	}
+	for n := 1; len(keys) < stripes*maxDoubts*3/2; n++ {
+		if key := strconv.Itoa(n); first[c.stripe(key)] {
+			keys = append(keys, key)
+		}
+	}
+	return keys, stripes
+}
 
 // Doubts that are never settled take bounded memory. Beyond the bound, keys are read from the
 // store for a day.
@@ -18,30 +38,29 @@ func TestDoubt_isBounded(t *testing.T) {
 		ctx := t.Context()
 		var log bytes.Buffer
 		c := newEngine(&log, false)
-		key := func(n int) string { return strconv.Itoa(n) }
-		const doubts = 100_000
-		for n := range doubts {
+		keys, stripes := crowd(c)
+		for _, key := range keys {
 			p := c.Begin()
-			p.MarkRow(key(n+1), 1)
+			p.MarkRow(key, 1)
 			p.End(ctx)
 		}
 		held := 0
 		for i := range c.stripes {
 			held += c.stripes[i].held
 		}
-		if limit := maxDoubts * len(c.stripes); held > limit || held < limit/2 {
+		if limit := maxDoubts * stripes; held > limit || held < limit/2 {
 			t.Errorf("%d doubts are held, want at most %d", held, limit)
 		}
 		if n := strings.Count(log.String(), "too many writes"); n != 1 {
 			t.Errorf("the log says %d times that there are too many, want once: %s", n, log.String())
 		}
-		for n := range doubts {
-			if n%101 == 0 && cachedAfterLoad(ctx, t, c, key(n+1), 1) {
-				t.Fatalf("%s is cached at the version that the write may yet change", key(n+1))
+		for n := 0; n < len(keys); n += len(keys) / 1000 {
+			if cachedAfterLoad(ctx, t, c, keys[n], 1) {
+				t.Fatalf("%s is cached at the version that the write may yet change", keys[n])
 			}
 		}
 		time.Sleep(doubtLife)
-		if !cachedAfterLoad(ctx, t, c, key(1), 1) {
+		if !cachedAfterLoad(ctx, t, c, keys[0], 1) {
 			t.Error("after a day the key is not cached")
 		}
 	})
@@ -89,15 +108,14 @@ func TestJoint_isBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, told := range []bool{false, true} {
 			c := newEngine(io.Discard, false)
-			key := func(n int) string { return strconv.Itoa(n) }
-			const joins = 100_000
-			for n := range joins {
+			keys, stripes := crowd(c)
+			for n, key := range keys {
 				p := c.BeginJoint()
-				p.MarkRow(key(n+1), 1)
-				p.Add(key(n+1), (&row{2}).entry(), time.Hour)
+				p.MarkRow(key, 1)
+				p.Add(key, (&row{2}).entry(), time.Hour)
 				if told {
 					p.EndJoint()
-					if n%1000 == 0 {
+					if n%stripes == 0 {
 						time.Sleep(jointDoubt)
 					}
 				}
@@ -106,14 +124,14 @@ func TestJoint_isBounded(t *testing.T) {
 			for i := range c.stripes {
 				held += c.stripes[i].held
 			}
-			if limit := maxDoubts * len(c.stripes); held > limit || !told && held < limit/2 || told == c.overflown.Load() {
+			if limit := maxDoubts * stripes; held > limit || !told && held < limit/2 || told == c.overflown.Load() {
 				t.Errorf("ends told: %t: %d doubts are held, of at most %d", told, held, limit)
 			}
 			time.Sleep(jointDoubt)
-			for n := range 300 {
+			for n := 0; n < len(keys); n += len(keys) / 300 {
 				// A row of a transaction that was rolled back keeps version 1.
-				if got := cachedAfterLoad(t.Context(), t, c, key(n*300+1), 1); got != told {
-					t.Fatalf("ends told: %t: %s is cached: %t", told, key(n*300+1), got)
+				if got := cachedAfterLoad(t.Context(), t, c, keys[n], 1); got != told {
+					t.Fatalf("ends told: %t: %s is cached: %t", told, keys[n], got)
 				}
 			}
 		}
