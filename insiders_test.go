@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -148,50 +149,51 @@ func TestInTx_refusesCallsInCallbacks(t *testing.T) {
 // A transaction does not wait for an Authorizer that does not answer. Its errors and panics
 // are passed on.
 func TestInTx_doesNotWaitForAnAuthorizer(t *testing.T) {
-	t.Parallel()
-	var current atomic.Pointer[func(ctx context.Context) error]
-	m, _ := probed(t, &incident.Options{
-		Authorizer: incident.AuthorizerFunc(func(ctx context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
-			return users, (*current.Load())(ctx)
-		}),
-	})
-	in := func(answer func(ctx context.Context) error) (err error) {
-		current.Store(&answer)
-		return m.InTx(context.Background(), func(tx incident.Manager) error {
-			return only(tx.Subscribe(context.Background(), key, "ada"))
+	synctest.Test(t, func(t *testing.T) {
+		var current atomic.Pointer[func(ctx context.Context) error]
+		m, _ := probed(t, &incident.Options{
+			Authorizer: incident.AuthorizerFunc(func(ctx context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+				return users, (*current.Load())(ctx)
+			}),
 		})
-	}
-	release := make(chan struct{})
-	for name, answer := range map[string]func(ctx context.Context) error{
-		"heeds its context": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-		"heeds nothing":     func(context.Context) error { <-release; return nil },
-	} {
-		soon(t, func() {
-			err := in(answer)
-			if !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), "a pool of its own") {
-				t.Errorf("with an Authorizer that %s InTx = %v", name, err)
-			}
-		})
-	}
-	close(release)
-	own := errors.New("own")
-	if err := in(func(context.Context) error { return own }); !errors.Is(err, own) {
-		t.Errorf("InTx = %v, want the Authorizer's error", err)
-	}
-	func() {
-		defer func() {
-			if p := recover(); p != "boom" {
-				t.Errorf("the Authorizer's panic arrives as %v", p)
-			}
+		in := func(answer func(ctx context.Context) error) (err error) {
+			current.Store(&answer)
+			return m.InTx(context.Background(), func(tx incident.Manager) error {
+				return only(tx.Subscribe(context.Background(), key, "ada"))
+			})
+		}
+		release := make(chan struct{})
+		for name, answer := range map[string]func(ctx context.Context) error{
+			"heeds its context": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			"heeds nothing":     func(context.Context) error { <-release; return nil },
+		} {
+			soon(t, func() {
+				err := in(answer)
+				if !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), "a pool of its own") {
+					t.Errorf("with an Authorizer that %s InTx = %v", name, err)
+				}
+			})
+		}
+		close(release)
+		own := errors.New("own")
+		if err := in(func(context.Context) error { return own }); !errors.Is(err, own) {
+			t.Errorf("InTx = %v, want the Authorizer's error", err)
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != "boom" {
+					t.Errorf("the Authorizer's panic arrives as %v", p)
+				}
+			}()
+			_ = in(func(context.Context) error { panic("boom") })
 		}()
-		_ = in(func(context.Context) error { panic("boom") })
-	}()
-	done := make(chan struct{})
-	go func() { defer close(done); _ = in(func(context.Context) error { runtime.Goexit(); return nil }) }()
-	<-done
-	if got := mustSubscribers(t, m); len(got) != 0 {
-		t.Errorf("after all these failures %v follow", got)
-	}
+		done := make(chan struct{})
+		go func() { defer close(done); _ = in(func(context.Context) error { runtime.Goexit(); return nil }) }()
+		<-done
+		if got := mustSubscribers(t, m); len(got) != 0 {
+			t.Errorf("after all these failures %v follow", got)
+		}
+	})
 }
 
 // If a part of a transaction or a write does not return, the whole transaction fails, even if
