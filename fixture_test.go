@@ -2,7 +2,7 @@ package incident_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +136,7 @@ func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.
 func many[T ~string](n int) []T {
 	ids := make([]T, n)
 	for i := range ids {
-		ids[i] = T(fmt.Sprint("id", i))
+		ids[i] = T("id" + strconv.Itoa(i))
 	}
 	return ids
 }
