@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,14 +41,9 @@ func ExampleParkedNotification() {
 		log.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := incidents.Run(ctx); err != nil {
-			log.Print(err)
-		}
-	})
-	defer running.Wait()
-	defer stop()
+	ended := make(chan error)
+	go func() { ended <- incidents.Run(ctx) }()
+	defer func() { stop(); <-ended }()
 
 	_, err = incidents.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Search is slow"})
 	if err != nil {
