@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -62,24 +63,38 @@ var optionalMethods = []string{
 	"Subscribe", "Unsubscribe", "Subscribers",
 }
 
-func failures() map[string]func() error {
-	return map[string]func() error{
-		"ErrUnsupported": func() error { return fmt.Errorf("toy: %w", errors.ErrUnsupported) },
-		"panic":          func() error { panic("unimplemented") }, // a stub of gopls
+// failure is a way in which a method fails that is not implemented.
+type failure struct {
+	name string
+	fail func() error
+}
+
+var failures = []failure{
+	{"ErrUnsupported", func() error { return fmt.Errorf("toy: %w", errors.ErrUnsupported) }},
+	{"panic", func() error { panic("unimplemented") }}, // a stub of gopls
+}
+
+// failuresOf returns the failures to test for method i. In the short form the methods take
+// turns, since each failure runs all cases.
+func failuresOf(i int) []failure {
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		return failures
 	}
+	i %= len(failures)
+	return failures[i : i+1]
 }
 
 // A method that is not implemented fails its own cases. Each case that it fails names
 // the method.
 func TestRun_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 	all := casesByName(contract())
-	for how, fail := range failures() {
-		for _, method := range optionalMethods {
-			t.Run(method+" "+how, func(t *testing.T) {
+	for i, method := range optionalMethods {
+		for _, f := range failuresOf(i) {
+			t.Run(method+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				passed := 0
 				for name, run := range all {
-					failed, report := rejects(t, name, run, lacking(memory.New(), fail, method))
+					failed, report := rejects(t, name, run, lacking(memory.New(), f.fail, method))
 					if failed && !strings.Contains(report, method) {
 						t.Errorf("%s does not name %s:\n%s", name, method, report)
 					}
@@ -102,8 +117,8 @@ func TestRun_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 // A new store that has Load, Apply and InTx passes cases.
 func TestRun_growingStorePassesCases(t *testing.T) {
 	all := casesByName(contract())
-	for how, fail := range failures() {
-		t.Run(how, func(t *testing.T) {
+	for _, f := range failures {
+		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			for _, name := range []string{
 				"Load/ReturnsTheState", "Load/ReturnsErrNotFound", "Load/IsOneRead",
@@ -114,7 +129,7 @@ func TestRun_growingStorePassesCases(t *testing.T) {
 				"Replay/ComparesWholeUUIDs", "Replay/RefusesAnotherIncidentsUUID", "Replay/ForgetsUUIDsOfFailures",
 				"Slots/AreHeldByOne", "Slots/AreClaimedAfterTheVersionCheck", "Slots/HaveOneWinner",
 			} {
-				if failed, report := rejects(t, name, all[name], lacking(memory.New(), fail, optionalMethods...)); failed {
+				if failed, report := rejects(t, name, all[name], lacking(memory.New(), f.fail, optionalMethods...)); failed {
 					t.Errorf("%s fails:\n%s", name, report)
 				}
 			}
@@ -145,12 +160,12 @@ func lackingOutbox(s incident.OutboxStore, fail func() error, method string) inc
 
 func TestRunOutbox_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 	all := casesByName(outboxContract())
-	for how, fail := range failures() {
-		for _, method := range []string{"Claim", "Settle", "Backlog", "Parked", "Replay"} {
-			t.Run(method+" "+how, func(t *testing.T) {
+	for i, method := range []string{"Claim", "Settle", "Backlog", "Parked", "Replay"} {
+		for _, f := range failuresOf(i) {
+			t.Run(method+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				for name, run := range all {
-					failed, report := rejectsWithin(t, 2*time.Second, name, run, lackingOutbox(memory.New(), fail, method))
+					failed, report := rejectsWithin(t, 2*time.Second, name, run, lackingOutbox(memory.New(), f.fail, method))
 					if failed && !strings.Contains(report, method) {
 						t.Errorf("%s does not name %s:\n%s", name, method, report)
 					}
