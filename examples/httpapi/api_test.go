@@ -41,6 +41,7 @@ func TestAPI(t *testing.T) {
 	}
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			store, described := s.open(t), newSpec(t)
 			for _, scenario := range scenarios {
 				t.Run(scenario.name, func(t *testing.T) { scenario.run(newWorld(t, store, described)) })
