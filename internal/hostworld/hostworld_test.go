@@ -13,7 +13,7 @@ import (
 var worlds = []world{
 	{name: "pq", open: openPQ, conns: 16, longOnly: true}, // the store's own tests run in it
 	{name: "pq, binary_parameters", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, longOnly: true},
-	{name: "pgx", open: openPGX, conns: 16},
+	{name: "pgx", open: openPGX, conns: 16, longOnly: true},
 	{name: "pgx, cache_describe", open: openPGX, dsn: "&default_query_exec_mode=cache_describe", conns: 16, longOnly: true},
 	{name: "pgx, describe_exec", open: openPGX, dsn: "&default_query_exec_mode=describe_exec", conns: 16, longOnly: true},
 	{name: "pgx, exec", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, longOnly: true},
@@ -23,7 +23,8 @@ var worlds = []world{
 	{name: "pq through PgBouncer", open: openPQ, dsn: "&binary_parameters=yes", conns: 16, bouncer: bouncerOf(5)},
 	{name: "pgx through PgBouncer", open: openPGX, dsn: "&default_query_exec_mode=exec", conns: 16, bouncer: bouncerOf(5), longOnly: true},
 	{name: "pgx, one connection", open: openPGX, conns: 1, longOnly: true},
-	{name: "pq, serializable", open: openPQ, dsn: "&default_transaction_isolation=serializable", conns: 16},
+	{name: "pq, serializable", open: openPQ, dsn: "&default_transaction_isolation=serializable", conns: 16, longOnly: true},
+	{name: "pgx, serializable", open: openPGX, dsn: "&default_transaction_isolation=serializable", conns: 16}, // both in one, for the short form
 	{name: "pgx, repeatable read", open: openPGX, dsn: "&default_transaction_isolation=repeatable%20read", conns: 16, longOnly: true},
 }
 
@@ -73,7 +74,7 @@ func TestModel(t *testing.T) {
 // Linearizable makes many calls, so the short form has a single world for each driver.
 func TestLinearizable(t *testing.T) {
 	inEach(t, func(t *testing.T, w world) {
-		if long || w.name == "pgx" || w.name == "pq through PgBouncer" {
+		if long || w.name == "pgx, serializable" || w.name == "pq through PgBouncer" {
 			managertest.Linearizable(t, asStores(w.stores(t)))
 		}
 	})

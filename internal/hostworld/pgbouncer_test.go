@@ -71,8 +71,12 @@ func TestPgBouncer(t *testing.T) {
 		t.Fatal(err)
 	}
 	direct := mustManager(t, mustNew(t, admin, nil))
+	sizes := []int{1, 5}
+	if long {
+		sizes = []int{1, 3, 5}
+	}
 	for _, prepared := range preparedSettings(t) {
-		for _, size := range []int{1, 3, 5} {
+		for _, size := range sizes {
 			// All pools share the connections, with whatever is prepared on them.
 			through := pgtest.NewPgBouncer(t, server, fmt.Sprint("default_pool_size = ", size), prepared)
 			for i, b := range bouncing() {
