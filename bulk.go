@@ -6,10 +6,10 @@ import "github.com/google/uuid"
 const MaxBulk = 100
 
 // BulkResult is the result for a single incident of a call for many. If Err is not nil, Result is
-// zero.
+// zero, and is left out of the JSON.
 type BulkResult struct {
 	Key    Key    `json:"key"`
-	Result Result `json:"incident"`
+	Result Result `json:"incident,omitzero"`
 	Err    error  `json:"-"`
 }
 
@@ -26,8 +26,11 @@ func checkBulk(keys []Key, expectVersion int64) error {
 		if err := checkKey(key); err != nil {
 			return err
 		}
-		if seen[key] {
-			return invalid("keys", "names %s twice", key)
+		switch {
+		case key.OrganizationID != keys[0].OrganizationID:
+			return invalid("keys", "must name incidents of one organization")
+		case seen[key]:
+			return invalid("keys", "names incident %d twice", key.Identifier)
 		}
 		seen[key] = true
 	}

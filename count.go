@@ -11,7 +11,7 @@ const MaxCount = 10_000
 
 // Counts holds the numbers of incidents by status.
 type Counts struct {
-	// ByStatus has an entry for each status, at most [MaxCount].
+	// ByStatus has an entry for each status that the filter selects, at most [MaxCount].
 	ByStatus map[Status]int `json:"byStatus"`
 
 	// Capped lists the statuses with more than MaxCount incidents, in ascending order.
@@ -21,10 +21,11 @@ type Counts struct {
 // All returns the incidents that match a filter, in the order of [IncidentManager.List]. It
 // reads page by page as the loop proceeds; the Limit of the filter is the size of a page. An
 // incident that is created, or whose start is edited, during the loop may be missing, and no
-// incident is returned twice unless its start is edited. After an error, which comes with the
-// zero Incident, the loop ends.
+// incident is returned twice unless its start is edited. Each loop over the result begins again,
+// at the Cursor of the filter. After an error, which comes with the zero Incident, the loop ends.
 func All(ctx context.Context, m IncidentManager, f IncidentFilter) iter.Seq2[Incident, error] {
 	return func(yield func(Incident, error) bool) {
+		f := f
 		for {
 			page, err := m.List(ctx, f)
 			if err != nil {

@@ -27,14 +27,15 @@ type Duplicate struct {
 	NotificationUUID uuid.UUID `json:"notificationUuid,omitzero"`
 }
 
-// decideDuplicate is the rule for a duplicate of another incident: it is closed. The other
-// must not be a duplicate itself, so that no circle arises.
+// decideDuplicate is the rule for a duplicate of another incident: the duplicate is closed. The
+// other incident must not be a duplicate itself. So the mark that would complete a circle is
+// refused: the incident that it names has a mark already.
 func decideDuplicate(before, other *State, d *Duplicate, now time.Time) (decision, error) {
-	if original := other.Incident.DuplicateOf; original != 0 {
-		return decision{}, invalid("duplicateOf", "names an incident that is a duplicate of %d; name that one", original)
-	}
 	if before.Incident.DuplicateOf == d.Of {
 		return unchanged(before), nil
+	}
+	if original := other.Incident.DuplicateOf; original != 0 {
+		return decision{}, invalid("duplicateOf", "names a duplicate of incident %d", original)
 	}
 	after, log := before, []Activity{{
 		Incident:         before.Incident.Key(),

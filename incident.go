@@ -218,8 +218,8 @@ type IncidentManager interface {
 	// appends one StatusChange activity and subscribes the user.
 	//
 	// Closing an incident resolves its active triggers and frees its slots. Reopening
-	// claims the slots again. It returns a [*ConflictError] if another incident is
-	// active in one of them.
+	// claims the slots again, and removes the acknowledgement and the mark as a duplicate.
+	// It returns a [*ConflictError] if another incident is active in one of the slots.
 	UpdateStatus(ctx context.Context, key Key, u StatusUpdate) (Result, error)
 
 	// Edit corrects the title, the start, the labels and the annotations of an incident,
@@ -228,16 +228,23 @@ type IncidentManager interface {
 	Edit(ctx context.Context, key Key, e Edit) (Result, error)
 
 	// MarkDuplicate records that an incident repeats another incident of the
-	// organization, and closes it if it is active. It returns [ErrInvalid] if the other
-	// incident is itself marked as a duplicate, and [ErrNotFound] if either does not
-	// exist. Reopening the incident removes the mark. MarkDuplicate runs in a transaction.
+	// organization, and closes it if it is active. It appends a MarkedDuplicate activity
+	// and, if it closes the incident, a StatusChange, and subscribes the user. A later mark
+	// replaces the mark, and reopening the incident removes it. It runs in a transaction.
+	//
+	// It returns [ErrInvalid] if the other incident is itself marked as a duplicate, and
+	// [ErrNotFound] if either does not exist.
 	MarkDuplicate(ctx context.Context, key Key, d Duplicate) (Result, error)
 
-	// UpdateStatusAll updates the status of up to [MaxBulk] incidents, each by itself, and
-	// returns the results in the order of keys. See [StatusUpdate.NotificationUUID]: each
-	// incident gets a UUID that is derived from it and the key, so that the whole call is
-	// safe to repeat. ExpectVersion must be 0. The error is about the input or the context;
-	// the failures of single incidents are in their results.
+	// UpdateStatusAll updates the status of up to [MaxBulk] different incidents of one
+	// organization, each by itself, and returns the results in the order of keys. See
+	// [StatusUpdate.NotificationUUID]: each incident gets a UUID that is derived from it
+	// and the key, so that the whole call is safe to repeat. ExpectVersion must be 0.
+	//
+	// It returns an error, and writes nothing, if the input is invalid or the context has
+	// ended before the call. Failures of single incidents are in their results, also those
+	// of a context that ends during the call. In a transaction, a failure of the store fails
+	// the results of the following incidents, and the transaction.
 	UpdateStatusAll(ctx context.Context, keys []Key, u StatusUpdate) ([]BulkResult, error)
 
 	// Count counts the incidents that match a filter without Cursor and Limit, by status.

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -37,11 +38,12 @@ type Edit struct {
 	DateStarted time.Time `json:"dateStarted,omitzero"`
 
 	// Labels and Annotations have the values to set by name. An empty value removes the
-	// name. Names that are not in the map stay.
+	// name. Names that are not in the map stay. Each map can have twice the entries and
+	// bytes of the limits, to replace all values. The limits apply to the result.
 	Labels      map[string]string `json:"labels,omitzero"`
 	Annotations map[string]string `json:"annotations,omitzero"`
 
-	// Comment is a remark for the activities, at most [MaxCommentSize] bytes. May be
+	// Comment is a remark for the first activity, at most [MaxCommentSize] bytes. May be
 	// empty.
 	Comment string `json:"comment,omitzero"`
 
@@ -87,7 +89,6 @@ func decideEdit(before *State, e *Edit, now time.Time) (decision, error) {
 			Field:     field,
 			Old:       from,
 			New:       to,
-			Comment:   e.Comment,
 			DateAdded: now,
 		})
 	}
@@ -110,7 +111,7 @@ func decideEdit(before *State, e *Edit, now time.Time) (decision, error) {
 	if _, _, err := checkLabels(inc.Labels, inc.Annotations); err != nil {
 		return decision{}, err
 	}
-	log[0].NotificationUUID = e.NotificationUUID
+	log[0].Comment, log[0].NotificationUUID = e.Comment, e.NotificationUUID
 	return decision{
 		before:        before,
 		after:         after,
@@ -190,14 +191,15 @@ func checkNamed(field string, values map[string]string, most, size int, optional
 		return nil, invalid(field, "has %d bytes, limit %d", total, size)
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := checkID(field, name, false); err != nil {
-			return nil, err
+		var bad *FieldError
+		if err := checkID(field, name, false); errors.As(err, &bad) {
+			return nil, invalid(field, "name %s", bad.Problem)
 		}
-		if err := checkText(field, values[name]); err != nil {
-			return nil, err
+		if err := checkText(field, values[name]); errors.As(err, &bad) {
+			return nil, invalid(field, "value of %q %s", name, bad.Problem)
 		}
 		if values[name] == "" && !optional {
-			return nil, invalid(field, "has no value for %q; leave it out", name)
+			return nil, invalid(field, "value of %q is required", name)
 		}
 	}
 	return maps.Clone(values), nil
@@ -213,10 +215,10 @@ func (e *Edit) check(now time.Time) (err error) {
 	if e.DateStarted, err = checkDate("dateStarted", e.DateStarted, time.Time{}, now); err != nil {
 		return err
 	}
-	if e.Labels, err = checkNamed("labels", e.Labels, 2*MaxLabels, MaxLabelsSize, true); err != nil {
+	if e.Labels, err = checkNamed("labels", e.Labels, 2*MaxLabels, 2*MaxLabelsSize, true); err != nil {
 		return err
 	}
-	if e.Annotations, err = checkNamed("annotations", e.Annotations, 2*MaxAnnotations, MaxAnnotationsSize, true); err != nil {
+	if e.Annotations, err = checkNamed("annotations", e.Annotations, 2*MaxAnnotations, 2*MaxAnnotationsSize, true); err != nil {
 		return err
 	}
 	if e.Title == "" && e.DateStarted.IsZero() && len(e.Labels) == 0 && len(e.Annotations) == 0 {

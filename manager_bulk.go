@@ -2,7 +2,9 @@ package incident
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 func (m *manager) UpdateStatusAll(ctx context.Context, keys []Key, u StatusUpdate) ([]BulkResult, error) {
@@ -54,8 +56,10 @@ func (m *manager) acknowledgeAll(ctx context.Context, keys []Key, a Acknowledgem
 // bulkAtOnce is how many incidents of a call for many are written at the same time.
 const bulkAtOnce = 4
 
-// each calls write for each key: one after another in a transaction, otherwise several at the
-// same time. A panic of a write reaches the caller, after the other writes.
+// each calls write for each key: one after another in a transaction and for a local store,
+// otherwise several at the same time. If a write panics or ends its goroutine, because code of
+// the host does, no further write begins. When the writes in progress have ended, the caller's
+// goroutine panics with the same value, or ends.
 func (m *manager) each(keys []Key, write func(Key) (Result, error)) []BulkResult {
 	results := make([]BulkResult, len(keys))
 	one := func(i int) {
@@ -69,30 +73,31 @@ func (m *manager) each(keys []Key, write func(Key) (Result, error)) []BulkResult
 		return results
 	}
 	var wg sync.WaitGroup
-	var panicked any
-	var once sync.Once
-	next := make(chan int)
+	var taken atomic.Int64 // keys
+	broken := make(chan any, bulkAtOnce)
 	for range min(bulkAtOnce, len(keys)) {
 		wg.Go(func() {
+			returned := false
 			defer func() {
-				if p := recover(); p != nil {
-					once.Do(func() { panicked = p })
-					for range next {
-					}
+				if !returned {
+					taken.Store(int64(len(keys)))
+					broken <- recover() // nil after runtime.Goexit
 				}
 			}()
-			for i := range next {
-				one(i)
+			for i := int(taken.Add(1)); i <= len(keys); i = int(taken.Add(1)) {
+				one(i - 1)
 			}
+			returned = true
 		})
 	}
-	for i := range keys {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
-	if panicked != nil {
-		panic(panicked)
+	select {
+	case p := <-broken:
+		if p == nil {
+			runtime.Goexit()
+		}
+		panic(p)
+	default:
+		return results
 	}
-	return results
 }

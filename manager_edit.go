@@ -1,6 +1,9 @@
 package incident
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 func (m *manager) Edit(ctx context.Context, key Key, e Edit) (Result, error) {
 	r, err := m.edit(ctx, key, e)
@@ -27,8 +30,7 @@ func (m *manager) MarkDuplicate(ctx context.Context, key Key, d Duplicate) (Resu
 	return r.listed(), wrap(err, "mark %s as a duplicate", key)
 }
 
-// markDuplicate decides on both incidents in a transaction, in which the store keeps them from
-// changing. It loads them in the order of their identifiers, so that no two calls deadlock.
+// markDuplicate begins again after a conflict. A transaction of the caller is not repeated.
 func (m *manager) markDuplicate(ctx context.Context, key Key, d Duplicate) (Result, error) {
 	now, err := m.begin(ctx)
 	if err != nil {
@@ -40,24 +42,39 @@ func (m *manager) markDuplicate(ctx context.Context, key Key, d Duplicate) (Resu
 	if err := d.check(key); err != nil {
 		return Result{}, err
 	}
-	var r Result
-	err = m.InTx(ctx, func(joined Manager) (err error) {
-		tx := joined.(*manager)
-		if key.Identifier < d.Of {
-			if _, err := tx.storedView(ctx, subject{key: key}); err != nil {
-				return err
-			}
-		}
-		other, err := tx.storedView(ctx, subject{key: Key{OrganizationID: key.OrganizationID, Identifier: d.Of}})
-		if err != nil {
+	if m.tx != nil {
+		return m.markDuplicateInTx(ctx, key, d, now)
+	}
+	for conflicts := 1; ; conflicts++ {
+		var r Result
+		err := m.InTx(ctx, func(tx Manager) (err error) {
+			r, err = tx.(*manager).markDuplicateInTx(ctx, key, d, now)
 			return err
+		})
+		switch {
+		case err == nil:
+			return r, nil
+		case d.ExpectVersion != 0 || !m.outrun(err, subject{key: key}):
+			return Result{}, err
+		case conflicts == maxConflicts:
+			return Result{}, tooManyConflicts(err)
 		}
-		r, err = tx.update(ctx, update{key, d.ExpectVersion, d.NotificationUUID, ActivityTypeMarkedDuplicate},
-			func(before *State) (decision, error) { return decideDuplicate(before, other.state, &d, now) })
-		return err
-	})
+		m.conflicts.Add(1)
+	}
+}
+
+// markDuplicateInTx decides on both incidents in a transaction, in which the store keeps them
+// from changing. It loads them in the order of their identifiers, so that no two calls deadlock.
+func (m *manager) markDuplicateInTx(ctx context.Context, key Key, d Duplicate, now time.Time) (Result, error) {
+	if key.Identifier < d.Of {
+		if _, err := m.storedView(ctx, subject{key: key}); err != nil {
+			return Result{}, err
+		}
+	}
+	other, err := m.storedView(ctx, subject{key: Key{OrganizationID: key.OrganizationID, Identifier: d.Of}})
 	if err != nil {
 		return Result{}, err
 	}
-	return r, nil
+	return m.update(ctx, update{key, d.ExpectVersion, d.NotificationUUID, ActivityTypeMarkedDuplicate},
+		func(before *State) (decision, error) { return decideDuplicate(before, other.state, &d, now) })
 }

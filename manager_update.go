@@ -23,15 +23,26 @@ func (m *manager) update(ctx context.Context, u update, decide func(before *Stat
 		}
 		return decide(v.state)
 	})
-	if errors.Is(err, ErrVersionConflict) && u.notification != uuid.Nil {
+	if u.notification == uuid.Nil || errors.Is(err, ErrUnavailable) {
+		return r, err
+	}
+	switch {
+	case errors.Is(err, ErrVersionConflict):
 		return m.answerRepeat(ctx, u)
+	case errors.Is(err, ErrInvalid):
+		repeated, unknown := m.answerRepeat(ctx, u)
+		if errors.Is(unknown, ErrConflict) {
+			return r, err
+		}
+		return repeated, unknown
 	}
 	return r, err
 }
 
-// answerRepeat answers an update whose expected version is outdated. The update itself may
-// have changed the version, and its answer may have been lost. The change expects a version
-// that no incident has, so that the store can only recognize the UUID or refuse.
+// answerRepeat answers an update that was refused for its expected version, or for another
+// reason in the state of the incident. The update itself may have changed the incident before,
+// and its answer may have been lost. The change expects a version that no incident has, so that
+// the store can only recognize the UUID, or return [ErrVersionConflict].
 func (m *manager) answerRepeat(ctx context.Context, u update) (Result, error) {
 	applied, err := m.apply(ctx, &Change{
 		Key:           u.key,

@@ -23,8 +23,8 @@ import (
 //	  conflicts                                transaction keeps them out
 //	Create                       commit        there is no state to decide on
 //	Comment                      apply         only appends, so that the cached state stays valid
-//	an update with an outdated   answerRepeat  the update itself may have changed the version:
-//	  ExpectVersion                            the store can recognize its UUID, or refuse
+//	an update that the state     answerRepeat  the update itself may have changed the state:
+//	  refuses                                  the store can recognize its UUID, or refuse
 //	EditComment, DeleteComment   revise        decided on an activity and its Revision; begins
 //	                                           again after a conflict
 //	MarkSeen, Subscribe,         (the store)   the store merges concurrent writes

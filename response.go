@@ -29,9 +29,9 @@ type Response struct {
 	AcknowledgedStatus Status `json:"acknowledgedStatus,omitzero"`
 }
 
-// Acknowledged reports whether a user works on the incident: whether it was acknowledged, and
-// the acknowledgement has not ended by now. The [Response] of a closed incident tells who had
-// acknowledged it.
+// Acknowledged reports whether the incident was acknowledged, and the acknowledgement has not
+// ended by now. A closed incident remains acknowledged: closing removes the end of its
+// acknowledgement.
 func (inc Incident) Acknowledged(now time.Time) bool { return inc.Response.acknowledged(now) }
 
 func (r *Response) acknowledged(now time.Time) bool {
@@ -93,8 +93,10 @@ type Acknowledgement struct {
 	// Comment is a remark for the activity, at most [MaxCommentSize] bytes. May be empty.
 	Comment string `json:"comment,omitzero"`
 
-	// Until is when the acknowledgement ends, in the future. Zero for no end. Nothing runs
-	// at that time: [Incident.Acknowledged] compares it with the time of the read.
+	// Until is when the acknowledgement ends: in the future, at any distance up to the
+	// year 9999. Zero for no end. Nothing runs at that time: [Incident.Acknowledged]
+	// compares it with the time of the read. A call that is repeated after its Until is
+	// refused.
 	Until time.Time `json:"until,omitzero"`
 
 	// Withdraw ends the acknowledgement. Until must be zero.
@@ -134,8 +136,9 @@ type Assignment struct {
 type ResponseManager interface {
 	// Acknowledge records that a user works on an active incident, or no longer does, and
 	// subscribes the user. The first user stays: acknowledging the incident again changes
-	// nothing, except that an Until other than the present one replaces it. Of a closed
-	// incident it changes nothing, since calls may arrive late.
+	// nothing, except that an Until other than the present one replaces it. After the
+	// acknowledgement has ended, another user can acknowledge the incident. Any user can
+	// withdraw it. Of a closed incident it changes nothing, since calls may arrive late.
 	//
 	// A firing that raises the status above all statuses that the incident had since it
 	// was acknowledged ends the acknowledgement, with an Unacknowledged activity. Closing
@@ -158,7 +161,11 @@ type ResponseManager interface {
 func decideAcknowledgement(before *State, a Acknowledgement, now time.Time) (decision, error) {
 	response := before.Incident.Response
 	held := response.acknowledged(now)
-	if !before.Incident.Status.Active() || a.Withdraw != held && a.Withdraw || held && !a.Withdraw && !a.moves(response) {
+	changes := !held || a.moves(response)
+	if a.Withdraw {
+		changes = held
+	}
+	if !changes || !before.Incident.Status.Active() {
 		return unchanged(before), nil
 	}
 	activity := Activity{
