@@ -33,10 +33,15 @@ func genState(t *rapid.T) *State {
 		Projects:       []ProjectID{"checkout", "search"},
 		DateStarted:    ruleEpoch,
 		Version:        3,
+		Title:          "Down",
+		Labels:         genLabels(t, "labels before", false),
+		Annotations:    genLabels(t, "annotations before", false),
 	}
+	inc.Response = genResponse(t, inc.Status)
 	if inc.Status == StatusClosed {
 		closed := ruleEpoch.Add(time.Hour)
 		inc.DateClosed = &closed
+		inc.DuplicateOf = rapid.SampledFrom([]int64{0, 0, 2, 9}).Draw(t, "duplicate of")
 	}
 	var triggers []Trigger
 	for _, id := range []TriggerID{"a", "b", "c"} {
