@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"strings"
@@ -292,7 +293,7 @@ func TestManager_refusesBadInput(t *testing.T) {
 	m, store := fixture(t)
 	inputs := cursorInputs(t, m)
 	before := snapshot(t, store)
-	for _, more := range [][]badInput{idInputs(), textInputs(), dateInputs(), numberInputs()} {
+	for _, more := range [][]badInput{idInputs(), textInputs(), dateInputs(), numberInputs(), operationInputs()} {
 		inputs = append(inputs, more...)
 	}
 	for _, in := range inputs {
@@ -321,7 +322,7 @@ func TestManager_refusesBadInput(t *testing.T) {
 
 func TestManager_acceptsTheLimits(t *testing.T) {
 	m, _ := fixture(t)
-	for name, call := range map[string]func(context.Context, incident.Manager) error{
+	calls := map[string]func(context.Context, incident.Manager) error{
 		"title of 1,000 characters": create(func(n *incident.NewIncident) { n.Title = strings.Repeat("😀", incident.MaxTitleLength) }),
 		"100 projects":              create(func(n *incident.NewIncident) { n.Projects = many[incident.ProjectID](100) }),
 		"project of 255 bytes":      create(func(n *incident.NewIncident) { n.Projects = []incident.ProjectID{incident.ProjectID(long[1:])} }),
@@ -332,7 +333,9 @@ func TestManager_acceptsTheLimits(t *testing.T) {
 		"window in the year 9999":   list(func(f *incident.IncidentFilter) { f.End = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }),
 		"meta characters":           create(func(n *incident.NewIncident) { n.Title = `'; DROP TABLE incident; -- % _ \` }),
 		"right to left":             create(func(n *incident.NewIncident) { n.Title = "\u202bשלום\u202c" }),
-	} {
+	}
+	maps.Copy(calls, operationLimits)
+	for name, call := range calls {
 		if err := call(t.Context(), m); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
