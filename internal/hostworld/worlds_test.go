@@ -101,9 +101,7 @@ func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
 		s.store = mustNew(parent, w.mustOpen(parent, through), &opts)
 		return s
 	}, func(t *testing.T, s schema) {
-		if n := s.store.Pool().Stats().InUse; n != 0 {
-			t.Errorf("%d connections are still in use", n)
-		}
+		pgtest.AwaitIdle(t, s.store.Pool())
 		s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
 	})
 	return func(t *testing.T) *postgres.Store { return schemas(t).store }

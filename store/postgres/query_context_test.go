@@ -48,7 +48,7 @@ func TestStore_contextEnds(t *testing.T) {
 							t.Errorf("%s: error = %v, want the context's, %v", name, err, ended)
 						}
 					}
-					settle(t, l)
+					pgtest.AwaitIdle(t, l.pool)
 					checkTrace(t, trace(t, l.past), before, after, err)
 				}
 				if failed == 0 {
@@ -98,16 +98,6 @@ func (l *lossy) usual(t *testing.T, w write) time.Duration {
 		took = time.Since(start)
 	}
 	return took
-}
-
-// settle waits for the statements of abandoned calls.
-func settle(t *testing.T, l *lossy) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); l.pool.Stats().InUse > 0; time.Sleep(100 * time.Microsecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("a connection is still in use")
-		}
-	}
 }
 
 // A silent server does not make a call last longer than its context.

@@ -74,7 +74,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			wantUnknown(t, w.name, w.call(ctx, u.waiting, key))
-			settlePool(t, u.store.Pool())
+			pgtest.AwaitIdle(t, u.store.Pool())
 			if got, want := trace(t, u.waiting), trace(t, u.past); got != want {
 				t.Errorf("afterwards the Manager reads\n%s\nwant\n%s", got, want)
 			}
@@ -158,15 +158,5 @@ func TestStore_standbyComesBack(t *testing.T) {
 	u.pool.MustExec("SELECT pg_reload_conf()")
 	if err := <-done; err != nil {
 		t.Errorf("Comment() = %v", err)
-	}
-}
-
-// settlePool waits until a pool's connections are idle.
-func settlePool(t *testing.T, pool *sqlx.DB) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); pool.Stats().InUse > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("a connection is still in use")
-		}
 	}
 }

@@ -134,9 +134,7 @@ func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
 		k.migrate(t, pool, &opts)
 		return mustNew(parent, pool, &opts)
 	}, func(t *testing.T, s *postgres.Store) {
-		if n := s.Pool().Stats().InUse; n != 0 {
-			t.Errorf("%d connections are still in use", n)
-		}
+		pgtest.AwaitIdle(t, s.Pool())
 		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
 	})
 	return func(t *testing.T) incident.Store { return stores(t) }
