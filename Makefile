@@ -5,6 +5,9 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The race detector needs a C compiler. .ci/run insists on it.
 RACE ?= $(if $(shell command -v $${CC:-cc}),-race)
 
+# Otherwise each test binary sleeps for a second before it exits.
+export GORACE ?= atexit_sleep_ms=0
+
 .PHONY: help test test-postgres test-suites test-variants test-packages test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
@@ -101,6 +104,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 
 soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/storetest
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000
 	$(MAKE) worlds RACE=$(RACE)
 
