@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/incidentkit/incident"
 )
 
@@ -46,10 +48,10 @@ func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call)
 		if err != nil {
 			return incident.Applied{}, err
 		}
-		if !found.onlyMovesStart(w) {
+		if !found.onlyMoves(w) {
 			return found.verdict(change, c)
 		}
-		w = w.relinkedFrom(found.started)
+		w.moveFrom(found.place)
 	}
 }
 
@@ -61,9 +63,26 @@ type writing struct {
 	// nothing. Without it a repeated UUID violates an index, and the statement fails.
 	looks bool
 
-	// startedBefore is the stored start of the incident. It is part of the key in the lists
-	// of projects.
-	startedBefore time.Time
+	// optional is the value of incident.optional.
+	optional any
+
+	// before is the place of the stored incident. The statement writes nothing if the
+	// incident has another place.
+	before place
+
+	// The differences of the lists that have the incident, between before and after the
+	// change.
+	link, unlink   []incident.ProjectID
+	label, unlabel pq.StringArray
+
+	expected expectation // set by a statement that expects the version of a slot
+}
+
+// place has the stored fields by which lists find an incident, and that a change does not
+// name. The start is part of the key in all lists.
+type place struct {
+	started  time.Time
+	assignee incident.UserID
 }
 
 // newWriting prepares a change. Only a repetition after a lost reply repeats the UUIDs of a
@@ -71,22 +90,57 @@ type writing struct {
 // of the caller it looks, because a violated index would fail the whole transaction.
 func (s *Store) newWriting(change incident.Change, c *call) writing {
 	w := writing{Change: change, looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}
+	w.link, w.unlink = change.Link, change.Unlink
 	if change.Incident != nil {
-		w.startedBefore = change.Incident.DateStarted
+		w.optional = optionalOf(change.Incident)
+		w.moveFrom(likelyPlace(&change))
 	}
 	return w
 }
 
-// relinkedFrom returns the writing of an incident whose start moves: the incident leaves
-// the lists of all its projects, and enters them at the new start.
-func (w writing) relinkedFrom(started time.Time) writing {
-	before := slices.DeleteFunc(slices.Clone(w.Incident.Projects), func(p incident.ProjectID) bool {
+// likelyPlace returns the place from which a change probably moves its incident. If the
+// stored incident has another place, diagnose finds it.
+func likelyPlace(c *incident.Change) place {
+	p := place{started: c.StartedBefore, assignee: assigneeOf(c.Incident)}
+	if p.started.IsZero() {
+		p.started = c.Incident.DateStarted
+	}
+	for i := range c.Activities {
+		if a := &c.Activities[i]; a.Type == incident.ActivityTypeAssigned {
+			p.assignee = incident.UserID(a.Old)
+			break
+		}
+	}
+	return p
+}
+
+// moveFrom sets the differences of lists for an incident that has the given place before
+// the change. If the start moves, the incident leaves all its lists, and enters them at the
+// new start.
+func (w *writing) moveFrom(before place) {
+	w.before = before
+	assignee, assigneeBefore := assigneeOf(w.Incident), before.assignee
+	isNew := w.Key.Identifier == 0
+	switch {
+	case isNew:
+		assigneeBefore = ""
+	case before.started.Equal(w.Incident.DateStarted) && assignee == assigneeBefore:
+		assignee, assigneeBefore = "", ""
+	}
+	w.link, w.unlink = w.Link, w.Unlink
+	w.label, w.unlabel = digestsOf(w.AddLabels, assignee), digestsOf(w.RemoveLabels, assigneeBefore)
+	if isNew || before.started.Equal(w.Incident.DateStarted) {
+		return
+	}
+	w.link = w.Incident.Projects
+	w.unlink = append(slices.DeleteFunc(slices.Clone(w.link), func(p incident.ProjectID) bool {
 		return slices.Contains(w.Link, p)
-	})
-	w.Unlink = append(before, w.Unlink...)
-	w.Link = w.Incident.Projects
-	w.startedBefore = started
-	return w
+	}), w.Unlink...)
+	for name, value := range w.Incident.Labels {
+		if l := (incident.Label{Name: name, Value: value}); !slices.Contains(w.AddLabels, l) {
+			w.label, w.unlabel = append(w.label, labelDigest(l)), append(w.unlabel, labelDigest(l))
+		}
+	}
 }
 
 // written is the answer to the statement of a change.

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -23,12 +22,15 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 	if l.slots {
 		addWanted(st, &w)
 	}
+	if l.expects {
+		addExpectation(st, &w)
+	}
 	switch {
 	case l.brief:
 		addBriefCreation(st, &w, l, c)
 	case w.Key.Identifier == 0:
 		addCreation(st, &w, l, c)
-		st.add(linkSQL, w.Incident.DateStarted, idArray(w.Link))
+		st.add(linkSQL, w.Incident.DateStarted, idArray(w.link))
 	case w.Incident != nil:
 		addUpdate(st, &w, l, c)
 	default:
@@ -46,8 +48,11 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 		if w.Incident != nil {
 			started = w.Incident.DateStarted
 		}
-		st.add(linkSQL, started, idArray(w.Link))
-		st.add(unlinkSQL, idArray(w.Unlink), w.startedBefore)
+		st.add(linkSQL, started, idArray(w.link))
+		st.add(unlinkSQL, idArray(w.unlink), w.before.started)
+	}
+	if l.labels {
+		addLabels(st, &w)
 	}
 	if l.triggers {
 		addTriggers(st, w.Triggers)
@@ -59,7 +64,21 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 		return st.add(`
 SELECT identifier, activities FROM target`)
 	}
-	return st.add(slotsSQL)
+	addSlots(st, &w, l)
+	return st
+}
+
+// addLabels writes the differences of the lists of labels and assignees. A new incident
+// leaves none.
+func addLabels(st *statement, w *writing) {
+	var started any
+	if w.Incident != nil {
+		started = w.Incident.DateStarted
+	}
+	st.add(labelSQL, started, w.label)
+	if w.Key.Identifier != 0 {
+		st.add(unlabelSQL, w.unlabel, w.before.started)
+	}
 }
 
 // addCount counts the new incident. The caller closes the parenthesis of target.
@@ -86,12 +105,12 @@ func addCreation(st *statement, w *writing, l layout, c *call) {
 ), created AS (
 	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
 		type, status, status_method, date_started, date_detected, date_added, date_closed,
-		detection_uuid, title, title_folded, alert_rule_id, query_id, projects)
+		detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional)
 	SELECT $1::text, identifier, ?::bigint, activities, ?::bigint,
 		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz, ?::timestamptz,
-		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[]
+		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[], ?::text::jsonb
 	FROM target
-)`, incidentValues(w.Incident, c)...)
+)`, incidentValues(w, c)...)
 }
 
 // addUpdate replaces the row if it has the expected version.
@@ -101,10 +120,11 @@ func addUpdate(st *statement, w *writing, l layout, c *call) {
 	SET activities = activities + ?, version = ?, call_id = ?, changed = DEFAULT,
 		type = ?, status = ?, status_method = ?,
 		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
-		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?
-	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?`,
-		slices.Concat([]any{len(w.Activities)}, incidentValues(w.Incident, c),
-			[]any{w.Key.Identifier, w.ExpectVersion, w.startedBefore})...)
+		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?, optional = ?::text::jsonb
+	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?
+		AND coalesce(optional #>> '{response,assignee}', '') = ?`,
+		slices.Concat([]any{len(w.Activities)}, incidentValues(w, c),
+			[]any{w.Key.Identifier, w.ExpectVersion, w.before.started, string(w.before.assignee)})...)
 	addConditions(st, w, l)
 	st.add(`
 	RETURNING identifier, activities
@@ -130,13 +150,15 @@ func addAppending(st *statement, w *writing, l layout) {
 }
 
 // incidentValues returns the values of a row's columns from version on, without activities.
-func incidentValues(inc *incident.Incident, c *call) []any {
+func incidentValues(w *writing, c *call) []any {
+	inc := w.Incident
 	return []any{
 		inc.Version, c.id,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
 		uuidOrNil(inc.DetectionUUID),
 		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
+		w.optional,
 	}
 }
 
@@ -147,8 +169,8 @@ func uuidOrNil(id uuid.UUID) any {
 	return id
 }
 
-// addConditions makes target empty if the change was written before, or if it claims a slot
-// that another incident holds.
+// addConditions makes target empty if the change was written before, if it claims a slot
+// that another incident holds, or if a slot has another version than expected.
 func addConditions(st *statement, w *writing, l layout) {
 	if l.looks {
 		var notification any
@@ -158,60 +180,8 @@ func addConditions(st *statement, w *writing, l layout) {
 		st.add(`
 		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`, notification)
 	}
-	if l.slots {
-		// A subquery for each slot keeps the planner from reading all slots.
-		st.add(`
-		AND NOT EXISTS (
-			SELECT FROM wanted w
-			WHERE w.claimed AND (
-				SELECT holder
-				FROM @incident_slot
-				WHERE organization_id = $1 AND alert_rule_id = w.rule AND project_id = w.project AND query_id = w.query
-			) NOT IN (0, ?)
-		)`, w.Key.Identifier)
-	}
+	addSlotConditions(st, w, l)
 }
-
-// addWanted lists the slots that the change claims and releases. All changes use the same
-// order, so that no two changes deadlock.
-func addWanted(st *statement, w *writing) {
-	slots := slices.Concat(w.Release, w.Claim)
-	slices.SortFunc(slots, func(a, b incident.Slot) int {
-		return cmp.Or(cmp.Compare(a.AlertRuleID, b.AlertRuleID), cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.QueryID, b.QueryID))
-	})
-	rules, projects, queries := slotArrays(slots)
-	claims := make(map[incident.Slot]bool, len(w.Claim))
-	for _, slot := range w.Claim {
-		claims[slot] = true
-	}
-	claimed := make(pq.BoolArray, len(slots))
-	for i, slot := range slots {
-		claimed[i] = claims[slot]
-	}
-	st.add(`wanted AS (
-	SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::boolean[]) AS w (rule, project, query, claimed)
-), `, rules, projects, queries, claimed)
-}
-
-const slotsSQL = `, slots AS (
-	INSERT INTO @incident_slot AS s (organization_id, alert_rule_id, project_id, query_id, version, holder, holders)
-	SELECT $1::text, w.rule, w.project, w.query, 1,
-		CASE WHEN w.claimed THEN t.identifier ELSE 0 END,
-		CASE WHEN w.claimed THEN 1 ELSE 0 END
-	FROM target t, wanted w
-	ON CONFLICT (organization_id, alert_rule_id, project_id, query_id) DO UPDATE
-	SET version = s.version + 1,
-		changed = EXCLUDED.changed,
-		holder = EXCLUDED.holder,
-		holders = CASE
-			WHEN EXCLUDED.holder IN (0, s.holder) THEN EXCLUDED.holders
-			ELSE s.holders + 1
-		END
-	RETURNING alert_rule_id, project_id, query_id, version
-)
-SELECT t.identifier, t.activities, s.alert_rule_id, s.project_id, s.query_id, s.version
-FROM target t
-LEFT JOIN slots s ON true`
 
 const linkSQL = `, linked AS (
 	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
@@ -257,15 +227,6 @@ func addSubscriptions(st *statement, subscriptions []incident.Subscription) {
 }
 
 func timestamp(t time.Time) string { return t.Format(time.RFC3339Nano) }
-
-func slotArrays(slots []incident.Slot) (rules, projects, queries pq.StringArray) {
-	for _, s := range slots {
-		rules = append(rules, string(s.AlertRuleID))
-		projects = append(projects, string(s.ProjectID))
-		queries = append(queries, string(s.QueryID))
-	}
-	return rules, projects, queries
-}
 
 // idArray returns an array that is never NULL.
 func idArray[T ~string](ids []T) pq.StringArray {

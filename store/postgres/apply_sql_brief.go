@@ -15,7 +15,7 @@ import (
 func (w *writing) isBrief() bool {
 	inc := w.Incident
 	at := inc.DateAdded
-	if inc.Version != 1 || inc.DateClosed != nil || !inc.DateStarted.Equal(at) || !inc.DateDetected.Equal(at) ||
+	if w.optional != nil || inc.Version != 1 || inc.DateClosed != nil || !inc.DateStarted.Equal(at) || !inc.DateDetected.Equal(at) ||
 		len(inc.Projects) != 1 || len(w.Link) != 1 || w.Link[0] != inc.Projects[0] {
 		return false
 	}
@@ -23,7 +23,7 @@ func (w *writing) isBrief() bool {
 }
 
 // isOpening reports whether log records that the incident was detected, that it was created,
-// and, if log has a third activity, that its status then changed.
+// and, if log has a third activity, that a trigger then changed its status.
 func isOpening(log []incident.Activity, status incident.Status, at time.Time) bool {
 	if len(log) < 2 || len(log) > 3 || log[0].Comment != "" {
 		return false
@@ -38,7 +38,7 @@ func isOpening(log []incident.Activity, status incident.Status, at time.Time) bo
 	}
 	opened := log[1].Value
 	return is(&log[0], incident.ActivityTypeDetected, 0, 0) && is(&log[1], incident.ActivityTypeCreated, opened, 0) &&
-		(len(log) == 2 && opened == status || len(log) == 3 && is(&log[2], incident.ActivityTypeStatusChange, status, opened))
+		(len(log) == 2 && opened == status || len(log) == 3 && is(&log[statusChange], incident.ActivityTypeStatusChange, status, opened))
 }
 
 // onlyUserSubscribes reports whether the change subscribes no user except the given user.
@@ -75,15 +75,21 @@ func addBriefCreation(st *statement, w *writing, l layout, c *call) {
 		project, at)
 	st.add(`, logged AS (
 	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
-		date_added, notification_uuid, user_id, comment, revision)
+		date_added, notification_uuid, user_id, comment, revision, trigger_id)
 	SELECT $1::text, t.identifier, ?::bigint, v.sequence, v.type, v.value, v.previous_value,
-		?::timestamptz, v.notification_uuid, ?::text, '', 0
+		?::timestamptz, v.notification_uuid, ?::text, '', 0, `, call, at, user)
+	if l.log == 3 {
+		st.add("CASE v.sequence WHEN 3 THEN ?::text END", textOrNil(log[statusChange].TriggerID))
+	} else {
+		st.add("NULL")
+	}
+	st.add(`
 	FROM target t, (VALUES
 		(1, 4::smallint, 0::smallint, 0::smallint, ?::uuid),
-		(2, 1::smallint, ?::smallint, 0::smallint, ?::uuid)`, call, at, user, log[0].NotificationUUID, opened, log[1].NotificationUUID)
+		(2, 1::smallint, ?::smallint, 0::smallint, ?::uuid)`, log[0].NotificationUUID, opened, log[1].NotificationUUID)
 	if l.log == 3 {
 		st.add(`,
-		(3, 2::smallint, ?::smallint, ?::smallint, ?::uuid)`, status, opened, log[2].NotificationUUID)
+		(3, 2::smallint, ?::smallint, ?::smallint, ?::uuid)`, status, opened, log[statusChange].NotificationUUID)
 	}
 	st.add(`
 	) AS v (sequence, type, value, previous_value, notification_uuid)

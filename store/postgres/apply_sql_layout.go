@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"slices"
-
 	"github.com/google/uuid"
 
 	"github.com/incidentkit/incident"
@@ -12,10 +10,10 @@ import (
 // that write no more than necessary. Every other change has the general layout of its kind:
 // it contains everything, and its lists may be empty. Therefore there are few texts:
 //
-//	creations   by a user or a program; of a firing; both also brief; with a
-//	            DetectionUUID; general
-//	updates     with one activity: with or without triggers, slots and subscriptions;
-//	            of triggers alone; general
+//	creations   by a user or a program; of a firing; both also brief, or with labels; with
+//	            a DetectionUUID; of a firing that expects a slot's version; general
+//	updates     with one activity: with or without triggers, slots and subscriptions; with
+//	            one activity and labels; of triggers alone; general
 //	appended    one activity, with or without subscriptions; subscriptions; general
 //
 // Most of these come with and without a queue for a notifier.
@@ -26,6 +24,8 @@ type layout struct {
 	detects    bool // looks for the DetectionUUID
 	slots      bool // claims or releases slots
 	links      bool // links or unlinks projects; a creation links in every layout
+	labels     bool // lists or unlists labels and assignees; a creation also sets optional fields
+	expects    bool // expects the version of a slot
 	triggers   bool // writes triggers
 	subscribes bool // writes subscriptions
 	brief      bool // a brief creation: see addBriefCreation
@@ -42,7 +42,9 @@ func (w *writing) layout() layout {
 		looks:      w.looks && len(w.Activities) > 0,
 		detects:    isNew && w.Incident.DetectionUUID != uuid.Nil,
 		slots:      len(w.Claim)+len(w.Release) > 0,
-		links:      len(w.Unlink) > 0 || len(w.Link) > 0 && !isNew,
+		links:      len(w.unlink) > 0 || len(w.link) > 0 && !isNew,
+		labels:     len(w.label)+len(w.unlabel) > 0 || isNew && w.optional != nil,
+		expects:    w.ExpectSlot != nil,
 		triggers:   len(w.Triggers) > 0,
 		subscribes: len(w.Subscriptions) > 0,
 	}
@@ -52,17 +54,17 @@ func (w *writing) layout() layout {
 	}
 	return layout{
 		log: listOfArrays, queues: l.queues, looks: true, detects: isNew,
-		slots: true, links: !isNew, triggers: true, subscribes: true,
+		slots: true, links: !isNew, labels: true, expects: true, triggers: true, subscribes: true,
 	}
 }
 
 func (l *layout) isUsual(isNew, hasRow bool) bool {
 	switch {
 	case isNew:
-		ofUser := l.log == 2 && !l.slots && !l.triggers
-		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects
+		ofUser := l.log == 2 && !l.slots && !l.triggers && !l.expects && !(l.labels && l.detects)
+		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects && !(l.labels && l.expects)
 		return !l.looks && (ofUser || ofFiring)
-	case l.links:
+	case l.links, l.expects, l.labels && (l.slots || l.triggers):
 		return false
 	case hasRow:
 		return l.log == 1 || l.log == 0 && l.triggers && !l.slots && !l.subscribes
@@ -70,9 +72,17 @@ func (l *layout) isUsual(isNew, hasRow bool) bool {
 	return !l.slots && !l.triggers && (l.log == 1 || l.log == 0 && l.subscribes)
 }
 
-// isUsualLog reports whether the activities are new, and have the same user and comment.
+// isUsualLog reports whether the activities are new, and have the same user and comment. If
+// there are several, only the status change of an opening may have a trigger.
 func isUsualLog(log []incident.Activity) bool {
-	return !slices.ContainsFunc(log, func(a incident.Activity) bool {
-		return a.Revision != 0 || a.DateEdited != nil || a.DateDeleted != nil || a.UserID != log[0].UserID || a.Comment != log[0].Comment
-	})
+	for i := range log {
+		a := &log[i]
+		if a.Revision != 0 || a.DateEdited != nil || a.DateDeleted != nil || a.UserID != log[0].UserID || a.Comment != log[0].Comment {
+			return false
+		}
+		if len(log) > 1 && (a.Field != "" || a.Old != "" || a.New != "" || a.TriggerID != "" && i < statusChange) {
+			return false
+		}
+	}
+	return true
 }

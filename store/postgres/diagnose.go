@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -15,8 +14,9 @@ import (
 type diagnosis struct {
 	version   int64  // of the incident named by the change
 	versionBy callID // the call that wrote the version
-	started   time.Time
-	holder    int64 // another incident that holds a slot claimed by the change
+	place
+	holder   int64 // another incident that holds a slot claimed by the change
+	expected int64 // the version of the slot of which the change expects a version
 
 	activity  incident.Activity // with the first NotificationUUID of the change
 	writtenBy callID            // the call that wrote the activity
@@ -26,13 +26,14 @@ type diagnosis struct {
 }
 
 const diagnoseSQL = `
-SELECT o.version, o.call_id, o.date_started, h.holder, d.identifier, a.call_id,
+SELECT o.version, o.call_id, o.date_started, o.optional #>> '{response,assignee}', h.holder, e.version, d.identifier, a.call_id,
 	` + activityColumns + `, ` + incidentColumns + `
 FROM (SELECT 1) one
 LEFT JOIN @incident o ON o.organization_id = $1 AND o.identifier = ?
 LEFT JOIN @incident_activity a ON a.organization_id = $1 AND a.notification_uuid = ?
 LEFT JOIN @incident d ON d.organization_id = $1 AND d.detection_uuid = ?
 LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = coalesce(d.identifier, a.identifier)
+LEFT JOIN @incident_slot e ON e.organization_id = $1 AND e.alert_rule_id = ? AND e.project_id = ? AND e.query_id = ?
 LEFT JOIN LATERAL (
 	SELECT s.holder
 	FROM unnest(?::text[], ?::text[], ?::text[]) AS claimed (rule, project, query)
@@ -51,14 +52,20 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 	if c.Key.Identifier == 0 && c.Incident.DetectionUUID != uuid.Nil {
 		detection = c.Incident.DetectionUUID
 	}
+	var expected incident.Slot
+	if c.ExpectSlot != nil {
+		expected = c.ExpectSlot.Slot
+	}
 	rules, projects, queries := slotArrays(c.Claim)
 	st := s.statement(string(c.Key.OrganizationID)).
-		add(diagnoseSQL, c.Key.Identifier, notification, detection, rules, projects, queries, c.Key.Identifier)
+		add(diagnoseSQL, c.Key.Identifier, notification, detection,
+			string(expected.AlertRuleID), string(expected.ProjectID), string(expected.QueryID), rules, projects, queries, c.Key.Identifier)
 	return queryOnce(ctx, s, st, func(rows rowSet) (d diagnosis, err error) {
 		var inc incident.Incident
 		var detected int64
 		dest := slices.Concat([]any{
-			integer(&d.version), integer(&d.versionBy), instant(&d.started), integer(&d.holder), integer(&detected), integer(&d.writtenBy),
+			integer(&d.version), integer(&d.versionBy), instant(&d.started), text(&d.assignee), integer(&d.holder),
+			integer(&d.expected), integer(&detected), integer(&d.writtenBy),
 		}, scanActivity(&d.activity), scanIncident(&inc))
 		err = scanOne(rows, dest...)
 		d.activity.Incident.OrganizationID = c.Key.OrganizationID
@@ -70,11 +77,11 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 	})
 }
 
-// onlyMovesStart reports whether the change wrote nothing only because it moves the
-// incident's start.
-func (d diagnosis) onlyMovesStart(w writing) bool {
+// onlyMoves reports whether the change wrote nothing only because the incident has another
+// place than the change took for granted.
+func (d diagnosis) onlyMoves(w writing) bool {
 	return w.Key.Identifier != 0 && w.Incident != nil && d.version == w.ExpectVersion &&
-		d.activity.Sequence == 0 && d.holder == 0 && !d.started.Equal(w.startedBefore)
+		d.activity.Sequence == 0 && d.holder == 0 && (!d.started.Equal(w.before.started) || d.assignee != w.before.assignee)
 }
 
 // verdict returns the result of a change whose latest statement wrote nothing: an earlier
@@ -107,6 +114,8 @@ func (d diagnosis) verdict(change incident.Change, c *call) (incident.Applied, e
 		return incident.Applied{}, &incident.ConflictError{
 			Existing: incident.Key{OrganizationID: change.Key.OrganizationID, Identifier: d.holder},
 		}
+	case change.ExpectSlot != nil && d.expected != change.ExpectSlot.Version:
+		return incident.Applied{}, incident.ErrVersionConflict
 	}
 	return incident.Applied{}, errAgain
 }

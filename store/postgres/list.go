@@ -10,7 +10,7 @@ import (
 )
 
 // A list is merged from parts that an index has in order: a part for each status or for each
-// project. The server reads no more of a part than a page needs, wherever the page begins.
+// project. The list of a label, or of an assignee, is a part by itself. The server reads no more of a part than a page needs, wherever the page begins.
 // Conditions without an index are checked row by row: the rarer a title, the more of a list
 // is read for it.
 //
@@ -25,15 +25,14 @@ import (
 
 // Incidents implements [incident.IncidentStore].
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
-	l := listing{IncidentQuery: q, statement: s.statement(string(q.OrganizationID)), direction: "DESC"}
-	if q.Reverse {
-		l.direction = "ASC"
-	}
-	l.addBounds()
-	if q.AlertRuleID == "" && (len(q.Projects) > 0 || q.Access != nil) && !onlyActive(q.Statuses) {
-		l.addProjectList()
-	} else {
+	l := s.listing(q, incident.MaxPageSize+1)
+	switch {
+	case l.isByStatus():
 		l.addStatusList()
+	case l.isByLabel():
+		l.addLabelList()
+	default:
+		l.addProjectList()
 	}
 	return query(ctx, s, "incidents", l.statement, func(rows rowSet) ([]incident.Incident, error) {
 		page := make([]incident.Incident, 0, q.Limit)
@@ -47,6 +46,14 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 	})
 }
 
+// isByStatus reports whether the list is merged from the lists of statuses.
+func (l *listing) isByStatus() bool {
+	return l.AlertRuleID != "" || onlyActive(l.Statuses) || !l.isByLabel() && len(l.Projects) == 0 && l.Access == nil
+}
+
+// isByLabel reports whether the list of a label, or of an assignee, has all matches.
+func (l *listing) isByLabel() bool { return len(l.Labels) > 0 || l.Assignee != "" }
+
 // onlyActive reports whether a query asks for active incidents only. Those are few.
 func onlyActive(statuses []incident.Status) bool {
 	return len(statuses) > 0 && !slices.ContainsFunc(statuses, func(s incident.Status) bool { return !s.Active() })
@@ -56,14 +63,25 @@ func onlyActive(statuses []incident.Status) bool {
 type listing struct {
 	*statement
 	incident.IncidentQuery
+	conditions
 	direction string
+	most      string // the literal limit of a part
+	counts    bool   // counts the incidents: a list other than that of a status has the closed incidents only
 
 	limit         reference
 	after, before listKey   // the exclusive bounds of the page
 	start         reference // of the window, or 0
+}
 
-	// The conditions on rows, or 0.
-	title, statuses, projects, access reference
+func (s *Store) listing(q incident.IncidentQuery, most int) *listing {
+	l := &listing{
+		statement: s.statement(string(q.OrganizationID)), IncidentQuery: q, direction: "DESC", most: strconv.Itoa(most),
+	}
+	if q.Reverse {
+		l.direction = "ASC"
+	}
+	l.addBounds()
+	return l
 }
 
 // listKey is the sort key of lists.
@@ -118,7 +136,7 @@ func (l *listing) addBetween() {
 // addFirst ends a part. Its rows are read singly until the page is full. The literal is
 // the largest page; without it the planner expects a tenth of all rows.
 func (l *listing) addFirst() {
-	l.add("\n\tORDER BY date_started " + l.direction + ", identifier " + l.direction + "\n\tLIMIT 101")
+	l.add("\n\tORDER BY date_started " + l.direction + ", identifier " + l.direction + "\n\tLIMIT " + l.most)
 }
 
 // addPage orders the rows of all parts and limits them to the page.
@@ -128,41 +146,33 @@ func (l *listing) addPage() {
 
 // addStatusList merges the first rows of each status, within the rule if the query names it.
 func (l *listing) addStatusList() {
-	l.title, l.statuses = l.parameter(l.Title), l.parameter(statusArray(l.Statuses))
-	l.projects = l.parameter(nil)
-	if len(l.Projects) > 0 {
-		l.args[l.projects-1] = idArray(l.Projects)
-	}
-	l.access = l.parameter(accessArray(l.Access))
-	var rule reference
-	if l.AlertRuleID != "" {
-		rule = l.parameter(string(l.AlertRuleID))
-	}
+	l.addConditionParameters(l.Projects, l.Access)
 	l.add("SELECT " + incidentColumns + " FROM (")
 	for i, status := range allStatuses {
 		if i > 0 {
 			l.add("\n\tUNION ALL")
 		}
-		literal := strconv.Itoa(int(status))
-		l.add(`
-	(SELECT * FROM @incident WHERE organization_id = $1 AND status = `+literal+` AND `+literal+` = ANY (?::text::smallint[])`, l.statuses)
-		if rule != 0 {
-			l.add(" AND alert_rule_id = ? AND alert_rule_id <> ''", rule)
-		}
-		l.addBetween()
-		if l.start != 0 && status == incident.StatusClosed {
-			l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
-		}
-		// coalesce hides from the planner how rare the rows may be. If it expects few rows
-		// it sorts the whole list.
-		l.add(` AND coalesce(strpos(title_folded, ?) > 0
-		AND coalesce(projects && ?::text[], true)
-		AND coalesce(projects = '{}' OR projects && ?::text[], true), false)`, l.title, l.projects, l.access)
-		l.addFirst()
+		l.add("\n\t(SELECT *")
+		l.addStatusPart(status)
 		l.add(")")
 	}
 	l.add("\n) i")
 	l.addPage()
+}
+
+// addStatusPart adds the part of a status without its first word.
+func (l *listing) addStatusPart(status incident.Status) {
+	literal := strconv.Itoa(int(status))
+	l.add(` FROM @incident WHERE organization_id = $1 AND status = `+literal+` AND `+literal+` = ANY (?::text::smallint[])`, l.statuses)
+	if l.AlertRuleID != "" {
+		l.add(" AND alert_rule_id = ? AND alert_rule_id <> ''", l.rule)
+	}
+	l.addBetween()
+	if l.start != 0 && status == incident.StatusClosed {
+		l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
+	}
+	l.addRowConditions("")
+	l.addFirst()
 }
 
 // accessArray returns the projects of access as an array, or NULL without a restriction.
@@ -173,35 +183,46 @@ func accessArray(access *incident.ProjectAccess) any {
 	return idArray(access.Projects)
 }
 
-// addProjectList merges the first rows of each project. An incident on the page is also among
-// the first rows of each project that it affects, so no project is read further than a page.
-// If the query names no project, the parts are the projects of its access and the incidents
-// that affect no project.
+// addProjectList merges the first rows of each project.
 func (l *listing) addProjectList() {
-	projects, access := l.Projects, l.Access
+	projects, access := l.driving()
+	if len(l.Statuses) > 0 || l.Title != "" || l.start != 0 || access != nil || l.Acknowledged != nil {
+		l.addConditionParameters(nil, access)
+	}
+	l.add("SELECT " + incidentColumns + " FROM (")
+	l.addProjectParts(projects)
+	l.addPage()
+	l.addPlaces()
+}
+
+// driving returns the projects whose lists have all matches, and the access that is to be
+// checked for each row. If the query names no project, the parts are the projects of its
+// access and the incidents that affect no project.
+func (l *listing) driving() (projects []incident.ProjectID, access *incident.ProjectAccess) {
 	switch {
-	case len(projects) == 0:
-		projects, access = access.Projects, nil
-	case access != nil && isSubset(projects, access.Projects):
-		access = nil
+	case len(l.Projects) == 0:
+		return l.Access.Projects, nil
+	case l.Access != nil && isSubset(l.Projects, l.Access.Projects):
+		return l.Projects, nil
 	}
-	if len(l.Statuses) > 0 || l.Title != "" || l.start != 0 || access != nil {
-		l.title, l.statuses, l.access = l.parameter(l.Title), l.parameter(statusArray(l.Statuses)), l.parameter(accessArray(access))
-	}
-	l.add("SELECT "+incidentColumns+` FROM (
+	return l.Projects, l.Access
+}
+
+// addProjectParts adds the places of the first rows of each project. An incident on the page
+// is also among the first rows of each project that it affects, so no project is read
+// further than a page.
+func (l *listing) addProjectParts(projects []incident.ProjectID) {
+	l.add(`
 	SELECT DISTINCT date_started, identifier FROM (
 		SELECT found.* FROM unnest((SELECT ?::text[])) AS wanted (project)
 		CROSS JOIN LATERAL (
 			SELECT * FROM (
 	SELECT p.date_started, p.identifier
 	FROM @incident_project p`, idArray(projects))
-	l.addChecked()
+	l.addChecked("")
 	l.add(`
 	WHERE organization_id = $1 AND project_id = wanted.project`)
-	l.addBetween()
-	if l.start != 0 {
-		l.add(" AND date_started >= least("+longestBefore+oldestActive+")", l.start)
-	}
+	l.addWindow()
 	l.addFirst()
 	l.add(") first")
 	l.addPage()
@@ -216,7 +237,52 @@ func (l *listing) addProjectList() {
 	l.addFirst()
 	l.add(`)
 	) found`)
+}
+
+// addLabelList reads the list of a label, or of the assignee.
+func (l *listing) addLabelList() {
+	l.addConditionParameters(l.Projects, l.Access)
+	l.add("SELECT " + incidentColumns + " FROM (SELECT * FROM (")
+	l.addLabelPart()
+	l.add("\n\t) first")
 	l.addPage()
+	l.addPlaces()
+}
+
+// addLabelPart adds the places of the first rows of the rarest of the query's labels and
+// assignee. To find it, the server counts up to 1,000 rows of each.
+func (l *listing) addLabelPart() {
+	digests := l.parameter(digestsOf(l.Labels, l.Assignee))
+	l.add(`
+	SELECT p.date_started, p.identifier
+	FROM @incident_label p`)
+	l.addChecked(" AND date_started = p.date_started")
+	l.add(`
+	WHERE organization_id = $1 AND digest = (
+		SELECT wanted.digest
+		FROM unnest((SELECT ?::uuid[])) AS wanted (digest)
+		ORDER BY CASE cardinality((SELECT ?::uuid[])) WHEN 1 THEN 0 ELSE (
+			SELECT count(*) FROM (
+				SELECT FROM @incident_label WHERE organization_id = $1 AND digest = wanted.digest LIMIT 1000
+			) counted
+		) END
+		LIMIT 1
+	)`, digests, digests)
+	l.addWindow()
+	l.addFirst()
+}
+
+// addWindow restricts the list of a project or a label to the bounds of the page, and to the
+// starts that an incident in the window can have.
+func (l *listing) addWindow() {
+	l.addBetween()
+	if l.start != 0 {
+		l.add(" AND date_started >= least("+longestBefore+oldestActive+")", l.start)
+	}
+}
+
+// addPlaces ends the statement of a list of places, with their incidents.
+func (l *listing) addPlaces() {
 	l.add(`
 ) place
 CROSS JOIN LATERAL (
@@ -225,27 +291,14 @@ CROSS JOIN LATERAL (
 ORDER BY place.date_started ` + l.direction + `, place.identifier ` + l.direction)
 }
 
-// addConditions adds the conditions on columns that a project's list lacks.
-func (l *listing) addConditions() {
-	if l.title == 0 {
-		return
-	}
-	l.add(`
-		AND coalesce(status = ANY (?::text::smallint[]) AND strpos(title_folded, ?) > 0
-		AND coalesce(projects = '{}' OR projects && ?::text[], true), false)`, l.statuses, l.title, l.access)
-	if l.start != 0 {
-		l.add(" AND (date_closed IS NULL OR date_closed >= (SELECT ?::timestamptz))", l.start)
-	}
-}
-
 // addChecked joins the incidents of p that meet the conditions.
-func (l *listing) addChecked() {
+func (l *listing) addChecked(also string) {
 	if l.title == 0 {
 		return
 	}
 	l.add(`
 	CROSS JOIN LATERAL (
-		SELECT FROM @incident WHERE organization_id = $1 AND identifier = p.identifier`)
+		SELECT FROM @incident WHERE organization_id = $1 AND identifier = p.identifier` + also)
 	l.addConditions()
 	l.add(`
 		OFFSET 0
@@ -258,28 +311,4 @@ func isSubset(projects, others []incident.ProjectID) bool {
 		_, found := slices.BinarySearch(others, p)
 		return !found
 	})
-}
-
-// longestBefore is a time minus the longest duration of a closed incident: an incident that
-// closed after the time cannot have started earlier. A day is added because a day's length
-// depends on the time zone of the session. Beyond 500,000 days there is no bound, because the
-// time might be out of range.
-const longestBefore = `(
-		SELECT CASE
-			WHEN max(date_closed - date_started) > interval '500000 days' THEN '-infinity'
-			ELSE (SELECT ?::timestamptz) - coalesce(max(date_closed - date_started), interval '0') - interval '1 day'
-		END
-		FROM @incident
-		WHERE organization_id = $1 AND date_closed IS NOT NULL
-	)`
-
-// oldestActive is the earliest start of an active incident, for each active status.
-const oldestActive = `,
-		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 1),
-		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 10),
-		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 20)`
-
-// CountIncidents implements [incident.IncidentStore].
-func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
-	return nil, s.translate(ctx, "count incidents", incident.ErrUnavailable)
 }

@@ -63,10 +63,10 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 func notFound(op string) error { return fmt.Errorf("postgres: %s: %w", op, incident.ErrNotFound) }
 
 const loadSlotSQL = `
-SELECT s.version, ` + incidentColumns + `, ` + triggerColumns + `
+SELECT s.version, s.holder, ` + incidentColumns + `, ` + triggerColumns + `
 FROM @incident_slot s
-LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = s.holder
-LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = s.holder
+LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
+LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
 
 // LoadSlot implements [incident.IncidentStore]. In a transaction it locks the holder, so
@@ -90,9 +90,14 @@ func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 	st := s.statement(string(slot.OrganizationID)).
 		add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
 	return query(ctx, s, "load slot", st, func(rows rowSet) (held incident.SlotState, err error) {
-		state, err := readState(rows, integer(&held.Version))
-		if state.Incident.Identifier != 0 {
+		var holder int64
+		state, err := readState(rows, integer(&held.Version), integer(&holder))
+		switch {
+		case state.Incident.Identifier == 0:
+		case holder != 0:
 			held.State = &state
+		default:
+			held.Last = &state
 		}
 		return held, err
 	})

@@ -102,7 +102,7 @@ func list[T ~string](to *[]T) column {
 // incidentColumns are the columns of an incident i.
 const incidentColumns = `i.organization_id, i.identifier, i.title, i.type, i.status, i.status_method,
 	i.alert_rule_id, i.query_id, i.detection_uuid, i.projects,
-	i.date_started, i.date_detected, i.date_added, i.date_closed, i.version`
+	i.date_started, i.date_detected, i.date_added, i.date_closed, i.version, i.optional`
 
 // scanIncident returns destinations for incidentColumns. NULL leaves a field of inc as it
 // was.
@@ -112,7 +112,7 @@ func scanIncident(inc *incident.Incident) []any {
 		integer(&inc.Type), integer(&inc.Status), integer(&inc.StatusMethod),
 		text(&inc.AlertRuleID), text(&inc.QueryID), identity(&inc.DetectionUUID), list(&inc.Projects),
 		instant(&inc.DateStarted), instant(&inc.DateDetected), instant(&inc.DateAdded), optionalInstant(&inc.DateClosed),
-		integer(&inc.Version),
+		integer(&inc.Version), optional(inc),
 	}
 }
 
@@ -128,7 +128,8 @@ func scanTrigger(t *incident.Trigger) []any {
 
 // activityColumns are the columns of an activity a of an incident.
 const activityColumns = `a.identifier, a.sequence, a.type, a.user_id, a.value, a.previous_value, a.comment,
-	a.notification_uuid, a.date_added, a.date_edited, a.date_deleted, a.revision`
+	a.notification_uuid, a.date_added, a.date_edited, a.date_deleted, a.revision,
+	a.trigger_id, a.field, a.old_text, a.new_text`
 
 func scanActivity(a *incident.Activity) []any {
 	return []any{
@@ -136,5 +137,6 @@ func scanActivity(a *incident.Activity) []any {
 		integer(&a.Value), integer(&a.PreviousValue), text(&a.Comment),
 		identity(&a.NotificationUUID), instant(&a.DateAdded), optionalInstant(&a.DateEdited), optionalInstant(&a.DateDeleted),
 		integer(&a.Revision),
+		text(&a.TriggerID), text(&a.Field), text(&a.Old), text(&a.New),
 	}
 }

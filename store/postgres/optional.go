@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// optionalFields is the JSON in incident.optional: the fields that most incidents lack.
+type optionalFields struct {
+	Response    *storedResponse   `json:"response,omitzero"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	DuplicateOf int64             `json:"duplicateOf,omitzero"`
+}
+
+// storedResponse is an [incident.Response] with the names that the conditions of lists use.
+type storedResponse struct {
+	Assignee           incident.UserID `json:"assignee,omitzero"`
+	AcknowledgedBy     incident.UserID `json:"by,omitzero"`
+	DateAcknowledged   *time.Time      `json:"at,omitzero"`
+	AcknowledgedUntil  *time.Time      `json:"until,omitzero"`
+	AcknowledgedStatus incident.Status `json:"status,omitzero"`
+}
+
+// optionalOf returns the value of incident.optional: NULL if inc has none of the fields.
+func optionalOf(inc *incident.Incident) any {
+	if inc.Response == nil && len(inc.Labels) == 0 && len(inc.Annotations) == 0 && inc.DuplicateOf == 0 {
+		return nil
+	}
+	return jsonOf(optionalFields{(*storedResponse)(inc.Response), inc.Labels, inc.Annotations, inc.DuplicateOf})
+}
+
+func jsonOf(fields optionalFields) string {
+	text, err := json.Marshal(fields)
+	if err != nil {
+		panic(err) // every value of these types has a JSON
+	}
+	return string(text)
+}
+
+// optional scans incident.optional.
+func optional(inc *incident.Incident) column {
+	return func(src any) error {
+		var encoded string
+		if err := text(&encoded)(src); err != nil {
+			return err
+		}
+		var fields optionalFields
+		if err := json.Unmarshal([]byte(encoded), &fields); err != nil {
+			return err
+		}
+		inc.Response = (*incident.Response)(fields.Response)
+		inc.Labels, inc.Annotations, inc.DuplicateOf = fields.Labels, fields.Annotations, fields.DuplicateOf
+		if r := inc.Response; r != nil {
+			r.DateAcknowledged, r.AcknowledgedUntil = inUTC(r.DateAcknowledged), inUTC(r.AcknowledgedUntil)
+		}
+		return nil
+	}
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC()
+	return &utc
+}
+
+// assigneeOf returns the assignee of inc. Empty for nobody.
+func assigneeOf(inc *incident.Incident) incident.UserID {
+	if inc.Response == nil {
+		return ""
+	}
+	return inc.Response.Assignee
+}
