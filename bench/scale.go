@@ -160,6 +160,10 @@ var operations = []struct {
 		status := incident.StatusWarning + incident.Status(turn%2)*(incident.StatusCritical-incident.StatusWarning)
 		return only(l.UpdateStatus(ctx, key, incident.StatusUpdate{Status: status}))
 	}},
+	{"Acknowledge", func(ctx context.Context, l *loaded) error {
+		key, turn := l.nextActive()
+		return only(l.Acknowledge(ctx, key, incident.Acknowledgement{Withdraw: turn%2 == 1}))
+	}},
 	{"Fire that opens", func(ctx context.Context, l *loaded) error { return only(l.Fire(ctx, l.firing(uuid.NewString()))) }},
 	{"Fire that changes nothing", func(ctx context.Context, l *loaded) error {
 		return only(l.Fire(ctx, l.firing("the same")))
@@ -222,6 +226,8 @@ var lists = []struct {
 	{"a project of what a user may see", incident.IncidentFilter{
 		Access: &incident.ProjectAccess{Projects: []incident.ProjectID{"project-00", "project-01"}}, Projects: []incident.ProjectID{"all"},
 	}},
+	{"a label", incident.IncidentFilter{Labels: map[string]string{"team": "payments"}}},
+	{"a label of an assignee", incident.IncidentFilter{Labels: map[string]string{"team": "payments"}, Assignee: "ada"}},
 	{"closed", incident.IncidentFilter{Statuses: []incident.Status{incident.StatusClosed}}},
 	{"a rule", incident.IncidentFilter{AlertRuleID: "busy"}},
 	{"a title", incident.IncidentFilter{Title: "Latency"}},

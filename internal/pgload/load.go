@@ -25,6 +25,7 @@ CREATE UNLOGGED TABLE @loads AS
 SELECT org, identifier, active, status, opened, started, CASE WHEN NOT active THEN started + duration END AS closed,
 	CASE WHEN identifier % 3 > 0 THEN 'busy' ELSE 'rule-' || identifier % 500 END AS rule,
 	'query-' || identifier AS query,
+	'service-' || lpad((identifier % 14)::text, 2, '0') AS service,
 	ARRAY['all', 'project-' || lpad((identifier % 14)::text, 2, '0')] AS projects,
 	CASE WHEN identifier % 2 = 0 THEN 'The latency of checkout is high' ELSE 'Checkout answers with errors' END
 		|| ', again ' || identifier AS title
@@ -48,9 +49,11 @@ var tables = []string{
 	SELECT org, max(identifier) FROM @loads GROUP BY org`,
 
 	`INSERT INTO @incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
-		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects)
+		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects, optional)
 	SELECT org, identifier, CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN 4 ELSE 5 END, 0, 2, status, 3,
-		started, started, started, closed, title, lower(title), rule, query, projects
+		started, started, started, closed, title, lower(title), rule, query, projects,
+		CASE WHEN identifier % 2 = 1 THEN jsonb_build_object(
+			'response', '{"assignee": "ada"}'::jsonb, 'labels', jsonb_build_object('team', 'payments', 'service', service)) END
 	FROM @loads
 	ORDER BY org, identifier`,
 
@@ -59,9 +62,21 @@ var tables = []string{
 	FROM @loads
 	ORDER BY org, identifier`,
 
-	`INSERT INTO @incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, holders)
+	// The digests are those of the library: the first half of the SHA-256 of texts, each
+	// after its length.
+	`INSERT INTO @incident_label (organization_id, digest, date_started, identifier)
+	SELECT org, left(encode(sha256(convert_to(
+		(SELECT string_agg(chr(length(part)) || part, '' ORDER BY n) FROM unnest(parts) WITH ORDINALITY AS p (part, n)), 'UTF8'
+	)), 'hex'), 32)::uuid, started, identifier
+	FROM @loads, LATERAL (VALUES
+		(ARRAY['assignee', 'ada']), (ARRAY['label', 'team', 'payments']), (ARRAY['label', 'service', service])
+	) AS v (parts)
+	WHERE identifier % 2 = 1
+	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, holders, last)
 	SELECT org, rule, unnest(projects), query,
-		CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN identifier ELSE 0 END, CASE WHEN active THEN 1 ELSE 0 END
+		CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN identifier ELSE 0 END, CASE WHEN active THEN 1 ELSE 0 END, identifier
 	FROM @loads
 	ORDER BY org, identifier`,
 
@@ -101,6 +116,7 @@ var tables = []string{
 //   - In each organization two thirds have the rule "busy".
 //   - All affect the project "all".
 //   - Half have a title that begins with "The latency".
+//   - Half are assigned to "ada" and have the label "team" with the value "payments".
 //   - Each has slots of its own.
 //
 // Load ends with VACUUM and ANALYZE, as autovacuum would do in time. It returns an error

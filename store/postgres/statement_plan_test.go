@@ -44,8 +44,29 @@ func filters() map[string]incident.IncidentFilter {
 		"access in a window":  {Access: access("project-02"), Start: start, End: start.AddDate(0, 2, 0)},
 		"many projects":       {Projects: many(incident.MaxProjects)},
 		"active of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: incident.ActiveStatuses()},
-		"closed of a project": {Projects: []incident.ProjectID{"project-02"}, Statuses: []incident.Status{incident.StatusClosed}},
+		"label":               {Labels: labels("team", "payments")},
+		"labels":              {Labels: labels("team", "payments", "service", "service-05")},
+		"title of a label":    {Labels: labels("team", "payments"), Title: "answers"},
+		"label in a window":   {Labels: labels("team", "payments"), Start: start, End: start.AddDate(0, 2, 0)},
+		"label of a project":  {Labels: labels("team", "payments"), Projects: []incident.ProjectID{"all"}, Access: access("project-05")},
+		"label of a rule":     {Labels: labels("team", "payments"), AlertRuleID: "busy"},
+		"assignee":            {Assignee: "ada"},
+		"label of an assignee": {
+			Labels: labels("service", "service-05"), Assignee: "ada", Statuses: []incident.Status{incident.StatusClosed},
+		},
+		"not acknowledged":              {Acknowledged: new(false)},
+		"not acknowledged of a project": {Acknowledged: new(false), Projects: []incident.ProjectID{"all"}},
+		"closed of a project":           {Projects: []incident.ProjectID{"project-02"}, Statuses: []incident.Status{incident.StatusClosed}},
 	}
+}
+
+// labels returns labels from pairs of a name and a value.
+func labels(pairs ...string) map[string]string {
+	all := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		all[pairs[i]] = pairs[i+1]
+	}
+	return all
 }
 
 func access(projects ...incident.ProjectID) *incident.ProjectAccess {
@@ -162,6 +183,9 @@ func callEverything(t *testing.T, m incident.Manager) {
 	callReplays(ctx, t, m)
 	for name, f := range filters() {
 		f.OrganizationID = incident.OrganizationID(pgload.Org(0))
+		if _, err := m.Count(ctx, f); err != nil {
+			t.Fatalf("count by %s: %v", name, err)
+		}
 		page, err := m.List(ctx, f)
 		if err != nil || len(page.Incidents) == 0 {
 			t.Fatalf("list by %s: %d incidents, %v", name, len(page.Incidents), err)

@@ -49,6 +49,7 @@ func TestStore_keepsFewTexts(t *testing.T) {
 	if err := callers.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("the store has %d texts", len(s.Statements()))
 	if n := len(s.Statements()); n > postgres.MaxTexts {
 		t.Errorf("the store has %d texts, want at most %d", n, postgres.MaxTexts)
 	}
@@ -136,7 +137,7 @@ func (c *caller) slot() incident.Slot {
 
 func (c *caller) call(ctx context.Context) error {
 	writes := []func(context.Context) error{
-		c.create, c.create, c.fire, c.fire, c.updateStatus, c.comment, c.apply, c.list, c.list, c.list, c.activities, c.people,
+		c.create, c.create, c.fire, c.fire, c.updateStatus, c.comment, c.apply, c.list, c.list, c.list, c.activities, c.people, c.respond,
 		func(ctx context.Context) error {
 			return only(c.Resolve(ctx, incident.Resolution{Slot: c.slot(), TriggerID: incident.TriggerID(fmt.Sprint(c.rng.IntN(3))), Date: c.date()}))
 		},
@@ -167,6 +168,9 @@ func (c *caller) create(ctx context.Context) error {
 	if c.oneIn(2) {
 		n.AlertRuleID, n.QueryID = c.slot().AlertRuleID, c.slot().QueryID
 	}
+	if c.oneIn(3) {
+		n.Labels = c.labels()
+	}
 	return only(c.Create(ctx, n))
 }
 
@@ -183,6 +187,34 @@ func (c *caller) updateStatus(ctx context.Context) error {
 		u.Comment = "It is the cache"
 	}
 	return only(c.UpdateStatus(ctx, c.key(), u))
+}
+
+func (c *caller) labels() map[string]string {
+	return labels("team", []string{"payments", "search"}[c.rng.IntN(2)])
+}
+
+// respond acknowledges, assigns, edits or counts.
+func (c *caller) respond(ctx context.Context) error {
+	switch key := c.key(); c.rng.IntN(5) {
+	case 0:
+		return only(c.Acknowledge(ctx, key, incident.Acknowledgement{UserID: c.user(), Withdraw: c.oneIn(3)}))
+	case 1:
+		return only(c.Assign(ctx, key, incident.Assignment{UserID: c.user(), Assignee: c.user()}))
+	case 2:
+		e := incident.Edit{UserID: c.user(), DateStarted: c.date()}
+		if c.oneIn(2) {
+			e.Labels = c.labels()
+		}
+		if c.oneIn(2) {
+			e.Title = fmt.Sprint("Title ", c.rng.Int())
+		}
+		return only(c.Edit(ctx, key, e))
+	case 3:
+		return only(c.MarkDuplicate(ctx, key, incident.Duplicate{Of: c.key().Identifier, UserID: c.user()}))
+	}
+	f := c.filter()
+	f.Limit = 0
+	return only(c.Count(ctx, f))
 }
 
 func (c *caller) comment(ctx context.Context) error {
@@ -208,6 +240,15 @@ func (c *caller) apply(ctx context.Context) error {
 		inc.Title = fmt.Sprint("Title ", c.rng.Int())
 		inc.DateStarted = inc.DateStarted.Add(-time.Duration(c.rng.IntN(2)) * time.Minute) // moves it in lists
 		change.Incident, change.ExpectVersion = &inc, state.Incident.Version
+		if c.oneIn(3) {
+			held, err := c.store.LoadSlot(ctx, c.slot())
+			if err != nil {
+				return err
+			}
+			slot := c.slot()
+			change.ExpectSlot = &incident.SlotVersion{Slot: slot, Version: held.Version}
+			change.Claim = []incident.Slot{slot}
+		}
 		for i := range c.rng.IntN(3) {
 			change.Triggers = append(change.Triggers, incident.Trigger{TriggerID: incident.TriggerID(fmt.Sprint(i)), Severity: incident.StatusWarning, DateAdded: inc.DateAdded, DateModified: inc.DateAdded})
 		}
@@ -228,7 +269,7 @@ func (c *caller) apply(ctx context.Context) error {
 	return only(c.store.Apply(ctx, change))
 }
 
-func (c *caller) list(ctx context.Context) error {
+func (c *caller) filter() incident.IncidentFilter {
 	f := incident.IncidentFilter{
 		OrganizationID: c.org, Projects: names[incident.ProjectID](c, []int{0, 1, 4, 100}[c.rng.IntN(4)]), Limit: c.rng.IntN(101),
 		Title: []string{"", "fails"}[c.rng.IntN(2)], AlertRuleID: []incident.AlertRuleID{"", "", "rule-1"}[c.rng.IntN(3)],
@@ -242,6 +283,17 @@ func (c *caller) list(ctx context.Context) error {
 	if f.Start = c.date(); !f.Start.IsZero() && c.oneIn(2) {
 		f.End = f.Start.Add(time.Hour)
 	}
+	if c.oneIn(3) {
+		f.Labels = c.labels()
+	}
+	if c.oneIn(3) {
+		f.Assignee, f.Acknowledged = c.user(), new(c.oneIn(2))
+	}
+	return f
+}
+
+func (c *caller) list(ctx context.Context) error {
+	f := c.filter()
 	page, err := c.List(ctx, f)
 	if err == nil && page.Next != "" {
 		f.Cursor = page.Next
