@@ -149,11 +149,11 @@ func TestStore_remedies(t *testing.T) {
 	wantRemedy(t, first(t, pool, &postgres.Options{Schema: "nowhere"}), incident.ErrUnavailable, `"nowhere" are missing, older than the library, or newer; run postgres.Migrate`)
 
 	mustMigrate(t, pool, nil)
-	pool.MustExec("UPDATE incident_schema SET version = 999, serves = 2")
+	pool.MustExec("UPDATE incident_schema SET version = 999, serves = $1", current+1)
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "update the library")
 	pool.MustExec("UPDATE incident_schema SET version = 0")
 	wantRemedy(t, first(t, pool, nil), incident.ErrUnavailable, "run postgres.Migrate")
-	pool.MustExec("UPDATE incident_schema SET version = 1, serves = 1")
+	pool.MustExec("UPDATE incident_schema SET version = $1, serves = 1", current)
 
 	pool.MustExec("CREATE ROLE powerless LOGIN")
 	t.Cleanup(func() { pool.MustExec("DROP OWNED BY powerless; DROP ROLE powerless") })
