@@ -84,6 +84,40 @@ func FuzzParseKey(f *testing.F) {
 	})
 }
 
+// A normalized text is accepted or empty, and normalizing it again changes nothing.
+func FuzzNormalize(f *testing.F) {
+	for _, seed := range []string{"", " ", "\x00", "a\r\nb", "a\xff", "e\u0301", "👩\u200d👧", "🇩🇪", "\u0301", "\u200b"} {
+		for _, n := range []uint16{1, MaxTitleLength - 1, MaxTitleLength} {
+			f.Add(seed, "x", n)
+			f.Add("x", seed, n)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text, more string, n uint16) {
+		text += strings.Repeat(more, min(int(n), 4*MaxCommentSize/(len(more)+1)))
+		for name, c := range map[string]struct {
+			normalize func(string) string
+			check     func(string) error
+		}{
+			"title":   {NormalizeTitle, checkTitle},
+			"comment": {NormalizeComment, func(s string) error { return checkComment(s, true) }},
+		} {
+			got := c.normalize(text)
+			switch {
+			case got == "" && !isBlank(text):
+				t.Fatalf("the %s %.200q is lost", name, text)
+			case got != "" && isBlank(text):
+				t.Fatalf("the blank %s %.200q becomes %.200q", name, text, got)
+			case got != "" && c.check(got) != nil:
+				t.Fatalf("the %s %.200q becomes %.200q: %v", name, text, got, c.check(got))
+			case c.check(text) == nil && got != text:
+				t.Fatalf("the accepted %s %.200q becomes %.200q", name, text, got)
+			case c.normalize(got) != got:
+				t.Fatalf("the %s %.200q becomes %.200q, then %.200q", name, text, got, c.normalize(got))
+			}
+		}
+	})
+}
+
 // Accepted dates become canonical, are in range, and lose less than a microsecond.
 func FuzzDate(f *testing.F) {
 	for _, seed := range []int64{0, 1, -1, 1 << 62, -1 << 62, 253402300799, 253402300800, 1773455460} {

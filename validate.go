@@ -83,9 +83,11 @@ func checkText(field, s string) error {
 }
 
 func isBlank(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r)
-	})
+	return !strings.ContainsFunc(s, func(r rune) bool { return !isInvisible(r) })
+}
+
+func isInvisible(r rune) bool {
+	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 }
 
 func checkTitle(title string) error {
