@@ -45,8 +45,8 @@ type IncidentFilter struct {
 	// both.
 	Acknowledged *bool `json:"acknowledged,omitzero"`
 
-	// Title selects incidents whose title contains the text, regardless of case. It
-	// has no wildcards.
+	// Title selects incidents whose title contains the text, regardless of case and
+	// composition: see [FoldTitle]. It has no wildcards.
 	Title string `json:"title,omitzero"`
 
 	// Start and End select incidents that were active at some time of the window:

@@ -29,11 +29,6 @@ var (
 	maxDate = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// FoldTitle returns a title in lower case by Unicode's rules, the form in which a store
-// searches for [IncidentFilter.Title]. All stores use it, so that they find the same
-// incidents.
-func FoldTitle(title string) string { return strings.ToLower(title) }
-
 // canonical returns a time in the form that every store returns unchanged: UTC, in whole
 // microseconds, without a monotonic clock reading.
 func canonical(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

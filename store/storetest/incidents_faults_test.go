@@ -14,6 +14,7 @@ func incidentsFaults() []fault {
 	return []fault{
 		{"TitleIsAPattern", titleIsAPattern, []string{"Incidents/FilteredByLiteralTitle"}},
 		{"TitleIsFoldedAsASCII", titleIsFoldedAsASCII, []string{"Incidents/FilteredByLiteralTitle"}},
+		{"TitleIsInLowerCase", titleIsInLowerCase, []string{"Incidents/FilteredByLiteralTitle"}},
 		{"WindowByStartOnly", windowByStartOnly, []string{"Incidents/FilteredByWindow", "Incidents/MeetAllConditions"}},
 		{"WindowExcludesItsEnds", windowExcludesItsEnds, []string{"Incidents/FilteredByWindow"}},
 		{"AllProjectsWanted", allProjectsWanted, []string{"Incidents/FilteredByProjects"}},
@@ -70,6 +71,12 @@ func titleIsFoldedAsASCII(s incident.Store) incident.Store {
 			return r
 		}, inc.Title)
 		return strings.Contains(folded, q.Title)
+	})
+}
+
+func titleIsInLowerCase(s incident.Store) incident.Store {
+	return relisted(s, anyTitle, func(inc incident.Incident, q incident.IncidentQuery) bool {
+		return strings.Contains(strings.ToLower(inc.Title), q.Title)
 	})
 }
 

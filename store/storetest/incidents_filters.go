@@ -24,7 +24,7 @@ var exhibits = []exhibit{
 	{"Checkout fails", incident.StatusOpen, "latency", []incident.ProjectID{api, db}, 0, 0},
 	{"CHECKOUT is slow", incident.StatusClosed, "latency", []incident.ProjectID{api}, 0, 10},
 	{"Disk 100% full", incident.StatusWarning, "disk", []incident.ProjectID{db}, 10, 0},
-	{"Disk 100 percent full", incident.StatusClosed, "", nil, 10, 20},
+	{"Disk 100 percent full, Cafe\u0301straße", incident.StatusClosed, "", nil, 10, 20},
 	{`a_b\c`, incident.StatusCritical, "Latency", []incident.ProjectID{"API"}, 20, 0},
 	{"aXb/c", incident.StatusClosed, "", []incident.ProjectID{web}, 20, 20},
 	{"ÉTAT of \u212Aelvin", incident.StatusOpen, "", []incident.ProjectID{db, web}, 30, 0},
@@ -123,7 +123,7 @@ func ruleConditions() []condition {
 }
 
 // titleConditions contain characters that some databases take for wildcards, and letters
-// that some fold differently.
+// that some fold or compose differently.
 func titleConditions() []condition {
 	return []condition{
 		byTitle([]int64{1, 2}, "checkout"),
@@ -138,7 +138,10 @@ func titleConditions() []condition {
 		byTitle(nil, "a.b"),
 		byTitle(nil, "[ab]"),
 		byTitle([]int64{7, 8}, "État"),
+		byTitle([]int64{7, 8}, "E\u0301tat"),
 		byTitle(nil, "etat"),
+		byTitle([]int64{4}, "STRASSE"),
+		byTitle([]int64{4}, "café"),
 		byTitle([]int64{7}, "kelvin"),
 		byTitle([]int64{2}, " is "),
 	}
