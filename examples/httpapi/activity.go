@@ -22,7 +22,11 @@ func (a *api) listActivities(c *call) error {
 	if f.Limit, err = perPage(c.query); err != nil {
 		return err
 	}
-	page, err := a.incidents.Activities(c.ctx, key, f)
+	x, err := c.expanded()
+	if err != nil {
+		return err
+	}
+	page, err := a.activities(c.ctx, key, f, x)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,19 @@ func (e *encoder) incident(inc *incident.Incident) {
 	e.date(`,"dateCreated":`, &inc.DateAdded)
 	e.date(`,"dateClosed":`, inc.DateClosed)
 	e.number(`,"version":`, inc.Version)
+	if inc.Response != nil {
+		e.value(`,"response":`, inc.Response)
+	}
+	if inc.Labels != nil {
+		e.value(`,"labels":`, inc.Labels)
+	}
+	if inc.Annotations != nil {
+		e.value(`,"annotations":`, inc.Annotations)
+	}
+	if inc.DuplicateOf != 0 {
+		e.number(`,"duplicateOf":"`, inc.DuplicateOf)
+		e.raw(`"`)
+	}
 }
 
 func (e *encoder) activity(a *incident.Activity) {
@@ -74,6 +87,10 @@ func (e *encoder) activity(a *incident.Activity) {
 		e.number(`,"previousValue":"`, int64(a.PreviousValue))
 		e.raw(`"`)
 	}
+	e.optional(`,"alertRuleTrigger":`, string(a.TriggerID))
+	e.optional(`,"field":`, a.Field)
+	e.optional(`,"old":`, a.Old)
+	e.optional(`,"new":`, a.New)
 	e.text(`,"comment":`, a.Comment)
 	e.text(`,"notificationUuid":`, a.NotificationUUID.String())
 	e.date(`,"dateCreated":`, &a.DateAdded)
@@ -132,6 +149,19 @@ func (e *encoder) date(before string, t *time.Time) {
 		return
 	}
 	e.b = append(t.AppendFormat(append(e.b, '"'), time.RFC3339Nano), '"')
+}
+
+// value appends a value that is too rare for an encoding of its own.
+func (e *encoder) value(before string, v any) {
+	encoded, _ := json.Marshal(v) // cannot fail for the values of an incident
+	e.b = append(append(e.b, before...), encoded...)
+}
+
+// optional appends a string unless it is empty.
+func (e *encoder) optional(before, s string) {
+	if s != "" {
+		e.text(before, s)
+	}
 }
 
 // text appends a string. It copies printable ASCII without a meaning in HTML, and leaves

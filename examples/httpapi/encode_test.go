@@ -89,7 +89,29 @@ func (r random) incident() incident.Incident {
 		QueryID: incident.QueryID(r.text()), DetectionUUID: r.id(),
 		Projects:    listOf(r, func() incident.ProjectID { return incident.ProjectID(r.text()) }),
 		DateStarted: r.date(), DateDetected: r.date(), DateAdded: r.date(), DateClosed: r.optionalDate(), Version: r.Int64(),
+		Response: r.response(), Labels: r.labels(), Annotations: r.labels(), DuplicateOf: r.Int64() * int64(r.IntN(2)),
 	}
+}
+
+func (r random) response() *incident.Response {
+	if r.coin() {
+		return nil
+	}
+	return &incident.Response{
+		Assignee: incident.UserID(r.text()), AcknowledgedBy: incident.UserID(r.text()), DateAcknowledged: r.optionalDate(),
+		AcknowledgedUntil: r.optionalDate(), AcknowledgedStatus: incident.Status(r.IntN(2)),
+	}
+}
+
+func (r random) labels() map[string]string {
+	if r.coin() {
+		return nil
+	}
+	labels := map[string]string{}
+	for range r.IntN(3) {
+		labels[r.text()] = r.text()
+	}
+	return labels
 }
 
 func (r random) trigger() incident.Trigger {
@@ -107,6 +129,7 @@ func (r random) activity() incident.Activity {
 	return incident.Activity{
 		Incident: r.key(), Sequence: r.Int64(), Type: incident.ActivityType(r.IntN(5)), UserID: incident.UserID(r.text()),
 		Value: incident.Status(r.IntN(21) * r.IntN(2)), PreviousValue: incident.Status(r.IntN(21) * r.IntN(2)), Comment: r.text(),
+		TriggerID: incident.TriggerID(r.text()), Field: r.text(), Old: r.text(), New: r.text(),
 		NotificationUUID: r.id(), DateAdded: r.date(), DateEdited: r.optionalDate(), DateDeleted: r.optionalDate(), Revision: r.Int64(),
 	}
 }

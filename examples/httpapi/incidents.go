@@ -51,9 +51,16 @@ func (a *api) listIncidents(c *call) error {
 	if f.Limit, err = perPage(q); err != nil {
 		return err
 	}
+	x, err := c.expanded()
+	if err != nil {
+		return err
+	}
 	page, err := a.incidents.List(c.ctx, f)
 	if err != nil {
 		return err
+	}
+	for i := range page.Incidents {
+		x.incident(&page.Incidents[i])
 	}
 	return c.sendPage(incidentList(page.Incidents), link{"previous", page.Previous}, link{"next", page.Next})
 }
@@ -75,12 +82,17 @@ func (a *api) getIncident(c *call) error {
 	if err != nil {
 		return err
 	}
-	return a.sendDetails(c, key)
+	x, err := c.expanded()
+	if err != nil {
+		return err
+	}
+	return a.sendDetails(c, key, x)
 }
 
 // sendDetails reads the activities last, so that they are at least as new as the rest of
-// the response.
-func (a *api) sendDetails(c *call, key incident.Key) error {
+// the response. The ETag is that of the version, with and without expansions: a version that
+// differs in parts that were not asked for still fails a condition.
+func (a *api) sendDetails(c *call, key incident.Key, x expansions) error {
 	d, err := a.incidents.Details(c.ctx, key, c.user)
 	if err != nil {
 		return err
@@ -88,10 +100,11 @@ func (a *api) sendDetails(c *call, key incident.Key) error {
 	if !c.access.admits(d.Projects) {
 		return incident.ErrForbidden
 	}
-	page, err := a.incidents.Activities(c.ctx, key, incident.ActivityFilter{})
+	page, err := a.activities(c.ctx, key, incident.ActivityFilter{}, x)
 	if err != nil {
 		return err
 	}
+	x.incident(&d.Incident)
 	c.w.Header().Set("ETag", etag(d.Version))
 	return c.send(http.StatusOK, &details{d, page.Activities})
 }
@@ -106,6 +119,10 @@ func (a *api) updateIncident(c *call) error {
 	if err != nil {
 		return err
 	}
+	x, err := c.expanded()
+	if err != nil {
+		return err
+	}
 	var status int64
 	u := incident.StatusUpdate{Status: incident.StatusClosed, UserID: c.user}
 	if err := c.body(map[string]any{"status": &status, "comment": &u.Comment}); err != nil {
@@ -117,7 +134,7 @@ func (a *api) updateIncident(c *call) error {
 	if err := a.update(c.ctx, key, u, conditions); err != nil {
 		return err
 	}
-	return a.sendDetails(c, key)
+	return a.sendDetails(c, key, x)
 }
 
 func checkStatus(s incident.Status) error {

@@ -13,7 +13,8 @@
 //     noun.
 //   - auth.go and tokens.go know the users.
 //   - errors.go maps the library's errors to statuses.
-//   - decode.go reads requests; answer.go and encode.go write responses.
+//   - decode.go reads requests; answer.go and encode.go write responses, and expand.go
+//     decides on parts that Sentry's API does not have.
 //   - middleware.go and server.go have logging and limits.
 package main
 

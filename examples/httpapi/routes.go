@@ -25,11 +25,11 @@ type route struct {
 }
 
 var routes = []route{
-	{http.MethodGet, base, (*api).listIncidents, []string{"project", "status", "title", "alertRule", "start", "end", "cursor", "per_page"}},
-	{http.MethodGet, base + "{identifier}/", (*api).getIncident, nil},
-	{http.MethodPut, base + "{identifier}/", (*api).updateIncident, nil},
+	{http.MethodGet, base, (*api).listIncidents, []string{"project", "status", "title", "alertRule", "start", "end", "cursor", "per_page", "expand"}},
+	{http.MethodGet, base + "{identifier}/", (*api).getIncident, []string{"expand"}},
+	{http.MethodPut, base + "{identifier}/", (*api).updateIncident, []string{"expand"}},
 	{http.MethodPost, base + "{identifier}/seen/", (*api).markSeen, nil},
-	{http.MethodGet, base + "{identifier}/activity/", (*api).listActivities, []string{"desc", "cursor", "per_page"}},
+	{http.MethodGet, base + "{identifier}/activity/", (*api).listActivities, []string{"desc", "cursor", "per_page", "expand"}},
 	{http.MethodPost, base + "{identifier}/comments/", (*api).createComment, nil},
 	{http.MethodPut, base + "{identifier}/comments/{sequence}/", (*api).editComment, nil},
 	{http.MethodDelete, base + "{identifier}/comments/{sequence}/", (*api).deleteComment, nil},
