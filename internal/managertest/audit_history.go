@@ -66,7 +66,7 @@ func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activi
 		return errors.New("is revised, but must not be")
 	case isComment && (act.Comment == "") != (act.DateDeleted != nil):
 		return errors.New("is a comment without text, or a deleted comment with text")
-	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && !isComment:
+	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && act.Type < incident.ActivityTypeAcknowledged && !isComment:
 		return errors.New("has an unexpected type")
 	}
 	return a.unique(act.NotificationUUID, key)

@@ -66,6 +66,12 @@ func (s *hookedStore) Incidents(ctx context.Context, q incident.IncidentQuery) (
 	})
 }
 
+func (s *hookedStore) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) (map[incident.Status]int, error) {
+		return s.Store.CountIncidents(ctx, q)
+	})
+}
+
 func (s *hookedStore) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
 	return hooked(ctx, s.hook, true, func(ctx context.Context) (incident.Applied, error) {
 		return s.Store.Apply(ctx, c)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,6 +18,9 @@ type call struct {
 	name string
 	args []any
 	orgs []incident.OrganizationID // organizations that the call is about
+
+	// parts are the calls for each key of a call for many.
+	parts []call
 
 	// isRead reports that the call cannot change anything.
 	isRead bool
@@ -63,15 +67,31 @@ func lend[T comparable](own []T) (lent []T, back func() error) {
 	}
 }
 
+// lendNamed is lend for values by name.
+func lendNamed(own map[string]string) (lent map[string]string, back func() error) {
+	lent = maps.Clone(own)
+	return lent, func() error {
+		if !maps.Equal(own, lent) {
+			return errEdited
+		}
+		for name := range lent {
+			lent[name] = "spoilt"
+		}
+		return nil
+	}
+}
+
 func create(n incident.NewIncident) call {
 	return call{
 		name: "Create", args: []any{n}, orgs: only(n.OrganizationID),
 		do: func(ctx context.Context, m incident.Manager) (any, error) {
 			projects, back := lend(n.Projects)
+			labels, labelsBack := lendNamed(n.Labels)
+			annotations, annotationsBack := lendNamed(n.Annotations)
 			lent := n
-			lent.Projects = projects
+			lent.Projects, lent.Labels, lent.Annotations = projects, labels, annotations
 			r, err := m.Create(ctx, lent)
-			return answer(r, cmp.Or(back(), err))
+			return answer(r, cmp.Or(back(), labelsBack(), annotationsBack(), err))
 		},
 		expect: func(w *world) (any, error) { return w.create(n) },
 	}

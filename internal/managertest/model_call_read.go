@@ -110,8 +110,9 @@ func list(f incident.IncidentFilter) call {
 		do: func(ctx context.Context, m incident.Manager) (any, error) {
 			projects, projectsBack := lend(f.Projects)
 			statuses, statusesBack := lend(f.Statuses)
+			labels, labelsBack := lendNamed(f.Labels)
 			lent := f
-			lent.Projects, lent.Statuses = projects, statuses
+			lent.Projects, lent.Statuses, lent.Labels = projects, statuses, labels
 			accessBack := func() error { return nil }
 			if f.Access != nil {
 				var access []incident.ProjectID
@@ -119,7 +120,7 @@ func list(f incident.IncidentFilter) call {
 				lent.Access = &incident.ProjectAccess{Projects: access}
 			}
 			all, err := allIncidents(ctx, m, lent)
-			return answer(all, cmp.Or(projectsBack(), statusesBack(), accessBack(), err))
+			return answer(all, cmp.Or(projectsBack(), statusesBack(), labelsBack(), accessBack(), err))
 		},
 		expect: func(w *world) (any, error) { return w.list(f) },
 	}

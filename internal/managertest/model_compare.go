@@ -90,6 +90,8 @@ func checkValue(w *world, want, got any) error {
 		return nil
 	case txAnswer:
 		return want.check(got.(txAnswer))
+	case bulkAnswer:
+		return want.check(got.(bulkAnswer))
 	case incident.Activity:
 		return w.checkActivity(want, got.(incident.Activity))
 	case []incident.Activity:

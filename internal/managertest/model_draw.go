@@ -29,6 +29,11 @@ var (
 	finds  = []string{"", "", "checkout", "ÜNÏ", "%", "_", "\\ of '", "nothing"}
 	texts  = []string{"first", "second\nline", "  é 🚒\t"}
 
+	// labelSets are labels or annotations.
+	labelSets = []map[string]string{
+		nil, {}, {"service": "checkout"}, {"service": "search", "région": "é\n🚒"}, {"région": "é"},
+	}
+
 	detectionUUIDs    = testUUIDs(0xd0, 3)
 	notificationUUIDs = testUUIDs(0xa0, 5)
 

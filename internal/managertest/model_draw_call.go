@@ -20,6 +20,12 @@ var kinds = weighted([]weight{
 	{2, func(s source) call { return markSeen(s.key(), s.user()) }},
 	{2, func(s source) call { return subscribe(s.key(), s.user()) }},
 	{2, func(s source) call { return unsubscribe(s.key(), s.user()) }},
+	{4, func(s source) call { k := s.key(); return acknowledge(k, s.acknowledgement(k)) }},
+	{3, func(s source) call { k := s.key(); return assign(k, s.assignment(k)) }},
+	{3, func(s source) call { k := s.key(); return edit(k, s.incidentEdit(k)) }},
+	{3, func(s source) call { k := s.key(); return markDuplicate(k, s.duplicate(k)) }},
+	{2, func(s source) call { u := s.statusUpdate(incident.Key{}); return updateStatusAll(s.keysFor(u), u) }},
+	{2, func(s source) call { return acknowledgeAll(s.keys(), s.acknowledgement(incident.Key{})) }},
 	{2, func(s source) call { return invalid(s) }},
 	{4, drawRead},
 })
@@ -54,6 +60,7 @@ func drawRead(s source) call {
 		func() call { return seenBy(key) },
 		func() call { return subscribers(key) },
 		func() call { return list(s.filter()) },
+		func() call { f := s.filter(); f.Limit = 0; return count(f) },
 		func() call { return activities(key, s.activityFilter()) },
 	}
 	return pick(s, "read", reads)()
@@ -72,6 +79,12 @@ func (s source) newIncident() incident.NewIncident {
 		DateStarted:   s.date("started"),
 		DateDetected:  s.date("detected"),
 		UserID:        s.actor(),
+	}
+	if s.oneIn(3, "imported") {
+		n.DateAdded = s.date("added")
+	}
+	if s.oneIn(2, "labeled") {
+		n.Labels, n.Annotations = pick(s, "labels", labelSets), pick(s, "annotations", labelSets)
 	}
 	if s.oneIn(2, "with a rule") {
 		slot := s.slot()
@@ -146,6 +159,9 @@ func (s source) filter() incident.IncidentFilter {
 		Start:          s.date("start"),
 		End:            s.date("end"),
 		Limit:          s.limit(),
+	}
+	if s.oneIn(3, "by response") {
+		s.filterResponse(&f)
 	}
 	if s.oneIn(2, "within access") {
 		f.Access = &incident.ProjectAccess{Projects: some(s, "access", projects, 0, 2)}

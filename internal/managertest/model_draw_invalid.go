@@ -31,7 +31,7 @@ func refused(c call) call {
 func invalid(s source) call {
 	return refused(pick(s, "invalid", []func(source) call{
 		invalidKey, invalidNewIncident, invalidStatusUpdate, invalidFiring, invalidResolution,
-		invalidComment, invalidEdit, invalidUser, invalidProject, invalidSlot, invalidPage, foreignCursor, foreignActivityCursor,
+		invalidComment, invalidEdit, invalidResponse, invalidUser, invalidProject, invalidSlot, invalidPage, foreignCursor, foreignActivityCursor,
 	})(s))
 }
 
@@ -50,6 +50,11 @@ func invalidKey(s source) call {
 		func() call { return subscribers(key) },
 		func() call { return activities(key, incident.ActivityFilter{}) },
 		func() call { return updateStatus(key, incident.StatusUpdate{Status: incident.StatusWarning}) },
+		func() call { return acknowledge(key, incident.Acknowledgement{}) },
+		func() call { return assign(key, incident.Assignment{}) },
+		func() call { return edit(key, incident.Edit{Title: "x"}) },
+		func() call { return markDuplicate(key, incident.Duplicate{Of: 9}) },
+		func() call { return acknowledgeAll([]incident.Key{key}, incident.Acknowledgement{}) },
 		func() call { return comment(key, incident.NewComment{UserID: "ada", Comment: "x"}) },
 		func() call { return editComment(key, incident.CommentEdit{Sequence: 1, UserID: "ada", Comment: "x"}) },
 		func() call { return deleteComment(key, incident.CommentEdit{Sequence: 1, UserID: "ada"}) },
@@ -137,7 +142,7 @@ func invalidComment(s source) call {
 	key := s.key()
 	n := s.newComment(key)
 	pick(s, "field", []func(){
-		func() { n.UserID = incident.UserID(pick(s, "bad", badIDs)) },
+		func() { n.UserID = incident.UserID(pick(s, "bad", badIDs[1:])) },
 		func() { n.Comment = pick(s, "bad", badTexts) },
 		func() { n.Mentions = []incident.UserID{"ada", incident.UserID(pick(s, "bad", badIDs))} },
 		func() { n.Mentions = make([]incident.UserID, incident.MaxMentions+1) },
@@ -212,6 +217,9 @@ func foreignCursor(s source) call {
 		func() { other.OrganizationID += "#2" },
 		func() { other.Title += "a" },
 		func() { other.AlertRuleID += "a" },
+		func() { f.Labels, other.Labels = nil, map[string]string{"service": "checkout"} },
+		func() { f.Assignee, other.Assignee = "", "ada" },
+		func() { f.Acknowledged, other.Acknowledged = nil, new(bool) },
 		func() { other.Projects = append([]incident.ProjectID{"another"}, f.Projects...) },
 		func() { f.Access, other.Access = nil, &incident.ProjectAccess{} },
 		func() { f.Access, other.Access = &incident.ProjectAccess{}, nil },

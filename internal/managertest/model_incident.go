@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,8 @@ func (w *world) create(n incident.NewIncident) (any, error) {
 	if n.Status == 0 {
 		n.Status = incident.StatusOpen
 	}
-	if n.Status == incident.StatusClosed || n.AlertRuleID != "" && len(projects) == 0 {
+	added := w.orNow(n.DateAdded)
+	if added.After(w.now) || n.Status == incident.StatusClosed || n.AlertRuleID != "" && len(projects) == 0 {
 		return nil, incident.ErrInvalid
 	}
 	if r := o.detections[n.DetectionUUID]; r != nil {
@@ -51,7 +53,9 @@ func (w *world) create(n incident.NewIncident) (any, error) {
 		Projects:       projects,
 		DateStarted:    started,
 		DateDetected:   detected,
-		DateAdded:      w.now,
+		DateAdded:      added,
+		Labels:         maps.Clone(n.Labels),
+		Annotations:    maps.Clone(n.Annotations),
 	})
 	if err := w.obstacles(r, r.slots()...); err != nil {
 		return nil, err
@@ -82,7 +86,7 @@ func (w *world) open(r *record, user incident.UserID) {
 		Type: incident.ActivityTypeDetected, UserID: user, DateAdded: r.incident.DateDetected,
 	})
 	w.append(r, incident.Activity{
-		Type: incident.ActivityTypeCreated, UserID: user, Value: r.incident.Status, DateAdded: w.now,
+		Type: incident.ActivityTypeCreated, UserID: user, Value: r.incident.Status, DateAdded: r.incident.DateAdded,
 	})
 }
 
@@ -91,24 +95,12 @@ func (w *world) updateStatus(key incident.Key, u incident.StatusUpdate) (any, er
 	if r == nil {
 		return nil, incident.ErrNotFound
 	}
-	repeated, known := w.known(key, u.NotificationUUID, incident.ActivityTypeStatusChange)
-	isStale := u.ExpectVersion != 0 && u.ExpectVersion != r.incident.Version
 	at := w.orNow(u.Date)
-	switch {
-	case isStale && repeated != nil:
-		return unchanged(r), nil
-	case isStale && known:
-		return nil, incident.ErrConflict
-	case isStale:
-		return nil, incident.ErrVersionConflict
-	case r.incident.Status == u.Status:
-		return unchanged(r), nil
-	case u.Status == incident.StatusClosed && !u.Date.IsZero() && at.Before(r.incident.DateStarted):
-		return nil, incident.ErrInvalid
-	case repeated != nil:
-		return unchanged(r), nil
-	case known:
-		return nil, incident.ErrConflict
+	isEarly := u.Status == incident.StatusClosed && !u.Date.IsZero() && at.Before(r.incident.DateStarted)
+	err := w.settled(r, r.incident.Status == u.Status, isEarly,
+		repeatable{u.ExpectVersion, u.NotificationUUID, incident.ActivityTypeStatusChange})
+	if err != nil {
+		return answerSettled(r, err)
 	}
 	if err := w.obstacles(r, r.slots()...); err != nil {
 		return nil, err
@@ -116,6 +108,7 @@ func (w *world) updateStatus(key incident.Key, u incident.StatusUpdate) (any, er
 	if u.Method == 0 {
 		u.Method = incident.StatusMethodManual
 	}
+	r.cover(u.Status)
 	w.setStatus(r, u.Status, u.Method, incident.Activity{
 		UserID: u.UserID, Comment: u.Comment, NotificationUUID: u.NotificationUUID, DateAdded: at,
 	})
@@ -129,6 +122,7 @@ func (w *world) setStatus(r *record, to incident.Status, method incident.StatusM
 	a.Type = incident.ActivityTypeStatusChange
 	a.PreviousValue, a.Value = r.incident.Status, to
 	w.append(r, a)
+	r.respond(to)
 	r.incident.Status = to
 	r.incident.StatusMethod = method
 	r.incident.DateClosed = nil
@@ -227,7 +221,7 @@ func (w *world) details(key incident.Key, user incident.UserID) (any, error) {
 func (w *world) list(f incident.IncidentFilter) (any, error) {
 	list := []incident.Incident{}
 	for _, r := range w.org(f.OrganizationID).records {
-		if matches(r.incident, f) {
+		if w.matches(r.incident, f) {
 			list = append(list, copyIncident(r.incident))
 		}
 	}
@@ -240,7 +234,7 @@ func (w *world) list(f incident.IncidentFilter) (any, error) {
 	return list, nil
 }
 
-func matches(inc incident.Incident, f incident.IncidentFilter) bool {
+func (w *world) matches(inc incident.Incident, f incident.IncidentFilter) bool {
 	affects := len(f.Projects) == 0
 	for _, p := range f.Projects {
 		affects = affects || slices.Contains(inc.Projects, p)
@@ -253,7 +247,7 @@ func matches(inc incident.Incident, f incident.IncidentFilter) bool {
 	}
 	isOver := !f.Start.IsZero() && inc.DateClosed != nil && inc.DateClosed.Before(cut(f.Start))
 	isAhead := !f.End.IsZero() && inc.DateStarted.After(cut(f.End))
-	return affects && visible && !isOver && !isAhead &&
+	return affects && visible && !isOver && !isAhead && w.answers(inc, f) &&
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, inc.Status)) &&
 		(f.AlertRuleID == "" || f.AlertRuleID == inc.AlertRuleID) &&
 		strings.Contains(strings.ToLower(inc.Title), strings.ToLower(f.Title))

@@ -131,6 +131,8 @@ func (m *machine) step(c call, caller incident.Manager, at int, f fault) error {
 
 	var err error
 	switch {
+	case f != faultNone && isOutage(gotErr) && got != nil && len(c.parts) > 0:
+		err = m.settleEach(c, before, got.(bulkAnswer))
 	case f != faultNone && isOutage(gotErr):
 		err = m.settle(c, before, gotErr)
 	case f == faultCanceled && category(gotErr) != incident.ErrInvalid:
@@ -156,6 +158,9 @@ func (m *machine) compare(want any, wantErr error, got any, gotErr error) error 
 		return tx.check(got.(txAnswer))
 	}
 	if gotErr != nil {
+		if bulk, ok := want.(bulkAnswer); ok {
+			return bulk.check(got.(bulkAnswer))
+		}
 		return nil
 	}
 	return checkValue(m.w, want, got)
@@ -297,7 +302,7 @@ func pages(org incident.OrganizationID) []call {
 	closed.Statuses = []incident.Status{incident.StatusClosed}
 	key := incident.Key{OrganizationID: org, Identifier: 1}
 	calls := []call{
-		list(f), misuse(first, other), misuse(first, closed),
+		list(f), misuse(first, other), misuse(first, closed), count(incident.IncidentFilter{OrganizationID: org}),
 		activities(key, incident.ActivityFilter{Limit: 2}),
 		activities(key, incident.ActivityFilter{Limit: 1, Descending: true}),
 	}

@@ -95,6 +95,8 @@ func (r *record) clone() *record {
 func copyIncident(inc incident.Incident) incident.Incident {
 	inc.Projects = slices.Clone(inc.Projects)
 	inc.DateClosed = copyTime(inc.DateClosed)
+	inc.Labels, inc.Annotations = maps.Clone(inc.Labels), maps.Clone(inc.Annotations)
+	inc.Response = copyResponse(inc.Response)
 	return inc
 }
 

@@ -112,6 +112,10 @@ func scribble(v any) {
 		for _, value := range v.values {
 			scribble(value)
 		}
+	case bulkAnswer:
+		for _, value := range v.values {
+			scribble(value)
+		}
 	}
 }
 
