@@ -20,7 +20,7 @@ const (
 	ActivityTypeCreated ActivityType = 1
 	// ActivityTypeStatusChange is a change from PreviousValue to Value.
 	ActivityTypeStatusChange ActivityType = 2
-	// ActivityTypeComment is a comment of a user.
+	// ActivityTypeComment is a comment of a user or a program.
 	ActivityTypeComment ActivityType = 3
 	// ActivityTypeDetected records that the incident was noticed. DateAdded is the
 	// incident's DateDetected.
@@ -143,7 +143,7 @@ func (a Activity) Clone() Activity {
 
 // NewComment holds the parameters of [ActivityManager.Comment].
 type NewComment struct {
-	// UserID is the author. Empty for a program.
+	// UserID is the author. Empty for a program, whose comment only a moderator can change.
 	UserID UserID `json:"userId,omitzero"`
 
 	// Comment is the text: 1 to [MaxCommentSize] bytes, not all blank, without control
@@ -169,7 +169,7 @@ type CommentEdit struct {
 	// Sequence is the sequence of the comment.
 	Sequence int64 `json:"sequence,string"`
 
-	// UserID is the user who edits: the author, or any user if Moderator is set.
+	// UserID is the user who edits: the author, or any user if Moderator is set. Required.
 	UserID UserID `json:"userId"`
 
 	// Moderator permits the user to change the comments of others. The host decides.

@@ -65,7 +65,8 @@
 //
 // Times are UTC in whole microseconds, in the years 1970 to 9999. Texts are valid UTF-8 without
 // control characters other than newline and tab. The store returns every value as it was given,
-// to the byte and to the microsecond.
+// to the byte and to the microsecond. [NormalizeTitle] and [NormalizeComment] make any text
+// acceptable. Lists search titles in the form of [FoldTitle].
 //
 // The model, and the numbers of its enumerations, are those of Sentry's incidents module.
 //

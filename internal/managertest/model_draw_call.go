@@ -121,7 +121,7 @@ func (s source) resolution() incident.Resolution {
 
 func (s source) newComment(key incident.Key) incident.NewComment {
 	return incident.NewComment{
-		UserID:           s.user(),
+		UserID:           s.actor(),
 		Comment:          pick(s, "comment", texts),
 		Mentions:         some(s, "mentions", users, 0, 3),
 		Date:             s.date("date"),
