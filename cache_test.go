@@ -41,6 +41,15 @@ func TestCacheEntry_binaryForm(t *testing.T) {
 				DateAdded: ruleEpoch, DateModified: closed,
 			}},
 		}},
+		"operated": {Version: 5, value: &State{Incident: Incident{
+			OrganizationID: "acme", Identifier: 42, Title: "Down", Projects: []ProjectID{}, Version: 5,
+			DateStarted: ruleEpoch, DateDetected: ruleEpoch, DateAdded: ruleEpoch,
+			Response: &Response{
+				Assignee: "grace", AcknowledgedBy: "ada", DateAcknowledged: &closed, AcknowledgedUntil: &closed,
+				AcknowledgedStatus: StatusCritical,
+			},
+			Labels: map[string]string{"é\n": "\"\\"}, Annotations: map[string]string{"a": "b"}, DuplicateOf: 1 << 60,
+		}}},
 	} {
 		data, err := e.MarshalBinary()
 		if err != nil {

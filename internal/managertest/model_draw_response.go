@@ -134,8 +134,15 @@ func (s source) filterResponse(f *incident.IncidentFilter) {
 
 // badLabels are labels and annotations that are refused.
 var badLabels = []map[string]string{
-	{"": "x"}, {"a\x00b": "x"}, {"\xff": "x"}, {"a\n": "x"}, {strings.Repeat("x", incident.MaxIDSize+1): "x"},
-	{"a": "\x00"}, {"a": "\r"}, {"a": "\xff"}, {"a": strings.Repeat("x", 2*incident.MaxAnnotationsSize)},
+	{"": "x"},
+	{"a\x00b": "x"},
+	{"\xff": "x"},
+	{"a\n": "x"},
+	{strings.Repeat("x", incident.MaxIDSize+1): "x"},
+	{"a": "\x00"},
+	{"a": "\r"},
+	{"a": "\xff"},
+	{"a": strings.Repeat("x", 2*incident.MaxAnnotationsSize)},
 }
 
 func invalidResponse(s source) call {
