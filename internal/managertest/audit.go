@@ -47,6 +47,9 @@ func (a *auditor) organization(org incident.OrganizationID) error {
 			return fmt.Errorf("identifier %d follows %d", identifier, i)
 		}
 	}
+	if err := duplicates(list); err != nil {
+		return err
+	}
 	for _, inc := range list {
 		if err := a.incident(inc); err != nil {
 			return fmt.Errorf("%s: %w", inc.Key(), err)
@@ -102,7 +105,7 @@ func (a *auditor) incident(listed incident.Incident) error {
 	if !same(triggers, shown.Triggers) || !same(triggers, loaded.Triggers) {
 		return fmt.Errorf("triggers differ: %s, %s, %s", describe(triggers), describe(shown.Triggers), describe(loaded.Triggers))
 	}
-	return errors.Join(a.row(got), a.triggers(got, triggers), a.history(got), a.people(shown))
+	return errors.Join(a.row(got), a.response(got), a.triggers(got, triggers), a.history(got), a.people(shown))
 }
 
 func (a *auditor) row(inc incident.Incident) error {

@@ -30,9 +30,12 @@ func (a *auditor) history(inc incident.Incident) error {
 	if log[0].DateAdded != inc.DateDetected || log[1].DateAdded != inc.DateAdded {
 		return fmt.Errorf("the dates of %s are not those of the incident", describe(log[:2]))
 	}
-	status, changes := log[1].Value, int64(0)
+	status, changes, followed := log[1].Value, int64(0), fields{}
 	for i, act := range log {
 		if err := a.activity(inc.Key(), int64(i)+1, act); err != nil {
+			return fmt.Errorf("%w: %s", err, describe(act))
+		}
+		if err := followed.follow(act); err != nil {
 			return fmt.Errorf("%w: %s", err, describe(act))
 		}
 		if act.Type != incident.ActivityTypeStatusChange {
@@ -46,6 +49,9 @@ func (a *auditor) history(inc incident.Incident) error {
 	}
 	if status != inc.Status {
 		return fmt.Errorf("the history ends with status %v, the incident is %v", status, inc.Status)
+	}
+	if err := followed.end(inc); err != nil {
+		return err
 	}
 	// The change that opened the incident may have raised its status too.
 	if inc.Version < max(1, changes) {

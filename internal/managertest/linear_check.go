@@ -37,6 +37,10 @@ func Linearizable(t *testing.T, newStore NewStore) {
 		run("status", seed, checkRegister)
 		run("slot", seed, func(s labSetup) error { return checkSlots(s, manualOps) })
 	}
+	for _, seed := range []uint64{0, 1, 3} {
+		run("desk", seed, checkDesk)
+		run("family", seed, checkFamily)
+	}
 	for _, seed := range []uint64{0, 2} {
 		run("triggers", seed, func(s labSetup) error { return checkSlots(s, triggerOps) })
 		run("freshness", seed, checkFreshness)

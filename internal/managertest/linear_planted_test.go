@@ -36,6 +36,11 @@ func TestLinearizable_Catches(t *testing.T) {
 		{"updates lost", checkRegister, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &forgetfulManager{Manager: m} }
 		}},
+		{"edits and acknowledgements lost", checkDesk, func(s *labSetup) { s.store = &unversionedStore{s.store} }},
+		{"an outdated desk", checkDesk, func(s *labSetup) {
+			s.decorate = func(m incident.Manager) incident.Manager { return &hastyManager{Manager: m} }
+		}},
+		{"duplicates marked without a transaction", checkFamily, func(s *labSetup) { s.store = &noRollback{s.store} }},
 		{"writers turned away", checkProgress, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &impatientManager{Manager: m} }
 		}},
