@@ -21,12 +21,38 @@ import (
 // "straße".
 func FoldTitle(title string) string {
 	for i := range len(title) {
-		if title[i] >= utf8.RuneSelf {
-			if strings.ContainsFunc(title[i:], foldsSpecially) {
-				return foldUnicode(title)
-			}
-			break
+		switch c := title[i]; {
+		case c >= utf8.RuneSelf:
+			return foldOther(title)
+		case 'A' <= c && c <= 'Z':
+			return foldFrom(title, i)
 		}
+	}
+	return title
+}
+
+// foldFrom folds a title whose first n bytes are folded.
+func foldFrom(title string, n int) string {
+	var folded strings.Builder
+	folded.Grow(len(title))
+	folded.WriteString(title[:n])
+	for i := n; i < len(title); i++ {
+		c := title[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			return foldOther(title)
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		folded.WriteByte(c)
+	}
+	return folded.String()
+}
+
+// foldOther folds a title that is not ASCII.
+func foldOther(title string) string {
+	if strings.ContainsFunc(title, foldsSpecially) {
+		return foldUnicode(title)
 	}
 	return strings.ToLower(title)
 }
