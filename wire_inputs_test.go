@@ -3,6 +3,8 @@ package incident_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,6 +161,23 @@ func TestWire_everyFieldHasAName(t *testing.T) {
 			if f := kind.Field(i); !f.Anonymous && f.Tag.Get("json") == "" {
 				t.Errorf("%s.%s has no name in JSON", kind.Name(), f.Name)
 			}
+		}
+	}
+}
+
+// An error names a field of a parameter as JSON does, and an argument of a call by its own name.
+func TestWire_errorsNameFieldsAsJSONDoes(t *testing.T) {
+	names := map[string]bool{"identifier": true, "ctx": true, "fn": true, "keys": true, "edit": true}
+	for _, c := range inputs() {
+		kind := reflect.TypeOf(c.value)
+		for _, f := range reflect.VisibleFields(kind) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			names[name] = true
+		}
+	}
+	for _, bad := range slices.Concat(idInputs(), textInputs(), dateInputs(), numberInputs(), operationInputs(), operationDates()) {
+		if !names[bad.field] {
+			t.Errorf("%s: an error names %s, which no parameter is called in JSON", bad.name, bad.field)
 		}
 	}
 }
