@@ -26,7 +26,10 @@ import (
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// When a migration fails, golang-migrate leaves the goroutine that reads the next one.
+func TestMain(m *testing.M) {
+	pgtest.Main(m, "github.com/golang-migrate/migrate/v4.(*Migration).Buffer")
+}
 
 // tool runs migrations in a database. down is nil if the tool has no such command.
 type tool struct {
