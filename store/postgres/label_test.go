@@ -50,14 +50,14 @@ func TestApply_placeUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, assignee := range []incident.UserID{"bob", "", "grace"} {
+	for n, assignee := range []incident.UserID{"bob", "grace", "", "ada", ""} {
 		state, err := s.Load(t.Context(), r.Key())
 		if err != nil {
 			t.Fatal(err)
 		}
 		inc := state.Incident.Clone()
 		inc.Version++
-		inc.DateStarted = inc.DateStarted.Add(-time.Minute)
+		inc.DateStarted = inc.DateStarted.Add(-time.Duration(n%2) * time.Minute)
 		inc.Response = nil
 		if assignee != "" {
 			inc.Response = &incident.Response{Assignee: assignee}
