@@ -87,6 +87,9 @@ func some[T any](s source, label string, from []T, minLen, maxLen int) []T {
 
 // org prefers the first organization.
 func (s source) org() incident.OrganizationID {
+	if s.w.focused {
+		return orgs[0]
+	}
 	return orgs[max(0, rapid.IntRange(-3, len(orgs)-1).Draw(s.t, "org"))]
 }
 

@@ -20,12 +20,7 @@ var kinds = weighted([]weight{
 	{2, func(s source) call { return markSeen(s.key(), s.user()) }},
 	{2, func(s source) call { return subscribe(s.key(), s.user()) }},
 	{2, func(s source) call { return unsubscribe(s.key(), s.user()) }},
-	{4, func(s source) call { k := s.key(); return acknowledge(k, s.acknowledgement(k)) }},
-	{3, func(s source) call { k := s.key(); return assign(k, s.assignment(k)) }},
-	{3, func(s source) call { k := s.key(); return edit(k, s.incidentEdit(k)) }},
-	{3, func(s source) call { k := s.key(); return markDuplicate(k, s.duplicate(k)) }},
-	{2, func(s source) call { u := s.statusUpdate(incident.Key{}); return updateStatusAll(s.keysFor(u), u) }},
-	{2, func(s source) call { return acknowledgeAll(s.keys(), s.acknowledgement(incident.Key{})) }},
+	{17, source.drawOperation},
 	{2, func(s source) call { return invalid(s) }},
 	{4, drawRead},
 })
@@ -46,7 +41,12 @@ func weighted(weights []weight) []func(s source) call {
 }
 
 // draw returns any call except InTx.
-func (s source) draw() call { return pick(s, "call", kinds)(s) }
+func (s source) draw() call {
+	if s.w.focused {
+		return pick(s, "call", focusedKinds)(s)
+	}
+	return pick(s, "call", kinds)(s)
+}
 
 // drawRead returns a read. The machine reads all existing data after each call anyway;
 // drawRead adds unknown keys, and reads that fail within transactions and under faults.

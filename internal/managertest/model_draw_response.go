@@ -10,6 +10,27 @@ import (
 	"github.com/incidentkit/incident"
 )
 
+// operations are the calls of people at work on an incident, weighted by frequency.
+var operations = weighted([]weight{
+	{4, func(s source) call { k := s.key(); return acknowledge(k, s.acknowledgement(k)) }},
+	{3, func(s source) call { k := s.key(); return assign(k, s.assignment(k)) }},
+	{3, func(s source) call { k := s.key(); return edit(k, s.incidentEdit(k)) }},
+	{3, func(s source) call { k := s.key(); return markDuplicate(k, s.duplicate(k)) }},
+	{2, func(s source) call { u := s.statusUpdate(incident.Key{}); return updateStatusAll(s.keysFor(u), u) }},
+	{2, func(s source) call { return acknowledgeAll(s.keys(), s.acknowledgement(incident.Key{})) }},
+})
+
+func (s source) drawOperation() call { return pick(s, "operation", operations)(s) }
+
+// focusedKinds are the calls in a world that is about operations: few incidents, and all that
+// changes their response and status.
+var focusedKinds = weighted([]weight{
+	{2, func(s source) call { return create(s.newIncident()) }},
+	{5, func(s source) call { k := s.key(); return updateStatus(k, s.statusUpdate(k)) }},
+	{12, source.drawOperation},
+	{1, drawRead},
+})
+
 // remark is a remark on an activity, often none.
 func (s source) remark() string { return pick(s, "comment", append([]string{""}, texts...)) }
 
@@ -17,11 +38,14 @@ func (s source) acknowledgement(key incident.Key) incident.Acknowledgement {
 	a := incident.Acknowledgement{
 		UserID:           s.actor(),
 		Comment:          s.remark(),
-		Withdraw:         s.oneIn(4, "withdraw"),
+		Withdraw:         s.oneIn(8, "withdraw"),
 		NotificationUUID: s.notification(key, incident.ActivityTypeAcknowledged),
 	}
 	if key.Identifier != 0 {
 		a.ExpectVersion = s.version(key)
+	}
+	if r := s.w.find(key); r != nil && s.w.isAcknowledged(r.incident) {
+		a.Withdraw = s.oneIn(2, "withdraw what is there")
 	}
 	if a.Withdraw {
 		a.NotificationUUID = s.notification(key, incident.ActivityTypeUnacknowledged)
@@ -35,13 +59,17 @@ func (s source) acknowledgement(key incident.Key) incident.Acknowledgement {
 }
 
 func (s source) assignment(key incident.Key) incident.Assignment {
-	return incident.Assignment{
+	a := incident.Assignment{
 		UserID:           s.actor(),
 		Assignee:         s.actor(),
 		Comment:          s.remark(),
 		ExpectVersion:    s.version(key),
 		NotificationUUID: s.notification(key, incident.ActivityTypeAssigned),
 	}
+	if r := s.w.find(key); r != nil && r.incident.Response != nil && s.oneIn(3, "unassign") {
+		a.Assignee = ""
+	}
+	return a
 }
 
 // labelEdits are values to set. An empty value removes.

@@ -36,6 +36,7 @@ type setup struct {
 	store   incident.Store
 	cache   incident.Cache // defaults to the Manager's default
 	guarded bool           // with an Authorizer
+	focused bool           // on operations
 	local   bool           // the result of the store's Local
 
 	// processes, if above 1, is the number of Managers on the store. Their caches do not
@@ -55,7 +56,7 @@ func newMachine(s setup) (*machine, error) {
 		slots:  map[incident.Slot]int64{},
 	}
 	// If a call breaks several rules, the reported rule may depend on the cache.
-	m.w.guarded, m.w.careful = s.guarded, s.processes > 1
+	m.w.guarded, m.w.careful, m.w.focused = s.guarded, s.processes > 1, s.focused
 	m.faults.disarm()
 	for range max(1, s.processes) {
 		caller, err := incident.New(withHook(s.store, m.faults, s.local), m.options(s))
@@ -300,8 +301,13 @@ func pages(org incident.OrganizationID) []call {
 	first.Limit = 1
 	other.OrganizationID += "#1"
 	closed.Statuses = []incident.Status{incident.StatusClosed}
+	labeled, assigned, acknowledged := f, f, f
+	labeled.Labels = map[string]string{"service": "checkout"}
+	assigned.Assignee = users[0]
+	acknowledged.Acknowledged = new(true)
 	key := incident.Key{OrganizationID: org, Identifier: 1}
 	calls := []call{
+		list(labeled), list(assigned), list(acknowledged),
 		list(f), misuse(first, other), misuse(first, closed), count(incident.IncidentFilter{OrganizationID: org}),
 		activities(key, incident.ActivityFilter{Limit: 2}),
 		activities(key, incident.ActivityFilter{Limit: 1, Descending: true}),

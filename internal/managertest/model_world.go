@@ -18,6 +18,7 @@ type world struct {
 	now     time.Time // the clock, in canonical form
 	guarded bool      // there is an Authorizer with the rule maySubscribe
 	careful bool      // no NotificationUUID is used for two calls
+	focused bool      // the calls are about operations, in one organization
 	orgs    map[incident.OrganizationID]*organization
 }
 
@@ -65,7 +66,7 @@ func (w *world) find(key incident.Key) *record {
 
 func (w *world) clone() *world {
 	c := newWorld(w.now)
-	c.guarded, c.careful = w.guarded, w.careful
+	c.guarded, c.careful, c.focused = w.guarded, w.careful, w.focused
 	for id, o := range w.orgs {
 		co := c.org(id)
 		maps.Copy(co.notifications, o.notifications)
