@@ -117,8 +117,8 @@ func sliceDifference(got, want reflect.Value) string {
 	return ""
 }
 
-// mapDifference compares two maps with texts as keys. An empty map differs from nil, because
-// the wire shows the difference.
+// mapDifference compares two maps. An empty map differs from nil, because the wire shows the
+// difference.
 func mapDifference(got, want reflect.Value) string {
 	if got.IsNil() != want.IsNil() {
 		return differenceIf(true, got, want)
@@ -126,7 +126,7 @@ func mapDifference(got, want reflect.Value) string {
 	for _, m := range []reflect.Value{got, want} {
 		for _, key := range m.MapKeys() {
 			if diff := difference(got.MapIndex(key), want.MapIndex(key)); diff != "" {
-				return fmt.Sprintf("[%q]%s", key, diff)
+				return fmt.Sprintf("[%s]%s", describe(key), diff)
 			}
 		}
 	}
@@ -189,7 +189,10 @@ func scribbleOn(v reflect.Value) {
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
-			v.SetMapIndex(key, reflect.ValueOf("scribble"))
+			value := reflect.New(v.Type().Elem()).Elem()
+			value.Set(v.MapIndex(key))
+			scribbleOn(value)
+			v.SetMapIndex(key, value)
 		}
 	case reflect.String:
 		v.SetString("scribble")

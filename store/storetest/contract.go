@@ -10,7 +10,7 @@ import (
 // case is a promise.
 func contract() []group[incident.Store] {
 	return slices.Concat(
-		readContract(), applyContract(), activityContract(), userContract(), valueContract(), txContract(),
+		readContract(), listContract(), applyContract(), slotContract(), activityContract(), userContract(), valueContract(), txContract(),
 	)
 }
 
@@ -32,6 +32,11 @@ func readContract() []group[incident.Store] {
 			{"ReturnsErrNotFound", refusesUnknown("LoadDetails", loadDetails)},
 			{"IsOneRead", loadDetailsIsOneRead},
 		}},
+	}
+}
+
+func listContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"Incidents", []storeCase{
 			{"FilteredByProjects", filteredBy(projectConditions)},
 			{"FilteredByAccess", filteredBy(accessConditions)},
@@ -52,6 +57,20 @@ func readContract() []group[incident.Store] {
 			{"ArePagedFromVacantPositions", incidentsArePagedFromVacantPositions},
 			{"ArePagedWithinConditions", incidentsArePagedWithinConditions},
 			{"ArePagedWhileOthersAreAdded", incidentsArePagedWhileOthersAreAdded},
+			{"FollowMovedStarts", incidentsFollowMovedStarts},
+			{"WithinAWindowFollowMovedStarts", incidentsWithinAWindowFollowMovedStarts},
+			{"FilteredByLabels", filteredBy(labelConditions)},
+			{"FilteredByLiteralLabels", incidentsFilteredByLiteralLabels},
+			{"WithLabelsMeetOtherConditions", incidentsWithLabelsMeetOtherConditions},
+			{"WithLabelsMeetAllConditions", incidentsWithLabelsMeetAllConditions},
+			{"WithLabelsArePagedFromBothEnds", incidentsWithLabelsArePagedFromBothEnds},
+			{"WithLabelsArePagedFromAnyPosition", incidentsWithLabelsArePagedFromAnyPosition},
+			{"FollowLabels", incidentsFollowLabels},
+			{"FollowLabelsUnderConcurrency", incidentsFollowLabelsUnderConcurrency},
+			{"FilteredByAssignee", filteredBy(assigneeConditions)},
+			{"FilteredByAcknowledgement", filteredBy(acknowledgedConditions)},
+			{"OfPeopleMeetOtherConditions", incidentsOfPeopleMeetOtherConditions},
+			{"FollowResponses", incidentsFollowResponses},
 		}},
 	}
 }
@@ -92,6 +111,11 @@ func applyContract() []group[incident.Store] {
 			{"TakesAZeroDetectionUUIDForNone", applyTakesAZeroDetectionUUIDForNone},
 			{"ForgetsUUIDsOfFailures", applyForgetsUUIDsOfFailures},
 		}},
+	}
+}
+
+func slotContract() []group[incident.Store] {
+	return []group[incident.Store]{
 		{"Slots", []storeCase{
 			{"AreHeldByOne", slotsAreHeldByOne},
 			{"AreClaimedTogether", slotsAreClaimedTogether},
@@ -171,12 +195,21 @@ func valueContract() []group[incident.Store] {
 			{"KeepsTimes", roundTripKeepsTimes},
 			{"KeepsTheLongest", roundTripKeepsTheLongest},
 			{"KeepsTheMostTriggers", roundTripKeepsTheMostTriggers},
+			{"KeepsLabels", roundTripKeepsLabels},
+			{"KeepsLabelsOfAChange", roundTripKeepsLabelsOfAChange},
+			{"KeepsTheLongestLabels", roundTripKeepsTheLongestLabels},
+			{"KeepsLabelsUnderConcurrency", roundTripKeepsLabelsUnderConcurrency},
+			{"KeepsResponses", roundTripKeepsResponses},
+			{"KeepsResponsesOfAChange", roundTripKeepsResponsesOfAChange},
+			{"KeepsDuplicates", roundTripKeepsDuplicates},
+			{"KeepsActivitiesOfOperations", roundTripKeepsActivitiesOfOperations},
 		}},
 		{"Names", []storeCase{
 			{"OfOrganizationsAreBytes", namesOfOrganizationsAreBytes},
 			{"OfUsersAreBytes", namesOfUsersAreBytes},
 			{"WithinAnIncidentAreBytes", namesWithinAnIncidentAreBytes},
 			{"OfRulesAndQueriesAreBytes", namesOfRulesAndQueriesAreBytes},
+			{"OfAssigneesAreBytes", namesOfAssigneesAreBytes},
 		}},
 		{"Isolation", []storeCase{
 			{"OfReads", isolationOfReads},

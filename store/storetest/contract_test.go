@@ -21,6 +21,8 @@ type fault struct {
 func faults() []fault {
 	return slices.Concat(
 		readFaults(), incidentsFaults(), identifierFaults(), applyFaults(), replayFaults(), slotFaults(),
+		labelFaults(), peopleFaults(), movedFaults(),
+		labelRoundTripFaults(), responseFaults(),
 		activityFaults(), seenAndSubscriptionFaults(), roundTripFaults(), organizationFaults(), callerMemoryFaults(), contextFaults(), txFaults(),
 	)
 }

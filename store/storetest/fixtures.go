@@ -108,9 +108,8 @@ func creationWith(detection uuid.UUID, inc incident.Incident) incident.Change {
 
 // update returns the change from before to after, without activities.
 func update(before, after incident.State) incident.Change {
-	inc := after.Incident
+	inc := after.Incident.Clone()
 	inc.Version = before.Incident.Version + 1
-	inc.Projects = slices.Clone(inc.Projects)
 	slices.Sort(inc.Projects)
 	held, wanted := slotsOf(before.Incident), slotsOf(inc)
 	c := incident.Change{
@@ -155,6 +154,20 @@ func retitling(before incident.State, title string) incident.Change {
 func reprojecting(before incident.State, projects ...incident.ProjectID) incident.Change {
 	after := before
 	after.Incident.Projects = projects
+	return update(before, after)
+}
+
+// relabelling returns a change to exactly these labels.
+func relabelling(before incident.State, labels map[string]string) incident.Change {
+	after := before
+	after.Incident.Labels = labels
+	return update(before, after)
+}
+
+// responding returns a change of the response.
+func responding(before incident.State, r *incident.Response) incident.Change {
+	after := before
+	after.Incident.Response = r
 	return update(before, after)
 }
 
