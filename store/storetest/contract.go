@@ -25,6 +25,11 @@ func readContract() []group[incident.Store] {
 			{"IsZeroWhenUnclaimed", loadSlotIsZeroWhenUnclaimed},
 			{"ReturnsTheHolder", loadSlotReturnsTheHolder},
 			{"IsOneRead", loadSlotIsOneRead},
+			{"ReturnsTheLastHolder", loadSlotReturnsTheLastHolder},
+			{"ReturnsTheLastOfSeveral", loadSlotReturnsTheLastOfSeveral},
+			{"ReturnsLastHoldersOfTheOrganization", loadSlotReturnsLastHoldersOfTheOrganization},
+			{"ReturnsTheLastHolderInTx", loadSlotReturnsTheLastHolderInTx},
+			{"ReturnsTheLastHolderInOneRead", loadSlotReturnsTheLastHolderInOneRead},
 		}},
 		{"LoadDetails", []storeCase{
 			{"IsAboutTheUser", loadDetailsIsAboutTheUser},
@@ -128,6 +133,11 @@ func slotContract() []group[incident.Store] {
 			{"HaveOneWinner", slotsHaveOneWinner},
 			{"AdmitOneReopening", slotsAdmitOneReopening},
 			{"CountUnderConcurrency", slotsCountUnderConcurrency},
+			{"AreExpectedInAVersion", slotsAreExpectedInAVersion},
+			{"AreExpectedAlone", slotsAreExpectedAlone},
+			{"AreExpectedAfterOtherChecks", slotsAreExpectedAfterOtherChecks},
+			{"AreExpectedInTx", slotsAreExpectedInTx},
+			{"AdmitOneDecisionOnAVersion", slotsAdmitOneDecisionOnAVersion},
 		}},
 	}
 }
@@ -222,6 +232,7 @@ func valueContract() []group[incident.Store] {
 			{"OfResultsIsTheCallers", memoryOfResultsIsTheCallers},
 			{"OfArgumentsIsTheCallers", memoryOfArgumentsIsTheCallers},
 			{"OfQueriesIsLeftAlone", memoryOfQueriesIsLeftAlone},
+			{"OfLastHoldersIsTheCallers", memoryOfLastHoldersIsTheCallers},
 		}},
 	}
 }

@@ -21,7 +21,7 @@ type fault struct {
 func faults() []fault {
 	return slices.Concat(
 		readFaults(), incidentsFaults(), identifierFaults(), applyFaults(), replayFaults(), slotFaults(),
-		labelFaults(), peopleFaults(), movedFaults(),
+		labelFaults(), peopleFaults(), movedFaults(), lastHolderFaults(), expectedSlotFaults(),
 		labelRoundTripFaults(), responseFaults(),
 		activityFaults(), seenAndSubscriptionFaults(), roundTripFaults(), organizationFaults(), callerMemoryFaults(), contextFaults(), txFaults(),
 	)
