@@ -17,6 +17,7 @@ type broken struct {
 	loadSlot    func(ctx context.Context, slot incident.Slot) (incident.SlotState, error)
 	loadDetails func(ctx context.Context, key incident.Key, user incident.UserID) (incident.Details, error)
 	incidents   func(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error)
+	count       func(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error)
 	apply       func(ctx context.Context, c incident.Change) (incident.Applied, error)
 	activities  func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error)
 	activity    func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error)
@@ -56,6 +57,13 @@ func (b *broken) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inc
 		return b.incidents(ctx, q)
 	}
 	return b.Store.Incidents(ctx, q)
+}
+
+func (b *broken) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
+	if b.count != nil {
+		return b.count(ctx, q)
+	}
+	return b.Store.CountIncidents(ctx, q)
 }
 
 func (b *broken) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {

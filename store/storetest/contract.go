@@ -77,6 +77,14 @@ func listContract() []group[incident.Store] {
 			{"OfPeopleMeetOtherConditions", incidentsOfPeopleMeetOtherConditions},
 			{"FollowResponses", incidentsFollowResponses},
 		}},
+		{"CountIncidents", []storeCase{
+			{"MeetsConditions", countMeetsConditions},
+			{"IsLimitedByStatus", countIsLimitedByStatus},
+			{"IgnoresThePage", countIgnoresThePage},
+			{"MayBeNone", countMayBeNone},
+			{"FollowsChanges", countFollowsChanges},
+			{"IsOneRead", countIsOneRead},
+		}},
 	}
 }
 
@@ -226,6 +234,7 @@ func valueContract() []group[incident.Store] {
 			{"OfWrites", isolationOfWrites},
 			{"OfEqualHistories", isolationOfEqualHistories},
 			{"OfHolders", isolationOfHolders},
+			{"OfOperations", isolationOfOperations},
 		}},
 		{"Memory", []storeCase{
 			{"OfReadsIsTheCallers", memoryOfReadsIsTheCallers},
@@ -233,6 +242,9 @@ func valueContract() []group[incident.Store] {
 			{"OfArgumentsIsTheCallers", memoryOfArgumentsIsTheCallers},
 			{"OfQueriesIsLeftAlone", memoryOfQueriesIsLeftAlone},
 			{"OfLastHoldersIsTheCallers", memoryOfLastHoldersIsTheCallers},
+			{"OfLabelsIsTheCallers", memoryOfLabelsIsTheCallers},
+			{"OfWrittenLabelsIsTheCallers", memoryOfWrittenLabelsIsTheCallers},
+			{"OfLabelQueriesIsLeftAlone", memoryOfLabelQueriesIsLeftAlone},
 		}},
 	}
 }
@@ -251,6 +263,7 @@ func txContract() []group[incident.Store] {
 			{"UndoesOnError", inTxUndoesOnError},
 			{"UndoesOnPanic", inTxUndoesOnPanic},
 			{"UndoesWhenTheContextEnds", inTxUndoesWhenTheContextEnds},
+			{"UndoesOperations", inTxUndoesOperations},
 			{"ChecksWhatApplyChecks", inTxChecksWhatApplyChecks},
 			{"Nests", inTxNests},
 			{"IsDoomedByItsParts", inTxIsDoomedByItsParts},

@@ -21,8 +21,8 @@ type fault struct {
 func faults() []fault {
 	return slices.Concat(
 		readFaults(), incidentsFaults(), identifierFaults(), applyFaults(), replayFaults(), slotFaults(),
-		labelFaults(), peopleFaults(), movedFaults(), lastHolderFaults(), expectedSlotFaults(),
-		labelRoundTripFaults(), responseFaults(),
+		labelFaults(), peopleFaults(), movedFaults(), countFaults(), lastHolderFaults(), expectedSlotFaults(),
+		labelRoundTripFaults(), responseFaults(), labelMemoryFaults(), operationTxFaults(),
 		activityFaults(), seenAndSubscriptionFaults(), roundTripFaults(), organizationFaults(), callerMemoryFaults(), contextFaults(), txFaults(),
 	)
 }

@@ -78,6 +78,7 @@ func reads() []operation {
 		{"LoadSlot of the free slot", loadFreeSlot},
 		{"LoadDetails", loadDetails},
 		{"Incidents", incidents},
+		{"CountIncidents", countIncidents},
 		{"Activities", activities},
 		{"Activity", oneActivity},
 		{"SeenBy", seenBy},
@@ -119,6 +120,11 @@ func loadDetails(ctx context.Context, s incident.Store, w world) (any, error) {
 
 func incidents(ctx context.Context, s incident.Store, w world) (any, error) {
 	return s.Incidents(ctx, incident.IncidentQuery{OrganizationID: w.org(), Limit: everything})
+}
+
+func countIncidents(ctx context.Context, s incident.Store, w world) (any, error) {
+	counts, err := s.CountIncidents(ctx, incident.IncidentQuery{OrganizationID: w.org(), Limit: everything})
+	return counted(counts), err
 }
 
 func activities(ctx context.Context, s incident.Store, w world) (any, error) {

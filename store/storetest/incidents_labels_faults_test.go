@@ -41,11 +41,11 @@ func labelFaults() []fault {
 			"Incidents/WithLabelsArePagedFromBothEnds", "Incidents/WithLabelsArePagedFromAnyPosition",
 		}},
 		{"OnceALabel", onceALabel, []string{"Incidents/WithLabelsArePagedFromBothEnds", byLabels}},
-		{"RemovedLabelsStay", removedLabelsStay, []string{"Incidents/FollowLabels"}},
+		{"RemovedLabelsStay", removedLabelsStay, []string{"Incidents/FollowLabels", "InTx/UndoesOperations"}},
 		{"LabelListIsTwoReads", labelListIsTwoReads, []string{"Incidents/FollowLabelsUnderConcurrency"}},
 		{"LabelsOfTheFirstVersion", labelsOfTheFirstVersion, []string{"Incidents/FollowLabels"}},
 		{"LabelsOfFailures", labelsOfFailures, []string{"Incidents/FollowLabels"}},
-		{"LabelsOfAllOrganizations", labelsOfAllOrganizations, []string{"Incidents/FilteredByLabels"}},
+		{"LabelsOfAllOrganizations", labelsOfAllOrganizations, []string{"Isolation/OfOperations", "Incidents/FilteredByLabels"}},
 	}
 	for _, separator := range []string{"", "=", ":", "\u2400", `","`, `\0`} {
 		list = append(list, fault{"LabelsAreJoinedBy:" + separator, labelsAreJoinedBy(separator), literal})

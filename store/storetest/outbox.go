@@ -35,6 +35,7 @@ func outboxDeliveryContract() []group[incident.OutboxStore] {
 		}},
 		{"Claim", []outboxCase{
 			{"IsWhole", claimIsWhole},
+			{"IsWholeAfterOperations", claimIsWholeAfterOperations},
 			{"IsOfThePresent", claimIsOfThePresent},
 			{"IsOneRead", claimIsOneRead},
 			{"ReportsMore", claimReportsMore},

@@ -261,7 +261,7 @@ func claimHasItsOwnFence(t *trial, s incident.OutboxStore) {
 }
 
 func claimIsTheCallersMemory(t *trial, s incident.OutboxStore) {
-	closed := ruled(acme, api, db)
+	closed := operated(acme, api, db)
 	closed.Status, closed.DateClosed = incident.StatusClosed, new(at(time.Hour))
 	key := mustCreate(t, s, closed).Incident.Key()
 	mustNotify(t, s, key, 1)

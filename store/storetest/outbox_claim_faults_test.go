@@ -44,6 +44,40 @@ func claimFaults() []outboxFault {
 	}
 }
 
+func claimedOperationFaults() []outboxFault {
+	cases := []string{"Claim/IsWholeAfterOperations"}
+	list := []outboxFault{
+		{"IncidentOfTheFirstClaim", copyOfTheFirstIncident, cases},
+		{"ReplayedActivityInPart", answering(func(_ incident.OutboxStore, c *incident.Claim) {
+			if c.Replayed {
+				c.Activity.Field = ""
+			}
+		}), cases},
+	}
+	for name, drop := range map[string]func(c *incident.Claim){
+		"Labels":       func(c *incident.Claim) { c.Incident.Labels = nil },
+		"Annotations":  func(c *incident.Claim) { c.Incident.Annotations = nil },
+		"Response":     func(c *incident.Claim) { c.Incident.Response = nil },
+		"DuplicateOf":  func(c *incident.Claim) { c.Incident.DuplicateOf = 0 },
+		"TriggerID":    func(c *incident.Claim) { c.Activity.TriggerID = "" },
+		"Field":        func(c *incident.Claim) { c.Activity.Field = "" },
+		"Old":          func(c *incident.Claim) { c.Activity.Old = "" },
+		"New":          func(c *incident.Claim) { c.Activity.New = "" },
+		"ActivityType": func(c *incident.Claim) { c.Activity.Type = incident.ActivityTypeAcknowledged },
+	} {
+		list = append(list, outboxFault{name + "MissingInClaims", answering(func(_ incident.OutboxStore, c *incident.Claim) { drop(c) }), cases})
+	}
+	return list
+}
+
+// copyOfTheFirstIncident returns the incident as at its first claim.
+func copyOfTheFirstIncident(s incident.OutboxStore) incident.OutboxStore {
+	var firsts registry[incident.Key, incident.Incident]
+	return answering(func(_ incident.OutboxStore, c *incident.Claim) {
+		c.Incident = once(&firsts, c.Key, c.Incident.Clone()).Clone()
+	})(s)
+}
+
 func activityIsTheLatest(s incident.OutboxStore, c *incident.Claim) {
 	log, err := s.Activities(context.Background(), c.Key, incident.ActivityQuery{Descending: true, Limit: 1})
 	if err == nil {

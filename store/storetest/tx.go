@@ -98,10 +98,10 @@ func wantSlotVersions(t *trial, s incident.Store, want map[incident.ProjectID]in
 	}
 }
 
-func singly(ops []operation) [][]operation {
-	var single [][]operation
-	for _, op := range ops {
-		single = append(single, []operation{op})
+func singly[T any](all []T) [][]T {
+	var single [][]T
+	for _, v := range all {
+		single = append(single, []T{v})
 	}
 	return single
 }

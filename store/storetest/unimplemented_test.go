@@ -25,6 +25,8 @@ func lacking(s incident.Store, fail func() error, methods ...string) incident.St
 			b.loadDetails = func(context.Context, incident.Key, incident.UserID) (d incident.Details, err error) { return d, fail() }
 		case "Incidents":
 			b.incidents = func(context.Context, incident.IncidentQuery) ([]incident.Incident, error) { return nil, fail() }
+		case "CountIncidents":
+			b.count = func(context.Context, incident.IncidentQuery) (map[incident.Status]int, error) { return nil, fail() }
 		case "Activities":
 			b.activities = func(context.Context, incident.Key, incident.ActivityQuery) (l incident.ActivityLog, err error) {
 				return l, fail()
@@ -59,7 +61,7 @@ func lacking(s incident.Store, fail func() error, methods ...string) incident.St
 }
 
 var optionalMethods = []string{
-	"LoadSlot", "LoadDetails", "Incidents", "Activities", "Activity", "ReviseActivity", "MarkSeen", "SeenBy",
+	"LoadSlot", "LoadDetails", "Incidents", "CountIncidents", "Activities", "Activity", "ReviseActivity", "MarkSeen", "SeenBy",
 	"Subscribe", "Unsubscribe", "Subscribers",
 }
 
