@@ -111,6 +111,8 @@ func applyContract() []group[incident.Store] {
 			{"ReplacesTriggersByName", applyReplacesTriggersByName},
 			{"KeepsTheFirstSubscription", applyKeepsTheFirstSubscription},
 			{"OfSubscriptionsOnly", applyOfSubscriptionsOnly},
+			{"WritesEachCombinationOfACreation", applyWritesEachCombinationOfACreation},
+			{"WritesEachCombinationOfAChange", applyWritesEachCombinationOfAChange},
 		}},
 		{"Replay", []storeCase{
 			{"OfAKnownDetectionUUID", applyReplaysKnownDetectionUUID},

@@ -22,7 +22,7 @@ func faults() []fault {
 	return slices.Concat(
 		readFaults(), incidentsFaults(), identifierFaults(), applyFaults(), replayFaults(), slotFaults(),
 		labelFaults(), peopleFaults(), movedFaults(), countFaults(), lastHolderFaults(), expectedSlotFaults(),
-		labelRoundTripFaults(), responseFaults(), labelMemoryFaults(), operationTxFaults(),
+		labelRoundTripFaults(), responseFaults(), labelMemoryFaults(), operationTxFaults(), combinationFaults(),
 		activityFaults(), seenAndSubscriptionFaults(), roundTripFaults(), organizationFaults(), callerMemoryFaults(), contextFaults(), txFaults(),
 	)
 }
