@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/incidentkit/incident"
-	"github.com/incidentkit/incident/store/memory"
 )
 
 // The fields of Sentry's API.
@@ -55,39 +54,36 @@ func (w *world) operated() incident.Key {
 	return key
 }
 
-func newMemoryWorld(t *testing.T) *world { return newWorld(t, memory.New(), newSpec(t)) }
-
 // A client of Sentry's API gets the fields and the types of activities that it knows.
-func TestExpand_nothingIsAddedUnlessAskedFor(t *testing.T) {
-	w := newMemoryWorld(t)
+func testUnexpanded(w *world) {
 	key := w.operated()
 	got := w.want(200, "", "ada", "GET", incidentURL(key), "")
-	if fields := fieldsOf(decode[map[string]json.RawMessage](t, got)); !slices.Equal(fields, detailsFields) {
-		t.Errorf("details have the fields %q", fields)
+	if fields := fieldsOf(decode[map[string]json.RawMessage](w, got)); !slices.Equal(fields, detailsFields) {
+		w.Errorf("details have the fields %q", fields)
 	}
-	incidents := decode[[]map[string]json.RawMessage](t, w.want(200, "", "ada", "GET", list(w.acme), ""))
+	incidents := decode[[]map[string]json.RawMessage](w, w.want(200, "", "ada", "GET", list(w.acme), ""))
 	for _, inc := range incidents {
 		if fields := fieldsOf(inc); !slices.Equal(fields, incidentFields) {
-			t.Errorf("an incident of the list has the fields %q", fields)
+			w.Errorf("an incident of the list has the fields %q", fields)
 		}
 	}
-	activities := decode[[]map[string]json.RawMessage](t, w.want(200, "", "ada", "GET", incidentURL(key)+"activity/", ""))
+	activities := decode[[]map[string]json.RawMessage](w, w.want(200, "", "ada", "GET", incidentURL(key)+"activity/", ""))
 	if len(incidents) != 2 || len(activities) != 3 {
-		t.Errorf("%d incidents, %d activities", len(incidents), len(activities))
+		w.Errorf("%d incidents, %d activities", len(incidents), len(activities))
 	}
 	for _, a := range activities {
 		fields := slices.DeleteFunc(fieldsOf(a), func(name string) bool { return name == "value" || name == "previousValue" })
 		if kind, _ := strconv.Atoi(string(a["type"])); !slices.Equal(fields, activityFields) || kind > 4 {
-			t.Errorf("an activity of type %s has the fields %q", a["type"], fields)
+			w.Errorf("an activity of type %s has the fields %q", a["type"], fields)
 		}
 	}
-	if n := len(decode[details](t, got).Activities); n != len(activities) {
-		t.Errorf("the details have %d activities: %s", n, got.body)
+	if n := len(decode[details](w, got).Activities); n != len(activities) {
+		w.Errorf("the details have %d activities: %s", n, got.body)
 	}
 }
 
-func TestExpand_addsWhatIsAskedFor(t *testing.T) {
-	w := newMemoryWorld(t)
+// A client gets each part that it asks for, and no other.
+func testExpanded(w *world) {
 	key := w.operated()
 	for _, expand := range []string{"response", "labels", "annotations", "duplicateOf", "labels,response", "response,labels,annotations,duplicateOf,history"} {
 		names := slices.DeleteFunc(strings.Split(expand, ","), func(name string) bool { return name == "history" })
@@ -95,33 +91,33 @@ func TestExpand_addsWhatIsAskedFor(t *testing.T) {
 			got := w.want(200, "", "ada", "GET", path+"?expand="+expand, "")
 			object := got.body
 			if strings.HasPrefix(object, "[") { // the incident was created first, and is the last of the list
-				all := decode[[]json.RawMessage](t, got)
+				all := decode[[]json.RawMessage](w, got)
 				object = string(all[len(all)-1])
 			}
-			fields := fieldsOf(decode[map[string]json.RawMessage](t, answer{body: object}))
+			fields := fieldsOf(decode[map[string]json.RawMessage](w, answer{body: object}))
 			if want := slices.Sorted(slices.Values(append(names, known...))); !slices.Equal(fields, want) {
-				t.Errorf("%s with %s has the fields %q, want %q", path, expand, fields, want)
+				w.Errorf("%s with %s has the fields %q, want %q", path, expand, fields, want)
 			}
 		}
 	}
-	got := decode[details](t, w.want(200, "", "ada", "GET", incidentURL(key)+"?expand=response,labels,annotations,duplicateOf,history", ""))
-	stored, err := w.incidents.Details(t.Context(), key, "ada")
+	got := decode[details](w, w.want(200, "", "ada", "GET", incidentURL(key)+"?expand=response,labels,annotations,duplicateOf,history", ""))
+	stored, err := w.incidents.Details(w.Context(), key, "ada")
 	if err != nil || got.Response.Assignee != "grace" || got.Response.AcknowledgedBy != "ada" ||
 		!maps.Equal(got.Labels, stored.Labels) || !maps.Equal(got.Annotations, stored.Annotations) || got.DuplicateOf != stored.DuplicateOf {
-		t.Errorf("the details are %+v, stored are %+v, %v", got.Incident, stored, err)
+		w.Errorf("the details are %+v, stored are %+v, %v", got.Incident, stored, err)
 	}
-	all, err := w.incidents.Activities(t.Context(), key, incident.ActivityFilter{})
+	all, err := w.incidents.Activities(w.Context(), key, incident.ActivityFilter{})
 	if err != nil || len(got.Activities) != len(all.Activities) || len(all.Activities) < 9 {
-		t.Errorf("%d activities of %d, %v", len(got.Activities), len(all.Activities), err)
+		w.Errorf("%d activities of %d, %v", len(got.Activities), len(all.Activities), err)
 	}
 	closed := w.want(200, "", "ada", "PUT", incidentURL(key)+"?expand=labels", `{"status":2}`)
-	if d := decode[details](t, closed); len(d.Labels) != 2 || d.Response != nil {
-		t.Errorf("closing returned %s", closed.body)
+	if d := decode[details](w, closed); len(d.Labels) != 2 || d.Response != nil {
+		w.Errorf("closing returned %s", closed.body)
 	}
 }
 
-func TestExpand_isRefused(t *testing.T) {
-	w := newMemoryWorld(t)
+// An unknown expansion is refused before anything is written.
+func testExpandRefused(w *world) {
 	key := w.fire(w.acme)
 	before := w.snapshot()
 	const unknown = `{"expand":["must name response, labels, annotations, duplicateOf or history, separated by commas"]}`
@@ -135,23 +131,22 @@ func TestExpand_isRefused(t *testing.T) {
 	w.want(400, `{"expand":["must not be repeated"]}`, "ada", "GET", incidentURL(key)+"?expand=labels&expand=history", "")
 	w.want(400, `{"detail":"malformed: unknown parameter \"expand\""}`, "ada", "POST", incidentURL(key)+"seen/?expand=labels", "")
 	if after := w.snapshot(); after != before {
-		t.Errorf("something was written:\n%s\nwas\n%s", after, before)
+		w.Errorf("something was written:\n%s\nwas\n%s", after, before)
 	}
 }
 
 // The ETag is that of the version in the body, with and without expansions.
-func TestExpand_keepsTheETag(t *testing.T) {
-	w := newMemoryWorld(t)
+func testExpandETag(w *world) {
 	key := w.operated()
 	for _, query := range []string{"", "?expand=labels", "?expand=response,labels,annotations,duplicateOf,history"} {
 		got := w.want(200, "", "ada", "GET", incidentURL(key)+query, "")
-		if tag := got.header.Get("ETag"); tag != etag(decode[details](t, got).Version) {
-			t.Errorf("%q has the ETag %s, and the body is %s", query, tag, got.body)
+		if tag := got.header.Get("ETag"); tag != etag(decode[details](w, got).Version) {
+			w.Errorf("%q has the ETag %s, and the body is %s", query, tag, got.body)
 		}
 	}
 	tag := w.want(200, "", "ada", "GET", incidentURL(key), "").header.Get("ETag")
-	if _, err := w.incidents.Edit(t.Context(), key, incident.Edit{Labels: map[string]string{"a": "2"}}); err != nil {
-		t.Fatal(err)
+	if _, err := w.incidents.Edit(w.Context(), key, incident.Edit{Labels: map[string]string{"a": "2"}}); err != nil {
+		w.Fatal(err)
 	}
 	w.want(412, "", "ada", "PUT", incidentURL(key), `{"status":2}`, "If-Match", tag)
 	tag = w.want(200, "", "ada", "GET", incidentURL(key)+"?expand=labels", "").header.Get("ETag")
