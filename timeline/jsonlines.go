@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Line is a line of JSON Lines. Exactly one field is set.
+// Line is a line of JSON Lines. A single field is set.
 type Line struct {
 	Incident *incident.Incident `json:"incident,omitzero"`
 	Trigger  *incident.Trigger  `json:"trigger,omitzero"`

@@ -32,7 +32,7 @@ type Options struct {
 // a list with a sentence for each activity, with its comment as a block quote.
 //
 // Texts of users form no structure: no heading, item, link, HTML, code block or line of their own.
-// Names and values are code spans in which line breaks are spaces. Titles and comments are escaped.
+// Names and values are code spans, with spaces for line breaks. Titles and comments are escaped.
 // Control characters and directional controls become U+FFFD. A platform may still give a meaning to
 // plain words, such as a number of an issue.
 //

@@ -10,11 +10,11 @@ import (
 //   - quoted: in a code span, where Markdown has no meaning. For names and values in a sentence,
 //     so that a reader sees where the text begins and ends.
 //   - escaped: with a backslash before all punctuation that has a meaning in any common dialect.
-//     For titles and comments, which stand alone: at the end of a line, or in a block quote.
+//     For titles, at the end of a line, and for comments, in a block quote.
 //
 // Both replace characters that a reader could mistake for the end of the text: line breaks,
-// control characters, and directional controls. A text with letters from right to left is isolated, so
-// that it does not reorder the text beside it.
+// control characters, and directional controls. A text with letters from right to left is
+// isolated, so that it does not reorder the text beside it.
 
 // special is the ASCII punctuation with a meaning in CommonMark, in GitHub's dialect, or in common
 // extensions such as footnotes, mathematics and tables. escaped treats '@' itself.
@@ -26,15 +26,31 @@ func quoted(text string) string {
 	if text == "" {
 		return "(empty)"
 	}
-	fence := "`"
-	for strings.Contains(text, fence) {
-		fence += "`"
-	}
-	// Markdown removes a space from both ends if both have one.
+	fence := fenceOf(text)
+	// Markdown removes a space at both ends, unless either is missing.
 	if strings.HasPrefix(text, "`") || strings.HasSuffix(text, "`") || strings.HasPrefix(text, " ") && strings.HasSuffix(text, " ") {
 		text = " " + text + " "
 	}
 	return fence + text + fence
+}
+
+// fenceOf returns the delimiter of a code span with the text: the shortest run of backticks that the
+// text does not have.
+func fenceOf(text string) string {
+	runs := map[int]bool{}
+	for length, i := 0, 0; i <= len(text); i++ {
+		if i < len(text) && text[i] == '`' {
+			length++
+			continue
+		}
+		runs[length] = true
+		length = 0
+	}
+	n := 1
+	for runs[n] {
+		n++
+	}
+	return strings.Repeat("`", n)
 }
 
 // escaped returns a single line as text without a meaning in Markdown. Spaces at its end are

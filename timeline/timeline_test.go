@@ -191,6 +191,27 @@ func TestMarkdown_textsForgeNoStructure(t *testing.T) {
 	}
 }
 
+// Many lengths of runs of backticks need neither much time nor a long delimiter.
+func TestQuoted_manyBackticks(t *testing.T) {
+	var text strings.Builder
+	for n := range 300 {
+		text.WriteString(strings.Repeat("`", n) + "x")
+	}
+	for _, c := range []struct {
+		text  string
+		fence int
+	}{
+		{"x", 1}, {"`", 2}, {"``", 1}, {"x``x", 1}, {"`x``x", 3}, {strings.Repeat("`", 1<<20), 1}, {text.String(), 300},
+	} {
+		got := quoted(c.text)
+		end, ok := spanEnd(got)
+		if fence := len(got) - len(strings.TrimLeft(got, "`")); fence != c.fence || !ok || end != len(got) {
+			t.Errorf("%d bytes have a delimiter of %d, want %d; the span ends at %d of %d", len(c.text), fence, c.fence, end, len(got))
+		}
+		checkForgery(t, c.text[:min(len(c.text), 2000)])
+	}
+}
+
 func FuzzMarkdown(f *testing.F) {
 	for _, text := range hostile {
 		f.Add(text)
