@@ -1,6 +1,9 @@
 package incident
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 func (m *manager) Create(ctx context.Context, n NewIncident) (Result, error) {
 	r, err := m.create(ctx, n)
@@ -87,8 +90,9 @@ func (m *manager) UnlinkProject(ctx context.Context, key Key, project ProjectID)
 	return r.listed(), wrap(err, "unlink a project from %s", key)
 }
 
-func (m *manager) relink(ctx context.Context, key Key, project ProjectID, decide func(*State, ProjectID) (decision, error)) (Result, error) {
-	if err := m.usable(ctx); err != nil {
+func (m *manager) relink(ctx context.Context, key Key, project ProjectID, decide func(*State, ProjectID, time.Time) (decision, error)) (Result, error) {
+	now, err := m.begin(ctx)
+	if err != nil {
 		return Result{}, err
 	}
 	if err := checkKey(key); err != nil {
@@ -97,7 +101,7 @@ func (m *manager) relink(ctx context.Context, key Key, project ProjectID, decide
 	if err := checkID("project", project, false); err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, subject{key: key}, func(v view) (decision, error) { return decide(v.state, project) })
+	return m.write(ctx, subject{key: key}, func(v view) (decision, error) { return decide(v.state, project, now) })
 }
 
 func (m *manager) Active(ctx context.Context, slot Slot) (Incident, bool, error) {

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // ProjectID names a project of the host. An incident affects projects.
@@ -13,14 +14,14 @@ const MaxProjects = 100
 
 // ProjectManager is the projects' part of [Manager].
 type ProjectManager interface {
-	// LinkProject adds an affected project. Adding it again changes nothing. An active
-	// incident of an alert rule claims the project's slot: LinkProject returns a
-	// [*ConflictError] if another incident is active in the slot.
+	// LinkProject adds an affected project, with a ProjectLinked activity. Adding it again
+	// changes nothing. An active incident of an alert rule claims the project's slot:
+	// LinkProject returns a [*ConflictError] if another incident is active in the slot.
 	LinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
 
-	// UnlinkProject removes an affected project and frees its slot. Removing it again
-	// changes nothing. It returns [ErrInvalid] for the last project of an incident of
-	// an alert rule.
+	// UnlinkProject removes an affected project, with a ProjectUnlinked activity, and frees
+	// its slot. Removing it again changes nothing. It returns [ErrInvalid] for the last
+	// project of an incident of an alert rule.
 	UnlinkProject(ctx context.Context, key Key, project ProjectID) (Result, error)
 }
 
@@ -34,7 +35,7 @@ func checkRuleProjects(rule AlertRuleID, projects []ProjectID) error {
 }
 
 // link is the rule for adding a project.
-func link(before *State, project ProjectID) (decision, error) {
+func link(before *State, project ProjectID, now time.Time) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if found {
 		return unchanged(before), nil
@@ -44,16 +45,31 @@ func link(before *State, project ProjectID) (decision, error) {
 	}
 	after := before.clone()
 	after.Incident.Projects = slices.Insert(after.Incident.Projects, i, project)
-	return decision{before: before, after: after}, nil
+	return decision{before: before, after: after, activities: []Activity{{
+		Incident:  before.Incident.Key(),
+		Type:      ActivityTypeProjectLinked,
+		Field:     fieldProject,
+		New:       string(project),
+		DateAdded: now,
+	}}}, nil
 }
 
 // unlink is the rule for removing a project.
-func unlink(before *State, project ProjectID) (decision, error) {
+func unlink(before *State, project ProjectID, now time.Time) (decision, error) {
 	i, found := slices.BinarySearch(before.Incident.Projects, project)
 	if !found {
 		return unchanged(before), nil
 	}
 	after := before.clone()
 	after.Incident.Projects = slices.Delete(after.Incident.Projects, i, i+1)
-	return decision{before: before, after: after}, checkRuleProjects(after.Incident.AlertRuleID, after.Incident.Projects)
+	if err := checkRuleProjects(after.Incident.AlertRuleID, after.Incident.Projects); err != nil {
+		return decision{}, err
+	}
+	return decision{before: before, after: after, activities: []Activity{{
+		Incident:  before.Incident.Key(),
+		Type:      ActivityTypeProjectUnlinked,
+		Field:     fieldProject,
+		Old:       string(project),
+		DateAdded: now,
+	}}}, nil
 }

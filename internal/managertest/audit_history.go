@@ -62,6 +62,7 @@ func (a *auditor) history(inc incident.Incident) error {
 
 func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activity) error {
 	isComment := act.Type == incident.ActivityTypeComment
+	isTriggered := act.Type == incident.ActivityTypeTriggerFired || act.Type == incident.ActivityTypeTriggerResolved
 	isRevised := act.DateEdited != nil || act.DateDeleted != nil
 	switch {
 	case act.Incident != key || act.Sequence != sequence:
@@ -72,8 +73,11 @@ func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activi
 		return errors.New("is revised, but must not be")
 	case isComment && (act.Comment == "") != (act.DateDeleted != nil):
 		return errors.New("is a comment without text, or a deleted comment with text")
-	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && act.Type < incident.ActivityTypeAcknowledged && !isComment:
+	case sequence > 2 && act.Type != incident.ActivityTypeStatusChange && act.Type < incident.ActivityTypeAcknowledged && !isComment,
+		act.Type > incident.ActivityTypeMarkedDuplicate:
 		return errors.New("has an unexpected type")
+	case isTriggered && act.TriggerID == "":
+		return errors.New("names no trigger")
 	}
 	return a.unique(act.NotificationUUID, key)
 }

@@ -160,6 +160,9 @@ func (w *world) linkProject(key incident.Key, p incident.ProjectID) (any, error)
 		}
 	}
 	r.incident.Projects = slices.Sorted(slices.Values(append(slices.Clone(r.incident.Projects), p)))
+	w.append(r, incident.Activity{
+		Type: incident.ActivityTypeProjectLinked, Field: "project", New: string(p), DateAdded: w.now,
+	})
 	return changed(r), nil
 }
 
@@ -176,6 +179,9 @@ func (w *world) unlinkProject(key incident.Key, p incident.ProjectID) (any, erro
 		return nil, incident.ErrInvalid
 	}
 	r.incident.Projects = slices.Delete(slices.Clone(r.incident.Projects), i, i+1)
+	w.append(r, incident.Activity{
+		Type: incident.ActivityTypeProjectUnlinked, Field: "project", Old: string(p), DateAdded: w.now,
+	})
 	return changed(r), nil
 }
 

@@ -223,7 +223,7 @@ func TestImport_addsFromNewerFile(t *testing.T) {
 	for _, entry := range b.activities {
 		history = append(history, entry.Type.String()+" "+entry.Comment)
 	}
-	want := []string{"Detected ", "Created ", "Comment Begun.", "Comment Over.", "StatusChange ", "Comment Why."}
+	want := []string{"Detected ", "Created ", "Comment Begun.", "ProjectLinked ", "Comment Over.", "StatusChange ", "Comment Why."}
 	if !slices.Equal(history, want) {
 		t.Errorf("its history is %q, want %q", history, want)
 	}
