@@ -32,6 +32,10 @@ type view struct {
 
 	// fresh reports that the view was read from the store during the call.
 	fresh bool
+
+	// blocked reports that last cannot be reopened: another incident occupies one of its
+	// other slots.
+	blocked bool
 }
 
 // rule decides a write on a view. It is pure, and must not change the states. A refusal on a

@@ -50,7 +50,7 @@ func decideDuplicate(before, other *State, d *Duplicate, now time.Time) (decisio
 	}}
 	if before.Incident.Status.Active() {
 		var err error
-		if after, err = transition(before, StatusClosed, StatusMethodManual, now, false); err != nil {
+		if after, err = transition(before, StatusClosed, StatusMethodManual, now, now, false); err != nil {
 			return decision{}, err
 		}
 		log = statusChange(log, before.Incident.Status, &after.Incident, now)

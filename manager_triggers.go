@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
@@ -29,34 +31,41 @@ func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkSlot(f.Slot); err != nil {
-		return Result{}, err
-	}
-	if err := checkID("trigger", f.TriggerID, false); err != nil {
-		return Result{}, err
-	}
-	if f.Severity != StatusWarning && f.Severity != StatusCritical {
-		return Result{}, invalid("severity", "must be %d (warning) or %d (critical), not %d", StatusWarning, StatusCritical, f.Severity)
-	}
-	if err := checkTitle(f.Title); err != nil {
-		return Result{}, err
-	}
-	at, err := checkDate("date", f.Date, now, now)
-	if err != nil {
-		return Result{}, err
-	}
 	p := pendingFirings.Get().(*pendingFiring)
 	defer pendingFirings.Put(p)
-	p.Firing, p.at, p.now, p.reusesDraft = *f, at, now, m.local
-	return m.write(ctx, subject{slot: f.Slot}, p.rule)
+	p.Firing, p.clock, p.reusesDraft = *f, m.options.Now, m.local
+	if p.event, err = p.Firing.check(now); err != nil {
+		return Result{}, err
+	}
+	return m.writeFiring(ctx, p)
+}
+
+// writeFiring writes a firing. If the organization knows the DetectionUUID of an incident that
+// the firing would open, the store answers without a look at the slot. Another writer may have
+// opened an incident there, which the firing has to join.
+func (m *manager) writeFiring(ctx context.Context, p *pendingFiring) (Result, error) {
+	for range maxConflicts {
+		r, err := m.write(ctx, subject{slot: p.Slot}, p.rule)
+		if err != nil || r.Changed || !p.opens || p.DetectionUUID == uuid.Nil {
+			return r, err
+		}
+		v, err := m.freshView(ctx, subject{slot: p.Slot})
+		if err != nil || v.state == nil {
+			return r, err
+		}
+		m.conflicts.Add(1)
+	}
+	return Result{}, tooManyConflicts(ErrVersionConflict)
 }
 
 // pendingFiring is a firing that is being written, with its rule. It is reused: most firings
 // change nothing, and should not allocate a rule.
 type pendingFiring struct {
 	Firing
-	at, now time.Time
-	rule    rule
+	event event
+	clock func() time.Time
+	rule  rule
+	opens bool // the rule has decided to open an incident
 
 	// draft is the memory of an incident that the firing opens. It is reused if reusesDraft
 	// is set, for a local store: its new incidents are not put into the cache, so that
@@ -68,17 +77,28 @@ type pendingFiring struct {
 var pendingFirings = sync.Pool{New: func() any {
 	p := new(pendingFiring)
 	p.rule = func(v view) (decision, error) {
-		if v.state != nil {
-			return decideFiring(v.state, &p.Firing, p.at)
+		d, err := p.decide(&v)
+		if d.after != d.before && p.event.isBehind(&v, p.TriggerID) {
+			p.event.advance(canonical(p.clock()))
+			return p.decide(&v)
 		}
-		d := &p.draft
-		if !p.reusesDraft {
-			d = new(draft)
-		}
-		return d.open(&p.Firing, p.at, p.now), nil
+		return d, err
 	}
 	return p
 }}
+
+func (p *pendingFiring) decide(v *view) (decision, error) {
+	if p.opens = false; v.state != nil {
+		return decideFiring(v.state, &p.Firing, &p.event)
+	}
+	d := &p.draft
+	if !p.reusesDraft {
+		d = new(draft)
+	}
+	decided, err := d.decide(v, &p.Firing, &p.event)
+	p.opens = decided.after == &d.state
+	return decided, err
+}
 
 func (m *manager) Resolve(ctx context.Context, r Resolution) (Result, error) {
 	res, err := m.resolve(ctx, r)
@@ -90,15 +110,16 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkSlot(r.Slot); err != nil {
-		return Result{}, err
-	}
-	if err := checkID("trigger", r.TriggerID, false); err != nil {
-		return Result{}, err
-	}
-	at, err := checkDate("date", r.Date, now, now)
+	e, err := r.check(now)
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, subject{slot: r.Slot}, func(v view) (decision, error) { return decideResolution(v.state, r.TriggerID, at) })
+	return m.write(ctx, subject{slot: r.Slot}, func(v view) (decision, error) {
+		d, err := decideResolution(v.state, r.TriggerID, &e)
+		if d.after != d.before && e.isBehind(&v, r.TriggerID) {
+			e.advance(canonical(m.options.Now()))
+			return decideResolution(v.state, r.TriggerID, &e)
+		}
+		return d, err
+	})
 }

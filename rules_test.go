@@ -53,7 +53,9 @@ func genState(t *rapid.T) *State {
 			TriggerID: id,
 			Status:    rapid.SampledFrom([]TriggerStatus{TriggerStatusActive, TriggerStatusResolved}).Draw(t, "trigger"),
 			Severity:  rapid.SampledFrom([]Status{StatusWarning, StatusCritical}).Draw(t, "severity"),
+			DateAdded: ruleEpoch.Add(-time.Hour),
 		}
+		tr.DateModified = later(genTime(t, "modified"), tr.DateAdded)
 		if inc.Status == StatusClosed {
 			tr.Status = TriggerStatusResolved
 		}
@@ -62,12 +64,78 @@ func genState(t *rapid.T) *State {
 	return &State{Incident: inc, Triggers: triggers}
 }
 
-func mustFire(t *rapid.T, before *State, f *Firing, at time.Time) *State {
-	after, err := activateTrigger(before, f, at)
+func mustFire(t *rapid.T, before *State, f *Firing, e event) *State {
+	d, err := decideFiring(before, f, &e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return after
+	checkLogged(t, d)
+	return d.after
+}
+
+func mustResolve(t *rapid.T, before *State, id TriggerID, e event) *State {
+	d, err := decideResolution(before, id, &e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkLogged(t, d)
+	return d.after
+}
+
+// checkLogged fails unless a decision of a trigger has one activity for its change, and no change
+// has none. If it ends an acknowledgement, another activity follows.
+func checkLogged(t *rapid.T, d decision) {
+	if d.after == d.before {
+		if len(d.activities) != 0 {
+			t.Fatalf("no change is logged as %+v", d.activities)
+		}
+		return
+	}
+	log := d.activities
+	if was := d.before.Incident.Response; was != nil && was.DateAcknowledged != nil && d.after.Incident.Status.Active() {
+		if is := d.after.Incident.Response; is == nil || is.DateAcknowledged == nil {
+			if last := log[len(log)-1]; last.Type != ActivityTypeUnacknowledged || last.TriggerID == "" {
+				t.Fatalf("an acknowledgement that ends is logged as %+v", log)
+			}
+			log = log[:len(log)-1]
+		}
+	}
+	if len(log) != 1 || log[0].TriggerID == "" {
+		t.Fatalf("a change is logged as %+v", d.activities)
+	}
+	isStatus := d.activities[0].Type == ActivityTypeStatusChange
+	if isStatus != (d.before.Incident.Status != d.after.Incident.Status) {
+		t.Fatalf("the change from %s to %s is logged as %+v", d.before.Incident.Status, d.after.Incident.Status, d.activities)
+	}
+}
+
+// checkDates fails if a date of a trigger went back, or is ahead of now without having been so.
+func checkDates(t *rapid.T, before, after *State, now time.Time) {
+	for _, tr := range after.Triggers {
+		if tr.DateModified.Before(tr.DateAdded) {
+			t.Fatalf("changed before it was added: %+v", tr)
+		}
+		known := now
+		if i, ok := findTrigger(before.Triggers, tr.TriggerID); ok {
+			if known = before.Triggers[i].DateModified; tr.DateModified.Before(known) {
+				t.Fatalf("a date went back from %s: %+v", known, tr)
+			}
+			known = later(known, now)
+		}
+		if tr.DateModified.After(known) {
+			t.Fatalf("a date is ahead of %s: %+v", known, tr)
+		}
+	}
+}
+
+// genEvent draws an event with or without a date, which may be ahead of now.
+func genEvent(t *rapid.T, label string) event {
+	now := genTime(t, label+" now")
+	if rapid.Bool().Draw(t, label+" dated") {
+		at := genTime(t, label+" date")
+		return event{date: earlier(at, now), named: at, now: now, dated: true}
+	}
+	return event{date: now, named: now, now: now}
 }
 
 // checkUntouched fails if a rule changed its input.
@@ -95,9 +163,9 @@ func TestRule_transition(t *testing.T) {
 		given := genState(t)
 		before := given.clone()
 		to := genStatus().Draw(t, "to")
-		at, named := genTime(t, "at"), rapid.Bool().Draw(t, "named")
+		at, now, named := genTime(t, "at"), genTime(t, "now"), rapid.Bool().Draw(t, "named")
 
-		after, err := transition(given, to, StatusMethodRuleUpdated, at, named)
+		after, err := transition(given, to, StatusMethodRuleUpdated, at, now, named)
 		checkUntouched(t, before, given)
 		if early := to == StatusClosed && named && at.Before(before.Incident.DateStarted); early || err != nil {
 			if !early || !errors.Is(err, ErrInvalid) {
@@ -106,6 +174,7 @@ func TestRule_transition(t *testing.T) {
 			return
 		}
 		checkClosed(t, after)
+		checkDates(t, before, after, now)
 		if after.Incident.Status != to || after.Incident.StatusMethod != StatusMethodRuleUpdated {
 			t.Fatalf("status is %s by %s, want %s", after.Incident.Status, after.Incident.StatusMethod, to)
 		}
@@ -119,7 +188,7 @@ func TestRule_severity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &State{Incident: Incident{OrganizationID: "acme", Identifier: 1, Status: StatusOpen, DateStarted: ruleEpoch}}
 		f := Firing{TriggerID: "a", Severity: StatusWarning}
-		s = mustFire(t, s, &f, ruleEpoch)
+		s = mustFire(t, s, &f, event{date: ruleEpoch, named: ruleEpoch, now: ruleEpoch})
 		// Without a person's doing, the status is a function of the triggers.
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			if !s.Incident.Status.Active() {
@@ -127,26 +196,31 @@ func TestRule_severity(t *testing.T) {
 			}
 			id := rapid.SampledFrom([]TriggerID{"a", "b", "c"}).Draw(t, "id")
 			given, before := s, s.clone()
+			e := genEvent(t, "event")
 			if rapid.Bool().Draw(t, "fires") {
-				// A trigger keeps its severity here: lowering it lowers nothing.
-				severity := map[TriggerID]Status{"a": StatusWarning, "b": StatusCritical, "c": StatusWarning}[id]
+				severity := rapid.SampledFrom([]Status{StatusWarning, StatusCritical}).Draw(t, "severity")
 				f := Firing{TriggerID: id, Severity: severity}
-				s = mustFire(t, s, &f, genTime(t, "at"))
-				again := mustFire(t, s, &f, genTime(t, "again"))
+				s = mustFire(t, s, &f, e)
+				again := mustFire(t, s, &f, event{date: e.date, named: e.named, now: e.now, dated: true})
 				if c := changeOf(decision{before: s, after: again}); !c.empty() {
 					t.Fatalf("firing again changes %+v", c)
 				}
-			} else {
-				var err error
-				if s, err = resolveTrigger(s, id, genTime(t, "at")); err != nil {
-					t.Fatal(err)
+				i, found := findTrigger(s.Triggers, id)
+				if !found || !e.dated && (s.Triggers[i].Status != TriggerStatusActive || s.Triggers[i].Severity != severity) {
+					t.Fatalf("firing %s without a date gives %+v", severity, s.Triggers)
 				}
-				if again, err := resolveTrigger(s, id, genTime(t, "again")); err != nil || !again.Incident.equal(&s.Incident) {
-					t.Fatalf("resolving again gives %+v, %v", again, err)
+			} else {
+				s = mustResolve(t, s, id, e)
+				if again := mustResolve(t, s, id, event{date: e.date, named: e.named, now: e.now, dated: true}); again != s {
+					t.Fatalf("resolving again gives %+v", again)
+				}
+				if i, found := findTrigger(s.Triggers, id); found && !e.dated && s.Triggers[i].Status == TriggerStatusActive {
+					t.Fatalf("resolving without a date gives %+v", s.Triggers)
 				}
 			}
 			checkUntouched(t, before, given)
 			checkClosed(t, s)
+			checkDates(t, before, s, e.now)
 			want := highestSeverity(s.Triggers)
 			if want == 0 {
 				want = StatusClosed
@@ -166,15 +240,21 @@ func TestRule_fireNeverLowersResolveNeverRaises(t *testing.T) {
 		}
 		id := rapid.SampledFrom([]TriggerID{"a", "b", "c"}).Draw(t, "id")
 		severity := rapid.SampledFrom([]Status{StatusWarning, StatusCritical}).Draw(t, "severity")
-		if fired := mustFire(t, s, &Firing{TriggerID: id, Severity: severity}, ruleEpoch); fired.Incident.Status < max(s.Incident.Status, severity) {
+		e := event{date: ruleEpoch, named: ruleEpoch, now: ruleEpoch}
+		fell := false
+		if i, ok := findTrigger(s.Triggers, id); ok {
+			fell = s.Triggers[i].Status == TriggerStatusActive && severity < s.Triggers[i].Severity
+		}
+		fired := mustFire(t, s, &Firing{TriggerID: id, Severity: severity}, e)
+		if got := fired.Incident.Status; got < severity || got < s.Incident.Status && !fell {
 			if i, ok := findTrigger(s.Triggers, id); !ok || s.Triggers[i].Status != TriggerStatusActive || s.Triggers[i].Severity != severity {
 				t.Fatalf("firing %s in %s gives %s", severity, s.Incident.Status, fired.Incident.Status)
 			}
 		}
-		resolved, err := resolveTrigger(s, id, ruleEpoch)
-		if err != nil {
-			t.Fatal(err)
+		if fell && fired.Incident.Status != highestSeverity(fired.Triggers) {
+			t.Fatalf("a severity that falls to %s in %s gives %s", severity, s.Incident.Status, fired.Incident.Status)
 		}
+		resolved := mustResolve(t, s, id, e)
 		if got := resolved.Incident.Status; got != StatusClosed && got > s.Incident.Status {
 			t.Fatalf("resolving in %s gives %s", s.Incident.Status, got)
 		}
@@ -184,7 +264,7 @@ func TestRule_fireNeverLowersResolveNeverRaises(t *testing.T) {
 func TestRule_slots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := genState(t)
-		after, err := transition(before, genStatus().Draw(t, "to"), StatusMethodManual, ruleEpoch, false)
+		after, err := transition(before, genStatus().Draw(t, "to"), StatusMethodManual, ruleEpoch, ruleEpoch, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -135,9 +135,10 @@ type StatusUpdate struct {
 
 // transition is the status rule. It returns the state after a change to the given
 // status: DateClosed is set if and only if the incident is closed, and closing it
-// resolves its active triggers. A closing date before the start is refused if the caller
-// named it, and is moved to the start if it came from a clock.
-func transition(before *State, to Status, method StatusMethod, at time.Time, named bool) (*State, error) {
+// resolves its active triggers, whose dates never go back and are not moved ahead of now. A
+// closing date before the start is refused if the caller named it, and is moved to the start
+// otherwise.
+func transition(before *State, to Status, method StatusMethod, at, now time.Time, named bool) (*State, error) {
 	after := before.clone()
 	after.Incident.Status = to
 	after.Incident.StatusMethod = method
@@ -155,9 +156,8 @@ func transition(before *State, to Status, method StatusMethod, at time.Time, nam
 	}
 	after.Incident.DateClosed = &at
 	for i := range after.Triggers {
-		if after.Triggers[i].Status == TriggerStatusActive {
-			after.Triggers[i].Status = TriggerStatusResolved
-			after.Triggers[i].DateModified = at
+		if t := &after.Triggers[i]; t.Status == TriggerStatusActive {
+			t.Status, t.DateModified = TriggerStatusResolved, later(t.DateModified, earlier(at, now))
 		}
 	}
 	return after, nil
@@ -169,7 +169,7 @@ func decideStatus(before *State, u StatusUpdate, at, now time.Time) (decision, e
 	if before.Incident.Status == u.Status {
 		return unchanged(before), nil
 	}
-	after, err := transition(before, u.Status, u.Method, at, !u.Date.IsZero())
+	after, err := transition(before, u.Status, u.Method, at, now, !u.Date.IsZero())
 	if err != nil {
 		return decision{}, err
 	}

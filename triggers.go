@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // TriggerID names a trigger of an alert rule of the host, such as its warning
@@ -47,8 +49,11 @@ type Trigger struct {
 	// [StatusWarning] or [StatusCritical].
 	Severity Status `json:"severity"`
 
-	DateAdded    time.Time `json:"dateCreated"`  // when it first fired
-	DateModified time.Time `json:"dateModified"` // when it last changed
+	// DateAdded is when the trigger first fired, DateModified when it last changed. Neither
+	// is ahead of the clock that wrote it. DateModified never goes back, and is never before
+	// DateAdded.
+	DateAdded    time.Time `json:"dateCreated"`
+	DateModified time.Time `json:"dateModified"`
 }
 
 // MaxTriggers is the most triggers, active and resolved, that an incident can have.
@@ -68,8 +73,36 @@ type Firing struct {
 	Title string `json:"title"`
 
 	// Date is when the condition was met: DateStarted and DateDetected of an incident
-	// that the firing opens. Defaults to now.
+	// that the firing opens. Defaults to now. A source that may deliver late, twice or out
+	// of order should set it: see [TriggerManager].
 	Date time.Time `json:"date,omitzero"`
+
+	// Labels and Annotations are those of the incident that the firing opens: see
+	// [MaxLabels].
+	Labels      map[string]string `json:"labels,omitzero"`
+	Annotations map[string]string `json:"annotations,omitzero"`
+
+	// Update replaces all labels and annotations of an incident that exists already, too.
+	// Each difference has an Edited activity.
+	Update bool `json:"update,omitzero"`
+
+	// DetectionUUID is the DetectionUUID of the incident that the firing opens. If the
+	// organization knows it, the firing opens no incident, and does not reopen the incident
+	// that it once opened. Zero for none.
+	DetectionUUID uuid.UUID `json:"detectionUuid,omitzero"`
+
+	// ReopenWithin reopens the last incident of a free slot instead of opening a new one, if
+	// the incident was closed by its triggers less than ReopenWithin before the firing. It
+	// keeps a target that flaps from opening an incident each time. It must not be negative;
+	// in JSON it is in nanoseconds. Defaults to 0: the last incident stays closed.
+	//
+	// The incident stays closed if:
+	//
+	//   - a user closed it
+	//   - it is a duplicate, or no longer affects the project of the slot
+	//   - it has [MaxTriggers] triggers, and the trigger is new to it
+	//   - another incident is active in a slot of its other projects
+	ReopenWithin time.Duration `json:"reopenWithin,omitzero"`
 }
 
 // Resolution reports that the condition of a trigger is no longer met.
@@ -78,29 +111,53 @@ type Resolution struct {
 
 	TriggerID TriggerID `json:"trigger"`
 
-	// Date is when the condition ended: DateClosed of an incident that the resolution
-	// closes, unless the incident started later. Defaults to now.
+	// Date is when the condition ended. Defaults to now. A source that may deliver late,
+	// twice or out of order should set it: see [TriggerManager].
 	Date time.Time `json:"date,omitzero"`
 }
 
 // TriggerManager is the triggers' part of [Manager].
+//
+// Sources may report late, twice and out of order. Fire and Resolve put the events of a trigger
+// in order by their dates:
+//
+//   - An event that has a Date before the [Trigger.DateModified] of its trigger changes
+//     nothing.
+//   - An event without a Date is newer than all that the trigger knows.
+//   - A Date ahead of now counts as now, and a DateModified ahead of now as older than any
+//     event: a clock that runs ahead silences nobody.
 type TriggerManager interface {
 	// Triggers returns the triggers of an incident, in order of TriggerID. It
 	// reads through the cache.
 	Triggers(ctx context.Context, key Key) ([]Trigger, error)
 
-	// Fire marks the trigger active in the incident of the slot, and opens an incident
-	// if the slot is free. It raises the status to the highest severity of the active
-	// triggers, and never lowers it. Firing an active trigger again with the same
-	// severity changes nothing.
+	// Fire marks the trigger active in the incident of the slot. It raises the status to
+	// the highest severity of the active triggers. If the severity of an active trigger
+	// falls, so may the status; otherwise Fire never lowers it. A trigger that becomes
+	// active before DateStarted moves DateStarted. Firing an active trigger again with the
+	// same severity changes nothing, unless [Firing.Update] does.
 	//
-	// It returns [ErrInvalid] if the trigger is new to an incident that has
+	// In a free slot Fire opens an incident, or reopens the last: see
+	// [Firing.ReopenWithin]. It changes nothing, and returns the last incident of the slot,
+	// if the Date is before what the trigger knows there, or within the time of that
+	// incident, from its DateStarted until its DateClosed.
+	//
+	// Opening an incident appends a Detected, a Created and a StatusChange activity. A later
+	// change of the status appends a StatusChange, any other change of the trigger a
+	// TriggerFired. All except Detected and Created have the TriggerID. See [Notifier] for
+	// the activities to page on.
+	//
+	// It returns [ErrInvalid] if the trigger is new to an active incident that has
 	// [MaxTriggers] triggers.
 	Fire(ctx context.Context, f Firing) (Result, error)
 
 	// Resolve marks the trigger resolved in the incident of the slot. It lowers the
 	// status to the highest severity of the remaining active triggers, and never
-	// raises it. If no active trigger remains, it closes the incident.
+	// raises it. If no active trigger remains, it closes the incident. DateClosed is then
+	// the latest DateModified of its triggers, unless the incident started later.
+	//
+	// A change of the status appends a StatusChange activity, any other change a
+	// TriggerResolved. Both have the TriggerID.
 	//
 	// Resolving a trigger that is not active changes nothing. If the slot is free,
 	// Resolve returns the zero Result.
@@ -124,114 +181,36 @@ func findTrigger(triggers []Trigger, id TriggerID) (int, bool) {
 	})
 }
 
-// activateTrigger is the rule for a firing in an active incident: the trigger becomes
-// active, and may raise the status. It returns before itself if nothing changes.
-func activateTrigger(before *State, f *Firing, at time.Time) (*State, error) {
-	i, found := findTrigger(before.Triggers, f.TriggerID)
-	switch {
-	case !found && len(before.Triggers) >= MaxTriggers:
-		return nil, invalid("trigger", "is new to an incident that has %d triggers, which is the limit", len(before.Triggers))
-	case found:
-		if t := &before.Triggers[i]; t.Status == TriggerStatusActive && t.Severity == f.Severity {
-			return before, nil
-		}
+// check validates f, makes its labels canonical, and returns its place in the order of events.
+func (f *Firing) check(now time.Time) (e event, err error) {
+	if err := checkSlot(f.Slot); err != nil {
+		return e, err
 	}
-	after := before.clone()
-	after.activate(i, found, f, at)
-	return after, nil
+	if err := checkID("trigger", f.TriggerID, false); err != nil {
+		return e, err
+	}
+	if f.Severity != StatusWarning && f.Severity != StatusCritical {
+		return e, invalid("severity", "must be %d (warning) or %d (critical), not %d", StatusWarning, StatusCritical, f.Severity)
+	}
+	if err := checkTitle(f.Title); err != nil {
+		return e, err
+	}
+	if f.Labels, f.Annotations, err = checkLabels(f.Labels, f.Annotations); err != nil {
+		return e, err
+	}
+	if f.ReopenWithin < 0 {
+		return e, invalid("reopenWithin", "must not be negative")
+	}
+	return eventAt(f.Date, now)
 }
 
-// activate makes the trigger of f active, at index i of the triggers. found reports
-// whether the trigger is there already.
-func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
-	if !found {
-		s.Triggers = slices.Insert(s.Triggers, i, Trigger{
-			Incident:  s.Incident.Key(),
-			TriggerID: f.TriggerID,
-			DateAdded: at,
-		})
+// check validates r, and returns its place in the order of events.
+func (r *Resolution) check(now time.Time) (e event, err error) {
+	if err := checkSlot(r.Slot); err != nil {
+		return e, err
 	}
-	t := &s.Triggers[i]
-	t.Status, t.Severity, t.DateModified = TriggerStatusActive, f.Severity, at
-	if highest := highestSeverity(s.Triggers); highest > s.Incident.Status {
-		s.Incident.Status, s.Incident.StatusMethod = highest, StatusMethodRuleTriggered
+	if err := checkID("trigger", r.TriggerID, false); err != nil {
+		return e, err
 	}
-}
-
-// resolveTrigger is the rule for a resolution: the trigger becomes resolved, and may
-// lower the status or close the incident. It returns before itself if nothing changes.
-func resolveTrigger(before *State, id TriggerID, at time.Time) (*State, error) {
-	i, found := findTrigger(before.Triggers, id)
-	if !found || before.Triggers[i].Status != TriggerStatusActive {
-		return before, nil
-	}
-	after := before.clone()
-	after.Triggers[i].Status, after.Triggers[i].DateModified = TriggerStatusResolved, at
-	switch s := highestSeverity(after.Triggers); {
-	case s == 0:
-		return transition(after, StatusClosed, StatusMethodRuleTriggered, at, false)
-	case s < after.Incident.Status:
-		after.Incident.Status, after.Incident.StatusMethod = s, StatusMethodRuleTriggered
-	}
-	return after, nil
-}
-
-// decideFiring decides a firing on the state of the slot's incident.
-func decideFiring(before *State, f *Firing, at time.Time) (decision, error) {
-	after, err := activateTrigger(before, f, at)
-	if err != nil {
-		return decision{}, err
-	}
-	return decision{
-		before:     before,
-		after:      after,
-		activities: statusChange(nil, before.Incident.Status, &after.Incident, at),
-	}, nil
-}
-
-// draft is the memory for a decision that opens an incident, in one allocation.
-type draft struct {
-	state    State
-	projects [1]ProjectID
-	triggers [1]Trigger
-	log      [3]Activity
-}
-
-// open is the rule for a firing in a free slot: it opens an incident.
-func (d *draft) open(f *Firing, at, now time.Time) decision {
-	d.projects[0] = f.ProjectID
-	d.state = State{Triggers: d.triggers[:0], Incident: Incident{
-		OrganizationID: f.OrganizationID,
-		Title:          f.Title,
-		Type:           TypeAlertTriggered,
-		Status:         StatusOpen,
-		StatusMethod:   StatusMethodRuleTriggered,
-		AlertRuleID:    f.AlertRuleID,
-		QueryID:        f.QueryID,
-		Projects:       d.projects[:],
-		DateStarted:    at,
-		DateDetected:   at,
-		DateAdded:      now,
-	}}
-	after := &d.state
-	log, opened := opening(d.log[:0], &after.Incident, ""), after.Incident.Status
-	after.activate(0, false, f, at)
-	return decision{after: after, activities: statusChange(log, opened, &after.Incident, at)}
-}
-
-// decideResolution decides a resolution on the state of the slot's incident, nil for a
-// free slot.
-func decideResolution(before *State, id TriggerID, at time.Time) (decision, error) {
-	if before == nil {
-		return unchanged(nil), nil
-	}
-	after, err := resolveTrigger(before, id, at)
-	if err != nil {
-		return decision{}, err
-	}
-	return decision{
-		before:     before,
-		after:      after,
-		activities: statusChange(nil, before.Incident.Status, &after.Incident, at),
-	}, nil
+	return eventAt(r.Date, now)
 }

@@ -143,6 +143,8 @@ func (a *auditor) triggers(inc incident.Incident, triggers []incident.Trigger) e
 		ids = append(ids, t.TriggerID)
 		isActive := t.Status == incident.TriggerStatusActive
 		switch {
+		case t.DateModified.Before(t.DateAdded):
+			return fmt.Errorf("trigger %q was changed at %v, before it was added at %v", t.TriggerID, t.DateModified, t.DateAdded)
 		case t.Incident != inc.Key():
 			return fmt.Errorf("trigger %q is of %s", t.TriggerID, t.Incident)
 		case isActive && inc.Status == incident.StatusClosed:

@@ -35,14 +35,15 @@ func Linearizable(t *testing.T, newStore NewStore) {
 	}
 	for seed := range uint64(5) {
 		run("status", seed, checkRegister)
-		run("slot", seed, func(s labSetup) error { return checkSlots(s, manualOps) })
+		run("slot", seed, func(s labSetup) error { return checkSlots(s, manual) })
 	}
 	for _, seed := range []uint64{0, 1, 3} {
 		run("desk", seed, checkDesk)
 		run("family", seed, checkFamily)
 	}
 	for _, seed := range []uint64{0, 2} {
-		run("triggers", seed, func(s labSetup) error { return checkSlots(s, triggerOps) })
+		run("triggers", seed, func(s labSetup) error { return checkSlots(s, triggered) })
+		run("late", seed, func(s labSetup) error { return checkSlots(s, late) })
 		run("freshness", seed, checkFreshness)
 		run("births", seed, checkBirths)
 		run("progress", seed, checkProgress)

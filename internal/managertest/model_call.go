@@ -110,7 +110,14 @@ func updateStatus(key incident.Key, u incident.StatusUpdate) call {
 func fire(f incident.Firing) call {
 	return call{
 		name: "Fire", args: []any{f}, orgs: only(f.OrganizationID),
-		do:     func(ctx context.Context, m incident.Manager) (any, error) { return answer(m.Fire(ctx, f)) },
+		do: func(ctx context.Context, m incident.Manager) (any, error) {
+			labels, back := lendNamed(f.Labels)
+			annotations, backToo := lendNamed(f.Annotations)
+			lent := f
+			lent.Labels, lent.Annotations = labels, annotations
+			r, err := m.Fire(ctx, lent)
+			return answer(r, cmp.Or(back(), backToo(), err))
+		},
 		expect: func(w *world) (any, error) { return w.fire(f) },
 	}
 }

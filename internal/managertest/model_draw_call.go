@@ -2,6 +2,7 @@ package managertest
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -106,13 +107,20 @@ func (s source) statusUpdate(key incident.Key) incident.StatusUpdate {
 }
 
 func (s source) firing() incident.Firing {
-	return incident.Firing{
-		Slot:      s.slot(),
-		TriggerID: pick(s, "trigger", triggerIDs),
-		Severity:  pick(s, "severity", severities),
-		Title:     pick(s, "title", titles),
-		Date:      s.date("date"),
+	f := incident.Firing{
+		Slot:          s.slot(),
+		TriggerID:     pick(s, "trigger", triggerIDs),
+		Severity:      pick(s, "severity", severities),
+		Title:         pick(s, "title", titles),
+		Date:          s.date("date"),
+		DetectionUUID: s.optional("detection", detectionUUIDs),
+		ReopenWithin:  pick(s, "reopen within", []time.Duration{0, 0, time.Second, 20 * time.Minute, 24 * time.Hour}),
+		Update:        s.oneIn(4, "update"),
 	}
+	if s.oneIn(2, "labeled") {
+		f.Labels, f.Annotations = pick(s, "labels", labelSets), pick(s, "annotations", labelSets)
+	}
+	return f
 }
 
 func (s source) resolution() incident.Resolution {

@@ -111,6 +111,10 @@ func invalidFiring(s source) call {
 		},
 		func() { f.Title = pick(s, "bad", badTexts) },
 		func() { f.Date = pick(s, "bad", badDates) },
+		func() { f.ReopenWithin = -1 },
+		func() { f.Labels = map[string]string{string(pick(s, "bad", badIDs)): "x"} },
+		func() { f.Labels = map[string]string{"x": ""} },
+		func() { f.Annotations = map[string]string{"x": strings.Repeat("x", incident.MaxAnnotationsSize)} },
 	})()
 	return fire(f)
 }

@@ -82,6 +82,7 @@ func (w *world) open(r *record, user incident.UserID) {
 	if r.incident.DetectionUUID != uuid.Nil {
 		o.detections[r.incident.DetectionUUID] = r
 	}
+	w.claim(r)
 	w.append(r, incident.Activity{
 		Type: incident.ActivityTypeDetected, UserID: user, DateAdded: r.incident.DateDetected,
 	})
@@ -127,6 +128,7 @@ func (w *world) setStatus(r *record, to incident.Status, method incident.StatusM
 	r.incident.StatusMethod = method
 	r.incident.DateClosed = nil
 	if to != incident.StatusClosed {
+		w.claim(r)
 		return
 	}
 	at := a.DateAdded
@@ -136,7 +138,10 @@ func (w *world) setStatus(r *record, to incident.Status, method incident.StatusM
 	r.incident.DateClosed = &at
 	for id, t := range r.triggers {
 		if t.Status == incident.TriggerStatusActive {
-			t.Status, t.DateModified = incident.TriggerStatusResolved, at
+			t.Status = incident.TriggerStatusResolved
+			if at := w.capped(at); at.After(t.DateModified) {
+				t.DateModified = at
+			}
 			r.triggers[id] = t
 		}
 	}
@@ -160,6 +165,9 @@ func (w *world) linkProject(key incident.Key, p incident.ProjectID) (any, error)
 		}
 	}
 	r.incident.Projects = slices.Sorted(slices.Values(append(slices.Clone(r.incident.Projects), p)))
+	if r.active() {
+		w.claim(r)
+	}
 	w.append(r, incident.Activity{
 		Type: incident.ActivityTypeProjectLinked, Field: "project", New: string(p), DateAdded: w.now,
 	})

@@ -26,6 +26,7 @@ type organization struct {
 	records       []*record // identifier n at index n-1
 	detections    map[uuid.UUID]*record
 	notifications map[uuid.UUID]activityID
+	last          map[incident.Slot]int64 // the last incident that held each slot
 }
 
 // activityID identifies an activity in its organization.
@@ -49,7 +50,11 @@ func newWorld(now time.Time) *world {
 func (w *world) org(id incident.OrganizationID) *organization {
 	o := w.orgs[id]
 	if o == nil {
-		o = &organization{detections: map[uuid.UUID]*record{}, notifications: map[uuid.UUID]activityID{}}
+		o = &organization{
+			detections:    map[uuid.UUID]*record{},
+			notifications: map[uuid.UUID]activityID{},
+			last:          map[incident.Slot]int64{},
+		}
 		w.orgs[id] = o
 	}
 	return o
@@ -70,6 +75,7 @@ func (w *world) clone() *world {
 	for id, o := range w.orgs {
 		co := c.org(id)
 		maps.Copy(co.notifications, o.notifications)
+		maps.Copy(co.last, o.last)
 		for _, r := range o.records {
 			co.records = append(co.records, r.clone())
 		}
@@ -163,6 +169,13 @@ func (r *record) slots() []incident.Slot {
 		}
 	}
 	return slots
+}
+
+// claim records that the incident holds its slots.
+func (w *world) claim(r *record) {
+	for _, slot := range r.slots() {
+		w.org(slot.OrganizationID).last[slot] = r.incident.Identifier
+	}
 }
 
 // holder returns the incident that holds the slot, or nil.

@@ -1,0 +1,167 @@
+package incident
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// decideFiring is the rule for a firing in an active incident.
+func decideFiring(before *State, f *Firing, e *event) (decision, error) {
+	i, found := findTrigger(before.Triggers, f.TriggerID)
+	at, severity := e.date, Status(0)
+	switch {
+	case found:
+		t := &before.Triggers[i]
+		if t.Status == TriggerStatusActive {
+			severity = t.Severity
+		}
+		if severity == f.Severity && !f.updates(&before.Incident) {
+			return unchanged(before), nil
+		}
+		var ok bool
+		if at, ok = e.follow(t.DateModified); !ok {
+			return unchanged(before), nil
+		}
+	case len(before.Triggers) >= MaxTriggers:
+		return decision{}, invalid("trigger", "is new to an incident that has %d triggers, which is the limit", len(before.Triggers))
+	}
+	after := before.clone()
+	after.activate(i, found, f, at)
+	if severity == 0 {
+		after.startBy(e.date)
+	}
+	after.raise()
+	if f.Severity < severity {
+		after.lower()
+	}
+	log := after.triggerActivity(nil, before.Incident.Status, Activity{
+		Type:          ActivityTypeTriggerFired,
+		TriggerID:     f.TriggerID,
+		PreviousValue: severity,
+		Value:         f.Severity,
+		DateAdded:     at,
+	})
+	if after.Incident.Status > before.Incident.Status {
+		log = after.escalate(log, f.TriggerID, at, e.now)
+	}
+	return decision{before: before, after: after, activities: after.update(log, f, at)}, nil
+}
+
+// activate makes the trigger of f active, at index i of the triggers. found reports whether the
+// trigger is there already.
+func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
+	if !found {
+		s.Triggers = slices.Insert(s.Triggers, i, Trigger{
+			Incident:  s.Incident.Key(),
+			TriggerID: f.TriggerID,
+			DateAdded: at,
+		})
+	}
+	t := &s.Triggers[i]
+	t.Status, t.Severity, t.DateModified = TriggerStatusActive, f.Severity, at
+}
+
+// startBy moves the start of the incident back to date.
+func (s *State) startBy(date time.Time) {
+	s.Incident.DateStarted = earlier(s.Incident.DateStarted, date)
+}
+
+// raise is the rule for the status after a firing: the highest severity of the active triggers
+// raises it.
+func (s *State) raise() {
+	if highest := highestSeverity(s.Triggers); highest > s.Incident.Status {
+		s.Incident.Status, s.Incident.StatusMethod = highest, StatusMethodRuleTriggered
+	}
+}
+
+// lower is the rule for the status after the severity of a trigger fell, or the trigger was
+// resolved: the highest severity of the active triggers lowers it.
+func (s *State) lower() {
+	if highest := highestSeverity(s.Triggers); highest < s.Incident.Status {
+		s.Incident.Status, s.Incident.StatusMethod = highest, StatusMethodRuleTriggered
+	}
+}
+
+// triggerActivity is the rule for the activity of a changed trigger: a StatusChange if the
+// status changed, otherwise a. It appends none if neither the status nor the trigger's severity
+// changed.
+func (s *State) triggerActivity(log []Activity, previous Status, a Activity) []Activity {
+	switch {
+	case s.Incident.Status != previous:
+		a.Type, a.PreviousValue, a.Value = ActivityTypeStatusChange, previous, s.Incident.Status
+	case a.PreviousValue == a.Value:
+		return log
+	}
+	a.Incident = s.Incident.Key()
+	return append(log, a)
+}
+
+// updates reports whether f replaces labels or annotations by different ones.
+func (f *Firing) updates(inc *Incident) bool {
+	return f.Update && !(maps.Equal(f.Labels, inc.Labels) && maps.Equal(f.Annotations, inc.Annotations))
+}
+
+// update is the rule for the labels and annotations of a firing: with [Firing.Update], those of
+// the incident become equal to them. It appends an activity for each difference.
+func (s *State) update(log []Activity, f *Firing, at time.Time) []Activity {
+	inc := &s.Incident
+	if !f.updates(inc) {
+		return log
+	}
+	replaced := func(prefix string, from, to map[string]string) {
+		names := slices.AppendSeq(slices.Collect(maps.Keys(from)), maps.Keys(to))
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if from[name] == to[name] {
+				continue
+			}
+			log = append(log, Activity{
+				Incident:  inc.Key(),
+				Type:      ActivityTypeEdited,
+				TriggerID: f.TriggerID,
+				Field:     prefix + name,
+				Old:       from[name],
+				New:       to[name],
+				DateAdded: at,
+			})
+		}
+	}
+	replaced(prefixLabels, inc.Labels, f.Labels)
+	replaced(prefixAnnotation, inc.Annotations, f.Annotations)
+	inc.Labels, inc.Annotations = f.Labels, f.Annotations
+	return log
+}
+
+// decideResolution is the rule for a resolution. before is nil for a free slot.
+func decideResolution(before *State, id TriggerID, e *event) (decision, error) {
+	if before == nil {
+		return unchanged(nil), nil
+	}
+	i, found := findTrigger(before.Triggers, id)
+	if !found || before.Triggers[i].Status != TriggerStatusActive {
+		return unchanged(before), nil
+	}
+	t := &before.Triggers[i]
+	at, ok := e.follow(t.DateModified)
+	if !ok {
+		return unchanged(before), nil
+	}
+	after := before.clone()
+	after.Triggers[i].Status, after.Triggers[i].DateModified = TriggerStatusResolved, at
+	if highestSeverity(after.Triggers) != 0 {
+		after.lower()
+	} else {
+		var err error
+		if after, err = transition(after, StatusClosed, StatusMethodRuleTriggered, after.lastModified(e.now), e.now, false); err != nil {
+			return decision{}, err
+		}
+	}
+	log := after.triggerActivity(nil, before.Incident.Status, Activity{
+		Type:          ActivityTypeTriggerResolved,
+		TriggerID:     id,
+		PreviousValue: t.Severity,
+		DateAdded:     at,
+	})
+	return decision{before: before, after: after, activities: log}, nil
+}
