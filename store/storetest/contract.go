@@ -79,6 +79,7 @@ func listContract() []group[incident.Store] {
 		}},
 		{"CountIncidents", []storeCase{
 			{"MeetsConditions", countMeetsConditions},
+			{"MeetsAllConditions", countMeetsAllConditions},
 			{"IsLimitedByStatus", countIsLimitedByStatus},
 			{"IgnoresThePage", countIgnoresThePage},
 			{"MayBeNone", countMayBeNone},

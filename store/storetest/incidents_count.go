@@ -72,6 +72,14 @@ func countMeetsConditions(t *trial, s incident.Store) {
 	}
 }
 
+// The incidents that meet the conditions on labels, acknowledgement, projects, access, status and
+// window together are counted.
+func countMeetsAllConditions(t *trial, s incident.Store) {
+	mustExhibit(t, s)
+	wantCombined(t, s, wantCounted, labelConditions(), acknowledgedConditions(), projectConditions(), accessConditions(),
+		statusConditions(), windowConditions())
+}
+
 // Limit bounds the count of each status, not the total. An incident that matches in several ways
 // counts once.
 func countIsLimitedByStatus(t *trial, s incident.Store) {

@@ -12,6 +12,7 @@ type countsOf func(ctx context.Context, q incident.IncidentQuery) (map[incident.
 
 func countFaults() []fault {
 	conditions := []string{"CountIncidents/MeetsConditions"}
+	all := []string{"CountIncidents/MeetsAllConditions"}
 	list := []fault{
 		{"CountIsUnlimited", asked(func(q *incident.IncidentQuery) { q.Limit = incident.MaxCount + 1 }), []string{"CountIncidents/IsLimitedByStatus"}},
 		{"CountIsLimitedToAPage", asked(func(q *incident.IncidentQuery) { q.Limit = min(q.Limit, 6) }), []string{"CountIncidents/IsLimitedByStatus"}},
@@ -26,6 +27,16 @@ func countFaults() []fault {
 		{"CountOfFirstStatuses", countOfFirstStatuses, []string{"CountIncidents/FollowsChanges"}},
 		{"CountFromOutsideATx", countFromOutsideATx, []string{"CountIncidents/FollowsChanges", "InTx/IsInvisibleBeforeTheCommit"}},
 		{"CountsAreShared", countsAreShared, []string{"Memory/OfLabelQueriesIsLeftAlone"}},
+		{"CountOfLabelsInsteadOfAccess", asked(func(q *incident.IncidentQuery) {
+			if len(q.Labels) > 0 && len(q.Projects) > 0 {
+				q.Access = nil
+			}
+		}), all},
+		{"CountOfProjectsInsteadOfTheWindow", asked(func(q *incident.IncidentQuery) {
+			if len(q.Statuses) > 0 && len(q.Projects) > 0 {
+				anyTime(q)
+			}
+		}), all},
 		{"CountIgnoresTheContext", countingBy(func(s incident.Store) countsOf {
 			return func(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
 				return s.CountIncidents(context.WithoutCancel(ctx), q)

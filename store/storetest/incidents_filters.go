@@ -211,17 +211,17 @@ func filteredBy(conditions func() []condition) caseFunc {
 // restrict.
 func incidentsMeetAllConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
-	wantCombined(t, s, projectConditions(), accessConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions())
+	wantCombined(t, s, wantListed, projectConditions(), accessConditions(), statusConditions(), ruleConditions(), titleConditions(), windowConditions())
 }
 
-// wantCombined checks the lists of all combinations of at most one condition of each kind, from
-// the first two of the kind.
-func wantCombined(t *trial, s incident.Store, all ...[]condition) {
+// wantCombined checks all combinations of at most one condition of each kind, from the first two of
+// the kind.
+func wantCombined(t *trial, s incident.Store, check func(t *trial, s incident.Store, all ...condition), all ...[]condition) {
 	t.Helper()
 	var combine func(chosen []condition, rest [][]condition)
 	combine = func(chosen []condition, rest [][]condition) {
 		if len(rest) == 0 {
-			wantListed(t, s, chosen...)
+			check(t, s, chosen...)
 			return
 		}
 		combine(chosen, rest[1:])

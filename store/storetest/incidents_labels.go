@@ -58,7 +58,7 @@ func incidentsWithLabelsMeetOtherConditions(t *trial, s incident.Store) {
 // An incident must meet the conditions on labels, people, projects, access and status together.
 func incidentsWithLabelsMeetAllConditions(t *trial, s incident.Store) {
 	mustExhibit(t, s)
-	wantCombined(t, s, labelConditions(), assigneeConditions(), acknowledgedConditions(), projectConditions(),
+	wantCombined(t, s, wantListed, labelConditions(), assigneeConditions(), acknowledgedConditions(), projectConditions(),
 		accessConditions(), statusConditions())
 }
 

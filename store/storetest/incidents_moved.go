@@ -9,7 +9,7 @@ import (
 )
 
 // An incident whose start has moved is in each list once, at the position of the new start. The
-// same call may change its projects, labels and status.
+// same call may change its projects, labels, assignee and status.
 func incidentsFollowMovedStarts(t *trial, s incident.Store) {
 	inc := ruled(acme, api, db)
 	inc.Labels = map[string]string{"team": "shop", "env": "prod"}
@@ -17,6 +17,7 @@ func incidentsFollowMovedStarts(t *trial, s incident.Store) {
 	for i := range 3 {
 		other := labelled(acme, map[string]string{"team": "shop", "env": "prod"})
 		other.AlertRuleID, other.QueryID = latency, incident.QueryID(fmt.Sprint(i)) // in slots of its own
+		other.Response = []*incident.Response{nil, {Assignee: ada}, {Assignee: bob}}[i]
 		other.DateStarted = minute(10 * i)
 		neighbors = append(neighbors, mustCreate(t, s, other).Incident)
 		other.OrganizationID = umbrella
@@ -62,6 +63,9 @@ func moves() []move {
 	labels := func(l map[string]string) func(*incident.Incident) {
 		return func(inc *incident.Incident) { inc.Labels = l }
 	}
+	assignee := func(user incident.UserID) func(*incident.Incident) {
+		return func(inc *incident.Incident) { inc.Response = &incident.Response{Assignee: user} }
+	}
 	closed := func(inc *incident.Incident) {
 		inc.Status, inc.DateClosed = incident.StatusClosed, new(inc.DateStarted.Add(time.Minute))
 	}
@@ -81,9 +85,14 @@ func moves() []move {
 		{"a start with another value", to(15, labels(map[string]string{"team": "data", "env": "prod"}))},
 		{"a start without labels", to(5, labels(nil))},
 		{"a start with labels and projects", to(20, projects(api, db), labels(map[string]string{"team": "shop", "env": "prod"}))},
+		{"a start with an assignee", to(15, assignee(ada))},
+		{"a start of an assigned incident", to(-3)},
+		{"a start with another assignee", to(5, assignee(bob), labels(map[string]string{"team": "shop"}))},
+		{"the same start with another assignee", to(5, assignee(ada))},
 		{"a start and the end", to(12, closed)},
 		{"a start of a closed incident", to(-2, closed)},
 		{"a start and a reopening", to(12, open)},
+		{"a start without an assignee", to(3, func(inc *incident.Incident) { inc.Response = nil })},
 	}
 }
 
@@ -101,7 +110,7 @@ func wantAmong(t *trial, s incident.Store, when string, inc incident.Incident, n
 		want := slices.DeleteFunc(slices.Clone(all), func(inc incident.Incident) bool {
 			return !hasLabels(inc, q.Labels) || q.AlertRuleID != "" && inc.AlertRuleID != q.AlertRuleID ||
 				len(q.Projects) > 0 && len(without(q.Projects, inc.Projects)) == len(q.Projects) ||
-				!mayAccess(inc, q.Access) ||
+				!mayAccess(inc, q.Access) || q.Assignee != "" && (inc.Response == nil || inc.Response.Assignee != q.Assignee) ||
 				len(q.Statuses) > 0 && !slices.Contains(q.Statuses, inc.Status)
 		})
 		wanted := identifiersOf(want)
@@ -135,6 +144,9 @@ func movedQueries() []incident.IncidentQuery {
 		{Labels: shop, Projects: []incident.ProjectID{api, db}},
 		{Labels: shop, Access: &incident.ProjectAccess{Projects: []incident.ProjectID{db, web}}},
 		{Labels: shop, Statuses: incident.ActiveStatuses()},
+		{Assignee: ada},
+		{Assignee: bob},
+		{Assignee: ada, Labels: shop, Projects: []incident.ProjectID{api, db}},
 		{AlertRuleID: latency},
 		{Statuses: []incident.Status{incident.StatusClosed}},
 	} {

@@ -114,12 +114,16 @@ func movedFaults() []fault {
 	byProject := func(q incident.IncidentQuery) bool { return len(q.Projects) > 0 }
 	byLabel := func(q incident.IncidentQuery) bool { return len(q.Labels) > 0 }
 	byAccess := func(q incident.IncidentQuery) bool { return q.Access != nil }
+	byAssignee := func(q incident.IncidentQuery) bool { return q.Assignee != "" }
 	byRule := func(q incident.IncidentQuery) bool { return q.AlertRuleID != "" }
 	return []fault{
 		{"FirstStartsOfProjects", firstStarts(byProject), cases},
 		{"FirstStartsOfLabels", firstStarts(byLabel), cases},
 		{"FirstStartsOfAccess", firstStarts(byAccess), cases},
 		{"FirstStartsOfRules", firstStarts(byRule), cases},
+		{"FirstStartsOfAssignees", firstStarts(byAssignee), cases},
+		{"BothStartsOfAssignees", bothStarts(byAssignee), cases},
+		{"MovedOutOfAssignees", movedOut(byAssignee), cases},
 		{"BothStartsOfProjects", bothStarts(byProject), cases},
 		{"BothStartsOfLabels", bothStarts(byLabel), cases},
 		{"BothStartsOfRules", bothStarts(byRule), cases},

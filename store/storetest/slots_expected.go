@@ -179,6 +179,9 @@ func slotsAdmitOneDecisionOnAVersion(t *trial, s incident.Store) {
 		t.Errorf("after %d decisions and %d other openings the slot has version %d, want %d", won, churns.Load(), got, want)
 	}
 	wantOneDecision(t, s, slot)
+	for range 3 {
+		wantOneDecision(t, s, slotOf(acme, incident.ProjectID(uuid.NewString()))) // was never claimed
+	}
 }
 
 // decideOnSlot reads the slot, and reopens the closed incident or creates another if the slot is
@@ -227,7 +230,7 @@ func openAndClose(t *trial, s incident.Store, c incident.Change) (int64, error) 
 // closes its incident, so that the losers find a free slot of a later version.
 func wantOneDecision(t *trial, s incident.Store, slot incident.Slot) {
 	t.Helper()
-	const deciders, rounds = 8, 4
+	const deciders, rounds = 8, 3
 	for range rounds {
 		version := mustLoadSlot(t, s, slot).Version
 		var won atomic.Int32
