@@ -13,7 +13,9 @@ type FeedStore interface {
 	Store
 
 	// Changes returns the versions that were committed after since, and no others, with
-	// the position for the next call. The position is a moment between call and return.
+	// the position for the next call. It must also return an incident if a comment was
+	// appended to it or revised after since, which leaves the version as it is. The
+	// position is a moment between call and return.
 	// The next call must report everything that commits after that moment, in whatever
 	// order the transactions began. Changes that are up to a second old may be repeated,
 	// and a version may be reported after it has changed again. For the zero position,
@@ -29,8 +31,8 @@ type FeedStore interface {
 	//   - the position is in the future, or malformed;
 	//   - the store has forgotten the changes, or there are too many.
 	//
-	// Each process calls Changes up to 25 times a second while its Manager is in use, and
-	// not at all otherwise. It does not call it in a transaction.
+	// Each process calls Changes up to 25 times a second while its Manager is in use or
+	// watched, and not at all otherwise. It does not call it in a transaction.
 	Changes(ctx context.Context, since FeedPosition) (FeedChanges, error)
 }
 
@@ -41,7 +43,7 @@ const FeedMemory = 10 * time.Minute
 // FeedPosition is a moment in the history of a [FeedStore]. Only the store can interpret it.
 type FeedPosition string
 
-// FeedChanges lists the incidents and slots, of all organizations, whose versions have changed.
+// FeedChanges lists the changed incidents and slots of all organizations.
 type FeedChanges struct {
 	Incidents []IncidentVersion
 	Slots     []SlotVersion
@@ -49,12 +51,18 @@ type FeedChanges struct {
 
 	// Reset reports that the changes after the given position are not known. Position is
 	// then the answer to the zero position, and Incidents and Slots are ignored. The
-	// [Manager] no longer serves the present entries of its cache.
+	// [Manager] no longer serves the present entries of its cache, and its watchers
+	// receive a Resync.
 	Reset bool
 }
 
-// IncidentVersion is the version of an incident after a change.
+// IncidentVersion identifies a state of an incident and its activities.
 type IncidentVersion struct {
-	Key     Key
+	Key Key
+
+	// Version is the [Incident.Version].
 	Version int64
+
+	// Activities is the sequence of the last activity.
+	Activities int64
 }

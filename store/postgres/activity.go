@@ -93,7 +93,7 @@ func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) 
 
 const reviseSQL = `
 UPDATE @incident_activity
-SET comment = ?, date_edited = ?, date_deleted = ?, revision = ?
+SET comment = ?, date_edited = ?, date_deleted = ?, revision = ?, changed = DEFAULT
 WHERE organization_id = $1 AND identifier = ? AND sequence = ? AND revision = ?
 RETURNING identifier`
 

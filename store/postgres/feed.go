@@ -40,26 +40,41 @@ WHERE $1 = $1::text`
 // several servers would evaluate a function on each server, and transaction numbers differ.
 const noTransaction = `'18446744073709551615'::xid8`
 
-// The ORDER BY clauses keep the planner from reading a whole table up to the limit.
-const changesSQL = positionSQL + `, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint
+// The ORDER BY clauses keep the planner from reading a whole table up to the limit. LIMIT 1
+// keeps it from reading all incidents for the comments.
+const changesSQL = positionSQL + `, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint
 WHERE $1 = $1::text
 UNION ALL
-(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
+(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
 FROM @incident
 WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
 ORDER BY changed LIMIT ?)
 UNION ALL
-(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier
+(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
 FROM @incident
 WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
 ORDER BY changed LIMIT ?)
 UNION ALL
-(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
+(SELECT NULL, c.organization_id, i.version, NULL, NULL, NULL, c.identifier, i.activities
+FROM (SELECT organization_id, identifier
+	FROM @incident_activity
+	WHERE type = 3 AND changed IS NOT NULL AND changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
+	ORDER BY changed LIMIT ?) c
+CROSS JOIN LATERAL (SELECT version, activities FROM @incident WHERE organization_id = c.organization_id AND identifier = c.identifier LIMIT 1) i)
+UNION ALL
+(SELECT NULL, c.organization_id, i.version, NULL, NULL, NULL, c.identifier, i.activities
+FROM (SELECT organization_id, identifier
+	FROM @incident_activity
+	WHERE type = 3 AND changed IS NOT NULL AND changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
+	ORDER BY changed LIMIT ?) c
+CROSS JOIN LATERAL (SELECT version, activities FROM @incident WHERE organization_id = c.organization_id AND identifier = c.identifier LIMIT 1) i)
+UNION ALL
+(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL, NULL
 FROM @incident_slot
 WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
 ORDER BY changed LIMIT ?)
 UNION ALL
-(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL
+(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL, NULL
 FROM @incident_slot
 WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
 ORDER BY changed LIMIT ?)`
@@ -94,7 +109,7 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	from, known := parsePosition(since)
 	if known {
 		shown, most := st.parameter(from.shown), st.parameter(int64(maxChanges+1))
-		st.add(changesSQL, shown, most, shown, most, shown, most, shown, most)
+		st.add(changesSQL, shown, most, shown, most, shown, most, shown, most, shown, most, shown, most)
 	} else {
 		st.add(positionOnlySQL)
 	}
@@ -119,21 +134,21 @@ func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, err er
 		return c, cmp.Or(err, rows.Err())
 	}
 	var org incident.OrganizationID
-	var identifier int64
+	var identifier, activities int64
 	var sv incident.SlotVersion
 	err = scanEach(rows, func() {
 		switch {
 		case org == "":
 		case identifier != 0:
 			c.Incidents = append(c.Incidents, incident.IncidentVersion{
-				Key: incident.Key{OrganizationID: org, Identifier: identifier}, Version: sv.Version,
+				Key: incident.Key{OrganizationID: org, Identifier: identifier}, Version: sv.Version, Activities: activities,
 			})
 		default:
 			sv.Slot.OrganizationID = org
 			c.Slots = append(c.Slots, sv)
 		}
-		org, identifier, sv = "", 0, incident.SlotVersion{}
+		org, identifier, activities, sv = "", 0, 0, incident.SlotVersion{}
 	}, append(dest, text(&org), integer(&sv.Version),
-		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&identifier))...)
+		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&identifier), integer(&activities))...)
 	return c, cmp.Or(err, rows.Err())
 }

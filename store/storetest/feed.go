@@ -19,6 +19,7 @@ func feedContract() []feedCase {
 	return []feedCase{
 		{"BeginsNow", feedBeginsNow},
 		{"ReportsEachChange", feedReportsEachChange},
+		{"ReportsComments", feedReportsComments},
 		{"ReportsManyAtOnce", feedReportsManyAtOnce},
 		{"ReportsNames", feedReportsNames},
 		{"ReportsLateCommits", feedReportsLateCommits},

@@ -52,6 +52,27 @@ func routed(to route) incident.Store {
 			}
 			return s.Apply(ctx, c)
 		},
+		activities: func(ctx context.Context, key incident.Key, q incident.ActivityQuery) (incident.ActivityLog, error) {
+			s, err := to(key.OrganizationID)
+			if err != nil {
+				return incident.ActivityLog{}, err
+			}
+			return s.Activities(ctx, key, q)
+		},
+		activity: func(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
+			s, err := to(key.OrganizationID)
+			if err != nil {
+				return incident.Activity{}, err
+			}
+			return s.Activity(ctx, key, sequence)
+		},
+		revise: func(ctx context.Context, a incident.Activity) error {
+			s, err := to(a.Incident.OrganizationID)
+			if err != nil {
+				return err
+			}
+			return s.ReviseActivity(ctx, a)
+		},
 		inTx: func(ctx context.Context, fn func(tx incident.Store) error) error { return routedInTx(ctx, to, fn) },
 	}
 }

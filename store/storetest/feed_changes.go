@@ -30,6 +30,58 @@ func feedReportsEachChange(t *trial, s incident.FeedStore) {
 	}
 }
 
+// The feed reports an incident to which a comment was appended, alone or in a transaction, and
+// an incident whose comment was revised. An undone comment is not reported.
+func feedReportsComments(t *trial, s incident.FeedStore) {
+	key := mustCreate(t, s, ruled(acme, api)).Incident.Key()
+	other := mustCreate(t, s, draft(umbrella)).Incident.Key()
+	var a incident.Activity
+	writes := []struct {
+		name  string
+		write func() error
+	}{
+		{"a comment", func() error {
+			a = mustComment(t, s, key, "Found it")
+			return nil
+		}},
+		{"a revision", func() error {
+			a = edited(a, "Found them")
+			return s.ReviseActivity(t.Context(), a)
+		}},
+		{"a comment and a revision in a transaction", func() error {
+			return s.InTx(t.Context(), func(tx incident.Store) error {
+				added := mustComment(t, tx, key, "Fixed it")
+				return tx.ReviseActivity(t.Context(), edited(added, "Fixed them"))
+			})
+		}},
+		{"a revision in a transaction", func() error {
+			a = edited(a, "Lost them")
+			return s.InTx(t.Context(), func(tx incident.Store) error { return tx.ReviseActivity(t.Context(), a) })
+		}},
+	}
+	for _, w := range writes {
+		f := mustFollowFeed(t, s)
+		if err := w.write(); err != nil {
+			t.Fatalf("%s = %v, want no error", w.name, err)
+		}
+		f.mustCatchUp(t)
+		if f.incidents[key] == 0 || f.incidents[other] != 0 {
+			t.Errorf("after %s of %s the feed reports %v, want the incident and no other", w.name, key, f.incidents)
+		}
+		f.wantReported(t, key)
+	}
+	f := mustFollowFeed(t, s)
+	err := s.InTx(t.Context(), func(tx incident.Store) error {
+		mustComment(t, tx, key, "Undone")
+		return errUndo
+	})
+	wantError(t, "InTx() that is undone", err, errUndo)
+	f.mustCatchUp(t)
+	if f.hasReports() {
+		t.Errorf("after an undone comment the feed reports %v, want nothing", f.incidents)
+	}
+}
+
 // A single call reports everything that was committed since the position, by any number
 // of transactions.
 func feedReportsManyAtOnce(t *trial, s incident.FeedStore) {

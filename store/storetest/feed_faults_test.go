@@ -35,6 +35,7 @@ func answerFaults() []feedFault {
 		{"VersionBefore", answeringChanges(versionBefore), []string{
 			"BeginsNow", "ReportsEachChange", "ReportsLateCommits", "ReportsAllUnderConcurrency",
 		}},
+		{"ActivityBefore", answeringChanges(activityBefore), []string{"BeginsNow", "ReportsEachChange", "ReportsComments", "ReportsLateCommits"}},
 		{"OneOrganization", answeringChanges(oneOrganization), []string{"ReportsEachChange", "ReportsNames", "ReportsAllUnderConcurrency"}},
 		{"FirstTenOnly", answeringChanges(firstTenOnly), []string{"ReportsManyAtOnce"}},
 		{"PagesOfTen", pagesOfTen, []string{"ReportsManyAtOnce"}},
@@ -214,6 +215,12 @@ func releasesNotReported(c *incident.FeedChanges) {
 func versionBefore(c *incident.FeedChanges) {
 	for i := range c.Incidents {
 		c.Incidents[i].Version--
+	}
+}
+
+func activityBefore(c *incident.FeedChanges) {
+	for i := range c.Incidents {
+		c.Incidents[i].Activities--
 	}
 }
 

@@ -8,16 +8,20 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// follower reads a feed and keeps the latest versions that the feed has reported.
+// follower reads a feed and keeps the latest versions and sequences that the feed has reported.
 type follower struct {
-	store     incident.FeedStore
-	position  incident.FeedPosition
-	incidents map[incident.Key]int64
-	slots     map[incident.Slot]int64
+	store      incident.FeedStore
+	position   incident.FeedPosition
+	incidents  map[incident.Key]int64
+	activities map[incident.Key]int64
+	slots      map[incident.Slot]int64
 }
 
 func followFeedFrom(s incident.FeedStore, position incident.FeedPosition) *follower {
-	return &follower{store: s, position: position, incidents: map[incident.Key]int64{}, slots: map[incident.Slot]int64{}}
+	return &follower{
+		store: s, position: position,
+		incidents: map[incident.Key]int64{}, activities: map[incident.Key]int64{}, slots: map[incident.Slot]int64{},
+	}
 }
 
 func mustFollowFeed(t *trial, s incident.FeedStore) *follower {
@@ -42,6 +46,7 @@ func (f *follower) mustCatchUp(t *trial) {
 	f.position = changes.Position
 	for _, v := range changes.Incidents {
 		f.incidents[v.Key] = max(f.incidents[v.Key], v.Version)
+		f.activities[v.Key] = max(f.activities[v.Key], v.Activities)
 	}
 	for _, v := range changes.Slots {
 		f.slots[v.Slot] = max(f.slots[v.Slot], v.Version)
@@ -50,13 +55,20 @@ func (f *follower) mustCatchUp(t *trial) {
 
 func (f *follower) hasReports() bool { return len(f.incidents)+len(f.slots) > 0 }
 
-// wantReported checks that the feed has reported the current version of an incident and
-// of the slots.
+// wantReported checks that the feed has reported the current version of an incident and of
+// the slots, and the sequence of the incident's last activity.
 func (f *follower) wantReported(t *trial, key incident.Key, slots ...incident.Slot) {
 	t.Helper()
 	if got, want := f.incidents[key], mustLoad(t, f.store, key).Incident.Version; got != want {
 		t.Errorf("the feed has reported version %d of %s, want %d", got, key, want)
 	}
+	mustIfImplemented(t, "Activities", func() error {
+		log, err := f.store.Activities(t.Context(), key, incident.ActivityQuery{Descending: true, Limit: 1})
+		if err == nil && (len(log.Activities) == 0 || f.activities[key] != log.Activities[0].Sequence) {
+			t.Errorf("the feed has reported activity %d of %s as the last, want that of %+v", f.activities[key], key, log.Activities)
+		}
+		return err
+	})
 	for _, slot := range slots {
 		if got, want := f.slots[slot], mustLoadSlot(t, f.store, slot).Version; got != want {
 			t.Errorf("the feed has reported version %d of slot %v, want %d", got, slot, want)

@@ -18,6 +18,8 @@ func journalFaults() []feedFault {
 		{"TellsWhatIsUndoneWithin", tellsWhatIsUndoneWithin, []string{"OmitsUndoneChanges"}},
 		{"UndoneMovesThePosition", undoneMovesThePosition, []string{"OmitsUndoneChanges"}},
 		{"NestedNotReported", nestedNotReported, []string{"ReportsLateCommits"}},
+		{"CommentsNotReported", commentsNotReported, []string{"ReportsComments"}},
+		{"RevisionsNotReported", revisionsNotReported, []string{"ReportsComments"}},
 		{"LastChangeOnly", lastChangeOnly, []string{"ReportsLateCommits", "ReportsManyAtOnce"}},
 	}
 }
@@ -112,6 +114,30 @@ func undoneMovesThePosition(j *journal) incident.FeedStore {
 
 func nestedNotReported(j *journal) incident.FeedStore {
 	j.nested = func(w *written, before written, _ error) { *w = before }
+	return j
+}
+
+// commentsNotReported reports changes of versions.
+func commentsNotReported(j *journal) incident.FeedStore {
+	return reportingIf(j, func(before, now incident.IncidentVersion) bool { return now.Version != before.Version })
+}
+
+// revisionsNotReported reports changes of versions, and comments.
+func revisionsNotReported(j *journal) incident.FeedStore {
+	return reportingIf(j, func(before, now incident.IncidentVersion) bool { return now != before })
+}
+
+// reportingIf reports the writes for which a function of the numbers before and after is true.
+func reportingIf(j *journal, reported func(before, now incident.IncidentVersion) bool) incident.FeedStore {
+	known := map[incident.Key]incident.IncidentVersion{}
+	j.wrote = func(w *written) {
+		last := len(w.incidents) - 1
+		now := w.incidents[last]
+		if !reported(known[now.Key], now) {
+			w.incidents = w.incidents[:last]
+		}
+		known[now.Key] = now
+	}
 	return j
 }
 

@@ -52,6 +52,10 @@ func (j *journal) Apply(ctx context.Context, c incident.Change) (applied inciden
 	return applied, err
 }
 
+func (j *journal) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	return j.InTx(ctx, func(tx incident.Store) error { return tx.ReviseActivity(ctx, a) })
+}
+
 func (j *journal) InTx(ctx context.Context, fn func(tx incident.Store) error) (err error) {
 	w, committing, committed := &written{}, false, false
 	defer func() {
@@ -82,10 +86,24 @@ func (j *journal) recording(tx incident.Store, w *written) incident.Store {
 			if err == nil && !applied.Replayed {
 				j.mu.Lock()
 				defer j.mu.Unlock()
-				w.add(applied)
+				key := c.Key
+				if c.Incident != nil {
+					key = applied.Incident.Key()
+				}
+				w.add(progressOf(ctx, tx, key), applied.Slots...)
 				j.wrote(w)
 			}
 			return applied, err
+		},
+		revise: func(ctx context.Context, a incident.Activity) error {
+			err := tx.ReviseActivity(ctx, a)
+			if err == nil {
+				j.mu.Lock()
+				defer j.mu.Unlock()
+				w.add(progressOf(ctx, tx, a.Incident))
+				j.wrote(w)
+			}
+			return err
 		},
 		inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
 			before := *w
@@ -98,11 +116,19 @@ func (j *journal) recording(tx incident.Store, w *written) incident.Store {
 	}
 }
 
-func (w *written) add(applied incident.Applied) {
-	if inc := applied.Incident; inc.Version != 0 {
-		w.incidents = append(w.incidents, incident.IncidentVersion{Key: inc.Key(), Version: inc.Version})
+func (w *written) add(v incident.IncidentVersion, slots ...incident.SlotVersion) {
+	w.incidents = append(w.incidents, v)
+	w.slots = append(w.slots, slots...)
+}
+
+// progressOf returns the numbers of an incident within a transaction that has written it.
+func progressOf(ctx context.Context, tx incident.Store, key incident.Key) incident.IncidentVersion {
+	v := incident.IncidentVersion{Key: key}
+	log, err := tx.Activities(ctx, key, incident.ActivityQuery{Descending: true, Limit: 1})
+	if err == nil && len(log.Activities) > 0 {
+		v.Version, v.Activities = log.Version, log.Activities[0].Sequence
 	}
-	w.slots = append(w.slots, applied.Slots...)
+	return v
 }
 
 // Changes implements [incident.FeedStore].

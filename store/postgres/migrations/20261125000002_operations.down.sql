@@ -11,6 +11,7 @@ UPDATE incident_activity SET type = 3, value = 0, previous_value = 0,
 WHERE type >= 100;
 
 ALTER TABLE incident_activity
+    DROP COLUMN changed,
     DROP COLUMN trigger_id,
     DROP COLUMN field,
     DROP COLUMN old_text,

@@ -1,5 +1,5 @@
 -- Makes schema version 2, which also serves libraries of version 1: each column is
--- nullable or has a default, and none of the statements reads a whole table.
+-- nullable or has a default, and only the index on incident_activity reads a whole table.
 --
 -- A library of version 1 leaves the new columns of a row as they are. It sets no
 -- incident_slot.last. Until the next claim or release by a library of version 2, the slot
@@ -35,6 +35,19 @@ ALTER TABLE incident_activity
     ADD COLUMN new_text text,
     DROP CONSTRAINT incident_activity_type_check,
     ADD CONSTRAINT incident_activity_type_check CHECK (type BETWEEN 1 AND 4 OR type >= 100) NOT VALID;
+
+-- The transaction of a comment and of its last revision. Finds the comments of other
+-- processes. A comment does not change incident.changed, because that would add it to every
+-- index of the table. Comments of libraries of version 1 get the default, too.
+--
+-- The index reads the table once and stays empty. A host with so many activities that this
+-- takes too long can add the column and create the index before, without a lock.
+ALTER TABLE incident_activity ADD COLUMN IF NOT EXISTS changed xid8;
+ALTER TABLE incident_activity ALTER COLUMN changed SET DEFAULT pg_current_xact_id();
+CREATE INDEX IF NOT EXISTS incident_commented ON incident_activity (changed)
+    WHERE type = 3 AND changed IS NOT NULL;
+-- The planner must expect few comments of a transaction, even if an import wrote most.
+ALTER TABLE incident_activity ALTER COLUMN changed SET (n_distinct = -1);
 
 -- The holder or, of a free slot, the last holder. 0 if that is not known.
 ALTER TABLE incident_slot ADD COLUMN last bigint NOT NULL DEFAULT 0;
