@@ -130,11 +130,13 @@ func (c hostCache) Put(ctx context.Context, key string, e coherence.Entry, ttl t
 	c.cache.Put(ctx, key, CacheEntry{Version: e.Version, value: e.Value}, ttl)
 }
 
-// newCoherence returns the engine of a Manager's cache.
-func newCoherence(o *Options, store Store) *coherence.Engine {
+// newCoherence returns the engine of a Manager's cache. startedOver is called when unknown
+// changes of the store have put the cache out of service.
+func newCoherence(o *Options, store Store, startedOver func()) *coherence.Engine {
 	config := coherence.Config{
 		Logger: o.Logger, KeepOut: DefaultCacheTTL, Shared: store.Shared(),
 		NotFound: ErrNotFound, Unavailable: ErrUnavailable, Panicked: storePanicked,
+		StartedOver: startedOver,
 	}
 	if _, ok := store.(FeedStore); ok && config.Shared {
 		config.KeepOut = o.IncidentTTL

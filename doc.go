@@ -51,6 +51,13 @@
 // [NotificationManager.Replay] queues it again. A failing incident delays no other incident,
 // and an organization no other organization.
 //
+// # Watching
+//
+// [WatchManager.Watch] reports which incidents of an organization have changed, in all processes
+// that share the store. A host refreshes its pages with it, without asking again and again.
+//
+// # Health
+//
 // [Manager.Stats] reports the state of the cache, the feed and the delivery. [Options.Logger]
 // receives a record when the feed or the store is lost and when it is back, and when
 // notifications fail, are late or are parked.

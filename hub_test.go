@@ -46,15 +46,79 @@ func (h *hub) LoadSlot(ctx context.Context, s incident.Slot) (incident.SlotState
 
 func (h *hub) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
 	applied, err := h.Store.Apply(ctx, c)
-	if err == nil && applied.Incident.Version != 0 {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.log = append(h.log, incident.FeedChanges{
-			Incidents: []incident.IncidentVersion{{Key: applied.Incident.Key(), Version: applied.Incident.Version}},
-			Slots:     applied.Slots,
-		})
+	if err == nil && !applied.Replayed {
+		h.committed(hubWrite{changedKey(c, applied), applied.Slots})
 	}
 	return applied, err
+}
+
+func changedKey(c incident.Change, applied incident.Applied) incident.Key {
+	if c.Incident != nil {
+		return applied.Incident.Key()
+	}
+	return c.Key
+}
+
+func (h *hub) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	err := h.Store.ReviseActivity(ctx, a)
+	if err == nil {
+		h.committed(hubWrite{key: a.Incident})
+	}
+	return err
+}
+
+func (h *hub) InTx(ctx context.Context, fn func(incident.Store) error) error {
+	tx := &hubTx{}
+	err := h.Store.InTx(ctx, func(s incident.Store) error {
+		tx.Store = s
+		return fn(tx)
+	})
+	if err == nil {
+		h.committed(tx.writes...)
+	}
+	return err
+}
+
+// hubTx is a transaction of a hub.
+type hubTx struct {
+	incident.Store
+	writes []hubWrite
+}
+
+// hubWrite is an incident and slots that were written.
+type hubWrite struct {
+	key   incident.Key
+	slots []incident.SlotVersion
+}
+
+func (tx *hubTx) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
+	applied, err := tx.Store.Apply(ctx, c)
+	if err == nil && !applied.Replayed {
+		tx.writes = append(tx.writes, hubWrite{changedKey(c, applied), applied.Slots})
+	}
+	return applied, err
+}
+
+func (tx *hubTx) ReviseActivity(ctx context.Context, a incident.Activity) error {
+	err := tx.Store.ReviseActivity(ctx, a)
+	if err == nil {
+		tx.writes = append(tx.writes, hubWrite{key: a.Incident})
+	}
+	return err
+}
+
+// committed logs writes with the present numbers of their incidents.
+func (h *hub) committed(writes ...hubWrite) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range writes {
+		c := incident.FeedChanges{Slots: w.slots}
+		log, err := h.Store.Activities(context.Background(), w.key, incident.ActivityQuery{Descending: true, Limit: 1})
+		if err == nil {
+			c.Incidents = []incident.IncidentVersion{{Key: w.key, Version: log.Version, Activities: log.Activities[0].Sequence}}
+		}
+		h.log = append(h.log, c)
+	}
 }
 
 // Changes implements [incident.FeedStore]. A position is a length of the log.

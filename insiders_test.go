@@ -16,7 +16,14 @@ import (
 
 // managerCalls are calls of a Manager that go to the store, and a call that the cache answers.
 var managerCalls = map[string]func(ctx context.Context, m incident.Manager) error{
-	"Run":     func(ctx context.Context, m incident.Manager) error { return m.Run(ctx) },
+	"Run": func(ctx context.Context, m incident.Manager) error { return m.Run(ctx) },
+	"Watch": func(ctx context.Context, m incident.Manager) error {
+		enough := errors.New("enough")
+		if err := m.Watch(ctx, "acme", func(incident.Changes) error { return enough }); !errors.Is(err, enough) {
+			return err
+		}
+		return nil
+	},
 	"Get":     func(ctx context.Context, m incident.Manager) error { return only(m.Get(ctx, key)) },
 	"Details": func(ctx context.Context, m incident.Manager) error { return only(m.Details(ctx, key, "ada")) },
 	"List": func(ctx context.Context, m incident.Manager) error {

@@ -38,6 +38,7 @@ type Manager interface {
 	TriggerManager
 	ResponseManager
 	NotificationManager
+	WatchManager
 
 	// InTx runs fn in a transaction. The writes of fn through tx are committed if fn
 	// returns nil, and undone if fn returns an error or panics. InTx returns fn's
@@ -96,8 +97,8 @@ type Manager interface {
 	// served from the cache. Such a write is seen after 50 ms in the usual case, and
 	// after 1 s at the latest. While the writes cannot be followed, and without Run, a
 	// Manager of a shared store reads everything from the store. If no call has read
-	// for a second, Run stops asking for changes; the next read asks the store and
-	// wakes it. Run drops the cache if the store was restored, has lost commits in a
+	// for a second, and no Watch is in progress, Run stops asking for changes; the next
+	// read asks the store and wakes it. Run drops the cache if the store was restored, has lost commits in a
 	// failover or crash, or has changed too much to catch up.
 	//
 	// It also delivers queued notifications to the [Notifier], if there is one. The
@@ -130,11 +131,12 @@ func New(store Store, opts *Options) (Manager, error) {
 	}
 	local, ok := store.(LocalStore)
 	c := &core{
-		options:   options,
-		local:     ok && local.Local(),
-		coherence: newCoherence(&options, store),
+		options:  options,
+		local:    ok && local.Local(),
+		watchers: newWatchers(),
 	}
-	if feed, ok := store.(FeedStore); ok && options.Cache != NoCache && store.Shared() {
+	c.coherence = newCoherence(&options, store, c.watchers.MissedAll)
+	if feed, ok := store.(FeedStore); ok && store.Shared() {
 		c.feed = c.newFeed(feed)
 	}
 	m := &manager{core: c, store: store}
@@ -167,9 +169,10 @@ type core struct {
 	freshReads flight.Next[subject, view]
 	uuids      uuid7.Source
 	feed       *coherence.Feed // nil if there is nothing to follow
-	relay      *outboxRelay    // nil if there is no Notifier
-	running    atomic.Bool     // Run is running
-	warned     atomic.Bool     // unqueued has logged its warning
+	watchers   *watchHub
+	relay      *outboxRelay // nil if there is no Notifier
+	running    atomic.Bool  // Run is running
+	warned     atomic.Bool  // unqueued has logged its warning
 	inside     insiders
 
 	conflicts, loadsShared atomic.Uint64 // see Stats
@@ -265,7 +268,7 @@ func (m *manager) Stats() Stats {
 func (m *manager) feedStats(cached *coherence.Stats) FeedStats {
 	s := FeedStats{Told: cached.Told, Resets: cached.Resets}
 	switch {
-	case m.feed == nil:
+	case m.feed == nil, m.options.Cache == NoCache && !m.watchers.Watched():
 		return s
 	case !m.running.Load():
 		s.State = FeedStopped

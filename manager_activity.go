@@ -147,7 +147,9 @@ func (m *manager) revise(ctx context.Context, key Key, e CommentEdit, rule func(
 			return a, nil
 		}
 		m.attempt()
-		if err = m.failed(m.store.ReviseActivity(ctx, revised)); err == nil {
+		err = m.store.ReviseActivity(ctx, revised)
+		m.noteWritten(key, err)
+		if err = m.failed(err); err == nil {
 			return revised, nil
 		}
 		if !errors.Is(err, ErrVersionConflict) {

@@ -12,13 +12,20 @@ func (c *core) newFeed(store FeedStore) *coherence.Feed {
 		Memory: FeedMemory,
 		Ask: func(ctx context.Context, since string) (coherence.Changes, error) {
 			changes, err := guarded(func() (FeedChanges, error) { return store.Changes(ctx, FeedPosition(since)) })
-			return changes.versions(), err
+			observed := changes.versions()
+			observed.Observed = func() {
+				for _, v := range changes.Incidents {
+					c.watchers.Changed(v.Key.OrganizationID, v.Key.Identifier, v)
+				}
+			}
+			return observed, err
 		},
 		CaughtUp: func() {
 			if c.relay != nil {
 				c.relay.Stir()
 			}
 		},
+		Watched: c.watchers.Watched,
 	})
 }
 

@@ -17,6 +17,7 @@ func (m *manager) Join(store Store) (Manager, func(), error) {
 		if tx.queued.Load() {
 			m.queued()
 		}
+		m.report(tx.written.take()...)
 	})
 	return &manager{core: m.core, store: store, tx: tx}, done, nil
 }
@@ -50,8 +51,11 @@ func (m *manager) savepoint(ctx context.Context, fn func(tx Manager) error) erro
 		}
 		return part.failure
 	})
-	if err == nil && part.queued.Load() {
-		m.tx.queued.Store(true)
+	if err == nil {
+		if part.queued.Load() {
+			m.tx.queued.Store(true)
+		}
+		m.tx.written.add(part.written.take()...)
 	}
 	if fnErr != nil {
 		return fnErr

@@ -15,6 +15,7 @@ type transaction struct {
 	publication *coherence.Publication
 	failure     error       // the reason why it must not be committed, such as a failed write
 	queued      atomic.Bool // it has queued notifications
+	written     keyList     // for the watchers
 	ended       atomic.Bool
 
 	joined bool // the host has begun the transaction, and ends it
@@ -73,8 +74,11 @@ func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
 		return tx.failure
 	})
 	settle(&p, err)
-	if tx.queued.Load() && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
-		m.queued()
+	if err == nil || errors.Is(err, ErrUnknownOutcome) {
+		if tx.queued.Load() {
+			m.queued()
+		}
+		m.report(tx.written.take()...)
 	}
 	if err == nil {
 		return nil

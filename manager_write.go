@@ -248,6 +248,7 @@ func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
 	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
 		m.queued()
 	}
+	m.noteApplied(c, &applied, err)
 	if err = m.failed(err); err != nil {
 		return Applied{}, err
 	}

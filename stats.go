@@ -74,7 +74,7 @@ type FeedState int
 // The states of a feed.
 const (
 	// FeedNone means that there is no feed: the store is not shared or is no [FeedStore],
-	// or there is no cache.
+	// or there is neither a cache nor a Watch in progress.
 	FeedNone FeedState = iota
 	// FeedStopped means that [Manager.Run] is not running. The cache is bypassed.
 	FeedStopped
@@ -83,8 +83,8 @@ const (
 	FeedLost
 	// FeedFollowing means that the writes are known. The cache is served.
 	FeedFollowing
-	// FeedAsleep means that no call has read for a second, so that Run does not ask for
-	// changes. The next read asks the store and wakes the feed. It is as healthy as
+	// FeedAsleep means that no call has read for a second and none watches, so that Run
+	// does not ask for changes. The next read asks the store and wakes the feed. It is as healthy as
 	// FeedFollowing.
 	FeedAsleep
 )

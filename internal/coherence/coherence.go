@@ -88,6 +88,10 @@ type Config struct {
 
 	// Panicked returns the error of a load that has panicked.
 	Panicked func(any) error
+
+	// StartedOver is called when a generation has begun because changes of the store are
+	// not known. It must not call the Engine.
+	StartedOver func()
 }
 
 // Engine keeps a cache in step with its store. Its methods are safe for use by many

@@ -32,8 +32,9 @@ const (
 //   - lost: a request failed, or took longer than the lease. It continues to ask. If the
 //     store gives its present position but not the changes, a new generation begins at that
 //     position.
-//   - asleep: nobody has read for feedPatience. It requests nothing, and its lease is over.
-//     The next reader asks the store, and wakes the feed without waiting for it.
+//   - asleep: nobody has read for feedPatience, and nobody watches. It requests nothing, and
+//     its lease is over. The next reader asks the store, and wakes the feed without waiting
+//     for it. A feed without a cache begins asleep, since only watchers need it.
 //
 // A sleeping feed gives up its lease. It could renew the lease when a read finds it expired,
 // but a reader that comes every two seconds would then be served entries as old as the lease,
@@ -48,7 +49,7 @@ type Feed struct {
 	asked    time.Duration
 
 	failed bool          // the last request has failed
-	read   time.Duration // when the feed last knew of a reader
+	read   time.Duration // when the feed last knew of a reader, or was woken
 }
 
 // FeedConfig has the parts and settings of a Feed.
@@ -60,8 +61,12 @@ type FeedConfig struct {
 	// Memory is how long the store remembers changes.
 	Memory time.Duration
 
-	// CaughtUp is called after each answer.
+	// CaughtUp is called after each answer while somebody reads.
 	CaughtUp func()
+
+	// Watched reports whether somebody watches the changes. The feed does not sleep then.
+	// Wake must be called after the first watcher has come.
+	Watched func() bool
 }
 
 // Changes are the keys that other processes have changed.
@@ -69,7 +74,10 @@ type Changes struct {
 	Versions iter.Seq2[string, int64] // by key
 	Position string
 
-	// Reset means that the changes are not known. Versions is not looked at.
+	// Observed is called after the cache knows the versions.
+	Observed func()
+
+	// Reset means that the changes are not known. Versions and Observed are ignored.
 	Reset bool
 }
 
@@ -103,6 +111,13 @@ func (f *Feed) State() (FeedState, time.Duration) {
 	return Following, now - (served - feedLease)
 }
 
+// Knows reports whether every change that was committed before the call has been reported, or
+// will be within feedLease while Follow and the store are at work.
+func (f *Feed) Knows() bool { return f.c.now() < time.Duration(f.c.served.Load()) }
+
+// Wake ends the sleep of the feed.
+func (f *Feed) Wake() { f.c.readers.note() }
+
 // Follow follows the changes until ctx ends. After each answer, entries are served until
 // feedLease after the request.
 func (f *Feed) Follow(ctx context.Context) {
@@ -110,6 +125,10 @@ func (f *Feed) Follow(ctx context.Context) {
 	c.following.Store(true)
 	defer c.following.Store(false)
 	defer c.served.Store(0)
+	c.readers.came() // before asking Watched: a later Wake ends the sleep
+	if c.config.Cache == nil && !f.config.Watched() {
+		c.readers.sleep(ctx, func() {})
+	}
 	f.read = c.now()
 	lost := false
 	for ctx.Err() == nil {
@@ -127,7 +146,9 @@ func (f *Feed) Follow(ctx context.Context) {
 		case err == nil:
 			c.served.Store(int64(f.asked + feedLease))
 			c.decided.Store(int64(f.asked + feedFresh))
-			f.config.CaughtUp()
+			if c.now()-f.read < feedPatience {
+				f.config.CaughtUp()
+			}
 			if lost {
 				c.config.Logger.InfoContext(ctx, "incident: the feed of changes is back; the cache is served again")
 			}
@@ -138,7 +159,7 @@ func (f *Feed) Follow(ctx context.Context) {
 		}
 		if c.readers.came() {
 			f.read = c.now()
-		} else if !lost && c.now()-f.read >= feedPatience {
+		} else if !lost && c.now()-f.read >= feedPatience && !f.config.Watched() {
 			c.readers.sleep(ctx, func() { c.served.Store(0) })
 			f.read = c.now()
 			continue
@@ -194,16 +215,19 @@ func (f *Feed) observe(ctx context.Context, a answer) {
 		f.c.counters.told.Add(1)
 		f.c.Observe(ctx, key, Entry{Version: version})
 	}
+	if a.Observed != nil {
+		a.Observed()
+	}
 	f.position, f.asked = a.Position, a.asked
 }
 
 // startOver begins a new generation of entries, and follows from the position of an answer.
 func (f *Feed) startOver(ctx context.Context, a answer, reason string) {
 	first := f.position == ""
-	f.c.beginGeneration()
+	f.c.startOver()
 	f.position, f.asked = a.Position, a.asked
 	if first {
-		f.c.off.Store(false) // from here on, no change is missed
+		f.c.off.Store(f.c.config.Cache == nil) // from here on, no change is missed
 		return
 	}
 	f.c.counters.resets.Add(1)

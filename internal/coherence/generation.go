@@ -43,6 +43,14 @@ func (c *Engine) beginGeneration() {
 	c.generation.Store(&generation{suffix: suffix})
 }
 
+// startOver begins a generation because changes of the store are not known.
+func (c *Engine) startOver() {
+	c.beginGeneration()
+	if c.config.StartedOver != nil {
+		c.config.StartedOver()
+	}
+}
+
 // CheckHistory compares a version of key that was read from the store with the entry in the
 // cache. If the entry is newer, and nothing was published since the read began at epoch, the
 // store has lost commits: a new generation begins. Version 0 stands for a row that does not
@@ -61,7 +69,7 @@ func (c *Engine) CheckHistory(ctx context.Context, key string, version int64, be
 	}
 	g := c.generation.Load()
 	if e, ok := c.lookup(ctx, key+g.suffix); ok && e.Version != math.MaxInt64 && e.Version > version {
-		c.beginGeneration()
+		c.startOver()
 		c.counters.resets.Add(1)
 		c.config.Logger.WarnContext(ctx, "incident: the store has lost what it had; the cache starts over", "version", version, "cached", e.Version)
 	}

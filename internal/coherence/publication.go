@@ -79,7 +79,9 @@ func (p *Publication) Began() Epoch { return Epoch(p.began) }
 // Idle reports whether marks and entries would be ignored, because nothing is cached. A
 // joint Publication is not idle while a feed has no position yet, since the transaction of
 // the host may outlast that.
-func (p *Publication) Idle() bool { return p.c.off.Load() && (p.joint == nil || !p.c.followed) }
+func (p *Publication) Idle() bool {
+	return p.c.off.Load() && (p.joint == nil || !p.c.followed || p.c.config.Cache == nil)
+}
 
 // MarkRow marks the key of a row. The write applies to version expected of the row only.
 func (p *Publication) MarkRow(key string, expected int64) {

@@ -29,6 +29,9 @@ type task struct {
 	// version.
 	Library int
 
+	// Comments makes the process comment on acme#1 until it is killed.
+	Comments bool
+
 	// LooksOn makes the process only read, Contends makes it write to a single incident,
 	// and Relays makes it deliver notifications. Otherwise it takes part in the random
 	// calls.
@@ -88,6 +91,9 @@ func (t task) run() error {
 		_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
 		cancel()
 	}()
+	if t.Comments {
+		return commentOn(ctx, m, keyOf(1))
+	}
 	out := json.NewEncoder(os.Stdout)
 	if t.Contends {
 		return contend(ctx, m, t.Number, out)
