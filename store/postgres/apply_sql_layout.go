@@ -10,10 +10,12 @@ import (
 // that write no more than necessary. Every other change has the general layout of its kind:
 // it contains everything, and its lists may be empty. Therefore there are few texts:
 //
-//	creations   by a user or a program; of a firing; both also brief, or with labels; with
-//	            a DetectionUUID; of a firing that expects a slot's version; general
-//	updates     with one activity: with or without triggers, slots and subscriptions; with
-//	            one activity and labels; of triggers alone; general
+//	creations   by a user or a program: brief, plain, or with labels and a DetectionUUID;
+//	            of a firing: brief, with or without an expected slot, or with an expected
+//	            slot, with or without labels; general
+//	updates     with one activity: with or without triggers, slots with triggers, and
+//	            subscriptions; with one activity, labels and subscriptions; of triggers
+//	            alone; general
 //	appended    one activity, with or without subscriptions; subscriptions; general
 //
 // Most of these come with and without a queue for a notifier.
@@ -50,7 +52,7 @@ func (w *writing) layout() layout {
 	}
 	if l.isUsual(isNew, w.Incident != nil) && isUsualLog(w.Activities) {
 		l.brief = isNew && !l.detects && w.isBrief()
-		return l
+		return l.joined(isNew)
 	}
 	return layout{
 		log: listOfArrays, queues: l.queues, looks: true, detects: isNew,
@@ -61,8 +63,8 @@ func (w *writing) layout() layout {
 func (l *layout) isUsual(isNew, hasRow bool) bool {
 	switch {
 	case isNew:
-		ofUser := l.log == 2 && !l.slots && !l.triggers && !l.expects && !(l.labels && l.detects)
-		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects && !(l.labels && l.expects)
+		ofUser := l.log == 2 && !l.slots && !l.triggers && !l.expects
+		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects
 		return !l.looks && (ofUser || ofFiring)
 	case l.links, l.expects, l.labels && (l.slots || l.triggers):
 		return false
@@ -70,6 +72,23 @@ func (l *layout) isUsual(isNew, hasRow bool) bool {
 		return l.log == 1 || l.log == 0 && l.triggers && !l.slots && !l.subscribes
 	}
 	return !l.slots && !l.triggers && (l.log == 1 || l.log == 0 && l.subscribes)
+}
+
+// joined returns a usual layout with the rarer parts that share a text.
+func (l layout) joined(isNew bool) layout {
+	switch {
+	case l.brief:
+	case isNew && l.slots:
+		l.expects = true
+	case isNew:
+		l.labels = l.labels || l.detects
+		l.detects = l.labels
+	case l.slots:
+		l.triggers = true
+	case l.labels:
+		l.subscribes = true
+	}
+	return l
 }
 
 // isUsualLog reports whether the activities are new, and have the same user and comment. If

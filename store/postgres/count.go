@@ -15,8 +15,7 @@ var closedLiteral = strconv.Itoa(int(incident.StatusClosed))
 // the projects, or that of the status. It reads each list until the limit.
 func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
 	q.After, q.Reverse = nil, false
-	l := s.listing(q, incident.MaxCount+1)
-	l.counts = true
+	l := s.listing(q, incident.MaxCount+1, true)
 	l.addCounts()
 	return query(ctx, s, "count incidents", l.statement, func(rows rowSet) (map[incident.Status]int, error) {
 		counts := make(map[incident.Status]int, len(allStatuses))

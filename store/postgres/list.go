@@ -15,8 +15,8 @@ import (
 // is read for it.
 //
 // There are few texts for all filters. An absent condition is sent as a value that every row
-// meets, except the two that would slow an unfiltered list down: the rule, and the start of
-// the window.
+// meets, except the two that would slow an unfiltered list down: the rule, and, unless the
+// list is that of a label, the start of the window.
 //
 // The server plans a prepared statement for its first values, and keeps a generic plan only
 // if that seems to cost no more. Therefore the planner must not see why some calls are cheaper
@@ -25,7 +25,7 @@ import (
 
 // Incidents implements [incident.IncidentStore].
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
-	l := s.listing(q, incident.MaxPageSize+1)
+	l := s.listing(q, incident.MaxPageSize+1, false)
 	switch {
 	case l.isByStatus():
 		l.addStatusList()
@@ -73,9 +73,9 @@ type listing struct {
 	start         reference // of the window, or 0
 }
 
-func (s *Store) listing(q incident.IncidentQuery, most int) *listing {
+func (s *Store) listing(q incident.IncidentQuery, most int, counts bool) *listing {
 	l := &listing{
-		statement: s.statement(string(q.OrganizationID)), IncidentQuery: q, direction: "DESC", most: strconv.Itoa(most),
+		statement: s.statement(string(q.OrganizationID)), IncidentQuery: q, direction: "DESC", most: strconv.Itoa(most), counts: counts,
 	}
 	if q.Reverse {
 		l.direction = "ASC"
@@ -104,8 +104,11 @@ func (l *listing) addBounds() {
 	l.limit = l.parameter(int64(l.Limit))
 	l.after = listKey{l.parameter(after), l.parameter(first)}
 	l.before = listKey{l.parameter(before), l.parameter(last)}
-	if !l.Start.IsZero() {
+	switch {
+	case !l.Start.IsZero():
 		l.start = l.parameter(l.Start)
+	case l.counts || !l.isByStatus() && l.isByLabel():
+		l.start = l.parameter("-infinity")
 	}
 }
 

@@ -40,13 +40,16 @@ func jsonOf(fields optionalFields) string {
 	return string(text)
 }
 
-// optional scans incident.optional.
+// optional scans incident.optional. Each row of an incident with triggers repeats the value,
+// which is decoded once.
 func optional(inc *incident.Incident) column {
+	var decoded string
 	return func(src any) error {
 		var encoded string
-		if err := text(&encoded)(src); err != nil {
+		if err := text(&encoded)(src); err != nil || encoded == decoded {
 			return err
 		}
+		decoded = encoded
 		var fields optionalFields
 		if err := json.Unmarshal([]byte(encoded), &fields); err != nil {
 			return err

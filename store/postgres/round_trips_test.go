@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/pgtest"
@@ -43,6 +44,17 @@ func fires(rule string) func(context.Context, incident.Manager) (incident.Result
 	}
 }
 
+// assigns opens an incident and assigns it.
+func assigns(rule string) func(context.Context, incident.Manager) (incident.Result, error) {
+	return func(ctx context.Context, m incident.Manager) (incident.Result, error) {
+		r, err := m.Fire(ctx, with(firing, rule))
+		if err == nil {
+			r, err = m.Assign(ctx, r.Key(), incident.Assignment{Assignee: "bob"})
+		}
+		return r, err
+	}
+}
+
 func only[T any](_ T, err error) error { return err }
 
 // operations returns operations on incidents of the given rule, so that each can be
@@ -67,6 +79,23 @@ func operations(rule string) []operation {
 		}},
 		{"UpdateStatus", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
 			return only(m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusOpen, UserID: "ada"}))
+		}},
+		{"Acknowledge", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Acknowledge(ctx, key, incident.Acknowledgement{UserID: "ada"}))
+		}},
+		{"Assign", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Assign(ctx, key, incident.Assignment{UserID: "ada", Assignee: "bob"}))
+		}},
+		{"Assign to another", 2, assigns(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Assign(ctx, key, incident.Assignment{UserID: "ada", Assignee: "ada"}))
+		}},
+		{"Edit", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Edit(ctx, key, incident.Edit{Title: "Slow since the deploy"}))
+		}},
+		{"Edit of the start and a label", 2, assigns(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Edit(ctx, key, incident.Edit{
+				DateStarted: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Labels: labels("team", "payments"),
+			}))
 		}},
 		{"LinkProject", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
 			return only(m.LinkProject(ctx, key, "web"))
@@ -103,6 +132,12 @@ func operations(rule string) []operation {
 		}},
 		{"List", 1, nothing, func(ctx context.Context, m incident.Manager, _ incident.Key) error {
 			return only(m.List(ctx, incident.IncidentFilter{OrganizationID: "acme", Projects: []incident.ProjectID{"api"}}))
+		}},
+		{"List by label", 1, nothing, func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return only(m.List(ctx, incident.IncidentFilter{OrganizationID: "acme", Labels: labels("team", "payments"), Assignee: "ada"}))
+		}},
+		{"Count", 1, nothing, func(ctx context.Context, m incident.Manager, _ incident.Key) error {
+			return only(m.Count(ctx, incident.IncidentFilter{OrganizationID: "acme", Projects: []incident.ProjectID{"api"}}))
 		}},
 		{"Resolve", 2, fires(rule), func(ctx context.Context, m incident.Manager, _ incident.Key) error {
 			return only(m.Resolve(ctx, incident.Resolution{Slot: f.Slot, TriggerID: "warning"}))
@@ -142,6 +177,7 @@ func TestStore_roundTripsCached(t *testing.T) {
 	}
 	checkTrips(t, p, m, map[string]int{
 		"Get": 0, "Fire that opens": 1, "UpdateStatus": 1, "LinkProject": 1, "Fire that changes something": 1, "Resolve": 1,
+		"Acknowledge": 1, "Assign": 1, "Assign to another": 1, "Edit": 1, "Edit of the start and a label": 1,
 	})
 }
 

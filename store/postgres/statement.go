@@ -18,8 +18,8 @@ import (
 // value. A text that depended on values would come in as many variants as there are
 // values, and each connection keeps its prepared statements.
 //
-// A store has at most maxTexts texts: 44 for changes (see layout), 14 for lists, and 1 or 2
-// for every other call.
+// A store has at most maxTexts texts: 46 for changes (see layout), 16 for lists, 4 for
+// counts, and 1 or 2 for every other call.
 //
 // The shape of a statement consists of its fragments and of the parameter numbers in
 // them. Statements of the same shape share a [sqlText], assembled once.
