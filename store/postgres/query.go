@@ -37,7 +37,8 @@ func query[T any](ctx context.Context, s *Store, op string, st *statement, read 
 	return v, s.translate(ctx, op, err)
 }
 
-// queryCounted runs a statement of a write, and counts its answer. The statement's first
+// queryCounted runs a statement of a write, and counts its answer. It returns errLate for a
+// success after the end of the context, except in a transaction. The statement's first
 // argument must be counted.
 func queryCounted[T any](ctx context.Context, s *Store, c *call, st *statement, read func(rowSet) (T, error)) (T, error) {
 	v, err := queryOnce(ctx, s, st, read)

@@ -68,8 +68,7 @@ func TestStore_contextEndsBeforeReply(t *testing.T) {
 			before, after := traces(t, w)
 			l := newLossy(t)
 			for n, ended := 1, 1; ended > 0; n++ {
-				l.empty()
-				key := mustBegin(t, l.past)
+				key := l.prepare(t, w)
 				ctx, cancel := context.WithCancel(t.Context())
 				l.proxy.Before(n, cancel)
 				err := w.call(ctx, l.through, key)
@@ -110,12 +109,7 @@ func TestStore_silence(t *testing.T) {
 			l := newLossy(t)
 			slow := 0
 			for n := 1; n < 4; n++ {
-				l.empty()
-				if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
-					t.Fatal(err)
-				}
-				l.empty()
-				key := mustBegin(t, l.past)
+				key := l.prepare(t, w)
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				l.proxy.Do(pgtest.Silence, 0, n, 1000)
 				start := time.Now()

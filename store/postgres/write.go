@@ -121,18 +121,15 @@ func (s *Store) concluded(ctx context.Context, c *call, err error) (done bool, f
 const flushSQL = `
 SELECT pg_logical_emit_message(true, 'incident', '')::text WHERE $1 = $1::text`
 
-// confirm returns an error if a successful write might still be lost with the server:
+// confirm returns an error if a successful write might still be lost with the server, because
+// an earlier attempt wrote the data and its reply was lost. Perhaps the server ended the
+// connection while the commit waited for a synchronous standby. The attempt that finds the
+// data commits nothing, and so waits for no standby. confirm commits a message without a
+// reader: a commit waits for all earlier commits.
 //
-//   - The context has ended: see errLate.
-//   - An earlier attempt wrote the data, and its reply was lost: perhaps the server ended
-//     the connection while the commit waited for a synchronous standby. The attempt that
-//     finds the data commits nothing, and so waits for no standby. confirm commits a
-//     message without a reader: a commit waits for all earlier commits.
+// A write without a lost reply needs no confirmation: queryCounted counts no answer that came
+// after the end of the context.
 func (s *Store) confirm(ctx context.Context, c *call) error {
-	if ctx.Err() != nil {
-		c.distrust()
-		return errLate
-	}
 	if !c.lost() {
 		return nil
 	}

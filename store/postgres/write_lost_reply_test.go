@@ -196,15 +196,23 @@ func (l *lossy) checkOutbox(t *testing.T) {
 	}
 }
 
+// prepare prepares the statements of a write behind the proxy, so that every later round trip
+// belongs to the write. It returns the incident for the write.
+func (l *lossy) prepare(t *testing.T, w write) incident.Key {
+	t.Helper()
+	l.empty()
+	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
+		t.Fatal(err)
+	}
+	l.empty()
+	return mustBegin(t, l.past)
+}
+
 // lose makes a write and loses count of its round trips from the n-th on. It returns the
 // number of lost round trips and the write's error.
 func (l *lossy) lose(t *testing.T, w write, f pgtest.Fault, cut pgtest.Cut, n, count int) (lost int, err error) {
 	t.Helper()
-	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil { // prepares the statements
-		t.Fatal(err)
-	}
-	l.empty()
-	key := mustBegin(t, l.past)
+	key := l.prepare(t, w)
 	l.proxy.Do(f, cut, n, count)
 	err = w.call(t.Context(), l.through, key)
 	return l.proxy.Heal(), err
@@ -242,7 +250,6 @@ func TestStore_lostReply(t *testing.T) {
 			for _, f := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
 				for _, cut := range cuts(i) {
 					for n, lost := 1, 1; lost > 0; n++ {
-						l.empty()
 						var err error
 						lost, err = l.lose(t, w, f, cut, n, 1)
 						t.Logf("fault %d, cut %d, round trip %d: %v", f, cut, n, err)
@@ -278,7 +285,6 @@ func TestStore_lostReplies(t *testing.T) {
 			for _, cut := range cuts(i) {
 				unknown := false
 				for n := 1; n < 3; n++ { // the first round trip may be a read
-					l.empty()
 					_, err := l.lose(t, w, pgtest.LoseReply, cut, n, 1000)
 					checkTrace(t, trace(t, l.past), before, after, err)
 					l.checkOutbox(t)
