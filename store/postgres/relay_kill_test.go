@@ -121,7 +121,11 @@ func killRelays(t *testing.T, n, concurrency, incidents, notifications int) {
 	r := newRelays(t)
 	r.begin(t, incidents)
 	var kills atomic.Int64
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	limit := 2 * time.Minute
+	if long {
+		limit *= 5
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -182,7 +186,8 @@ func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayT
 	_ = c.stdin.Close()
 }
 
-// Without a fault nothing is delivered twice, whatever the number of processes.
+// Without a fault nothing is delivered twice, whatever the number of processes, and however
+// long a delivery lasts within its timeout.
 func TestRelay_shared(t *testing.T) {
 	t.Parallel()
 	const incidents = 50
@@ -194,7 +199,7 @@ func TestRelay_shared(t *testing.T) {
 	r.begin(t, incidents)
 	var children [3]*child
 	for number := range children {
-		children[number] = r.start(t, number, relayTask{Concurrency: 16, Timeout: 10 * time.Second, Writes: incidents})
+		children[number] = r.start(t, number, relayTask{Concurrency: 16, Timeout: 10 * time.Second, Slow: 300 * time.Millisecond, Writes: incidents})
 	}
 	time.Sleep(length)
 	for _, c := range children {

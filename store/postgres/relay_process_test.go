@@ -20,6 +20,7 @@ import (
 type relayTask struct {
 	Concurrency int
 	Timeout     time.Duration
+	Slow        time.Duration // the duration of one delivery in twenty
 
 	// Writes makes the process also comment on incidents. It is the number of incidents in
 	// the organization "acme".
@@ -34,6 +35,9 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 		// A short line is written atomically, even by several processes.
 		Notifier: incident.NotifierFunc(func(_ context.Context, n incident.Notification) error {
 			_, err := fmt.Fprintf(out, "%d %s %d %s\n", number, n.Incident.Key(), n.Activity.Sequence, n.Activity.NotificationUUID)
+			if rand.N(20) == 0 {
+				time.Sleep(t.Slow)
+			}
 			return err
 		}),
 		Notify: incident.NotifyOptions{Concurrency: t.Concurrency, Timeout: t.Timeout, PollInterval: 50 * time.Millisecond},

@@ -51,9 +51,11 @@ func (s *muted) speak() { s.proxy.Do(0, 0, 1, 0) }
 // fill opens all connections of the pool.
 func (s *muted) fill(t *testing.T) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*notLong)
+	defer cancel()
 	var all []*sqlx.Conn
 	for range 4 {
-		c, err := s.pool.Connx(t.Context())
+		c, err := s.pool.Connx(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
