@@ -53,6 +53,20 @@ func TestModel_CatchesBrokenRules(t *testing.T) {
 				after.Response.AcknowledgedStatus = before.Response.AcknowledgedStatus
 			}
 		}),
+		"a higher severity that stays acknowledged": keeping(func(after *incident.Incident, before incident.Incident) {
+			if before.Response != nil && before.Status.Active() && after.Status > before.Status {
+				after.Response = before.Response
+			}
+		}),
+		"any severity unacknowledges": changing(func(c *incident.Change) {
+			if c.ExpectVersion > 0 && len(c.Activities) > 0 && c.Activities[0].TriggerID != "" && c.Incident.Response != nil {
+				inc := c.Incident.Clone()
+				if inc.Response = nil; c.Incident.Response.Assignee != "" {
+					inc.Response = &response{Assignee: c.Incident.Response.Assignee}
+				}
+				c.Incident = &inc
+			}
+		}),
 		"an edit in a single activity": changing(func(c *incident.Change) {
 			if len(c.Activities) > 1 && c.Activities[0].Type == incident.ActivityTypeEdited {
 				c.Activities = c.Activities[:1]
