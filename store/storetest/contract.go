@@ -148,6 +148,7 @@ func slotContract() []group[incident.Store] {
 			{"AreExpectedAlone", slotsAreExpectedAlone},
 			{"AreExpectedAfterOtherChecks", slotsAreExpectedAfterOtherChecks},
 			{"AreExpectedInTx", slotsAreExpectedInTx},
+			{"AreExpectedAfterTheCommit", slotsAreExpectedAfterTheCommit},
 			{"AdmitOneDecisionOnAVersion", slotsAdmitOneDecisionOnAVersion},
 		}},
 	}

@@ -45,6 +45,7 @@ func labelFaults() []fault {
 		{"LabelListIsTwoReads", labelListIsTwoReads, []string{"Incidents/FollowLabelsUnderConcurrency"}},
 		{"LabelsOfTheFirstVersion", labelsOfTheFirstVersion, []string{"Incidents/FollowLabels"}},
 		{"LabelsOfFailures", labelsOfFailures, []string{"Incidents/FollowLabels"}},
+		{"LabelsOfOneOrganization", labelsOfOneOrganization, []string{"Isolation/OfOperations"}},
 		{"LabelsOfAllOrganizations", labelsOfAllOrganizations, []string{"Isolation/OfOperations", "Incidents/FilteredByLabels"}},
 	}
 	for _, separator := range []string{"", "=", ":", "\u2400", `","`, `\0`} {
@@ -208,6 +209,13 @@ func labelsOfFailures(s incident.Store) incident.Store {
 	return indexedLabels(s, func(before map[incident.Label]bool, c incident.Change, err error) map[incident.Label]bool {
 		return with(with(before, c.RemoveLabels, false), c.AddLabels, true)
 	})
+}
+
+// labelsOfOneOrganization lists no labels of other organizations.
+func labelsOfOneOrganization(s incident.Store) incident.Store {
+	return labelsMatch(func(inc incident.Incident, labels []incident.Label) bool {
+		return inc.OrganizationID == acme && hasLabels(inc, labels)
+	})(s)
 }
 
 // labelsOfAllOrganizations leaves the organization out of the condition on labels.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -131,6 +132,29 @@ func slotsAreExpectedInTx(t *trial, s incident.Store) {
 	second := mustLoad(t, s, incident.Key{OrganizationID: acme, Identifier: 2})
 	wantHeld(t, s, slot, 3, second)
 	wantHeld(t, s, slotOf(acme, db), 1, second)
+}
+
+// A writer that waits for a transaction is compared with the version after the commit, even if the
+// transaction leaves the slot as free as it was.
+func slotsAreExpectedAfterTheCommit(t *trial, s incident.Store) {
+	slot := slotOf(acme, api)
+	for range 3 {
+		version := mustLoadSlot(t, s, slot).Version
+		var waiting <-chan struct{}
+		var failure error
+		mustInTx(t, s, func(tx incident.Store) error {
+			st := mustCreate(t, tx, ruled(acme, api))
+			mustApply(t, tx, transition(st, incident.StatusClosed))
+			waiting = t.start(func() {
+				_, failure = s.Apply(t.Context(), expecting(creation(ruled(acme, api)), slot, version))
+			})
+			time.Sleep(20 * time.Millisecond) // for the writer to wait
+			return nil
+		})
+		<-waiting
+		wantError(t, "Apply() that waits for a transaction in the slot", failure, incident.ErrVersionConflict)
+		wantEqual(t, "the version of the slot", mustLoadSlot(t, s, slot).Version, version+2)
+	}
 }
 
 // Concurrent creations and reopenings are decided on the same versions of a slot, while another

@@ -11,14 +11,14 @@ func expectedSlotFaults() []fault {
 	version, order, inTx := "Slots/AreExpectedInAVersion", "Slots/AreExpectedAfterOtherChecks", "Slots/AreExpectedInTx"
 	return []fault{
 		{"ExpectedSlotIgnored", alteringExpected(func(c *incident.Change) { c.ExpectSlot = nil }), []string{
-			version, inTx, "Slots/AdmitOneDecisionOnAVersion",
+			version, inTx, "Slots/AdmitOneDecisionOnAVersion", "Slots/AreExpectedAfterTheCommit",
 		}},
 		{"ExpectedZeroIsAny", alteringExpected(func(c *incident.Change) {
 			if c.ExpectSlot.Version == 0 {
 				c.ExpectSlot = nil
 			}
 		}), []string{version, inTx}},
-		{"ExpectedAtMost", writing(expectedAtMost), []string{version, inTx}},
+		{"ExpectedAtMost", writing(expectedAtMost), []string{version, inTx, "Slots/AreExpectedAfterTheCommit"}},
 		{"ExpectedOfCreationsOnly", alteringExpected(func(c *incident.Change) {
 			if !isNew(*c) {
 				c.ExpectSlot = nil

@@ -103,14 +103,21 @@ func isolationOfOperations(t *trial, s incident.Store) {
 	st := mustCreate(t, s, operated(acme, api, db))
 	alone := mustListings(t, s, acme)
 	other := mustCreate(t, s, operated(umbrella, api, db))
-	other = mustChange(t, s, retitling(other, "Another organization's"))
+	for _, labels := range []map[string]string{{"team": "data"}, operated(umbrella).Labels} {
+		other = mustChange(t, s, relabelling(other, labels))
+		wantListedOnce(t, s, other.Incident)
+		wantListedOnce(t, s, st.Incident)
+	}
 	wantEqual(t, "the lists beside another organization", mustListings(t, s, acme), alone)
+	wantListedOnce(t, s, st.Incident)
+	wantListedOnce(t, s, other.Incident)
 	others := mustListings(t, s, umbrella)
 	st = mustChange(t, s, relabelling(st, map[string]string{"team": "data"}))
 	st = mustChange(t, s, responding(st, nil))
 	wantEqual(t, "the lists of the other organization", mustListings(t, s, umbrella), others)
 	wantEqual(t, "the state of the other organization", mustLoad(t, s, other.Incident.Key()), other)
 	wantListedOnce(t, s, st.Incident)
+	wantListedOnce(t, s, other.Incident)
 	for _, q := range operationQueries("nobody") {
 		if got := mustIncidents(t, s, q); len(got) != 0 {
 			t.Errorf("Incidents(%s) = %s, want none", show(q), show(got))
