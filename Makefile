@@ -96,7 +96,7 @@ load: ## Fill the database DSN with INCIDENTS (default 1000000) for trials of yo
 	cd bench && $(GO) run . -load $${INCIDENTS:-1000000} -dsn "$${DSN:?name a database, as in DSN=postgres://user@host/db}"
 
 fuzz: ## Fuzz each target for FUZZTIME (default 30s).
-	@for pkg in . ./examples/internal/statuspage ./examples/httpapi ./examples/webhook/webhook; do \
+	@for pkg in . ./timeline ./examples/internal/statuspage ./examples/httpapi ./examples/webhook/webhook; do \
 		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz'); do \
 			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$${FUZZTIME:-30s} $$pkg || exit 1; \
 		done; \
