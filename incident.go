@@ -248,7 +248,7 @@ type IncidentManager interface {
 	UpdateStatusAll(ctx context.Context, keys []Key, u StatusUpdate) ([]BulkResult, error)
 
 	// Count counts the incidents that match a filter without Cursor and Limit, by status.
-	// It reads the store.
+	// It reads the store. A count of many incidents need not be of one moment.
 	Count(ctx context.Context, f IncidentFilter) (Counts, error)
 
 	// Active returns the active incident of a slot, and false if the slot is free. It
@@ -278,7 +278,9 @@ type IncidentStore interface {
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
 
 	// CountIncidents counts the incidents that match q, by status, up to q.Limit of each
-	// status. It ignores q.After and q.Reverse. A status without a match may be missing.
+	// status. It ignores q.After and q.Reverse. A status without a match may be missing. Many
+	// counts need not be of one moment: an incident that changes during the call may be
+	// counted under either status, under both, or not at all.
 	CountIncidents(ctx context.Context, q IncidentQuery) (map[Status]int, error)
 
 	// Apply writes c, after these checks, in this order:

@@ -186,8 +186,8 @@ func affectsAny(inc *incident.Incident, projects []incident.ProjectID) bool {
 	})
 }
 
-// CountIncidents implements [incident.IncidentStore]. It counts as Incidents lists: every match
-// that was there throughout is counted once.
+// CountIncidents implements [incident.IncidentStore]. It counts as Incidents lists: it releases the
+// lock after each chunk, and counts every match that was there throughout once.
 func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
 	most := q.Limit
 	q.After, q.Reverse, q.Limit = nil, false, math.MaxInt
