@@ -40,7 +40,9 @@ type Store interface {
 	// must undo them if fn returns an error, panics or exits its goroutine, and if ctx
 	// ends before the commit. It returns fn's error unchanged.
 	//
-	// Reads of tx see its own writes. Nobody else may see them before the commit. tx is
+	// Reads of tx see its own writes. Nobody else may see them before the commit. States
+	// that Load of tx has returned must not change before the end of the transaction,
+	// except by tx; otherwise a write of tx, or InTx, returns [ErrVersionConflict]. tx is
 	// for one goroutine, and returns an error to every call after fn has returned. Its
 	// own InTx runs in the same transaction. If the function of that InTx panics or
 	// exits its goroutine, the whole transaction must fail, even if fn recovers and

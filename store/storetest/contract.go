@@ -277,6 +277,7 @@ func txContract() []group[incident.Store] {
 			{"OutlastsWritersWhoGiveUp", inTxOutlastsWritersWhoGiveUp},
 			{"AppearsAtOnce", inTxAppearsAtOnce},
 			{"LosesNoUpdate", inTxLosesNoUpdate},
+			{"KeepsLoadedStates", inTxKeepsLoadedStates},
 		}},
 		{"Store", []storeCase{
 			{"IsSafeForConcurrentUse", storeIsSafeForConcurrentUse},

@@ -82,6 +82,7 @@ func txFaults() []fault {
 	list := []fault{
 		{"NoTransaction", noTransaction, append([]string{
 			"InTx/IsInvisibleBeforeTheCommit", "InTx/AppearsAtOnce", "InTx/Nests", "InTx/ChecksWhatApplyChecks",
+			"InTx/KeepsLoadedStates",
 		}, undoing...)},
 		{"ErrorsCommit", errorsCommit, []string{"InTx/UndoesOnError", "InTx/Nests", "Apply/FailuresUseNoSequence"}},
 		{"PanicsCommit", panicsCommit, []string{"InTx/UndoesOnPanic"}},
