@@ -120,6 +120,10 @@ func (b *bench) postgres(ctx context.Context) error {
 			b.note("%s", found)
 		}
 	}
+	all, err = comments(ctx, s)
+	if err := b.measure(all, err); err != nil {
+		return err
+	}
 	all, err = reads(ctx, s)
 	return b.measure(all, err)
 }

@@ -148,7 +148,7 @@ func (b *bench) notifications(ctx context.Context) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *server) error
-	}{{notifierName, b.besideNotifier}, {drainName, b.drains}, {singleName, b.singles}, {idleName, b.idleFeed}} {
+	}{{notifierName, b.besideNotifier}, {drainName, b.drains}, {singleName, b.singles}, {idleName, b.idleFeed}, {watchName, b.watching}} {
 		if !strings.Contains(part.name, b.match) {
 			continue
 		}
