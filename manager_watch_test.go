@@ -354,3 +354,21 @@ func TestWatch_afterAReset(t *testing.T) {
 		w.wantTold(t, "after the resync", numbers(1, 3))
 	})
 }
+
+// The watchers of a shared store without a feed read everything every 5 s.
+func TestWatch_ofAStoreWithoutAFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := incident.New(&probe{Store: memory.New(), shared: true}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustFire(t, m, "5%", incident.StatusWarning)
+		w := watchAcme(t, m)
+		defer w.stop()
+		w.wantResyncs(t, "at the beginning", 1)
+		mustComment(t, m)
+		w.wantTold(t, "after a comment", numbers(1, 4))
+		time.Sleep(16 * time.Second)
+		w.wantResyncs(t, "within 16 s", 3)
+	})
+}

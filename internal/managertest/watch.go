@@ -289,9 +289,12 @@ func (w Watching) many(ctx context.Context, all *observers) error {
 
 // await calls check until it returns nil or the time is over.
 func (w Watching) await(check func() error) (err error) {
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+	pause := time.Millisecond
+	for begun := time.Now(); ; time.Sleep(pause) {
+		asked := time.Now()
 		if err = check(); err == nil || time.Since(begun) > w.Within {
 			return err
 		}
+		pause = max(time.Millisecond, 10*time.Since(asked)) // reading everything often would slow down the observers
 	}
 }
