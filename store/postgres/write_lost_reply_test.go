@@ -67,10 +67,10 @@ func writes() []write {
 			return only(m.Comment(ctx, key, comment))
 		}},
 		{"EditComment", func(ctx context.Context, m incident.Manager, key incident.Key) error {
-			return only(m.EditComment(ctx, key, incident.CommentEdit{Sequence: 4, UserID: "ada", Comment: "It is not"}))
+			return only(m.EditComment(ctx, key, incident.CommentEdit{Sequence: 5, UserID: "ada", Comment: "It is not"}))
 		}},
 		{"DeleteComment", func(ctx context.Context, m incident.Manager, key incident.Key) error {
-			return only(m.DeleteComment(ctx, key, incident.CommentEdit{Sequence: 4, UserID: "ada"}))
+			return only(m.DeleteComment(ctx, key, incident.CommentEdit{Sequence: 5, UserID: "ada"}))
 		}},
 		{"MarkSeen", func(ctx context.Context, m incident.Manager, key incident.Key) error {
 			return only(m.MarkSeen(ctx, key, "bob"))
@@ -148,23 +148,26 @@ func trace(t *testing.T, m incident.Manager) string {
 }
 
 // knownTraces holds the traces of each write, which are the same in all tests.
-var knownTraces sync.Map // from name to func() [2]string
+var knownTraces sync.Map // from name to func() ([2]string, error)
 
 // traces returns the traces before and after an undisturbed call.
 func traces(t *testing.T, w write) (before, after string) {
 	t.Helper()
-	find, _ := knownTraces.LoadOrStore(w.name, sync.OnceValue(func() (found [2]string) {
+	find, _ := knownTraces.LoadOrStore(w.name, sync.OnceValues(func() (found [2]string, err error) {
 		s, _ := newStore(t)
 		m := mustManager(t, s)
 		key := mustBegin(t, m)
 		found[0] = trace(t, m)
 		if err := w.call(t.Context(), m, key); err != nil {
-			t.Fatal(err)
+			return found, err // a failed test would end its goroutine, and sync panics then
 		}
 		found[1] = trace(t, m)
-		return found
+		return found, nil
 	}))
-	both := find.(func() [2]string)()
+	both, err := find.(func() ([2]string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return both[0], both[1]
 }
 
