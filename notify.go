@@ -19,6 +19,12 @@ import (
 // The activities of an incident are delivered in order of Sequence, each after the activity
 // before it was delivered or given up. Activities of different incidents are delivered
 // concurrently: Notify must be safe for use by multiple goroutines.
+//
+// Not every activity is a reason to page a user. The alert activities are the StatusChanges to an
+// active Value that is above PreviousValue, or whose PreviousValue is [StatusClosed]. A Fire that
+// opens an incident has one, the last of its three activities; a Fire that reopens an incident or
+// raises its status has one, too. If the new status ends an acknowledgement, an Unacknowledged
+// with a TriggerID follows. TriggerFired, TriggerResolved and Edited leave the status as it is.
 type Notifier interface {
 	// Notify delivers n. After an error the relay calls it again, with growing delays: see
 	// [NotifyOptions]. There are two special errors:
@@ -60,7 +66,9 @@ type Notification struct {
 	// its present text.
 	Activity Activity `json:"activity"`
 
-	// Incident is a copy as of this attempt, never older than the activity.
+	// Incident is a copy as of this attempt, never older than the activity. Notifications of
+	// an acknowledged incident are delivered, too: [Incident.Acknowledged] reports whether a
+	// user works on it, and the host decides whom to wake.
 	Incident Incident `json:"incident"`
 
 	// Recipients are the subscribers as of this attempt, in ascending order, except:
