@@ -78,11 +78,11 @@ var pendingFirings = sync.Pool{New: func() any {
 	p := new(pendingFiring)
 	p.rule = func(v view) (decision, error) {
 		d, err := p.decide(&v)
-		if d.after != d.before && p.event.isBehind(&v, p.TriggerID) {
-			p.event.advance(canonical(p.clock()))
-			return p.decide(&v)
+		if d.after == d.before || !p.event.isBehind(&v, p.TriggerID) {
+			return d, err
 		}
-		return d, err
+		p.event.advance(canonical(p.clock()))
+		return p.decide(&v)
 	}
 	return p
 }}
@@ -114,12 +114,15 @@ func (m *manager) resolve(ctx context.Context, r Resolution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.write(ctx, subject{slot: r.Slot}, func(v view) (decision, error) {
-		d, err := decideResolution(v.state, r.TriggerID, &e)
-		if d.after != d.before && e.isBehind(&v, r.TriggerID) {
-			e.advance(canonical(m.options.Now()))
-			return decideResolution(v.state, r.TriggerID, &e)
-		}
+	id := r.TriggerID
+	return m.write(ctx, subject{slot: r.Slot}, func(v view) (decision, error) { return m.decideResolution(&v, id, e) })
+}
+
+func (m *manager) decideResolution(v *view, id TriggerID, e event) (decision, error) {
+	d, err := decideResolution(v.state, id, &e)
+	if d.after == d.before || !e.isBehind(v, id) {
 		return d, err
-	})
+	}
+	e.advance(canonical(m.options.Now()))
+	return decideResolution(v.state, id, &e)
 }

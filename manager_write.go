@@ -68,9 +68,12 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 		if err != nil {
 			return Result{}, err
 		}
-		d, c, refusal, err := m.decideOn(ctx, at, v, decide)
-		if err != nil {
-			return Result{}, err
+		d, refusal := decide(v)
+		c := changeOf(d)
+		if at.key.Identifier == 0 && c.Key.Identifier != 0 && len(c.Claim) > 1 {
+			if err := m.reopen(ctx, at, v, decide, &d, &c); err != nil {
+				return Result{}, err
+			}
 		}
 		if refusal != nil || c.empty() {
 			if v.fresh {
@@ -115,30 +118,25 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 	}
 }
 
-// decideOn decides on a view, and returns the change of the decision. A rule that reopens the
-// last holder of a slot does not know the holder's other slots. decideOn reads them: if another
-// incident holds one of them, the rule decides again, on a view that is blocked.
-func (m *manager) decideOn(ctx context.Context, at subject, v view, decide rule) (d decision, c Change, refusal, err error) {
-	d, refusal = decide(v)
-	c = changeOf(d)
-	if refusal != nil || at.key.Identifier != 0 || c.Key.Identifier == 0 || len(c.Claim) < 2 {
-		return d, c, refusal, nil
-	}
+// reopen looks at the other slots of an incident that a decision reopens, since the rule knows
+// only its own slot. If another incident holds one of them, the rule decides again, on a blocked
+// view.
+func (m *manager) reopen(ctx context.Context, at subject, v view, decide rule, d *decision, c *Change) (err error) {
 	for _, slot := range c.Claim {
 		if slot == at.slot {
 			continue
 		}
 		other, err := m.freshView(ctx, subject{slot: slot})
 		if err != nil {
-			return d, c, nil, err
+			return err
 		}
-		if other.state != nil {
-			v.blocked = true
-			d, refusal = decide(v)
-			return d, changeOf(d), refusal, nil
-		}
+		v.blocked = v.blocked || other.state != nil
 	}
-	return d, c, nil, nil
+	if v.blocked {
+		*d, err = decide(v)
+		*c = changeOf(*d)
+	}
+	return err
 }
 
 // writeAlone writes in a transaction of its own, in which the store keeps the loaded state
