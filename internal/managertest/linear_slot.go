@@ -44,8 +44,9 @@ const (
 	// live is the date of all events without a date. Late events happened long before.
 	live = 60_000
 
-	// reopenMinutes is more than the difference of two late events.
-	reopenMinutes = 60
+	// reopenMinutes is more than the difference of two late events, and more than the steps of a
+	// clock.
+	reopenMinutes = 30_000
 )
 
 // slotOutput is the result of a call. It is zero if there is no incident.

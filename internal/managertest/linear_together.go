@@ -166,6 +166,7 @@ func fireTogether(ctx context.Context, c *client) error {
 		Op:      ops[c.rng.IntN(len(ops))],
 		Trigger: c.rng.IntN(2),
 		To:      severities[c.rng.IntN(2)],
+		Reopens: c.rng.IntN(2) == 0,
 	}
 	err := c.lab.slot(c, c.aim(in))
 	rest(ctx, time.Duration(c.rng.Int64N(int64(20*time.Millisecond))))
