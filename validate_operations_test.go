@@ -2,6 +2,7 @@ package incident_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -248,5 +249,37 @@ func TestManager_hostileLabels(t *testing.T) {
 	}
 	if inc, err := m.Get(ctx, created.Key()); err != nil || inc.Labels != nil {
 		t.Errorf("without its labels the incident has %q, %v", inc.Labels, err)
+	}
+}
+
+// A cursor belongs to the labels, the assignee and the acknowledgement of its filter.
+func TestManager_cursorsOfOtherFilters(t *testing.T) {
+	m, _ := fixture(t)
+	f := incident.IncidentFilter{OrganizationID: "acme", Labels: map[string]string{"env": "prod"}, Limit: 1}
+	for range 3 {
+		if err := create(func(n *incident.NewIncident) { n.Labels = f.Labels })(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := m.List(t.Context(), f)
+	if err != nil || page.Next == "" {
+		t.Fatalf("List = %+v, %v", page, err)
+	}
+	f.Cursor = page.Next
+	for name, change := range map[string]func(*incident.IncidentFilter){
+		"value":           func(f *incident.IncidentFilter) { f.Labels = map[string]string{"env": "test"} },
+		"name":            func(f *incident.IncidentFilter) { f.Labels = map[string]string{"Env": "prod"} },
+		"further label":   func(f *incident.IncidentFilter) { f.Labels = map[string]string{"env": "prod", "team": "a"} },
+		"assignee":        func(f *incident.IncidentFilter) { f.Assignee = "ada" },
+		"acknowledgement": func(f *incident.IncidentFilter) { f.Acknowledged = new(bool) },
+	} {
+		other := f
+		change(&other)
+		if _, err := m.List(t.Context(), other); !errors.Is(err, incident.ErrInvalid) {
+			t.Errorf("with another %s the cursor = %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := m.List(t.Context(), f); err != nil {
+		t.Errorf("with the same filter the cursor = %v", err)
 	}
 }
