@@ -124,6 +124,10 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err := b.measure(all, err); err != nil {
 		return err
 	}
+	all, err = besideUpdates(ctx, s)
+	if err := b.measure(all, err); err != nil {
+		return err
+	}
 	all, err = reads(ctx, s)
 	return b.measure(all, err)
 }

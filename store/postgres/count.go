@@ -10,9 +10,12 @@ import (
 // closedLiteral is the literal of the status of closed incidents.
 var closedLiteral = strconv.Itoa(int(incident.StatusClosed))
 
-// CountIncidents implements [incident.IncidentStore]. It reads the lists that Incidents reads:
-// those of the active statuses, and for the closed incidents the list of a label, those of
-// the projects, or that of the status. It reads each list until the limit.
+// CountIncidents implements [incident.IncidentStore]. It reads these lists, each until the
+// limit:
+//
+//   - the list of each active status, because those are short
+//   - of closed incidents the list of a label, the list of each project, or the list of the
+//     status
 func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
 	q.After, q.Reverse = nil, false
 	l := s.listing(q, incident.MaxCount+1, true)
