@@ -25,7 +25,7 @@ test: ## Run all tests, with the race detector where there is a C compiler.
 # Tests with bounds of milliseconds run when everything else has ended.
 SUITES   = ^Test(Store(_outbox|_feed)?|Linearizable(_singleProcess)?)$$
 VARIANTS = ^Test(Store_(oneConnection|unprepared|partitioned|ahead|(outbox|feed)Partitioned)|Model(_singleProcess)?)$$
-TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Store_silen.*)$$
+TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
 
 # The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:
