@@ -34,8 +34,9 @@ type activityFields struct {
 // never stands for a nil time. No valid time has this value.
 const never = math.MinInt64
 
-func newActivity(a *incident.Activity) activity {
-	stored := activity{
+// set makes stored the stored form of a.
+func (stored *activity) set(a *incident.Activity) {
+	*stored = activity{
 		actor:        string(a.UserID),
 		comment:      a.Comment,
 		notification: a.NotificationUUID,
@@ -47,16 +48,15 @@ func newActivity(a *incident.Activity) activity {
 		value:        int16(a.Value),
 		previous:     int16(a.PreviousValue),
 	}
-	more := activityFields{field: a.Field, from: a.Old, into: a.New}
-	if a.TriggerID != "" && a.UserID == "" {
+	var both incident.TriggerID
+	if a.UserID == "" && a.TriggerID != "" {
 		stored.actor, stored.byTrigger = string(a.TriggerID), true
 	} else {
-		more.trigger = a.TriggerID
+		both = a.TriggerID
 	}
-	if more != (activityFields{}) {
-		stored.more = new(more)
+	if both != "" || a.Field != "" || a.Old != "" || a.New != "" {
+		stored.more = &activityFields{trigger: both, field: a.Field, from: a.Old, into: a.New}
 	}
-	return stored
 }
 
 // activity returns the activity with the given sequence. It must exist.
@@ -89,11 +89,12 @@ func (r *record) activity(sequence int64) incident.Activity {
 	return a
 }
 
-func (r *record) appendActivity(a activity) {
+func (r *record) appendActivity(a *incident.Activity) {
 	if r.activities == nil {
 		r.activities = r.firstActivities[:0]
 	}
-	r.activities = append(r.activities, a)
+	r.activities = append(r.activities, activity{})
+	r.activities[len(r.activities)-1].set(a)
 }
 
 // appendActivities returns the sequence of the first appended activity, or 0 if there is
@@ -104,7 +105,7 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 	}
 	from := int64(len(r.activities)) + 1
 	for i := range activities {
-		r.appendActivity(newActivity(&activities[i]))
+		r.appendActivity(&activities[i])
 	}
 	o.indexUUIDs(r, from)
 	if s.inTx() {

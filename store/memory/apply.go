@@ -11,13 +11,13 @@ import (
 )
 
 // Apply implements [incident.IncidentStore].
-func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
+func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
 	if err := s.acquire(ctx, writer); err != nil {
 		return incident.Applied{}, err
 	}
 	defer s.release(writer)
 	o, r := s.record(c.Key)
-	if applied, replayed, err := o.replay(&c); replayed || err != nil {
+	if replayed, err := o.replay(&c, &applied); replayed || err != nil {
 		return applied, err
 	}
 	if err := check(r, &c); err != nil {
@@ -34,36 +34,39 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied,
 	if err != nil {
 		return incident.Applied{}, err
 	}
-	return s.write(o, r, &c, claimed), nil
+	s.write(o, r, &c, claimed, &applied)
+	return applied, nil
 }
 
 var errOtherIncident = errors.New("the notification UUID belongs to another incident")
 
-// replay returns the result of an earlier change with the same UUIDs, if any. The
+// replay reports whether an earlier change had the same UUIDs, and its result in applied. The
 // receiver may be nil.
-func (o *organization) replay(c *incident.Change) (incident.Applied, bool, error) {
+func (o *organization) replay(c *incident.Change, applied *incident.Applied) (bool, error) {
 	if o == nil {
-		return incident.Applied{}, false, nil
+		return false, nil
 	}
 	isNew := c.Key.Identifier == 0
 	if isNew && c.Incident.DetectionUUID != uuid.Nil {
 		if n, ok := o.byDetection[c.Incident.DetectionUUID]; ok {
-			return incident.Applied{Replayed: true, Incident: o.get(n).incident.Clone()}, true, nil
+			applied.Replayed, applied.Incident = true, o.get(n).incident.Clone()
+			return true, nil
 		}
 	}
 	if len(c.Activities) == 0 {
-		return incident.Applied{}, false, nil
+		return false, nil
 	}
 	identifier, sequence, ok := o.findNotification(c.Activities[0].NotificationUUID)
 	if !ok {
-		return incident.Applied{}, false, nil
+		return false, nil
 	}
 	if !isNew && identifier != c.Key.Identifier {
-		return incident.Applied{}, false, fmt.Errorf("memory: %w: %w", incident.ErrConflict, errOtherIncident)
+		return false, fmt.Errorf("memory: %w: %w", incident.ErrConflict, errOtherIncident)
 	}
 	r := o.get(identifier)
 	a := r.activity(sequence)
-	return incident.Applied{Replayed: true, Incident: r.incident.Clone(), Activity: &a}, true, nil
+	applied.Replayed, applied.Incident, applied.Activity = true, r.incident.Clone(), &a
+	return true, nil
 }
 
 // check returns the error of a change that must not be applied.
@@ -98,19 +101,19 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 	return slots, nil
 }
 
-// write applies a change that passed all checks. It cannot fail.
-func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []*slot) incident.Applied {
+// write applies a change that passed all checks, and reports it in applied. It cannot fail.
+func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []*slot, applied *incident.Applied) {
 	if r == nil {
 		r = s.insert(o, c)
 	} else if c.Incident != nil {
 		s.update(o, r, c.Incident)
 	}
-	applied := incident.Applied{Sequence: s.appendActivities(o, r, c.Activities)}
+	applied.Sequence = s.appendActivities(o, r, c.Activities)
 	if c.Notify && applied.Sequence > 0 {
 		s.enqueue(o, r.incident.Key(), span{applied.Sequence, int64(len(r.activities))})
 	}
 	if c.Incident != nil {
-		applied.Incident = r.incident.Clone()
+		copyIncident(&applied.Incident, &r.incident)
 	}
 	if len(c.Triggers) > 0 {
 		before := r.triggers
@@ -133,7 +136,6 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 		version := s.setHolder(claimed[i], r.incident.Identifier)
 		applied.Slots = append(applied.Slots, incident.SlotVersion{Slot: sl, Version: version})
 	}
-	return applied
 }
 
 // insert adds the record of a new incident under the next identifier.

@@ -25,7 +25,7 @@ func (s *Store) withRecord(ctx context.Context, key incident.Key, shares int64, 
 
 // Load implements [incident.IncidentStore].
 func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
-	err = s.withRecord(ctx, key, reader, func(r *record) { state = r.state() })
+	err = s.withRecord(ctx, key, reader, func(r *record) { state = *r.copyState() })
 	return state, err
 }
 
@@ -46,11 +46,11 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 	if held.last == 0 {
 		return incident.SlotState{}, nil
 	}
-	state := o.get(held.last).state()
+	state := o.get(held.last).copyState()
 	if held.holder == 0 {
-		return incident.SlotState{Version: held.version, Last: &state}, nil
+		return incident.SlotState{Version: held.version, Last: state}, nil
 	}
-	return incident.SlotState{Version: held.version, State: &state}, nil
+	return incident.SlotState{Version: held.version, State: state}, nil
 }
 
 // LoadDetails implements [incident.IncidentStore].

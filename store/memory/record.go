@@ -56,6 +56,28 @@ func (r *record) setTriggers(triggers []incident.Trigger) {
 	r.triggers = after
 }
 
-func (r *record) state() incident.State {
-	return incident.State{Incident: r.incident.Clone(), Triggers: slices.Clone(r.triggers)}
+// stateCopy is a copy of a state. The usual number of triggers needs no other memory.
+type stateCopy struct {
+	incident.State
+	firstTrigger [1]incident.Trigger
+}
+
+// copyState returns a copy that shares no memory with the record.
+func (r *record) copyState() *incident.State {
+	c := new(stateCopy)
+	copyIncident(&c.Incident, &r.incident)
+	if len(r.triggers) > 0 {
+		c.Triggers = append(c.firstTrigger[:0], r.triggers...)
+	}
+	return &c.State
+}
+
+// copyIncident makes to a copy that shares no memory with inc.
+func copyIncident(to, inc *incident.Incident) {
+	if inc.DateClosed != nil || inc.Response != nil || inc.Labels != nil || inc.Annotations != nil {
+		*to = inc.Clone()
+		return
+	}
+	*to = *inc
+	to.Projects = slices.Clone(inc.Projects)
 }
