@@ -262,13 +262,13 @@ type ActivityStore interface {
 func opening(log []Activity, inc *Incident, user UserID) []Activity {
 	return append(log,
 		Activity{
-			Incident:  inc.Key(),
+			Incident:  inc.key(),
 			Type:      ActivityTypeDetected,
 			UserID:    user,
 			DateAdded: inc.DateDetected,
 		},
 		Activity{
-			Incident:  inc.Key(),
+			Incident:  inc.key(),
 			Type:      ActivityTypeCreated,
 			UserID:    user,
 			Value:     inc.Status,

@@ -61,7 +61,7 @@ func changeOf(d decision) Change {
 	if d.after == nil {
 		return c
 	}
-	c.Key = d.after.Incident.Key()
+	c.Key = d.after.Incident.key()
 	if d.after == d.before {
 		return c
 	}

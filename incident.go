@@ -90,6 +90,11 @@ func (inc Incident) Key() Key {
 	return Key{OrganizationID: inc.OrganizationID, Identifier: inc.Identifier}
 }
 
+// key is Key without a copy of the incident.
+func (inc *Incident) key() Key {
+	return Key{OrganizationID: inc.OrganizationID, Identifier: inc.Identifier}
+}
+
 // CurrentEnd returns when the incident ended, or now if it is still active.
 func (inc Incident) CurrentEnd(now time.Time) time.Time {
 	if inc.DateClosed != nil {
@@ -139,7 +144,7 @@ func (inc Incident) listed() Incident {
 
 // equal compares all fields except Version.
 func (inc *Incident) equal(other *Incident) bool {
-	return inc.Key() == other.Key() &&
+	return inc.key() == other.key() &&
 		inc.Title == other.Title &&
 		inc.Type == other.Type &&
 		inc.Status == other.Status &&

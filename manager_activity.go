@@ -91,8 +91,8 @@ func (m *manager) comment(ctx context.Context, key Key, n NewComment) (Activity,
 	}
 	ids := m.uuids.Series()
 	nameActivities(&ids, c.Activities)
-	applied, err := m.apply(ctx, &c)
-	if err != nil {
+	var applied Applied
+	if err := m.apply(ctx, &c, &applied); err != nil {
 		return Activity{}, err
 	}
 	if applied.Replayed {

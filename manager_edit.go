@@ -67,11 +67,11 @@ func (m *manager) markDuplicate(ctx context.Context, key Key, d Duplicate) (Resu
 // from changing. It loads them in the order of their identifiers, so that no two calls deadlock.
 func (m *manager) markDuplicateInTx(ctx context.Context, key Key, d Duplicate, now time.Time) (Result, error) {
 	if key.Identifier < d.Of {
-		if _, err := m.storedView(ctx, subject{key: key}); err != nil {
+		if _, err := m.storedView(ctx, &subject{key: key}); err != nil {
 			return Result{}, err
 		}
 	}
-	other, err := m.storedView(ctx, subject{key: Key{OrganizationID: key.OrganizationID, Identifier: d.Of}})
+	other, err := m.storedView(ctx, &subject{key: Key{OrganizationID: key.OrganizationID, Identifier: d.Of}})
 	if err != nil {
 		return Result{}, err
 	}

@@ -54,7 +54,7 @@ func (f FeedChanges) versions() coherence.Changes {
 // committed yet.
 func (m *manager) observe(ctx context.Context, inc *Incident) {
 	if inc.Identifier != 0 {
-		m.observeVersion(ctx, inc.Key(), inc.Version)
+		m.observeVersion(ctx, inc.key(), inc.Version)
 	}
 }
 
@@ -74,7 +74,7 @@ func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
 }
 
 // observeSlot is observe for a slot and the incident that holds it.
-func (m *manager) observeSlot(ctx context.Context, slot Slot, held SlotState) {
+func (m *manager) observeSlot(ctx context.Context, slot *Slot, held *SlotState) {
 	if m.coherence.Off() || held.Version == 0 {
 		return
 	}

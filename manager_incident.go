@@ -23,7 +23,9 @@ func (m *manager) create(ctx context.Context, n NewIncident) (Result, error) {
 	c := changeOf(decision{after: after, activities: opening(nil, &after.Incident, n.UserID)})
 	ids := m.uuids.Series()
 	nameActivities(&ids, c.Activities)
-	return m.commit(ctx, &c, after)
+	var r Result
+	err = m.commit(ctx, &c, after, &r)
+	return r, err
 }
 
 func (m *manager) Get(ctx context.Context, key Key) (Incident, error) {

@@ -62,7 +62,7 @@ func (m *manager) readState(ctx context.Context, key Key) (*State, error) {
 		return nil, err
 	}
 	if m.tx != nil {
-		v, err := m.storedView(ctx, subject{key: key})
+		v, err := m.storedView(ctx, &subject{key: key})
 		return v.state, err
 	}
 	fetch := func(ctx context.Context) (*State, error) {
@@ -90,7 +90,7 @@ func (m *manager) readActive(ctx context.Context, slot Slot) (*State, error) {
 		return nil, err
 	}
 	if direct {
-		v, err := m.storedView(ctx, subject{slot: slot})
+		v, err := m.storedView(ctx, &subject{slot: slot})
 		return v.state, err
 	}
 	fetch := func(ctx context.Context) (SlotState, error) { return m.store.LoadSlot(ctx, slot) }
@@ -113,7 +113,7 @@ func (m *manager) readHolder(ctx context.Context, slot Slot, identifier int64) (
 	}
 	s, err := m.readState(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: identifier})
 	if err == nil && !s.occupies(slot) {
-		v, err := m.storedView(ctx, subject{slot: slot})
+		v, err := m.storedView(ctx, &subject{slot: slot})
 		return v.state, err
 	}
 	return s, err
@@ -133,9 +133,9 @@ func readStore[T any](ctx context.Context, m *manager, key Key, read func(contex
 
 // viewToChange returns the view on which a write is decided. It may come from the cache unless
 // fresh is set. Its states may be shared, and must not be changed.
-func (m *manager) viewToChange(ctx context.Context, at subject, fresh bool) (view, error) {
+func (m *manager) viewToChange(ctx context.Context, at *subject, fresh bool) (view, error) {
 	if !fresh && !m.local && m.tx == nil && m.coherence.Decides() {
-		if s, ok := m.cachedState(ctx, at); ok {
+		if s, ok := m.cachedState(ctx, *at); ok {
 			return view{state: s}, nil
 		}
 	}
@@ -144,11 +144,11 @@ func (m *manager) viewToChange(ctx context.Context, at subject, fresh bool) (vie
 
 // freshView reads a view from the store. Concurrent calls share the reads of a store that is
 // not local.
-func (m *manager) freshView(ctx context.Context, at subject) (view, error) {
+func (m *manager) freshView(ctx context.Context, at *subject) (view, error) {
 	if m.local || m.tx != nil {
 		return m.storedView(ctx, at)
 	}
-	v, shared, err := m.freshReads.Do(ctx, at, m.storedView)
+	v, shared, err := m.freshReads.Do(ctx, *at, func(ctx context.Context, at subject) (view, error) { return m.storedView(ctx, &at) })
 	if shared {
 		m.loadsShared.Add(1)
 	}
@@ -156,19 +156,19 @@ func (m *manager) freshView(ctx context.Context, at subject) (view, error) {
 }
 
 // storedView reads a view from the store, and reports its version to the cache.
-func (m *manager) storedView(ctx context.Context, at subject) (view, error) {
+func (m *manager) storedView(ctx context.Context, at *subject) (view, error) {
 	began := m.coherence.Epoch()
 	if at.key.Identifier == 0 {
 		held, err := m.store.LoadSlot(ctx, at.slot)
 		if err == nil {
-			m.checkHistory(ctx, at, held.Version, began)
+			m.checkHistory(ctx, *at, held.Version, began)
 		}
-		m.observeSlot(ctx, at.slot, held)
+		m.observeSlot(ctx, &at.slot, &held)
 		return view{state: held.State, last: held.Last, slotVersion: held.Version, fresh: true}, err
 	}
 	state, err := m.store.Load(ctx, at.key)
 	if err == nil || errors.Is(err, ErrNotFound) {
-		m.checkHistory(ctx, at, state.Incident.Version, began)
+		m.checkHistory(ctx, *at, state.Incident.Version, began)
 	}
 	m.observe(ctx, &state.Incident)
 	return view{state: &state, fresh: true}, err

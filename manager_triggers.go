@@ -18,48 +18,59 @@ func (m *manager) Triggers(ctx context.Context, key Key) ([]Trigger, error) {
 	return triggers, nil
 }
 
-func (m *manager) Fire(ctx context.Context, f Firing) (Result, error) {
-	r, err := m.fire(ctx, &f)
-	if err != nil {
+func (m *manager) Fire(ctx context.Context, f Firing) (r Result, err error) {
+	if err = m.fire(ctx, &f, &r); err != nil {
 		return r, wrap(err, "fire %q in %q", f.TriggerID, f.OrganizationID)
 	}
 	return r, nil
 }
 
-func (m *manager) fire(ctx context.Context, f *Firing) (Result, error) {
+// fire is Fire with its result in r, which must be zero. It makes the labels of f canonical.
+func (m *manager) fire(ctx context.Context, f *Firing, r *Result) error {
 	now, err := m.begin(ctx)
 	if err != nil {
-		return Result{}, err
+		return err
+	}
+	e, err := f.check(now)
+	if err != nil {
+		return err
+	}
+	at := subject{slot: f.Slot}
+	v, err := m.viewToChange(ctx, &at, false)
+	if err != nil {
+		return err
+	}
+	if v.fresh && v.state != nil && f.repeats(v.state) { // as most firings do
+		r.Incident = m.owned(v.state)
+		return nil
 	}
 	p := pendingFirings.Get().(*pendingFiring)
 	defer pendingFirings.Put(p)
-	p.Firing, p.clock, p.reusesDraft = *f, m.options.Now, m.local
-	if p.event, err = p.Firing.check(now); err != nil {
-		return Result{}, err
-	}
-	return m.writeFiring(ctx, p)
+	p.Firing, p.event, p.clock, p.reusesDraft = *f, e, m.options.Now, m.local
+	return m.writeFiring(ctx, &at, &v, p, r)
 }
 
-// writeFiring writes a firing. If the organization knows the DetectionUUID of an incident that
-// the firing would open, the store answers without a look at the slot. Another writer may have
-// opened an incident there, which the firing has to join.
-func (m *manager) writeFiring(ctx context.Context, p *pendingFiring) (Result, error) {
+// writeFiring writes a firing, which is decided first on the view v. If the organization knows
+// the DetectionUUID of an incident that the firing would open, the store answers without a look
+// at the slot. Another writer may have opened an incident there, which the firing has to join.
+func (m *manager) writeFiring(ctx context.Context, at *subject, v *view, p *pendingFiring, r *Result) error {
 	for range maxConflicts {
-		r, err := m.write(ctx, subject{slot: p.Slot}, p.rule)
+		err := m.writeOn(ctx, at, v, p.rule, r)
 		if err != nil || r.Changed || !p.opens || p.DetectionUUID == uuid.Nil {
-			return r, err
+			return err
 		}
-		v, err := m.freshView(ctx, subject{slot: p.Slot})
-		if err != nil || v.state == nil {
-			return r, err
+		found, err := m.freshView(ctx, at)
+		if err != nil || found.state == nil {
+			return err
 		}
 		m.conflicts.Add(1)
+		v, *r = nil, Result{}
 	}
-	return Result{}, tooManyConflicts(ErrVersionConflict)
+	return tooManyConflicts(ErrVersionConflict)
 }
 
-// pendingFiring is a firing that is being written, with its rule. It is reused: most firings
-// change nothing, and should not allocate a rule.
+// pendingFiring is a firing that is being written, with its rule. It is reused, so that a firing
+// allocates no rule.
 type pendingFiring struct {
 	Firing
 	event event

@@ -44,11 +44,15 @@ func (m *manager) update(ctx context.Context, u update, decide func(before *Stat
 // and its answer may have been lost. The change expects a version that no incident has, so that
 // the store can only recognize the UUID, or return [ErrVersionConflict].
 func (m *manager) answerRepeat(ctx context.Context, u update) (Result, error) {
-	applied, err := m.apply(ctx, &Change{
+	var applied Applied
+	err := m.apply(ctx, &Change{
 		Key:           u.key,
 		Incident:      &Incident{OrganizationID: u.key.OrganizationID, Identifier: u.key.Identifier},
 		ExpectVersion: -1,
 		Activities:    []Activity{{Incident: u.key, Type: u.activity, NotificationUUID: u.notification}},
-	})
-	return Result{Incident: applied.Incident}, err
+	}, &applied)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Incident: applied.Incident}, nil
 }

@@ -112,7 +112,7 @@ func (m *manager) blind() bool { return m.feed == nil || !m.feed.Knows() }
 func (m *manager) noteApplied(c *Change, applied *Applied, err error) {
 	key := c.Key
 	if err == nil && c.Incident != nil {
-		key = applied.Incident.Key()
+		key = applied.Incident.key()
 	}
 	if !applied.Replayed && (c.Incident != nil || len(c.Activities) > 0) {
 		m.noteWritten(key, err)

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,43 +45,51 @@ const (
 // write changes the incident of a key, or the active incident of a slot, by a rule. In a slot
 // without an active incident the rule may open one.
 func (m *manager) write(ctx context.Context, at subject, decide rule) (Result, error) {
-	r, err := m.writeInTurn(ctx, at, decide)
-	if errors.Is(err, errImpatient) {
-		return m.writeAlone(ctx, at, decide)
-	}
+	var r Result
+	err := m.writeOn(ctx, &at, nil, decide, &r)
 	return r, err
+}
+
+// writeOn is write with its result in r, which must be zero. It decides on the view first or, if
+// that is nil, reads a view. The pointers save Fire copies of large structs.
+func (m *manager) writeOn(ctx context.Context, at *subject, first *view, decide rule, r *Result) error {
+	err := m.writeInTurn(ctx, at, first, decide, r)
+	if errors.Is(err, errImpatient) {
+		*r, err = m.writeAlone(ctx, *at, decide)
+	}
+	return err
 }
 
 // errImpatient is returned by writeInTurn after so many conflicts that the caller should use
 // writeAlone.
 var errImpatient = errors.New("other writers were faster")
 
-// writeInTurn loads a state, decides and commits, and begins again after a conflict. Writers
-// of this process take turns. A decision to change nothing, and a refusal, needs a fresh state
-// and no turn.
-func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Result, error) {
+// writeInTurn reads a view, decides and commits, and begins again after a conflict. The view
+// first, if not nil, takes the place of the first read. Writers of this process take turns. A
+// decision to change nothing, and a refusal, needs a fresh view and no turn.
+func (m *manager) writeInTurn(ctx context.Context, at *subject, first *view, decide rule, r *Result) (err error) {
 	turn := m.turns.Turn()
 	defer turn.Leave()
 	ids := m.uuids.Series()
 	conflicts, fresh := 0, false
 	for {
-		v, err := m.viewToChange(ctx, at, fresh)
-		if err != nil {
-			return Result{}, err
+		var v view
+		if first != nil {
+			v, first = *first, nil
+		} else if v, err = m.viewToChange(ctx, at, fresh); err != nil {
+			return err
 		}
 		d, refusal := decide(v)
 		c := changeOf(d)
 		if at.key.Identifier == 0 && c.Key.Identifier != 0 && len(c.Claim) > 1 {
-			if err := m.reopen(ctx, at, v, decide, &d, &c); err != nil {
-				return Result{}, err
+			if err := m.reopen(ctx, *at, v, decide, &d, &c); err != nil {
+				return err
 			}
 		}
 		if refusal != nil || c.empty() {
 			if v.fresh {
-				if d.before == nil {
-					d.before = v.state
-				}
-				return Result{Incident: m.owned(d.before)}, refusal
+				r.Incident, r.Changed = m.owned(cmp.Or(d.before, v.state)), false
+				return refusal
 			}
 			fresh = true
 			continue
@@ -88,7 +97,7 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 		if m.takesTurns(c.Key) {
 			waited, err := turn.Take(ctx, at.turnOf(c.Key))
 			if err != nil {
-				return Result{}, err
+				return err
 			}
 			if waited {
 				fresh = false // the writer before has updated the cache
@@ -96,23 +105,23 @@ func (m *manager) writeInTurn(ctx context.Context, at subject, decide rule) (Res
 			}
 		}
 		if c.Subscriptions, err = m.admitted(ctx, &d.after.Incident, c.Subscriptions, d.mustAdmit); err != nil {
-			return Result{}, err
+			return err
 		}
 		nameActivities(&ids, c.Activities)
-		r, err := m.commit(ctx, &c, d.after)
+		err = m.commit(ctx, &c, d.after, r)
 		if !v.fresh && errors.Is(err, ErrNotFound) {
 			m.checkHistory(ctx, subject{key: c.Key}, 0, m.coherence.Epoch()) // the cache had it
 		}
-		if err == nil || !m.outrun(err, at) {
-			return r, err
+		if err == nil || !m.outrun(err, *at) {
+			return err
 		}
 		conflicts++
 		m.conflicts.Add(1)
 		switch {
 		case conflicts == maxConflicts:
-			return r, tooManyConflicts(err)
+			return tooManyConflicts(err)
 		case conflicts == patience && m.tx == nil:
-			return r, errImpatient
+			return errImpatient
 		}
 		fresh = true
 	}
@@ -126,7 +135,7 @@ func (m *manager) reopen(ctx context.Context, at subject, v view, decide rule, d
 		if slot == at.slot {
 			continue
 		}
-		other, err := m.freshView(ctx, subject{slot: slot})
+		other, err := m.freshView(ctx, &subject{slot: slot})
 		if err != nil {
 			return err
 		}
@@ -144,9 +153,8 @@ func (m *manager) reopen(ctx context.Context, at subject, v view, decide rule, d
 func (m *manager) writeAlone(ctx context.Context, at subject, decide rule) (Result, error) {
 	for conflicts := patience; ; conflicts++ {
 		var r Result
-		err := m.InTx(ctx, func(tx Manager) (err error) {
-			r, err = tx.(*manager).writeInTurn(ctx, at, decide)
-			return err
+		err := m.InTx(ctx, func(tx Manager) error {
+			return tx.(*manager).writeInTurn(ctx, &at, nil, decide, &r)
 		})
 		switch {
 		case err == nil:
@@ -194,31 +202,32 @@ func (m *manager) outrun(err error, at subject) bool {
 }
 
 // commit applies a change of an incident's row and publishes the new state to the cache. The
-// cache keeps after, which must not change any more.
-func (m *manager) commit(ctx context.Context, c *Change, after *State) (Result, error) {
+// cache keeps after, which must not change any more. An error leaves r unchanged.
+func (m *manager) commit(ctx context.Context, c *Change, after *State, r *Result) error {
 	if m.tx != nil {
-		return m.applyAndPublish(ctx, m.tx.publication, c, after)
+		return m.applyAndPublish(ctx, m.tx.publication, c, after, r)
 	}
 	p := m.coherence.Begin()
 	defer p.End(ctx)
-	return m.applyAndPublish(ctx, &p, c, after)
+	return m.applyAndPublish(ctx, &p, c, after, r)
 }
 
-// applyAndPublish applies a change and adds the new state to a publication.
-func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication, c *Change, after *State) (Result, error) {
+// applyAndPublish applies a change and adds the new state to a publication. An error leaves r
+// unchanged.
+func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication, c *Change, after *State, r *Result) error {
 	markChange(p, c, m.local)
-	applied, err := m.apply(ctx, c)
+	var applied Applied
+	err := m.apply(ctx, c, &applied)
 	if m.tx == nil {
 		settle(p, err)
 	}
 	if err != nil {
-		return Result{}, err
+		return err
 	}
-	if applied.Replayed {
-		return Result{Incident: applied.Incident}, nil
-	}
-	if m.local && c.Key.Identifier == 0 {
-		return Result{Incident: applied.Incident, Changed: true}, nil // the cache has no older entry to replace
+	r.Changed = !applied.Replayed
+	if applied.Replayed || m.local && c.Key.Identifier == 0 { // the cache has no older entry to replace
+		r.Incident = applied.Incident
+		return nil
 	}
 	if c.Key.Identifier == 0 {
 		m.checkHistory(ctx, subject{key: applied.Incident.Key()}, applied.Incident.Version, p.Began()) // a store that lost commits assigns identifiers again
@@ -231,32 +240,34 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 	if !m.local {
 		addSlots(p, c, &applied, m.options.ActiveTTL)
 	}
-	return Result{Incident: after.Incident.Clone(), Changed: true}, nil
+	r.Incident = after.Incident.Clone()
+	return nil
 }
 
-// apply passes a change to the store. If the NotificationUUID of the change belongs to an
-// activity of another type, it returns [ErrConflict].
-func (m *manager) apply(ctx context.Context, c *Change) (Applied, error) {
+// apply passes a change to the store, and reports its outcome in applied, which has no meaning
+// after an error. If the NotificationUUID of the change belongs to an activity of another type,
+// apply returns [ErrConflict].
+func (m *manager) apply(ctx context.Context, c *Change, applied *Applied) (err error) {
 	c.Notify = m.relay != nil && len(c.Activities) > 0
 	m.attempt()
-	applied, err := m.store.Apply(ctx, *c)
+	*applied, err = m.store.Apply(ctx, *c)
 	if !c.Notify && err == nil && len(c.Activities) > 0 {
 		m.unqueued()
 	}
 	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
 		m.queued()
 	}
-	m.noteApplied(c, &applied, err)
+	m.noteApplied(c, applied, err)
 	if err = m.failed(err); err != nil {
-		return Applied{}, err
+		return err
 	}
 	if applied.Replayed {
 		m.observe(ctx, &applied.Incident)
 	}
 	if applied.Activity != nil && applied.Activity.Type != c.Activities[0].Type {
-		return Applied{}, fmt.Errorf("%w: the notification UUID belongs to another activity; use a new one", ErrConflict)
+		return fmt.Errorf("%w: the notification UUID belongs to another activity; use a new one", ErrConflict)
 	}
-	return applied, nil
+	return nil
 }
 
 // nameActivities sets the NotificationUUID of each activity that has none. Deciding the write

@@ -6,8 +6,22 @@ import (
 	"time"
 )
 
+// repeats reports whether the trigger of f is active with the same severity already, and f
+// updates nothing.
+func (f *Firing) repeats(s *State) bool {
+	i, found := findTrigger(s.Triggers, f.TriggerID)
+	if !found {
+		return false
+	}
+	t := &s.Triggers[i]
+	return t.Status == TriggerStatusActive && t.Severity == f.Severity && !f.updates(&s.Incident)
+}
+
 // decideFiring is the rule for a firing in an active incident.
 func decideFiring(before *State, f *Firing, e *event) (decision, error) {
+	if f.repeats(before) {
+		return unchanged(before), nil
+	}
 	i, found := findTrigger(before.Triggers, f.TriggerID)
 	at, severity := e.date, Status(0)
 	switch {
@@ -15,9 +29,6 @@ func decideFiring(before *State, f *Firing, e *event) (decision, error) {
 		t := &before.Triggers[i]
 		if t.Status == TriggerStatusActive {
 			severity = t.Severity
-		}
-		if severity == f.Severity && !f.updates(&before.Incident) {
-			return unchanged(before), nil
 		}
 		var ok bool
 		if at, ok = e.follow(t.DateModified); !ok {
@@ -53,7 +64,7 @@ func decideFiring(before *State, f *Firing, e *event) (decision, error) {
 func (s *State) activate(i int, found bool, f *Firing, at time.Time) {
 	if !found {
 		s.Triggers = slices.Insert(s.Triggers, i, Trigger{
-			Incident:  s.Incident.Key(),
+			Incident:  s.Incident.key(),
 			TriggerID: f.TriggerID,
 			DateAdded: at,
 		})
@@ -93,7 +104,7 @@ func (s *State) triggerActivity(log []Activity, previous Status, a Activity) []A
 	case a.PreviousValue == a.Value:
 		return log
 	}
-	a.Incident = s.Incident.Key()
+	a.Incident = s.Incident.key()
 	return append(log, a)
 }
 
