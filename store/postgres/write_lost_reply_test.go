@@ -174,6 +174,7 @@ func traces(t *testing.T, w write) (before, after string) {
 // lossy is a store behind a proxy, and a pool that bypasses the proxy.
 type lossy struct {
 	proxy         *pgtest.Proxy
+	proxied       *sqlx.DB // the pool of through
 	pool          *sqlx.DB // bypasses the proxy
 	store         *postgres.Store
 	through, past incident.Manager
@@ -185,7 +186,8 @@ func newLossy(t *testing.T) *lossy {
 	l := &lossy{pool: mustOpen(t, url, 4), proxy: pgtest.NewProxy(t, url)}
 	l.store = mustNew(t, l.pool, nil)
 	l.past = mustManager(t, l.store)
-	l.through = mustManager(t, mustNew(t, mustOpen(t, l.proxy.URL(), 2), nil))
+	l.proxied = mustOpen(t, l.proxy.URL(), 2)
+	l.through = mustManager(t, mustNew(t, l.proxied, nil))
 	return l
 }
 
@@ -200,9 +202,13 @@ func (l *lossy) checkOutbox(t *testing.T) {
 }
 
 // prepare prepares the statements of a write behind the proxy, so that every later round trip
-// belongs to the write. It returns the incident for the write.
+// belongs to the write. It returns the incident for the write. First it drops the connections that
+// the proxy has cut: their ends may arrive later.
 func (l *lossy) prepare(t *testing.T, w write) incident.Key {
 	t.Helper()
+	pgtest.AwaitIdle(t, l.proxied)
+	l.proxied.SetMaxIdleConns(0)
+	l.proxied.SetMaxIdleConns(2)
 	l.empty()
 	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
 		t.Fatal(err)
