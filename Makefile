@@ -21,9 +21,11 @@ test: ## Run all tests, with the race detector where there is a C compiler.
 
 # Planted faults are looked for from one goroutine, and so is every order of events: these run
 # without the race detector. EXHAUSTIVE are the long cases of storetest about statements, which do
-# not depend on a variant or a driver: make worlds and make soak run them for all.
+# not depend on a variant or a driver, and STATEMENTS all groups of such cases, which do not depend
+# on a pool or a transaction either: make worlds and make soak run them for all.
 FAULTS     = _Catches|_Rejects|_rejects|TestOrder|_unimplemented
 EXHAUSTIVE = (FollowMovedStarts|ComparesWholeUUIDs|ArePagedWithinConditions|WritesEachCombination|MeetAllConditions|MeetsAllConditions)
+STATEMENTS = ^(Incidents|CountIncidents|RoundTrip|Names|Memory|Isolation)$$
 
 # In store/postgres the suites keep the processors busy, and many of the other tests wait for
 # servers, leases and processes. The variants of a suite differ from it in their statements or
@@ -41,7 +43,7 @@ test-suites:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' ./store/postgres
 
 test-variants:
-	@$(GO) test -count=1 -timeout=10m -parallel=4 -run='$(VARIANTS)' -skip='././$(EXHAUSTIVE)' ./store/postgres
+	@$(GO) test -count=1 -timeout=10m -parallel=4 -run='$(VARIANTS)' -skip='././$(EXHAUSTIVE)|_(oneConnection|ahead)$$/$(STATEMENTS)' ./store/postgres
 
 test-packages:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)|$(FAULTS)' $$($(GO) list ./... | grep -v '/store/postgres$$')
@@ -53,7 +55,7 @@ test-webhook:
 	@cd examples/webhook && $(GO) test $(RACE) -count=1 -timeout=10m ./...
 
 test-hostworld:
-	@cd internal/hostworld && $(GO) test -count=1 -timeout=10m -skip='./././$(EXHAUSTIVE)' ./...
+	@cd internal/hostworld && $(GO) test -count=1 -timeout=10m -skip='./././$(EXHAUSTIVE)|^TestStore$$/PgBouncer/$(STATEMENTS)|^TestJoined_store$$/./$(STATEMENTS)' ./...
 
 test-migratetest:
 	@cd internal/migratetest && $(GO) test -count=1 -timeout=10m ./...
