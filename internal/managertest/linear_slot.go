@@ -179,13 +179,13 @@ func (s slotState) fire(i int, in slotInput) (slotState, slotOutput) {
 }
 
 func (s slotState) fireInFreeSlot(in slotInput) (slotState, slotOutput) {
-	minute, isOld := in.date(slotIncident{})
+	minute, _ := in.date(slotIncident{})
 	opened := slotIncident{started: minute}
 	i := len(s.incidents)
 	if i > 0 {
 		last := s.incidents[s.last]
 		isCovered := last.started <= minute && minute < last.ended
-		if _, isOld = in.date(last); in.Minute != 0 && isCovered || isOld {
+		if _, isOld := in.date(last); in.Minute != 0 && isCovered || isOld {
 			return s, s.output(s.last, false)
 		}
 		if in.Reopens && last.byRule && minute-last.ended < reopenMinutes && last.started-minute < reopenMinutes {
