@@ -224,7 +224,10 @@ var lists = []struct {
 		"project-00", "project-01", "project-02", "project-03", "project-04", "project-05", "project-06",
 	}}}},
 	{"a project of what a user may see", incident.IncidentFilter{
-		Access: &incident.ProjectAccess{Projects: []incident.ProjectID{"project-00", "project-01"}}, Projects: []incident.ProjectID{"all"},
+		Access: &incident.ProjectAccess{Projects: []incident.ProjectID{
+			"project-00", "project-01", "project-02", "project-03", "project-04", "project-05", "project-06",
+		}},
+		Projects: []incident.ProjectID{"all"},
 	}},
 	{"a label", incident.IncidentFilter{Labels: map[string]string{"team": "payments"}}},
 	{"a label of an assignee", incident.IncidentFilter{Labels: map[string]string{"team": "payments"}, Assignee: "ada"}},
