@@ -304,6 +304,7 @@ func (b *bench) scale(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.begin("Size", "1,000,000 incidents beside 10,000, and pages deep in a list beside the first.")
 	all, err := byPage(ctx, many)
 	if err := b.measure(all, err); err != nil {
 		return err
