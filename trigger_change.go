@@ -120,28 +120,30 @@ func (s *State) update(log []Activity, f *Firing, at time.Time) []Activity {
 	if !f.updates(inc) {
 		return log
 	}
-	replaced := func(prefix string, from, to map[string]string) {
-		names := slices.AppendSeq(slices.Collect(maps.Keys(from)), maps.Keys(to))
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			if from[name] == to[name] {
-				continue
-			}
-			log = append(log, Activity{
-				Incident:  inc.Key(),
-				Type:      ActivityTypeEdited,
-				TriggerID: f.TriggerID,
-				Field:     prefix + name,
-				Old:       from[name],
-				New:       to[name],
-				DateAdded: at,
-			})
-		}
+	edited := func(field, from, to string) {
+		log = append(log, Activity{
+			Incident:  inc.Key(),
+			Type:      ActivityTypeEdited,
+			TriggerID: f.TriggerID,
+			Field:     field,
+			Old:       from,
+			New:       to,
+			DateAdded: at,
+		})
 	}
-	replaced(prefixLabels, inc.Labels, f.Labels)
-	replaced(prefixAnnotation, inc.Annotations, f.Annotations)
-	inc.Labels, inc.Annotations = f.Labels, f.Annotations
+	inc.Labels = editLabels(inc.Labels, replacing(inc.Labels, f.Labels), prefixLabels, edited)
+	inc.Annotations = editLabels(inc.Annotations, replacing(inc.Annotations, f.Annotations), prefixAnnotation, edited)
 	return log
+}
+
+// replacing returns the values that an edit sets to replace all labels.
+func replacing(labels, by map[string]string) map[string]string {
+	values := make(map[string]string, len(labels)+len(by))
+	for name := range labels {
+		values[name] = ""
+	}
+	maps.Copy(values, by)
+	return values
 }
 
 // decideResolution is the rule for a resolution. before is nil for a free slot.

@@ -65,14 +65,11 @@ func checkError(want, got error) error {
 }
 
 // countCategories counts the categories that the error matches. A version conflict is
-// also a conflict, and counts once. So does an unknown outcome of a write whose context ended
-// during the call: the Manager may join it with the context's error.
+// also a conflict, and counts once.
 func countCategories(err error) int {
 	n := 0
 	for _, c := range categories {
-		isPart := c == incident.ErrConflict && errors.Is(err, incident.ErrVersionConflict) ||
-			c == context.Canceled && errors.Is(err, incident.ErrUnknownOutcome)
-		if errors.Is(err, c) && !isPart {
+		if errors.Is(err, c) && (c != incident.ErrConflict || !errors.Is(err, incident.ErrVersionConflict)) {
 			n++
 		}
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // A list is merged from parts that an index has in order: a part for each status or for each
-// project. The list of a label, or of an assignee, is a part by itself. The server reads no more of a part than a page needs, wherever the page begins.
+// project. The list of a label, or of an assignee, is a part by itself. The server reads no more
+// of a part than a page needs, wherever the page begins.
 // Conditions without an index are checked row by row: the rarer a title, the more of a list
 // is read for it.
 //
