@@ -85,6 +85,10 @@ func (t ActivityType) String() string {
 	return "ActivityType(" + strconv.Itoa(int(t)) + ")"
 }
 
+func (t ActivityType) known() bool {
+	return t >= ActivityTypeCreated && t <= ActivityTypeDetected || t >= ActivityTypeAcknowledged && t <= ActivityTypeMarkedDuplicate
+}
+
 // Activity is an entry in the history of an incident. Only comments can change: their
 // text can be edited or deleted.
 type Activity struct {

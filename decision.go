@@ -76,6 +76,7 @@ func changeOf(d decision) Change {
 	c.Incident = &after.Incident
 	c.ExpectVersion = before.Incident.Version
 	c.Incident.Version = c.ExpectVersion + 1
+	c.EndReminders = before.Incident.Status.Active() && !after.Incident.Status.Active()
 	c.StartedBefore, c.ExpectSlot = before.Incident.DateStarted, d.expectSlot
 	c.AddLabels = changedLabels(after.Incident.Labels, before.Incident.Labels)
 	c.RemoveLabels = changedLabels(before.Incident.Labels, after.Incident.Labels)

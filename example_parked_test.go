@@ -62,7 +62,7 @@ func ExampleParkedNotification() {
 	}
 
 	receiver.configured.Store(true)
-	n, err := incidents.Replay(ctx, page.Notifications[0].Incident)
+	n, err := incidents.Replay(ctx, incident.ParkedSelection{OrganizationID: "acme"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -168,7 +168,10 @@ func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manage
 			_, err := m.Activities(ctx, key, incident.ActivityFilter{})
 			return err
 		},
-		"Replay": func(ctx context.Context, m incident.Manager) error { _, err := m.Replay(ctx, key); return err },
+		"Replay": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Replay(ctx, parkedOf(key))
+			return err
+		},
 		"UpdateStatus": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
 			return err
@@ -243,3 +246,8 @@ func firstError(results []incident.BulkResult, err error) error {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// parkedOf selects the parked notifications of an incident.
+func parkedOf(key incident.Key) incident.ParkedSelection {
+	return incident.ParkedSelection{OrganizationID: key.OrganizationID, Identifier: key.Identifier}
+}

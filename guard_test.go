@@ -47,7 +47,7 @@ func (p *panicking) Settle(ctx context.Context, all []incident.Settlement) ([]in
 	return p.Store.Settle(ctx, all)
 }
 
-func (p *panicking) Backlog(ctx context.Context) (incident.Backlog, error) {
+func (p *panicking) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
 	p.panics(&p.backlogs)
 	return p.Store.Backlog(ctx)
 }

@@ -263,9 +263,11 @@ func (q *IncidentQuery) resume(scope *cursor.Scope, token string) error {
 
 // decodeCursor returns the payload of a cursor, which must belong to scope.
 func decodeCursor(scope *cursor.Scope, token string, size int) ([]byte, error) {
-	payload, ok := scope.Decode(token, size)
+	payload, ok := scope.Decode(token, size, size)
 	if !ok {
-		return nil, invalid("cursor", "is damaged, or belongs to another list; start again without one")
+		return nil, errCursor
 	}
 	return payload, nil
 }
+
+var errCursor = invalid("cursor", "is damaged, or belongs to another list; start again without one")

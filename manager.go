@@ -38,6 +38,7 @@ type Manager interface {
 	TriggerManager
 	ResponseManager
 	NotificationManager
+	ReminderManager
 	WatchManager
 
 	// InTx runs fn in a transaction. The writes of fn through tx are committed if fn
@@ -140,12 +141,8 @@ func New(store Store, opts *Options) (Manager, error) {
 		c.feed = c.newFeed(feed)
 	}
 	m := &manager{core: c, store: store}
-	if options.Notifier != nil {
-		outbox, ok := store.(OutboxStore)
-		if !ok {
-			return nil, wrap(invalid("Notifier", "needs a store that is an OutboxStore"), "new")
-		}
-		c.relay = newOutboxRelay(m, outbox)
+	if c.relays, err = newRelays(m); err != nil {
+		return nil, wrap(err, "new")
 	}
 	c.freshReads.Panicked = storePanicked
 	return m, nil
@@ -170,9 +167,9 @@ type core struct {
 	uuids      uuid7.Source
 	feed       *coherence.Feed // nil if there is nothing to follow
 	watchers   *watchHub
-	relay      *outboxRelay // nil if there is no Notifier
-	running    atomic.Bool  // Run is running
-	warned     atomic.Bool  // unqueued has logged its warning
+	relays     *relays
+	running    atomic.Bool // Run is running
+	warned     atomic.Bool // unqueued has logged its warning
 	inside     insiders
 
 	conflicts, loadsShared atomic.Uint64 // see Stats
@@ -236,8 +233,13 @@ func (m *manager) Run(ctx context.Context) error {
 	if m.feed != nil {
 		start(m.feed.Follow)
 	}
-	if m.relay != nil && m.options.Notifier != NotifyElsewhere {
-		start(m.relay.deliver)
+	for _, r := range m.relays.all {
+		if !r.isElsewhere() {
+			start(r.Run)
+		}
+	}
+	if m.relays.deliver() {
+		start(m.relays.watchBacklog)
 	}
 	<-running.Done()
 	parts.Wait()
@@ -259,9 +261,7 @@ func (m *manager) Stats() Stats {
 		Conflicts:     m.conflicts.Load(),
 		Feed:          m.feedStats(&cached),
 	}
-	if m.relay != nil {
-		s.Notifications = m.relay.record.stats()
-	}
+	m.relays.addStats(&s)
 	return s
 }
 

@@ -21,8 +21,8 @@ func (c *core) newFeed(store FeedStore) *coherence.Feed {
 			return observed, err
 		},
 		CaughtUp: func() {
-			if c.relay != nil {
-				c.relay.Stir()
+			for _, r := range c.relays.all {
+				r.Stir()
 			}
 		},
 		Watched: c.watchers.Watched,

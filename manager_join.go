@@ -14,9 +14,7 @@ func (m *manager) Join(store Store) (Manager, func(), error) {
 	done := sync.OnceFunc(func() {
 		tx.ended.Store(true)
 		tx.publication.EndJoint()
-		if tx.queued.Load() {
-			m.queued()
-		}
+		m.queued(relaySet(tx.queued.Load()))
 		m.report(tx.written.take()...)
 	})
 	return &manager{core: m.core, store: store, tx: tx}, done, nil
@@ -52,9 +50,7 @@ func (m *manager) savepoint(ctx context.Context, fn func(tx Manager) error) erro
 		return part.failure
 	})
 	if err == nil {
-		if part.queued.Load() {
-			m.tx.queued.Store(true)
-		}
+		m.tx.queued.Or(part.queued.Load())
 		m.tx.written.add(part.written.take()...)
 	}
 	if fnErr != nil {

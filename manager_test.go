@@ -22,7 +22,7 @@ func TestManager_contextIsOver(t *testing.T) {
 	if _, err := m.Triggers(t.Context(), key); err != nil { // fills the cache
 		t.Fatal(err)
 	}
-	if want := reflect.TypeFor[incident.Manager]().NumMethod() - 4; len(calls) != want { // Run and Watch end with their context, and Stats and Join have none
+	if want := reflect.TypeFor[incident.Manager]().NumMethod() - 9; len(calls) != want { // Run and Watch end with their context, Stats and Join have none, and five wait for the stores
 		t.Fatalf("the test has %d calls, the Manager %d methods", len(calls), want)
 	}
 	before := snapshot(t, store)

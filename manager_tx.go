@@ -13,9 +13,9 @@ import (
 // transaction is the state that the calls of one InTx or Join share.
 type transaction struct {
 	publication *coherence.Publication
-	failure     error       // the reason why it must not be committed, such as a failed write
-	queued      atomic.Bool // it has queued notifications
-	written     keyList     // for the watchers
+	failure     error         // the reason why it must not be committed, such as a failed write
+	queued      atomic.Uint64 // the relaySet for which it has queued notifications
+	written     keyList       // for the watchers
 	ended       atomic.Bool
 
 	joined bool // the host has begun the transaction, and ends it
@@ -75,9 +75,7 @@ func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
 	})
 	settle(&p, err)
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
-		if tx.queued.Load() {
-			m.queued()
-		}
+		m.queued(relaySet(tx.queued.Load()))
 		m.report(tx.written.take()...)
 	}
 	if err == nil {

@@ -248,14 +248,15 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 // after an error. If the NotificationUUID of the change belongs to an activity of another type,
 // apply returns [ErrConflict].
 func (m *manager) apply(ctx context.Context, c *Change, applied *Applied) (err error) {
-	c.Notify = m.relay != nil && len(c.Activities) > 0
+	var queued relaySet
+	c.Notify, queued = m.relays.targets(c.Activities)
 	m.attempt()
 	*applied, err = m.store.Apply(ctx, *c)
-	if !c.Notify && err == nil && len(c.Activities) > 0 {
+	if err == nil && len(c.Activities) > 0 {
 		m.unqueued()
 	}
-	if c.Notify && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
-		m.queued()
+	if err == nil || errors.Is(err, ErrUnknownOutcome) {
+		m.queued(queued)
 	}
 	m.noteApplied(c, applied, err)
 	if err = m.failed(err); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,11 +15,15 @@ import (
 // Notifier delivers notifications to people and other systems. A Manager with a Notifier
 // queues each activity in the commit that writes it, and [Manager.Run] calls Notify for it:
 // at least once, and exactly once without a fault. Neither killed processes nor the number
-// of processes change this.
+// of processes change this. Reminders are delivered in the same way when they are due: see
+// [ReminderManager].
 //
 // The activities of an incident are delivered in order of Sequence, each after the activity
-// before it was delivered or given up. Activities of different incidents are delivered
-// concurrently: Notify must be safe for use by multiple goroutines.
+// before it was delivered or given up. Reminders keep no order. Activities of different
+// incidents are delivered concurrently: Notify must be safe for use by multiple goroutines.
+//
+// A Manager can have several Notifiers: see [Options.Notifiers]. Each has queues, attempts and
+// parked notifications of its own, so that none delays or repeats the deliveries of another.
 //
 // Not every activity is a reason to page a user. The alert activities are the StatusChanges to an
 // active Value that is above PreviousValue, or whose PreviousValue is [StatusClosed]. A Fire that
@@ -39,8 +44,8 @@ type Notifier interface {
 	// waited for; the notification may then be delivered twice.
 	//
 	// A receiver that must not act twice remembers the organization and the
-	// [Activity.NotificationUUID]. Both are the same in each repetition, and together they
-	// are unique. Edited and deleted comments are not notified.
+	// [Notification.UUID]. Both are the same in each repetition, and together they are
+	// unique for each Notifier. Edited and deleted comments are not notified.
 	Notify(ctx context.Context, n Notification) error
 }
 
@@ -50,8 +55,8 @@ type NotifierFunc func(ctx context.Context, n Notification) error
 // Notify implements [Notifier].
 func (f NotifierFunc) Notify(ctx context.Context, n Notification) error { return f(ctx, n) }
 
-// NotifyElsewhere is the [Options.Notifier] of a process that queues notifications and leaves
-// the delivery to other processes.
+// NotifyElsewhere is the [Options.Notifier], or one of [Options.Notifiers], of a process that
+// queues notifications and leaves the delivery to other processes.
 var NotifyElsewhere Notifier = notifyElsewhere{}
 
 type notifyElsewhere struct{}
@@ -60,11 +65,27 @@ func (notifyElsewhere) Notify(context.Context, Notification) error {
 	return errors.New("incident: NotifyElsewhere delivers nothing")
 }
 
-// Notification is an activity to deliver. The host owns its memory.
+// NamedNotifier is an element of [Options.Notifiers].
+type NamedNotifier struct {
+	// Notifier receives the notifications. [NotifyElsewhere] leaves the delivery to other
+	// processes. Required.
+	Notifier Notifier
+
+	// Notify tunes the delivery.
+	Notify NotifyOptions
+}
+
+// MaxNotifiers is the most that [Options.Notifiers] may have.
+const MaxNotifiers = 32
+
+// Notification is an activity or a reminder to deliver. The host owns its memory.
 type Notification struct {
 	// Activity is the activity as of this attempt: a comment that was edited or deleted has
-	// its present text.
-	Activity Activity `json:"activity"`
+	// its present text. Zero for a reminder.
+	Activity Activity `json:"activity,omitzero"`
+
+	// Reminder is the reminder that is due. Nil for an activity.
+	Reminder *Reminder `json:"reminder,omitzero"`
 
 	// Incident is a copy as of this attempt, never older than the activity. Notifications of
 	// an acknowledged incident are delivered, too: [Incident.Acknowledged] reports whether a
@@ -86,6 +107,15 @@ type Notification struct {
 	// Replayed means that the notification was parked and replayed. Later notifications of
 	// its incident may have been delivered before it.
 	Replayed bool `json:"replayed"`
+}
+
+// UUID returns the NotificationUUID of the activity or the reminder. All attempts for a
+// notification have the same UUID.
+func (n Notification) UUID() uuid.UUID {
+	if n.Reminder != nil {
+		return n.Reminder.NotificationUUID
+	}
+	return n.Activity.NotificationUUID
 }
 
 // ErrUndeliverable means that further attempts are useless. A [Notifier] returns an error
@@ -151,6 +181,12 @@ type NotifyOptions struct {
 	//
 	// Defaults to Timeout.
 	Grace time.Duration
+
+	// Types lists the activity types that are queued. Every process must list the same
+	// types for a Notifier. Reminders are delivered in any case.
+	//
+	// Defaults to all types.
+	Types []ActivityType
 }
 
 // The defaults of [NotifyOptions].
@@ -164,7 +200,7 @@ const (
 // MaxNotifyConcurrency is the most that [NotifyOptions.Concurrency] may be.
 const MaxNotifyConcurrency = 10_000
 
-// withDefaults returns a completed copy.
+// withDefaults returns a completed copy. The caller's Types are left alone.
 func (o NotifyOptions) withDefaults() (NotifyOptions, error) {
 	for _, f := range []struct {
 		name  string
@@ -191,6 +227,14 @@ func (o NotifyOptions) withDefaults() (NotifyOptions, error) {
 	if o.Backoff == nil {
 		o.Backoff = backoff
 	}
+	types := slices.Clone(o.Types)
+	slices.Sort(types)
+	o.Types = slices.Compact(types)
+	for _, t := range o.Types {
+		if !t.known() {
+			return o, invalid("Notify.Types", "has the unknown type %d", int(t))
+		}
+	}
 	return o, nil
 }
 
@@ -202,58 +246,4 @@ func backoff(n int) time.Duration {
 		d = min(first<<(n-1), longest)
 	}
 	return d*3/4 + rand.N(d/2)
-}
-
-// ParkedNotification is a notification that was given up.
-type ParkedNotification struct {
-	Incident Key `json:"incident"`
-
-	// Sequence and NotificationUUID are those of its activity.
-	Sequence         int64     `json:"activity,string"`
-	NotificationUUID uuid.UUID `json:"notificationUuid"`
-
-	// Attempts counts the attempts to deliver it. Error is the error of the last attempt, cut
-	// to [MaxParkedError] bytes.
-	Attempts int    `json:"attempts"`
-	Error    string `json:"error"`
-
-	DateParked time.Time `json:"dateParked"`
-}
-
-// MaxParkedError bounds [ParkedNotification.Error], in bytes.
-const MaxParkedError = 1000
-
-// ParkedFilter selects parked notifications.
-type ParkedFilter struct {
-	// OrganizationID is the organization. Required.
-	OrganizationID OrganizationID `json:"organizationId"`
-
-	// Cursor is [ParkedPage.Next] of the previous page of the same organization. Empty for
-	// the first page.
-	Cursor string `json:"cursor,omitzero"`
-
-	// Limit is the size of the page, 1 to 100. Defaults to 25.
-	Limit int `json:"limit,omitzero"`
-}
-
-// ParkedPage is a page of parked notifications, in order of the incident's identifier, then
-// Sequence. The list is never nil.
-type ParkedPage struct {
-	Notifications []ParkedNotification `json:"notifications"`
-
-	// Next is the cursor of the next page. Empty on the last page.
-	Next string `json:"next,omitzero"`
-}
-
-// NotificationManager is the part of [Manager] for parked notifications. It returns
-// [ErrInvalid] if the store is not an [OutboxStore].
-type NotificationManager interface {
-	// Parked returns a page of parked notifications.
-	Parked(ctx context.Context, f ParkedFilter) (ParkedPage, error)
-
-	// Replay queues the parked notifications of an incident again and returns their number.
-	// Their attempts are counted from the beginning. They are delivered in no order with each
-	// other and with later notifications. To replay all notifications of an organization,
-	// call Replay for each incident of the pages of Parked.
-	Replay(ctx context.Context, key Key) (int, error)
 }

@@ -47,8 +47,21 @@ type Options struct {
 	// Defaults to none.
 	Notifier Notifier
 
-	// Notify tunes the delivery of notifications.
+	// Notify tunes the delivery of notifications to Notifier.
 	Notify NotifyOptions
+
+	// Notifiers are further notifiers by name, for example a pager, an e-mail sender and a
+	// chat bridge. Each has queues, attempts and parked notifications of its own. A name is
+	// 1 to [MaxIDSize] bytes of valid UTF-8 without control characters. There may be
+	// [MaxNotifiers].
+	//
+	// Every process that writes to the store needs the same names; a process that does not
+	// deliver for a name has [NotifyElsewhere] there. A notifier that is added gets the
+	// activities that are written from then on. The notifications that were queued for
+	// a notifier that is taken away stay: see [NotificationManager.Discard].
+	//
+	// Defaults to none.
+	Notifiers map[string]NamedNotifier
 }
 
 // withDefaults returns a validated copy with defaults for all zero fields.
@@ -73,8 +86,36 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Notify, err = c.Notify.withDefaults(); err != nil {
 		return c, err
 	}
+	if c.Notifiers, err = completeNotifiers(c.Notifiers); err != nil {
+		return c, err
+	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.IncidentTTL = cmp.Or(c.IncidentTTL, DefaultCacheTTL)
 	c.ActiveTTL = cmp.Or(c.ActiveTTL, DefaultCacheTTL)
 	return c, nil
+}
+
+// completeNotifiers returns a validated copy with defaults for all zero fields.
+func completeNotifiers(notifiers map[string]NamedNotifier) (map[string]NamedNotifier, error) {
+	if len(notifiers) > MaxNotifiers {
+		return nil, invalid("Notifiers", "has %d entries, limit %d", len(notifiers), MaxNotifiers)
+	}
+	complete := make(map[string]NamedNotifier, len(notifiers))
+	for name, n := range notifiers {
+		if name == "" {
+			return nil, invalid("Notifiers", "has an entry without a name; that is Options.Notifier")
+		}
+		if err := checkID("Notifiers", name, false); err != nil {
+			return nil, err
+		}
+		if n.Notifier == nil {
+			return nil, invalid("Notifiers", "has no Notifier for %q; use NotifyElsewhere if other processes deliver it", name)
+		}
+		var err error
+		if n.Notify, err = n.Notify.withDefaults(); err != nil {
+			return nil, err
+		}
+		complete[name] = n
+	}
+	return complete, nil
 }

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,21 +13,28 @@ import (
 // notifier to return, and for the claim to be settled.
 const leaseMargin = 5 * time.Second
 
-// outboxRelay delivers the queued notifications of a store to the notifier of a Manager. Package
-// relay decides when and how much to claim; outboxRelay calls the store and the notifier.
+// outboxRelay delivers the queued notifications of a store to a notifier. Package relay decides
+// when and how much to claim; outboxRelay calls the store and the notifier.
 type outboxRelay struct {
 	*relay.Relay[Claim, Settlement]
-	manager *manager
-	outbox  OutboxStore
-	options *Options
-	record  relayRecord
+	manager  *manager
+	outbox   OutboxStore
+	notifier Notifier
+	target   NotifyTarget
+	notify   *NotifyOptions
+	logger   relayLogger
+	record   relayRecord
 
 	warned atomic.Bool // queued has logged that this process delivers nothing
 }
 
-func newOutboxRelay(m *manager, outbox OutboxStore) *outboxRelay {
-	r := &outboxRelay{manager: m, outbox: outbox, options: &m.options}
-	notify := &m.options.Notify
+func newOutboxRelay(m *manager, outbox OutboxStore, name string, n *NamedNotifier) *outboxRelay {
+	notify := &n.Notify
+	r := &outboxRelay{
+		manager: m, outbox: outbox, notifier: n.Notifier, notify: notify,
+		target: NotifyTarget{Notifier: name, Types: notify.Types},
+		logger: relayLogger{m.options.Logger, name},
+	}
 	r.Relay = relay.New(relay.Config[Claim, Settlement]{
 		Permits:      notify.Concurrency,
 		Timeout:      notify.Timeout,
@@ -43,19 +49,15 @@ func newOutboxRelay(m *manager, outbox OutboxStore) *outboxRelay {
 	return r
 }
 
-// deliver delivers queued notifications until ctx ends.
-func (r *outboxRelay) deliver(ctx context.Context) {
-	var backlog sync.WaitGroup
-	backlog.Go(func() { r.watchBacklog(ctx) })
-	r.Run(ctx)
-	backlog.Wait()
-}
+// isElsewhere reports whether other processes deliver the notifications.
+func (r *outboxRelay) isElsewhere() bool { return r.notifier == NotifyElsewhere }
 
 // claim claims due queues for the relay.
 func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]Claim, error) {
 	query := ClaimQuery{
-		Limit: q.Limit, PerOrganization: 1, After: OrganizationID(q.After),
-		Lease: duration.Add(r.options.Notify.Timeout, leaseMargin),
+		NotifyTarget: r.target,
+		Limit:        q.Limit, PerOrganization: 1, After: OrganizationID(q.After),
+		Lease: duration.Add(r.notify.Timeout, leaseMargin),
 	}
 	if len(q.Allowances) > 0 {
 		query.Allowances = make(map[OrganizationID]int, len(q.Allowances))
@@ -67,14 +69,14 @@ func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]Claim, error)
 		query.Except = append(query.Except, OrganizationID(tenant))
 	}
 	claims, err := guarded(func() ([]Claim, error) { return r.outbox.Claim(ctx, query) })
-	r.record.store(ctx, r.options.Logger, err)
+	r.record.store(ctx, r.logger, err)
 	return claims, err
 }
 
 // settle settles claims for the relay.
 func (r *outboxRelay) settle(ctx context.Context, all []Settlement) (busy []int, err error) {
 	busy, err = guarded(func() ([]int, error) { return r.outbox.Settle(ctx, all) })
-	r.record.store(ctx, r.options.Logger, err)
+	r.record.store(ctx, r.logger, err)
 	return busy, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
 		return s
 	}
 	var err error
-	if most := r.options.Notify.MaxAttempts; c.Attempt > most {
+	if most := r.notify.MaxAttempts; c.Attempt > most {
 		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, most)
 	} else {
 		end := sending.Begin()
@@ -43,15 +44,15 @@ func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
 	}
 	r.record.failed.Add(1)
 	f := failureOf(err)
-	if c.Attempt >= r.options.Notify.MaxAttempts || f.isFinal {
+	if c.Attempt >= r.notify.MaxAttempts || f.isFinal {
 		r.record.parked.Add(1)
 		s.Outcome, s.Error = OutcomePark, f.text
-		r.options.Logger.ErrorContext(ctx, "incident: a notification is given up; it is parked until it is replayed",
-			"incident", c.Key.String(), "activity", c.Sequence, "notification", c.Activity.NotificationUUID, "attempts", c.Attempt, "error", s.Error)
+		r.logger.log(ctx, slog.LevelError, "incident: a notification is given up; it is parked until it is replayed",
+			"incident", c.Key.String(), c.kind(), c.name(), "notification", c.uuid(), "attempts", c.Attempt, "error", s.Error)
 		return s
 	}
 	s.Outcome, s.After = OutcomeRetry, max(r.backoff(c.Attempt), f.after, relay.Now)
-	r.record.failure(ctx, r.options.Logger, c, s.After, f.text)
+	r.record.failure(ctx, r.logger, c, s.After, f.text)
 	return s
 }
 
@@ -62,7 +63,7 @@ func (r *outboxRelay) backoff(attempt int) (d time.Duration) {
 			d = backoff(attempt)
 		}
 	}()
-	return r.options.Notify.Backoff(attempt)
+	return r.notify.Backoff(attempt)
 }
 
 // failure is the meaning of an error of the notifier.
@@ -87,7 +88,7 @@ func failureOf(err error) (f failure) {
 // attempt calls the notifier in a goroutine of its own, since the notifier may not return in
 // time and may end its goroutine.
 func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
-	ctx, cancel := context.WithTimeout(ctx, r.options.Notify.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.notify.Timeout)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -98,7 +99,7 @@ func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
 			}
 			done <- err
 		}()
-		err = r.notify(ctx, c)
+		err = r.call(ctx, c)
 	}()
 	select {
 	case err := <-done:
@@ -115,14 +116,20 @@ func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
 	}
 }
 
-func (r *outboxRelay) notify(ctx context.Context, c *Claim) error {
+func (r *outboxRelay) call(ctx context.Context, c *Claim) error {
 	r.manager.observeHolder(ctx, &c.Incident) // the notifier must not read an older version from the cache
 	recipients, err := r.recipients(ctx, c)
 	if err != nil {
 		return err
 	}
-	return r.options.Notifier.Notify(ctx, Notification{
-		Activity: c.Activity, Incident: c.Incident.listed(), Recipients: recipients, Attempt: c.Attempt, Replayed: c.Replayed,
+	if c.Reminder != nil {
+		if ended, err := r.isEnded(ctx, c); ended || err != nil {
+			return err
+		}
+	}
+	return r.notifier.Notify(ctx, Notification{
+		Activity: c.Activity, Reminder: c.Reminder, Incident: c.Incident.listed(), Recipients: recipients,
+		Attempt: c.Attempt, Replayed: c.Replayed,
 	})
 }
 
@@ -130,14 +137,14 @@ func (r *outboxRelay) notify(ctx context.Context, c *Claim) error {
 // without access. A user without access stays subscribed, since the answer of the Authorizer
 // may be wrong, and access may come back.
 func (r *outboxRelay) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
-	if c.Activity.Type != ActivityTypeComment && c.Activity.Type != ActivityTypeStatusChange {
+	if c.Reminder == nil && c.Activity.Type != ActivityTypeComment && c.Activity.Type != ActivityTypeStatusChange {
 		return []UserID{}, nil
 	}
 	allowed, err := r.manager.authorized(ctx, c.Key.OrganizationID, c.Incident.Projects, c.Subscribers)
 	if err != nil {
 		return nil, err
 	}
-	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil
+	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID && u != "" })), nil
 }
 
 // errorText returns the part of a text that a store can keep: valid, without control characters

@@ -304,12 +304,12 @@ func TestRelay_parks(t *testing.T) {
 				if strings.Count(o.log.String(), "is given up") != 1 || o.Stats().Notifications.GivenUp != 1 {
 					t.Errorf("the log does not say once that it is given up: %s", &o.log)
 				}
-				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
+				if n, err := o.Replay(t.Context(), parkedOf(key)); n != 1 || err != nil {
 					t.Errorf("Replay = %d, %v", n, err)
 				}
 				time.Sleep(time.Minute)
 				o.fails(nil)
-				if n, err := o.Replay(t.Context(), key); n != 1 || err != nil {
+				if n, err := o.Replay(t.Context(), parkedOf(key)); n != 1 || err != nil {
 					t.Errorf("Replay of a notification that was parked again = %d, %v", n, err)
 				}
 				synctest.Wait()
@@ -317,7 +317,7 @@ func TestRelay_parks(t *testing.T) {
 					t.Errorf("after Replay %+v came", got)
 				}
 				o.want(t, "acme#1/1")
-				if n, err := o.Replay(t.Context(), key); n != 0 || err != nil {
+				if n, err := o.Replay(t.Context(), parkedOf(key)); n != 0 || err != nil {
 					t.Errorf("Replay of nothing = %d, %v", n, err)
 				}
 			})

@@ -265,7 +265,7 @@ func TestNew_notifications(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Replay(t.Context(), key); !errors.Is(err, incident.ErrInvalid) {
+	if _, err := m.Replay(t.Context(), parkedOf(key)); !errors.Is(err, incident.ErrInvalid) {
 		t.Errorf("Replay on a store without an outbox = %v", err)
 	}
 }

@@ -35,8 +35,17 @@ type Stats struct {
 	// Feed describes how the Manager follows the writes of other processes.
 	Feed FeedStats
 
-	// Notifications describes the delivery of notifications. Zero without a [Notifier].
+	// Notifications describes the delivery of notifications to [Options.Notifier]. Zero
+	// without a Notifier.
 	Notifications NotificationStats
+
+	// Notifiers describes the delivery to each of [Options.Notifiers]. Nil without any.
+	Notifiers map[string]NotificationStats
+
+	// Abandoned counts what waits for notifiers that are not in the options of this Manager,
+	// by name, as of the last count. Nil if there is nothing. See
+	// [NotificationManager.Discard].
+	Abandoned map[string]Backlog
 }
 
 // NotificationStats describes the delivery of notifications.

@@ -2,6 +2,7 @@ package incident_test
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func TestStats_cache(t *testing.T) {
 	}
 	mustFire(t, none, "5%", incident.StatusWarning)
 	mustGet(t, none)
-	if got := none.Stats(); got != (incident.Stats{}) {
+	if got := none.Stats(); !reflect.DeepEqual(got, incident.Stats{}) {
 		t.Errorf("without a cache the counters are %+v", got)
 	}
 }

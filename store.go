@@ -115,9 +115,14 @@ type Change struct {
 	// Activities are appended in this order, with the next sequences.
 	Activities []Activity
 
-	// Notify queues the activities for delivery: see [OutboxStore]. Other stores ignore
-	// it.
-	Notify bool
+	// Notify lists the notifiers for which the activities are queued, in order of name. Each
+	// wants at least one of the activities. See [OutboxStore]; other stores ignore it.
+	Notify []NotifyTarget
+
+	// EndReminders deletes the pending reminders of the incident, also if they are claimed
+	// or replayed.
+	// See [OutboxStore]; other stores ignore it.
+	EndReminders bool
 
 	// Triggers are inserted, or replace the triggers with the same TriggerID.
 	Triggers []Trigger

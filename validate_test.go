@@ -220,10 +220,16 @@ func numberInputs() []badInput {
 	)
 }
 
+// selects has the calls for which identifier 0 stands for all incidents.
+var selects = map[string]bool{"Replay": true, "DiscardParked": true}
+
 // keyInputs returns all calls that name an incident, with a bad key.
 func keyInputs(name, field string, key incident.Key) []badInput {
 	var all []badInput
 	for method, call := range keyCalls(key) {
+		if key.Identifier == 0 && selects[method] {
+			continue
+		}
 		all = append(all, badInput{method + " with " + name, field, call})
 	}
 	return all

@@ -118,7 +118,7 @@ func (d *delivery) drain(ctx context.Context, n int) (perSecond float64, err err
 		for {
 			if begun.Load() >= int64(n) {
 				b, err := d.store.Backlog(ctx)
-				if err != nil || b.Pending == 0 {
+				if err != nil || b[""].Pending == 0 {
 					took = time.Since(start)
 					return err
 				}

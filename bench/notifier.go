@@ -147,7 +147,7 @@ func (d *delivery) look(ctx context.Context) (pending []float64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		pending = append(pending, float64(backlog.Pending))
+		pending = append(pending, float64(backlog[""].Pending))
 	}
 }
 
@@ -167,7 +167,7 @@ func growth(pending []float64, over time.Duration) float64 {
 func (d *delivery) drained(ctx context.Context) error {
 	for {
 		backlog, err := d.store.Backlog(ctx)
-		if err != nil || backlog.Pending == 0 {
+		if err != nil || backlog[""].Pending == 0 {
 			return err
 		}
 		select {

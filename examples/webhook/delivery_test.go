@@ -205,7 +205,7 @@ func TestDelivery_replaysParked(t *testing.T) {
 
 	works = true
 	for key := range parked {
-		if n, err := p.incidents.Replay(t.Context(), key); n != 1 || err != nil {
+		if n, err := p.incidents.Replay(t.Context(), incident.ParkedSelection{OrganizationID: key.OrganizationID, Identifier: key.Identifier}); n != 1 || err != nil {
 			t.Fatalf("Replay(%v) = %d, %v", key, n, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestDelivery_stopsAfterGone(t *testing.T) {
 		keys[n.Incident] = true
 	}
 	for key := range keys {
-		if _, err := p.incidents.Replay(t.Context(), key); err != nil {
+		if _, err := p.incidents.Replay(t.Context(), incident.ParkedSelection{OrganizationID: key.OrganizationID, Identifier: key.Identifier}); err != nil {
 			t.Fatal(err)
 		}
 	}

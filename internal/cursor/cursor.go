@@ -25,7 +25,7 @@ const (
 
 	// maxSize is far above the size of any cursor. Anything longer is refused before it is
 	// decoded.
-	maxSize = 256
+	maxSize = 512
 )
 
 // Scope is the request that a cursor belongs to, as a list of its parts.
@@ -81,13 +81,13 @@ func (s *Scope) Encode(payload []byte) string {
 }
 
 // Decode returns the payload of a cursor. It returns false if the cursor is damaged, if it
-// belongs to another scope, or if its payload does not have size bytes.
-func (s *Scope) Decode(cursor string, size int) (payload []byte, ok bool) {
+// belongs to another scope, or if its payload does not have least to most bytes.
+func (s *Scope) Decode(cursor string, least, most int) (payload []byte, ok bool) {
 	if len(cursor) > maxSize {
 		return nil, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != sumSize+size {
+	if err != nil || len(raw) < sumSize+least || len(raw) > sumSize+most {
 		return nil, false
 	}
 	payload = raw[sumSize:]

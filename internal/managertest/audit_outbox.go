@@ -25,7 +25,7 @@ func AuditOutbox(ctx context.Context, m incident.Manager, s incident.OutboxStore
 			if err != nil {
 				return err
 			}
-			if b.Pending == 0 || time.Now().After(deadline) {
+			if b[""].Pending == 0 || time.Now().After(deadline) {
 				break
 			}
 			time.Sleep(5 * time.Millisecond)

@@ -147,7 +147,7 @@ func (s *hookedOutbox) Settle(ctx context.Context, all []incident.Settlement) ([
 	return s.outbox.Settle(ctx, all)
 }
 
-func (s *hookedOutbox) Backlog(ctx context.Context) (incident.Backlog, error) {
+func (s *hookedOutbox) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
 	return s.outbox.Backlog(ctx)
 }
 
@@ -155,6 +155,28 @@ func (s *hookedOutbox) Parked(ctx context.Context, q incident.ParkedQuery) ([]in
 	return s.outbox.Parked(ctx, q)
 }
 
-func (s *hookedOutbox) Replay(ctx context.Context, key incident.Key) (int, error) {
-	return s.outbox.Replay(ctx, key)
+func (s *hookedOutbox) Replay(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return s.outbox.Replay(ctx, q)
+}
+
+func (s *hookedOutbox) DiscardParked(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return s.outbox.DiscardParked(ctx, q)
+}
+
+func (s *hookedOutbox) Discard(ctx context.Context, notifier string, limit int) (int, error) {
+	return s.outbox.Discard(ctx, notifier, limit)
+}
+
+func (s *hookedOutbox) SetReminder(ctx context.Context, w incident.ReminderWrite) (bool, error) {
+	return hooked(ctx, s.hook, true, func(ctx context.Context) (bool, error) { return s.outbox.SetReminder(ctx, w) })
+}
+
+func (s *hookedOutbox) CancelReminder(ctx context.Context, key incident.Key, name string) error {
+	return s.hook.around(ctx, true, func(ctx context.Context) error { return s.outbox.CancelReminder(ctx, key, name) })
+}
+
+func (s *hookedOutbox) Reminders(ctx context.Context, key incident.Key) ([]incident.Reminder, error) {
+	return hooked(ctx, s.hook, false, func(ctx context.Context) ([]incident.Reminder, error) {
+		return s.outbox.Reminders(ctx, key)
+	})
 }

@@ -109,7 +109,7 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 		s.update(o, r, c.Incident)
 	}
 	applied.Sequence = s.appendActivities(o, r, c.Activities)
-	if c.Notify && applied.Sequence > 0 {
+	if len(c.Notify) > 0 && applied.Sequence > 0 {
 		s.enqueue(o, r.incident.Key(), span{applied.Sequence, int64(len(r.activities))})
 	}
 	if c.Incident != nil {

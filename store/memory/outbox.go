@@ -168,9 +168,9 @@ func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 }
 
 // Backlog implements [incident.OutboxStore].
-func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
+func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
 	if err := s.acquire(ctx, reader); err != nil {
-		return incident.Backlog{}, err
+		return nil, err
 	}
 	defer s.release(reader)
 	b := &s.outbox
@@ -178,7 +178,7 @@ func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
 	if b.oldest != nil {
 		backlog.Oldest = b.now() - b.oldest.since
 	}
-	return backlog, nil
+	return map[string]incident.Backlog{"": backlog}, nil
 }
 
 var errClaimInTx = fmt.Errorf("memory: %w: Claim and Settle must not be called in a transaction", incident.ErrInvalid)

@@ -65,7 +65,7 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 	defer s.release(reader)
 	o := s.organizations[q.OrganizationID]
 	var page []incident.ParkedNotification
-	o.parkedAfter(q.AfterIdentifier, q.AfterSequence, func(p parked) bool {
+	o.parkedAfter(q.After.Identifier, q.After.Sequence, func(p parked) bool {
 		page = append(page, incident.ParkedNotification{
 			Incident:         incident.Key{OrganizationID: q.OrganizationID, Identifier: p.identifier},
 			Sequence:         p.sequence,
@@ -80,27 +80,49 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 }
 
 // Replay implements [incident.OutboxStore].
-func (s *Store) Replay(ctx context.Context, key incident.Key) (int, error) {
+func (s *Store) Replay(ctx context.Context, pq incident.ParkedQuery) (incident.ParkedBatch, error) {
+	key := incident.Key{OrganizationID: pq.OrganizationID, Identifier: pq.Identifier}
 	if err := s.acquire(ctx, writer); err != nil {
-		return 0, err
+		return incident.ParkedBatch{}, err
 	}
 	defer s.release(writer)
 	o, r := s.record(key)
-	if r == nil {
-		return 0, fmt.Errorf("memory: %w", incident.ErrNotFound)
+	if r == nil && pq.Identifier != 0 {
+		return incident.ParkedBatch{}, fmt.Errorf("memory: %w", incident.ErrNotFound)
 	}
 	var all []parked
 	o.parkedAfter(key.Identifier, 0, func(p parked) bool {
-		if p.identifier != key.Identifier {
+		if pq.Identifier != 0 && p.identifier != pq.Identifier {
 			return false
 		}
 		all = append(all, p)
 		return true
 	})
 	for _, p := range all {
-		s.replay(o, key, p)
+		s.replay(o, incident.Key{OrganizationID: pq.OrganizationID, Identifier: p.identifier}, p)
 	}
-	return len(all), nil
+	return incident.ParkedBatch{Count: len(all)}, nil
+}
+
+// DiscardParked implements [incident.OutboxStore].
+func (s *Store) DiscardParked(context.Context, incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return incident.ParkedBatch{}, errLater
+}
+
+// Discard implements [incident.OutboxStore].
+func (s *Store) Discard(context.Context, string, int) (int, error) { return 0, errLater }
+
+// SetReminder implements [incident.OutboxStore].
+func (s *Store) SetReminder(context.Context, incident.ReminderWrite) (bool, error) {
+	return false, errLater
+}
+
+// CancelReminder implements [incident.OutboxStore].
+func (s *Store) CancelReminder(context.Context, incident.Key, string) error { return errLater }
+
+// Reminders implements [incident.OutboxStore].
+func (s *Store) Reminders(context.Context, incident.Key) ([]incident.Reminder, error) {
+	return nil, errLater
 }
 
 // replay moves a parked notification to a queue of its own.
@@ -116,3 +138,6 @@ func (s *Store) replay(o *organization, key incident.Key, p parked) {
 		})
 	}
 }
+
+// errLater is the answer of the methods that this store does not have yet.
+var errLater = &incident.FieldError{Field: "store", Problem: "keeps no reminders and no named notifiers yet"}

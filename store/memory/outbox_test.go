@@ -18,7 +18,7 @@ import (
 // incident.
 func mustEnqueue(t testing.TB, s incident.Store, org incident.OrganizationID, identifier int64, activities int) incident.Key {
 	t.Helper()
-	c := incident.Change{Key: incident.Key{OrganizationID: org, Identifier: identifier}, Notify: true}
+	c := incident.Change{Key: incident.Key{OrganizationID: org, Identifier: identifier}, Notify: []incident.NotifyTarget{{}}}
 	if identifier == 0 {
 		c.Incident = &incident.Incident{
 			OrganizationID: org, Status: incident.StatusOpen, Version: 1,
@@ -60,7 +60,7 @@ func mustBacklog(t testing.TB, s *memory.Store) incident.Backlog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return b[""]
 }
 
 func TestStore_outbox(t *testing.T) {

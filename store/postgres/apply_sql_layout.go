@@ -40,7 +40,7 @@ func (w *writing) layout() layout {
 	isNew := w.Key.Identifier == 0
 	l := layout{
 		log:        len(w.Activities),
-		queues:     w.Notify && len(w.Activities) > 0,
+		queues:     len(w.Notify) > 0 && len(w.Activities) > 0,
 		looks:      w.looks && len(w.Activities) > 0,
 		detects:    isNew && w.Incident.DetectionUUID != uuid.Nil,
 		slots:      len(w.Claim)+len(w.Release) > 0,

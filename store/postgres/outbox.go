@@ -37,13 +37,17 @@ WHERE $1 = $1::text`
 
 // Backlog implements [incident.OutboxStore]. It reads the whole outbox, but that
 // contains only pending and parked notifications.
-func (s *Store) Backlog(ctx context.Context) (incident.Backlog, error) {
-	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
+func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
+	b, err := query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (b incident.Backlog, err error) {
 		var oldest int64
 		err = scanOne(rows, integer(&b.Pending), integer(&b.Parked), integer(&oldest))
 		b.Oldest = time.Duration(oldest) * time.Microsecond
 		return b, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]incident.Backlog{"": b}, nil
 }
 
 const parkedSQL = `
@@ -56,7 +60,7 @@ LIMIT ?`
 
 // Parked implements [incident.OutboxStore].
 func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
-	st := s.statement(string(q.OrganizationID)).add(parkedSQL, q.AfterIdentifier, q.AfterSequence, int64(q.Limit))
+	st := s.statement(string(q.OrganizationID)).add(parkedSQL, q.After.Identifier, q.After.Sequence, int64(q.Limit))
 	return query(ctx, s, "parked", st, func(rows rowSet) (all []incident.ParkedNotification, err error) {
 		p := incident.ParkedNotification{Incident: incident.Key{OrganizationID: q.OrganizationID}}
 		err = scanEach(rows, func() { all = append(all, p) },
@@ -79,7 +83,9 @@ WHERE organization_id = $1 AND identifier = ?`
 
 // Replay implements [incident.OutboxStore]. After a lost reply the count may be less than the
 // number of replayed notifications.
-func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error) {
+func (s *Store) Replay(ctx context.Context, q incident.ParkedQuery) (b incident.ParkedBatch, err error) {
+	key := incident.Key{OrganizationID: q.OrganizationID, Identifier: q.Identifier}
+	n := 0
 	err = s.write(ctx, "replay", func(c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(replaySQL, key.Identifier, key.Identifier)
 		found := int64(0)
@@ -92,5 +98,29 @@ func (s *Store) Replay(ctx context.Context, key incident.Key) (n int, err error)
 		}
 		return err
 	})
-	return n, err
+	return incident.ParkedBatch{Count: n}, err
 }
+
+// DiscardParked implements [incident.OutboxStore].
+func (s *Store) DiscardParked(context.Context, incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return incident.ParkedBatch{}, errLater
+}
+
+// Discard implements [incident.OutboxStore].
+func (s *Store) Discard(context.Context, string, int) (int, error) { return 0, errLater }
+
+// SetReminder implements [incident.OutboxStore].
+func (s *Store) SetReminder(context.Context, incident.ReminderWrite) (bool, error) {
+	return false, errLater
+}
+
+// CancelReminder implements [incident.OutboxStore].
+func (s *Store) CancelReminder(context.Context, incident.Key, string) error { return errLater }
+
+// Reminders implements [incident.OutboxStore].
+func (s *Store) Reminders(context.Context, incident.Key) ([]incident.Reminder, error) {
+	return nil, errLater
+}
+
+// errLater is the answer of the methods that this store does not have yet.
+var errLater = &incident.FieldError{Field: "store", Problem: "keeps no reminders and no named notifiers yet"}

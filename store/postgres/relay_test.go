@@ -82,7 +82,7 @@ func TestRelay(t *testing.T) {
 	if r.count() != want || len(r.wrong) > 0 {
 		t.Errorf("%d notifications came, want %d: %v", r.count(), want, r.wrong)
 	}
-	if b, err := s.Backlog(t.Context()); err != nil || b != (incident.Backlog{}) {
+	if b, err := s.Backlog(t.Context()); err != nil || b[""] != (incident.Backlog{}) {
 		t.Errorf("at the end the backlog is %+v, %v", b, err)
 	}
 }

@@ -115,8 +115,13 @@ func TestOutbox_contextEndsAtStandby(t *testing.T) {
 	wantUnknown(t, "Settle()", err)
 	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = u.store.Replay(ctx, key)
+	_, err = u.store.Replay(ctx, parkedOf(key))
 	wantUnknown(t, "Replay()", err)
+}
+
+// parkedOf selects the parked notifications of an incident.
+func parkedOf(key incident.Key) incident.ParkedQuery {
+	return incident.ParkedQuery{OrganizationID: key.OrganizationID, Identifier: key.Identifier, Limit: 100}
 }
 
 // A wait that another session cancels is no success either: the call waits for the standby

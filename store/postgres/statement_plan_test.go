@@ -236,8 +236,8 @@ func callOutbox(t *testing.T, s *postgres.Store) {
 	if err != nil || len(parked) == 0 {
 		t.Fatalf("Parked = %v, %v", parked, err)
 	}
-	if n, err := s.Replay(ctx, parked[0].Incident); err != nil || n == 0 {
-		t.Fatalf("Replay = %d, %v", n, err)
+	if n, err := s.Replay(ctx, parkedOf(parked[0].Incident)); err != nil || n.Count == 0 {
+		t.Fatalf("Replay = %+v, %v", n, err)
 	}
 }
 

@@ -233,7 +233,10 @@ func (c *caller) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	change := incident.Change{Key: state.Incident.Key(), Notify: c.oneIn(2)}
+	change := incident.Change{Key: state.Incident.Key()}
+	if c.oneIn(2) {
+		change.Notify = []incident.NotifyTarget{{}}
+	}
 	if c.oneIn(2) {
 		inc := state.Incident
 		inc.Version++

@@ -12,7 +12,7 @@ func claimIsWholeAfterOperations(t *trial, s incident.OutboxStore) {
 	st := mustCreate(t, s, operated(acme, api), firing(critical))
 	key := st.Incident.Key()
 	all := operationActivities(key)[:len(responses())+1]
-	mustApply(t, s, incident.Change{Key: key, Activities: slices.Clone(all), Notify: true})
+	mustApply(t, s, incident.Change{Key: key, Activities: slices.Clone(all), Notify: unnamed()})
 	for i := range all {
 		all[i].Sequence = int64(3 + i)
 		after := incident.State{Incident: st.Incident.Clone()}

@@ -213,7 +213,7 @@ func (m *mortals) deliver(ctx context.Context, s incident.OutboxStore, patience 
 	if err != nil {
 		return false, fmt.Errorf("Backlog() = %w, want no error", err)
 	}
-	if b.Pending == 0 {
+	if b[""].Pending == 0 {
 		return false, nil
 	}
 	claims, err := try(ctx, s, incident.ClaimQuery{Limit: 2, PerOrganization: 2, Lease: 10 * time.Millisecond})

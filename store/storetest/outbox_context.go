@@ -30,7 +30,7 @@ func outboxTxOperations(parked incident.Key) []outboxOperation {
 			return err
 		}},
 		{"Replay", func(ctx context.Context, s incident.OutboxStore) error {
-			_, err := s.Replay(ctx, parked)
+			_, err := replay(ctx, s, parked)
 			return err
 		}},
 	}
@@ -67,7 +67,7 @@ func outboxContextCancelledBefore(t *trial, s incident.OutboxStore) {
 			return err
 		}},
 		{"Replay of an unknown incident", func(ctx context.Context, s incident.OutboxStore) error {
-			_, err := s.Replay(ctx, incident.Key{OrganizationID: "nobody", Identifier: 9})
+			_, err := replay(ctx, s, incident.Key{OrganizationID: "nobody", Identifier: 9})
 			return err
 		}},
 	}...)

@@ -22,9 +22,29 @@ const (
 	rounding = 5 * time.Millisecond
 )
 
-// notifying returns the change with Notify set.
+// unnamed returns the notifier without a name, as the target of a change.
+func unnamed() []incident.NotifyTarget { return []incident.NotifyTarget{{}} }
+
+// parkedOf selects the parked notifications of an incident.
+func parkedOf(key incident.Key) incident.ParkedQuery {
+	return incident.ParkedQuery{OrganizationID: key.OrganizationID, Identifier: key.Identifier, Limit: everything}
+}
+
+// replay replays the parked notifications of an incident.
+func replay(ctx context.Context, s incident.OutboxStore, key incident.Key) (int, error) {
+	b, err := s.Replay(ctx, parkedOf(key))
+	return b.Count, err
+}
+
+// backlogOf returns the backlog of the notifier without a name.
+func backlogOf(ctx context.Context, s incident.OutboxStore) (incident.Backlog, error) {
+	all, err := s.Backlog(ctx)
+	return all[""], err
+}
+
+// notifying returns the change for the notifier without a name.
 func notifying(c incident.Change) incident.Change {
-	c.Notify = true
+	c.Notify = unnamed()
 	return c
 }
 
@@ -252,7 +272,7 @@ func mustPark(t *trial, s incident.OutboxStore, n int) {
 
 func mustReplayParked(t *trial, s incident.OutboxStore, key incident.Key, want int) {
 	t.Helper()
-	n, err := s.Replay(t.Context(), key)
+	n, err := replay(t.Context(), s, key)
 	if err != nil || n != want {
 		t.Fatalf("Replay(%s) = %d, %v, want %d and no error", key, n, err, want)
 	}
@@ -260,7 +280,7 @@ func mustReplayParked(t *trial, s incident.OutboxStore, key incident.Key, want i
 
 func mustBacklog(t *trial, s incident.OutboxStore) incident.Backlog {
 	t.Helper()
-	b, err := s.Backlog(t.Context())
+	b, err := backlogOf(t.Context(), s)
 	if err != nil {
 		t.Fatalf("Backlog() = %v, want no error", err)
 	}

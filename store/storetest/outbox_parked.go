@@ -61,7 +61,7 @@ func parkedArePaged(t *trial, s incident.OutboxStore) {
 			}
 			for _, p := range page {
 				got = append(got, activityKey{p.Incident, p.Sequence})
-				q.AfterIdentifier, q.AfterSequence = p.Incident.Identifier, p.Sequence
+				q.After = incident.ParkedPosition{Identifier: p.Incident.Identifier, Sequence: p.Sequence}
 			}
 			if len(page) < limit || len(got) > len(want) {
 				break
@@ -72,7 +72,7 @@ func parkedArePaged(t *trial, s incident.OutboxStore) {
 		}
 	}
 	for behind, n := range map[[2]int64]int{{1, 1}: 6, {1, 4}: 4, {1, 99}: 3, {2, 4}: 3, {3, 0}: 3, {3, 5}: 0, {4, 0}: 0} {
-		q := incident.ParkedQuery{OrganizationID: acme, AfterIdentifier: behind[0], AfterSequence: behind[1], Limit: everything}
+		q := incident.ParkedQuery{OrganizationID: acme, After: incident.ParkedPosition{Identifier: behind[0], Sequence: behind[1]}, Limit: everything}
 		if got := mustParked(t, s, q); len(got) != n {
 			t.Errorf("Parked(%+v) returns %d, want %d", q, len(got), n)
 		}
@@ -233,7 +233,7 @@ func replayReturnsErrNotFound(t *trial, s incident.OutboxStore) {
 	other := mustQueue(t, s, umbrella, 1)
 	mustPark(t, s, 1)
 	for _, unknown := range unknownKeys() {
-		n, err := s.Replay(t.Context(), unknown)
+		n, err := replay(t.Context(), s, unknown)
 		wantError(t, "Replay("+unknown.String()+")", err, incident.ErrNotFound)
 		if n != 0 {
 			t.Errorf("Replay(%s) = %d, want 0", unknown, n)

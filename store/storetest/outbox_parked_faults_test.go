@@ -23,9 +23,9 @@ func parkedFaults() []outboxFault {
 			p.DateParked = p.DateParked.In(time.FixedZone("UTC", 0))
 		}), whole},
 		{"ParkedByDate", parkedByDate, paged},
-		{"ParkedFromTheIncidentOn", pagingParked(func(q *incident.ParkedQuery) { q.AfterSequence = 0 }), paged},
-		{"ParkedBehindTheIncident", pagingParked(func(q *incident.ParkedQuery) { q.AfterIdentifier, q.AfterSequence = q.AfterIdentifier+1, 0 }), paged},
-		{"ParkedFromThePlaceOn", pagingParked(func(q *incident.ParkedQuery) { q.AfterSequence = max(q.AfterSequence-1, 0) }), paged},
+		{"ParkedFromTheIncidentOn", pagingParked(func(q *incident.ParkedQuery) { q.After.Sequence = 0 }), paged},
+		{"ParkedBehindTheIncident", pagingParked(func(q *incident.ParkedQuery) { q.After.Identifier, q.After.Sequence = q.After.Identifier+1, 0 }), paged},
+		{"ParkedFromThePlaceOn", pagingParked(func(q *incident.ParkedQuery) { q.After.Sequence = max(q.After.Sequence-1, 0) }), paged},
 		{"ParkedWithoutLimit", pagingParked(func(q *incident.ParkedQuery) { q.Limit = everything }), paged},
 		{"PendingWithoutClaims", pendingWithoutClaims, []string{"Backlog/CountsAll"}},
 		{"QueuesAreCounted", queuesAreCounted, []string{"Backlog/CountsAll"}},
@@ -54,7 +54,7 @@ func listing(alter func(p *incident.ParkedNotification)) func(s incident.OutboxS
 func pagingParked(alter func(q *incident.ParkedQuery)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
-			if q.AfterIdentifier > 0 || q.Limit == 1 {
+			if q.After.Identifier > 0 || q.Limit == 1 {
 				alter(&q)
 			}
 			return s.Parked(ctx, q)
@@ -76,7 +76,7 @@ func parkedByDate(s incident.OutboxStore) incident.OutboxStore {
 func counting(alter func(b *incident.Backlog)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, backlog: func(ctx context.Context) (incident.Backlog, error) {
-			b, err := s.Backlog(ctx)
+			b, err := backlogOf(ctx, s)
 			alter(&b)
 			return b, err
 		}}
@@ -101,7 +101,7 @@ func pendingWithoutClaims(s incident.OutboxStore) incident.OutboxStore {
 		return s.Settle(ctx, all)
 	}
 	b.backlog = func(ctx context.Context) (incident.Backlog, error) {
-		counted, err := s.Backlog(ctx)
+		counted, err := backlogOf(ctx, s)
 		for fence := range int64(1000) {
 			if held, _ := claimed.get(fence); held {
 				counted.Pending--
@@ -135,7 +135,7 @@ func oldestSinceTheLastClaim(s incident.OutboxStore) incident.OutboxStore {
 			return s.Claim(ctx, q)
 		},
 		backlog: func(ctx context.Context) (incident.Backlog, error) {
-			b, err := s.Backlog(ctx)
+			b, err := backlogOf(ctx, s)
 			if at, ok := last.get(true); ok && b.Pending > 0 {
 				b.Oldest = min(b.Oldest, time.Since(at))
 			}
@@ -178,7 +178,7 @@ func replayedFaults() []outboxFault {
 func replaying(alter func(n int, err error) (int, error)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-			return alter(s.Replay(ctx, key))
+			return alter(replay(ctx, s, key))
 		}}
 	}
 }
@@ -194,7 +194,7 @@ func replayKeepsThemParked(s incident.OutboxStore) incident.OutboxStore {
 		replay: func(ctx context.Context, key incident.Key) (int, error) {
 			list, _ := s.Parked(ctx, incident.ParkedQuery{OrganizationID: key.OrganizationID, Limit: everything})
 			kept.put(key.OrganizationID, list)
-			return s.Replay(ctx, key)
+			return replay(ctx, s, key)
 		},
 		parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
 			if list, ok := kept.get(q.OrganizationID); ok {
@@ -208,7 +208,7 @@ func replayKeepsThemParked(s incident.OutboxStore) incident.OutboxStore {
 // replayOfOne parks all but one again.
 func replayOfOne(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := s.Replay(ctx, key)
+		n, err := replay(ctx, s, key)
 		claims, _ := s.Claim(ctx, anything())
 		for i, c := range claims {
 			end := park(c, "no receiver")
@@ -224,9 +224,9 @@ func replayOfOne(s incident.OutboxStore) incident.OutboxStore {
 // replayOfAll replays other incidents too.
 func replayOfAll(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := s.Replay(ctx, key)
+		n, err := replay(ctx, s, key)
 		for key.Identifier = range int64(10) {
-			_, _ = s.Replay(ctx, key)
+			_, _ = replay(ctx, s, key)
 		}
 		return n, err
 	}}

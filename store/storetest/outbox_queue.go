@@ -17,7 +17,7 @@ func queueHoldsWhatNotifies(t *trial, s incident.OutboxStore) {
 	mustComment(t, s, key, "without Notify")
 	wantNoClaim(t, s, "after changes that do not notify")
 	mustApply(t, s, incident.Change{
-		Key: key, Notify: true,
+		Key: key, Notify: unnamed(),
 		Subscriptions: []incident.Subscription{{Incident: key, UserID: ada, DateAdded: t0}},
 	})
 	wantNoClaim(t, s, "after a change without activities")

@@ -35,7 +35,10 @@ func queueFaults() []outboxFault {
 func telling(notify bool) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
 		return &brokenOutbox{OutboxStore: s, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
-			c.Notify = notify
+			c.Notify = nil
+			if notify {
+				c.Notify = unnamed()
+			}
 			return s.Apply(ctx, c)
 		}}
 	}
@@ -45,10 +48,12 @@ func telling(notify bool) func(s incident.OutboxStore) incident.OutboxStore {
 func queuedFromTheFirstToTheLast(s incident.OutboxStore) incident.OutboxStore {
 	var begun registry[incident.Key, bool]
 	return &brokenOutbox{OutboxStore: s, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
-		if c.Notify {
+		if len(c.Notify) > 0 {
 			begun.put(c.Key, true)
 		}
-		c.Notify, _ = begun.get(c.Key)
+		if queued, _ := begun.get(c.Key); queued {
+			c.Notify = unnamed()
+		}
 		return s.Apply(ctx, c)
 	}}
 }
@@ -83,7 +88,7 @@ func recording(ctx context.Context, s incident.OutboxStore, fn func(tx incident.
 	return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
 		return &brokenOutbox{OutboxStore: tx, apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 			applied, err := tx.Apply(ctx, c)
-			if err == nil && c.Notify {
+			if err == nil && len(c.Notify) > 0 {
 				add(c)
 			}
 			return applied, err
@@ -213,7 +218,7 @@ func appendEndsAClaim(s incident.OutboxStore) incident.OutboxStore {
 	b, latest := watching(s)
 	b.apply = func(ctx context.Context, c incident.Change) (incident.Applied, error) {
 		applied, err := s.Apply(ctx, c)
-		if claim, ok := latest.get(queueName{Key: c.Key}); ok && err == nil && c.Notify {
+		if claim, ok := latest.get(queueName{Key: c.Key}); ok && err == nil && len(c.Notify) > 0 {
 			_, _ = s.Settle(ctx, []incident.Settlement{release(claim)})
 		}
 		return applied, err
@@ -237,7 +242,7 @@ func appendEndsADelay(s incident.OutboxStore) incident.OutboxStore {
 			return nil, nil
 		},
 		apply: func(ctx context.Context, c incident.Change) (incident.Applied, error) {
-			if end, ok := delayed.get(c.Key); ok && c.Notify {
+			if end, ok := delayed.get(c.Key); ok && len(c.Notify) > 0 {
 				end.After = 0
 				_, _ = s.Settle(ctx, []incident.Settlement{end})
 			}

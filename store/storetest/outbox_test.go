@@ -135,9 +135,10 @@ func (b *brokenOutbox) Settle(ctx context.Context, all []incident.Settlement) ([
 	return b.OutboxStore.Settle(ctx, all)
 }
 
-func (b *brokenOutbox) Backlog(ctx context.Context) (incident.Backlog, error) {
+func (b *brokenOutbox) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
 	if b.backlog != nil {
-		return b.backlog(ctx)
+		counted, err := b.backlog(ctx)
+		return map[string]incident.Backlog{"": counted}, err
 	}
 	return b.OutboxStore.Backlog(ctx)
 }
@@ -149,11 +150,12 @@ func (b *brokenOutbox) Parked(ctx context.Context, q incident.ParkedQuery) ([]in
 	return b.OutboxStore.Parked(ctx, q)
 }
 
-func (b *brokenOutbox) Replay(ctx context.Context, key incident.Key) (int, error) {
+func (b *brokenOutbox) Replay(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
 	if b.replay != nil {
-		return b.replay(ctx, key)
+		n, err := b.replay(ctx, incident.Key{OrganizationID: q.OrganizationID, Identifier: q.Identifier})
+		return incident.ParkedBatch{Count: n}, err
 	}
-	return b.OutboxStore.Replay(ctx, key)
+	return b.OutboxStore.Replay(ctx, q)
 }
 
 // asking changes the query of Claim.

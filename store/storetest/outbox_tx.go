@@ -26,7 +26,7 @@ func replayInTx(t *trial, tx incident.Store, key incident.Key, want int) error {
 	if parked, err := outbox.Parked(t.Context(), q); err != nil || len(parked) != want {
 		t.Errorf("Parked() of a transaction = %s, %v, want %d", show(parked), err, want)
 	}
-	if n, err := outbox.Replay(t.Context(), key); err != nil || n != want {
+	if n, err := replay(t.Context(), outbox, key); err != nil || n != want {
 		t.Errorf("Replay() of a transaction = %d, %v, want %d", n, err, want)
 	}
 	if parked, err := outbox.Parked(t.Context(), q); err != nil || len(parked) != 0 {

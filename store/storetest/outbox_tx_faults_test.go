@@ -23,17 +23,17 @@ func outboxTxFaults() []outboxFault {
 			return &brokenOutbox{OutboxStore: s, settle: careless(s).Settle}
 		}, before},
 		{"BacklogIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
-			return &brokenOutbox{OutboxStore: s, backlog: careless(s).Backlog}
+			return &brokenOutbox{OutboxStore: s, backlog: careless(s).backlog}
 		}, before},
 		{"ParkedIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
 			return &brokenOutbox{OutboxStore: s, parked: careless(s).Parked}
 		}, before},
 		{"ReplayIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
-			return &brokenOutbox{OutboxStore: s, replay: careless(s).Replay}
+			return &brokenOutbox{OutboxStore: s, replay: careless(s).replay}
 		}, before},
 		{"OutboxOfTxIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
 			return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
-				return &brokenOutbox{OutboxStore: tx, parked: careless(tx).Parked, replay: careless(tx).Replay}
+				return &brokenOutbox{OutboxStore: tx, parked: careless(tx).Parked, replay: careless(tx).replay}
 			})
 		}, within},
 		{"OutboxOfTxNeverEnds", outboxOfTxNeverEnds, within},
@@ -95,15 +95,15 @@ func parkedOfAllOrganizations(s incident.OutboxStore) incident.OutboxStore {
 
 func replayOfAllOrganizations(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := s.Replay(ctx, key)
+		n, err := replay(ctx, s, key)
 		key.OrganizationID = otherOrganization(key.OrganizationID)
-		_, _ = s.Replay(ctx, key)
+		_, _ = replay(ctx, s, key)
 		return n, err
 	}}
 }
 
 // careless continues after the context is done.
-func careless(s incident.OutboxStore) incident.OutboxStore {
+func careless(s incident.OutboxStore) *brokenOutbox {
 	return &brokenOutbox{
 		OutboxStore: s,
 		claim: func(ctx context.Context, q incident.ClaimQuery) ([]incident.Claim, error) {
@@ -113,13 +113,13 @@ func careless(s incident.OutboxStore) incident.OutboxStore {
 			return s.Settle(context.WithoutCancel(ctx), all)
 		},
 		backlog: func(ctx context.Context) (incident.Backlog, error) {
-			return s.Backlog(context.WithoutCancel(ctx))
+			return backlogOf(context.WithoutCancel(ctx), s)
 		},
 		parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
 			return s.Parked(context.WithoutCancel(ctx), q)
 		},
 		replay: func(ctx context.Context, key incident.Key) (int, error) {
-			return s.Replay(context.WithoutCancel(ctx), key)
+			return replay(context.WithoutCancel(ctx), s, key)
 		},
 	}
 }
@@ -151,12 +151,12 @@ func replayOfTxIsOutside(s incident.OutboxStore) incident.OutboxStore {
 		err := withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
 			return &brokenOutbox{OutboxStore: tx, replay: func(ctx context.Context, key incident.Key) (int, error) {
 				replayed = append(replayed, key)
-				return tx.Replay(ctx, key)
+				return replay(ctx, tx, key)
 			}}
 		}).InTx(ctx, fn)
 		for _, key := range replayed {
 			if err != nil {
-				_, _ = s.Replay(context.WithoutCancel(ctx), key)
+				_, _ = replay(context.WithoutCancel(ctx), s, key)
 			}
 		}
 		return err

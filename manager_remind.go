@@ -1,0 +1,128 @@
+package incident
+
+import (
+	"context"
+	"errors"
+)
+
+func (m *manager) Remind(ctx context.Context, key Key, r Reminder) error {
+	return wrap(m.remind(ctx, key, r), "remind of %s", key)
+}
+
+func (m *manager) remind(ctx context.Context, key Key, r Reminder) error {
+	now, err := m.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if r, err = checkReminder(r, now); err != nil {
+		return err
+	}
+	outbox, err := m.outbox()
+	if err != nil {
+		return err
+	}
+	if r.Notifier, err = m.relays.reminding(r.Notifier); err != nil {
+		return err
+	}
+	ids := m.uuids.Series()
+	r.NotificationUUID = ids.At(0)
+	return m.setReminder(ctx, outbox, key, r)
+}
+
+// setReminder sets a reminder on the state of its incident. It begins again after a conflict with
+// a writer of the incident.
+func (m *manager) setReminder(ctx context.Context, outbox OutboxStore, key Key, r Reminder) error {
+	at := subject{key: key}
+	turn := m.turns.Turn()
+	defer turn.Leave()
+	if m.takesTurns(key) {
+		if _, err := turn.Take(ctx, at); err != nil {
+			return err
+		}
+	}
+	fresh := false
+	for conflicts := 0; ; {
+		began := m.coherence.Epoch()
+		v, err := m.viewToChange(ctx, &at, fresh)
+		if err != nil {
+			return err
+		}
+		fresh = true
+		decided, refusal := remind(r, &v.state.Incident)
+		if refusal != nil {
+			if v.fresh {
+				return refusal
+			}
+			continue
+		}
+		m.attempt()
+		ok, err := outbox.SetReminder(ctx, ReminderWrite{
+			Key: key, ExpectVersion: v.state.Incident.Version, Reminder: decided, Most: MaxReminders,
+		})
+		err = m.failed(err)
+		if !v.fresh && errors.Is(err, ErrNotFound) {
+			m.checkHistory(ctx, at, 0, began) // the cache had it
+		}
+		switch {
+		case err == nil && !ok:
+			return invalid("reminder", "is beyond the limit of %d pending reminders of an incident; cancel some first", MaxReminders)
+		case !errors.Is(err, ErrVersionConflict) || errors.Is(err, ErrUnavailable):
+			return err
+		}
+		m.conflicts.Add(1)
+		if conflicts++; conflicts == maxConflicts {
+			return tooManyConflicts(err)
+		}
+	}
+}
+
+// reminding returns the name of the notifier that delivers a reminder.
+func (rs *relays) reminding(name string) (string, error) {
+	switch {
+	case rs.named(name) != nil:
+		return name, nil
+	case len(rs.all) == 0:
+		return "", invalid("notifier", "is required: the Manager has no Notifier")
+	case name != "":
+		return "", invalid("notifier", "is not in the options of the Manager")
+	case len(rs.all) > 1:
+		return "", invalid("notifier", "is required: the Manager has several Notifiers, and none without a name")
+	}
+	return rs.all[0].target.Notifier, nil
+}
+
+func (m *manager) CancelReminder(ctx context.Context, key Key, name string) error {
+	return wrap(m.cancelReminder(ctx, key, name), "cancel reminder of %s", key)
+}
+
+func (m *manager) cancelReminder(ctx context.Context, key Key, name string) error {
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if err := checkID("name", name, false); err != nil {
+		return err
+	}
+	outbox, err := m.outbox()
+	if err != nil {
+		return err
+	}
+	m.attempt()
+	return m.failed(outbox.CancelReminder(ctx, key, name))
+}
+
+func (m *manager) Reminders(ctx context.Context, key Key) ([]Reminder, error) {
+	reminders, err := readStore(ctx, m, key, func(ctx context.Context, key Key) ([]Reminder, error) {
+		outbox, err := m.outbox()
+		if err != nil {
+			return nil, err
+		}
+		return outbox.Reminders(ctx, key)
+	})
+	return listed(reminders), wrap(err, "reminders of %s", key)
+}

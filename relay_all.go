@@ -1,0 +1,120 @@
+package incident
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+)
+
+// relays are the relays of a Manager: one for each notifier, in order of name.
+type relays struct {
+	all       []*outboxRelay
+	everyType []NotifyTarget // of all; nil if a notifier wants only some types
+	backlog   backlogCount
+}
+
+// relaySet is a set of the relays of a Manager: bit i stands for the relay with index i.
+type relaySet uint64
+
+func newRelays(m *manager) (*relays, error) {
+	rs, o := &relays{}, &m.options
+	notifiers := maps.Clone(o.Notifiers)
+	if o.Notifier != nil {
+		if notifiers == nil {
+			notifiers = map[string]NamedNotifier{}
+		}
+		notifiers[""] = NamedNotifier{Notifier: o.Notifier, Notify: o.Notify}
+	}
+	if len(notifiers) == 0 {
+		return rs, nil
+	}
+	outbox, ok := m.store.(OutboxStore)
+	if !ok {
+		return nil, invalid("Notifier", "needs a store that is an OutboxStore")
+	}
+	selective := false
+	for _, name := range slices.Sorted(maps.Keys(notifiers)) {
+		n := notifiers[name]
+		r := newOutboxRelay(m, outbox, name, &n)
+		rs.all = append(rs.all, r)
+		rs.everyType = append(rs.everyType, r.target)
+		selective = selective || len(r.target.Types) > 0
+	}
+	if selective {
+		rs.everyType = nil
+	}
+	return rs, nil
+}
+
+// named returns the relay of a notifier, or nil.
+func (rs *relays) named(name string) *outboxRelay {
+	if i := rs.index(name); i >= 0 {
+		return rs.all[i]
+	}
+	return nil
+}
+
+// set returns the set of the relay of a notifier, empty if there is none.
+func (rs *relays) set(name string) relaySet {
+	if i := rs.index(name); i >= 0 {
+		return 1 << i
+	}
+	return 0
+}
+
+func (rs *relays) index(name string) int {
+	return slices.IndexFunc(rs.all, func(r *outboxRelay) bool { return r.target.Notifier == name })
+}
+
+// deliver reports whether this process delivers for any notifier.
+func (rs *relays) deliver() bool {
+	return slices.ContainsFunc(rs.all, func(r *outboxRelay) bool { return !r.isElsewhere() })
+}
+
+// targets returns the notifiers for which activities are queued. The caller must not change the
+// result.
+func (rs *relays) targets(activities []Activity) (targets []NotifyTarget, queued relaySet) {
+	if len(activities) == 0 {
+		return nil, 0
+	}
+	if rs.everyType != nil {
+		return rs.everyType, 1<<len(rs.all) - 1
+	}
+	for i, r := range rs.all {
+		if slices.ContainsFunc(activities, func(a Activity) bool { return r.target.Wants(a.Type) }) {
+			targets = append(targets, r.target)
+			queued |= 1 << i
+		}
+	}
+	return targets, queued
+}
+
+// addStats adds what concerns notifiers.
+func (rs *relays) addStats(s *Stats) {
+	for _, r := range rs.all {
+		stats := r.record.stats()
+		if name := r.target.Notifier; name == "" {
+			s.Notifications = stats
+		} else {
+			if s.Notifiers == nil {
+				s.Notifiers = map[string]NotificationStats{}
+			}
+			s.Notifiers[name] = stats
+		}
+	}
+	s.Abandoned = rs.backlog.abandoned()
+}
+
+// relayLogger logs for a relay. It adds the name of the notifier, if that has one.
+type relayLogger struct {
+	logger   *slog.Logger
+	notifier string
+}
+
+func (l relayLogger) log(ctx context.Context, level slog.Level, text string, args ...any) {
+	if l.notifier != "" {
+		args = append(args, "notifier", l.notifier)
+	}
+	l.logger.Log(ctx, level, text, args...)
+}
