@@ -133,11 +133,11 @@ func (r *outboxRelay) call(ctx context.Context, c *Claim) error {
 	})
 }
 
-// recipients returns the users to notify: the subscribers, except the actor and the users
-// without access. A user without access stays subscribed, since the answer of the Authorizer
-// may be wrong, and access may come back.
+// recipients returns the users to notify, as [Notification.Recipients] has them. A user without
+// access stays subscribed, since the answer of the Authorizer may be wrong, and access may come
+// back.
 func (r *outboxRelay) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
-	if c.Reminder == nil && c.Activity.Type != ActivityTypeComment && c.Activity.Type != ActivityTypeStatusChange {
+	if c.Activity.Type == ActivityTypeDetected || c.Activity.Type == ActivityTypeCreated {
 		return []UserID{}, nil
 	}
 	allowed, err := r.manager.authorized(ctx, c.Key.OrganizationID, c.Incident.Projects, c.Subscribers)

@@ -166,6 +166,65 @@ func TestRelay_delivers(t *testing.T) {
 	})
 }
 
+// The subscribers are notified of each activity, except the user who caused it. A Detected and a
+// Created activity have no recipients.
+func TestRelay_notifiesSubscribersOfEveryType(t *testing.T) {
+	inOffice(t, incident.Options{}, func(t *testing.T, o *office) {
+		ctx := t.Context()
+		key := o.mustCreate(t, "acme")
+		o.mustComment(t, key, "bob", "eve")
+		original := o.mustCreate(t, "acme")
+		firing := incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusCritical, Title: "Error rate"}
+		lower := incident.Firing{Slot: slot, TriggerID: "2%", Severity: incident.StatusWarning, Title: "Error rate"}
+		fired, err := o.Fire(ctx, firing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, err := range map[string]error{
+			"Assign":        second(o.Assign(ctx, key, incident.Assignment{UserID: "ada", Assignee: "bob"})),
+			"Acknowledge":   second(o.Acknowledge(ctx, key, incident.Acknowledgement{UserID: "bob"})),
+			"Withdraw":      second(o.Acknowledge(ctx, key, incident.Acknowledgement{UserID: "eve", Withdraw: true})),
+			"Edit":          second(o.Edit(ctx, key, incident.Edit{UserID: "eve", Title: "Slow"})),
+			"LinkProject":   second(o.LinkProject(ctx, key, "search")),
+			"UnlinkProject": second(o.UnlinkProject(ctx, key, "search")),
+			"MarkDuplicate": second(o.MarkDuplicate(ctx, key, incident.Duplicate{Of: original.Identifier, UserID: "ada"})),
+			"Subscribe":     second(o.Subscribe(ctx, fired.Key(), "eve")),
+		} {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for _, err := range []error{
+			second(o.Fire(ctx, lower)),
+			second(o.Resolve(ctx, incident.Resolution{Slot: slot, TriggerID: "2%"})),
+			second(o.Resolve(ctx, incident.Resolution{Slot: slot, TriggerID: "5%"})),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		subscribers := map[incident.Key][]incident.UserID{key: {"ada", "bob", "eve"}, fired.Key(): {"eve"}}
+		types := map[incident.ActivityType]bool{}
+		for _, n := range o.all() {
+			types[n.Activity.Type] = true
+			want := slices.DeleteFunc(slices.Clone(subscribers[n.Incident.Key()]), func(u incident.UserID) bool { return u == n.Activity.UserID })
+			if n.Activity.Type == incident.ActivityTypeDetected || n.Activity.Type == incident.ActivityTypeCreated {
+				want = nil
+			}
+			if n.Activity.Type == incident.ActivityTypeComment || n.Incident.Key() == fired.Key() && n.Activity.Sequence <= 3 {
+				continue // written with the subscriptions, or before them
+			}
+			if !slices.Equal(n.Recipients, want) || n.Recipients == nil {
+				t.Errorf("a %s by %q is notified to %v, want %v", n.Activity.Type, n.Activity.UserID, n.Recipients, want)
+			}
+		}
+		if len(types) != 13 {
+			t.Errorf("only %d types of activities came: %v", len(types), types)
+		}
+	})
+}
+
 // A subscriber without access is left out of a notification, and stays subscribed: the answer
 // may have been wrong, and access may come back.
 func TestRelay_asksTheAuthorizer(t *testing.T) {
