@@ -84,12 +84,12 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 // Notifier posts notifications to a URL. The body is the JSON of the notification with two
-// more members, the type of the event and the timestamp of the activity:
+// more members, the type of the event and its timestamp:
 //
 //	{"type":"incident.comment","timestamp":"2026-03-14T02:31:00Z","activity":{…},"incident":{…},…}
 //
-// The other types are incident.detected, incident.created and incident.status_change. A
-// Notifier is safe for concurrent use.
+// Each type of activity has such an event type. A reminder has the type incident.reminder,
+// and its At as the timestamp. A Notifier is safe for concurrent use.
 //
 // The response decides the outcome:
 //
@@ -209,7 +209,7 @@ func (n *Notifier) post(ctx context.Context, note incident.Notification) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.options.Timeout)
 	defer cancel()
-	request, err := n.request(ctx, note.Activity.NotificationUUID.String(), body)
+	request, err := n.request(ctx, note.UUID().String(), body)
 	if err != nil {
 		return err
 	}

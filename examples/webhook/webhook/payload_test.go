@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/incidentkit/incident"
 )
 
@@ -15,7 +17,7 @@ import (
 // and the body is still the notification.
 func TestEncode_addsTypeAndTimestamp(t *testing.T) {
 	seen := map[string]bool{}
-	for activity := incident.ActivityType(1); activity <= 5; activity++ {
+	for activity := incident.ActivityType(1); activity <= 110; activity++ {
 		n := note()
 		n.Activity.Type = activity
 		body, err := encode(n)
@@ -27,7 +29,7 @@ func TestEncode_addsTypeAndTimestamp(t *testing.T) {
 			t.Fatal(err)
 		}
 		known := !strings.HasPrefix(activity.String(), "ActivityType(")
-		if seen[got.Type] || known != (got.Type != "incident.activity") || !regexp.MustCompile(`^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)+$`).MatchString(got.Type) {
+		if seen[got.Type] && known || known != (got.Type != "incident.activity") || !regexp.MustCompile(`^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)+$`).MatchString(got.Type) {
 			t.Errorf("%v has the type %q", activity, got.Type)
 		}
 		seen[got.Type] = true
@@ -45,5 +47,30 @@ func TestEncode_addsTypeAndTimestamp(t *testing.T) {
 		if refused != nil || !reflect.DeepEqual(back, n) {
 			t.Errorf("%v is read back as %+v, %v", activity, back, refused)
 		}
+	}
+}
+
+// The body of a reminder is the notification, with an event type and the time at which the
+// reminder was due.
+func TestEncode_hasReminders(t *testing.T) {
+	n := note()
+	n.Activity = incident.Activity{}
+	n.Reminder = &incident.Reminder{
+		Name: "unacknowledged", At: now, Status: incident.StatusWarning, Unless: incident.UnlessAcknowledged,
+		NotificationUUID: uuid.MustParse("33333333-3333-3333-3333-333333333333"),
+	}
+	body, err := encode(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"type":"incident.reminder","timestamp":"2026-03-14T02:31:00Z","reminder":{`; !strings.HasPrefix(string(body), want) {
+		t.Errorf("the body is %s, want it to begin with %s", body, want)
+	}
+	back, refused := decode(n.UUID().String(), body)
+	if refused != nil || !reflect.DeepEqual(back, n) {
+		t.Errorf("it is read back as %+v, %v", back, refused)
+	}
+	if _, refused := decode(note().UUID().String(), body); refused == nil {
+		t.Error("it is accepted with the UUID of another notification")
 	}
 }

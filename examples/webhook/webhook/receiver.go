@@ -122,14 +122,14 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	ctx := request.Context()
-	id := ID{n.Activity.Incident.OrganizationID, n.Activity.NotificationUUID}
+	id := ID{n.Incident.OrganizationID, n.UUID()}
 	_, failure := r.options.Ledger.Once(ctx, id, func(ctx context.Context) error { return r.call(ctx, n) })
 	if failure == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	r.options.Logger.ErrorContext(ctx, "webhook: a notification was not handled",
-		"incident", n.Activity.Incident.String(), "activity", n.Activity.Sequence, "notification", n.Activity.NotificationUUID, "error", failure)
+		"incident", n.Incident.Key().String(), "activity", n.Activity.Sequence, "notification", n.UUID(), "error", failure)
 	fail(w, failure)
 }
 
@@ -188,9 +188,9 @@ func decode(id string, body []byte) (n incident.Notification, r *refusal) {
 	switch {
 	case err != nil:
 		return n, &refusal{http.StatusBadRequest, "the body is not a notification"}
-	case n.Activity.NotificationUUID == uuid.Nil || n.Activity.NotificationUUID.String() != id:
+	case n.UUID() == uuid.Nil || n.UUID().String() != id:
 		return n, &refusal{http.StatusBadRequest, "the body is of another notification than " + HeaderID + " says"}
-	case n.Activity.Incident != n.Incident.Key() || n.Incident.Identifier == 0:
+	case n.Incident.Identifier == 0, n.Reminder == nil && n.Activity.Incident != n.Incident.Key():
 		return n, &refusal{http.StatusBadRequest, "the activity is of another incident"}
 	}
 	return n, nil
