@@ -110,7 +110,10 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 	}
 	applied.Sequence = s.appendActivities(o, r, c.Activities)
 	if len(c.Notify) > 0 && applied.Sequence > 0 {
-		s.enqueue(o, r.incident.Key(), span{applied.Sequence, int64(len(r.activities))})
+		s.enqueue(o, r.incident.Key(), c, applied.Sequence)
+	}
+	if c.EndReminders {
+		s.endReminders(o, r.incident.Key())
 	}
 	if c.Incident != nil {
 		copyIncident(&applied.Incident, &r.incident)

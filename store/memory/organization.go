@@ -38,8 +38,10 @@ type organization struct {
 	// time.Duration would overflow after 292 years.
 	longest int64
 
-	queues map[queueName]*queue  // nil until something is queued
-	parked *btree.BTreeG[parked] // nil until something is parked
+	// The outbox. Each is nil until it is needed.
+	queues    map[queueName]*queue    // of incidents
+	replayed  map[replayedName]*queue // of replayed activities
+	reminders *btree.BTreeG[*queue]   // by byReminder
 }
 
 // newTree returns a tree without a lock of its own; the store's lock guards it.

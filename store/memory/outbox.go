@@ -4,112 +4,108 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
 
 var _ incident.UsedOutbox = (*Store)(nil)
 
-// Queued implements [incident.UsedOutbox].
-func (s *Store) Queued() bool { return s.queued.Load() }
-
-// enqueue queues the added activities of an incident for delivery.
-func (s *Store) enqueue(o *organization, key incident.Key, added span) {
-	s.queued.Store(true)
-	if q := o.queues[queueName{identifier: key.Identifier}]; q != nil {
-		n := added.last - added.first + 1
-		q.extend(added)
-		s.outbox.pending += n
-		if s.inTx() {
-			s.undo(func() {
-				q.retract(added)
-				s.outbox.pending -= n
-			})
-		}
-		return
-	}
-	q := newQueue(key, added)
-	s.outbox.open(o, q)
-	if s.inTx() {
-		s.undo(func() { s.outbox.shut(o, q) })
-	}
+// outbox holds everything that waits for notifiers.
+type outbox struct {
+	start     time.Time            // origin of all times; they are durations since start
+	schedules map[string]*schedule // by notifier
+	fence     int64                // of the latest claim
 }
 
-// Claim implements [incident.OutboxStore].
-func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Claim, error) {
-	if err := s.acquire(ctx, writer); err != nil {
-		return nil, err
-	}
-	defer s.release(writer)
-	if s.inTx() {
-		return nil, errClaimInTx
-	}
-	b := &s.outbox
-	now := b.now()
-	b.wake(now)
-	found := b.claimable(c)
-	claims := make([]incident.Claim, 0, len(found))
-	for _, q := range found {
-		b.fence++
-		q.fence = b.fence
-		q.attempts++
-		b.delay(q, after(now, c.Lease), now)
-		claims = append(claims, s.claimOf(q))
-	}
-	return claims, nil
+func newOutbox() outbox {
+	return outbox{start: time.Now(), schedules: map[string]*schedule{}}
 }
 
-// claimable returns the queues that a claim gets.
-func (b *outbox) claimable(c incident.ClaimQuery) []*queue {
-	var found []*queue
-	except := make(map[incident.OrganizationID]bool, len(c.Except))
-	for _, org := range c.Except {
-		except[org] = true
+// now uses the monotonic clock: setting the machine's clock does not affect it.
+func (b *outbox) now() time.Duration { return time.Since(b.start) }
+
+// after returns now + d, or the greatest duration instead of an overflow.
+func after(now, d time.Duration) time.Duration {
+	if d > math.MaxInt64-now {
+		return math.MaxInt64
 	}
-	it := b.ready.Iter()
-	next := &queue{due: math.MaxInt64, spans: []span{{}}}
-	seekAfter := func(org incident.OrganizationID) bool {
-		next.key.OrganizationID = org
-		return it.Seek(next)
-	}
-	for ok := seekAfter(c.After); ok && len(found) < c.Limit; {
-		org := it.Item().key.OrganizationID
-		if except[org] {
-			ok = seekAfter(org)
-			continue
-		}
-		most, named := c.Allowances[org]
-		if !named {
-			most = c.PerOrganization
-		}
-		most = min(most, c.Limit-len(found))
-		for ; ok && most > 0 && it.Item().key.OrganizationID == org; most-- {
-			found = append(found, it.Item())
-			ok = it.Next()
-		}
-		if ok && it.Item().key.OrganizationID == org {
-			ok = seekAfter(org)
-		}
+	return now + d
+}
+
+// schedule returns the schedule of a notifier, and adds it if missing. An empty schedule reads
+// like a missing schedule.
+func (b *outbox) schedule(notifier string) *schedule {
+	found := b.schedules[notifier]
+	if found == nil {
+		found = newSchedule(notifier)
+		b.schedules[notifier] = found
 	}
 	return found
 }
 
-// claimOf returns the claim of the queue's head.
-func (s *Store) claimOf(q *queue) incident.Claim {
-	_, r := s.record(q.key)
-	c := incident.Claim{
-		Ticket: incident.Ticket{
-			Key: q.key, Sequence: q.head(), Replayed: q.replayed, Fence: q.fence, More: q.more(),
-		},
-		Activity:    r.activity(q.head()),
-		Incident:    r.incident.Clone(),
-		Subscribers: make([]incident.UserID, len(r.subscribers)),
-		Attempt:     q.attempts,
+// Queued implements [incident.UsedOutbox].
+func (s *Store) Queued() bool { return s.queued.Load() }
+
+// enqueue queues the activities of a change for its notifiers. first is the sequence of the
+// first activity.
+func (s *Store) enqueue(o *organization, key incident.Key, c *incident.Change, first int64) {
+	s.queued.Store(true)
+	for i := range c.Notify {
+		target := &c.Notify[i]
+		b := s.outbox.schedule(target.Notifier)
+		if len(target.Types) == 0 {
+			s.extend(o, b, key, span{first, first + int64(len(c.Activities)) - 1})
+			continue
+		}
+		run := span{first: first}
+		for j := range c.Activities {
+			run.last = first + int64(j)
+			if !target.Wants(c.Activities[j].Type) {
+				s.extend(o, b, key, span{run.first, run.last - 1})
+				run.first = run.last + 1
+			}
+		}
+		s.extend(o, b, key, run)
 	}
-	for i, u := range r.subscribers {
-		c.Subscribers[i] = u.user
+}
+
+// extend appends the added activities of an incident to its queue, and opens the queue if there
+// is none.
+func (s *Store) extend(o *organization, b *schedule, key incident.Key, added span) {
+	if added.length() <= 0 {
+		return
 	}
-	return c
+	q := o.queues[queueName{b, key.Identifier}]
+	if q == nil {
+		now := s.outbox.now()
+		s.open(o, newQueue(b, key, added), now, now)
+		return
+	}
+	q.extend(added)
+	b.pending += added.length()
+	if s.inTx() {
+		s.undo(func() {
+			q.truncate(added.first)
+			b.pending -= added.length()
+		})
+	}
+}
+
+// open adds a queue.
+func (s *Store) open(o *organization, q *queue, due, now time.Duration) {
+	q.schedule.open(o, q, due, now)
+	if s.inTx() {
+		s.undo(func() { q.schedule.shut(o, q) })
+	}
+}
+
+// shut removes a queue with all that it holds.
+func (s *Store) shut(o *organization, q *queue) {
+	q.schedule.shut(o, q)
+	if s.inTx() {
+		s.undo(func() { q.schedule.reopen(o, q) })
+	}
 }
 
 // Settle implements [incident.OutboxStore]. No queue is ever busy.
@@ -119,38 +115,34 @@ func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []i
 	}
 	defer s.release(writer)
 	if s.inTx() {
-		return nil, errClaimInTx
+		return nil, errOutboxInTx
 	}
 	for i := range all {
-		o := s.organizations[all[i].Key.OrganizationID]
-		if q := o.claimed(&all[i].Ticket); q != nil {
+		if o, q := s.claimed(&all[i].Ticket); q != nil {
 			s.settle(o, q, &all[i])
 		}
 	}
 	return nil, nil
 }
 
-// claimed returns the queue of a ticket, or nil if the ticket is invalid. The receiver
-// may be nil.
-func (o *organization) claimed(t *incident.Ticket) *queue {
-	if o == nil {
-		return nil
+// claimed returns the queue of a ticket with its organization. The queue is nil if the ticket is
+// invalid.
+func (s *Store) claimed(t *incident.Ticket) (*organization, *queue) {
+	o, b := s.organizations[t.Key.OrganizationID], s.outbox.schedules[t.Notifier]
+	if o == nil || b == nil {
+		return o, nil
 	}
-	name := queueName{identifier: t.Key.Identifier}
-	if t.Replayed {
-		name.replayed = t.Sequence
+	q := o.queue(b, t)
+	if q == nil || q.schedule != b || q.fence == 0 || q.fence != t.Fence || q.head() != t.Sequence {
+		return o, nil
 	}
-	q := o.queues[name]
-	if q == nil || q.fence == 0 || q.fence != t.Fence || q.head() != t.Sequence {
-		return nil
-	}
-	return q
+	return o, q
 }
 
 // settle ends the claim of a queue.
 func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
-	b := &s.outbox
-	now := b.now()
+	b := q.schedule
+	now := s.outbox.now()
 	switch end.Outcome {
 	case incident.OutcomeDelivered:
 		b.advance(o, q, now)
@@ -162,7 +154,7 @@ func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 		q.attempts--
 		b.delay(q, now, now)
 	case incident.OutcomePark:
-		s.park(o, q, end.Error)
+		b.park(q, end.Error)
 		b.advance(o, q, now)
 	}
 }
@@ -173,12 +165,42 @@ func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error
 		return nil, err
 	}
 	defer s.release(reader)
-	b := &s.outbox
-	backlog := incident.Backlog{Pending: b.pending, Parked: b.parked}
-	if b.oldest != nil {
-		backlog.Oldest = b.now() - b.oldest.since
+	now := s.outbox.now()
+	all := make(map[string]incident.Backlog, len(s.outbox.schedules))
+	for notifier, b := range s.outbox.schedules {
+		all[notifier] = b.backlog(now)
 	}
-	return map[string]incident.Backlog{"": backlog}, nil
+	return all, nil
 }
 
-var errClaimInTx = fmt.Errorf("memory: %w: Claim and Settle must not be called in a transaction", incident.ErrInvalid)
+// Discard implements [incident.OutboxStore].
+func (s *Store) Discard(ctx context.Context, notifier string, limit int) (int, error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return 0, err
+	}
+	defer s.release(writer)
+	if s.inTx() {
+		return 0, errOutboxInTx
+	}
+	b := s.outbox.schedules[notifier]
+	if b == nil {
+		return 0, nil
+	}
+	n := 0
+	for ; limit > 0; limit-- {
+		if q := b.any(); q != nil {
+			n += int(q.length())
+			b.shut(s.organizations[q.key.OrganizationID], q)
+		} else if _, ok := b.parked.PopMin(); ok {
+			n++
+		} else {
+			break
+		}
+	}
+	if n == 0 {
+		delete(s.outbox.schedules, notifier)
+	}
+	return n, nil
+}
+
+var errOutboxInTx = fmt.Errorf("memory: %w: Claim, Settle and Discard must not be called in a transaction", incident.ErrInvalid)

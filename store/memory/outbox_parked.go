@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -10,51 +11,64 @@ import (
 
 // parked is a notification that was given up.
 type parked struct {
-	identifier, sequence int64
-	attempts             int
-	failure              string
-	date                 int64 // microseconds
+	organization incident.OrganizationID
+	incident.ParkedPosition
+	reminder *incident.Reminder // nil for an activity
+	attempts int
+	failure  string
+	date     int64 // microseconds
 }
 
 func (p parked) less(other parked) bool {
-	if p.identifier != other.identifier {
-		return p.identifier < other.identifier
+	c := cmp.Compare(p.organization, other.organization)
+	if c == 0 {
+		c = cmp.Compare(p.Identifier, other.Identifier)
 	}
-	return p.sequence < other.sequence
+	if c == 0 {
+		c = cmp.Compare(p.Reminder, other.Reminder)
+	}
+	if c == 0 {
+		c = cmp.Compare(p.Sequence, other.Sequence)
+	}
+	return c < 0
+}
+
+func (p parked) key() incident.Key {
+	return incident.Key{OrganizationID: p.organization, Identifier: p.Identifier}
 }
 
 // park keeps the head of a queue as parked. The caller removes it from the queue.
-func (s *Store) park(o *organization, q *queue, failure string) {
-	s.keepParked(o, parked{
-		identifier: q.key.Identifier,
-		sequence:   q.head(),
-		attempts:   q.attempts,
-		failure:    failure,
-		date:       time.Now().UnixMicro(),
+func (b *schedule) park(q *queue, failure string) {
+	b.parked.Set(parked{
+		organization:   q.key.OrganizationID,
+		ParkedPosition: q.position(),
+		reminder:       q.reminder,
+		attempts:       int(q.attempts),
+		failure:        failure,
+		date:           time.Now().UnixMicro(),
 	})
 }
 
-func (s *Store) keepParked(o *organization, p parked) {
-	if o.parked == nil {
-		o.parked = newTree(parked.less)
+// selected returns the parked notifications that a query selects, in order. The receiver may be
+// nil.
+func (b *schedule) selected(q *incident.ParkedQuery) (page []parked) {
+	if b == nil {
+		return nil
 	}
-	o.parked.Set(p)
-	s.outbox.parked++
-}
-
-func (s *Store) dropParked(o *organization, p parked) {
-	o.parked.Delete(p)
-	s.outbox.parked--
-}
-
-// parkedAfter calls fn with the notifications parked after the given sequence, in order,
-// until fn returns false. The receiver may be nil.
-func (o *organization) parkedAfter(identifier, sequence int64, fn func(parked) bool) {
-	if o == nil || o.parked == nil {
-		return
+	start := parked{organization: q.OrganizationID, ParkedPosition: q.After}
+	if start.Identifier < q.Identifier {
+		start.ParkedPosition = incident.ParkedPosition{Identifier: q.Identifier}
 	}
-	start := parked{identifier: identifier, sequence: sequence}
-	o.parked.Ascend(start, func(p parked) bool { return !start.less(p) || fn(p) })
+	b.parked.Ascend(start, func(p parked) bool {
+		if p.organization != q.OrganizationID || q.Identifier != 0 && p.Identifier != q.Identifier {
+			return false
+		}
+		if start.less(p) {
+			page = append(page, p)
+		}
+		return len(page) < q.Limit
+	})
+	return page
 }
 
 // Parked implements [incident.OutboxStore].
@@ -63,81 +77,70 @@ func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.
 		return nil, err
 	}
 	defer s.release(reader)
-	o := s.organizations[q.OrganizationID]
 	var page []incident.ParkedNotification
-	o.parkedAfter(q.After.Identifier, q.After.Sequence, func(p parked) bool {
-		page = append(page, incident.ParkedNotification{
-			Incident:         incident.Key{OrganizationID: q.OrganizationID, Identifier: p.identifier},
-			Sequence:         p.sequence,
-			NotificationUUID: o.get(p.identifier).activities[p.sequence-1].notification,
-			Attempts:         p.attempts,
-			Error:            p.failure,
-			DateParked:       timeOf(p.date),
-		})
-		return len(page) < q.Limit
-	})
+	for _, p := range s.outbox.schedules[q.Notifier].selected(&q) {
+		n := incident.ParkedNotification{
+			Incident:   p.key(),
+			Notifier:   q.Notifier,
+			Attempts:   p.attempts,
+			Error:      p.failure,
+			DateParked: timeOf(p.date),
+		}
+		if p.reminder != nil {
+			n.Reminder, n.NotificationUUID = new(*p.reminder), p.reminder.NotificationUUID
+		} else {
+			_, r := s.record(n.Incident)
+			n.Sequence, n.NotificationUUID = p.Sequence, r.activities[p.Sequence-1].notification
+		}
+		page = append(page, n)
+	}
 	return page, nil
 }
 
 // Replay implements [incident.OutboxStore].
-func (s *Store) Replay(ctx context.Context, pq incident.ParkedQuery) (incident.ParkedBatch, error) {
-	key := incident.Key{OrganizationID: pq.OrganizationID, Identifier: pq.Identifier}
-	if err := s.acquire(ctx, writer); err != nil {
-		return incident.ParkedBatch{}, err
-	}
-	defer s.release(writer)
-	o, r := s.record(key)
-	if r == nil && pq.Identifier != 0 {
-		return incident.ParkedBatch{}, fmt.Errorf("memory: %w", incident.ErrNotFound)
-	}
-	var all []parked
-	o.parkedAfter(key.Identifier, 0, func(p parked) bool {
-		if pq.Identifier != 0 && p.identifier != pq.Identifier {
-			return false
-		}
-		all = append(all, p)
-		return true
-	})
-	for _, p := range all {
-		s.replay(o, incident.Key{OrganizationID: pq.OrganizationID, Identifier: p.identifier}, p)
-	}
-	return incident.ParkedBatch{Count: len(all)}, nil
+func (s *Store) Replay(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return s.unpark(ctx, &q, s.replay)
 }
 
 // DiscardParked implements [incident.OutboxStore].
-func (s *Store) DiscardParked(context.Context, incident.ParkedQuery) (incident.ParkedBatch, error) {
-	return incident.ParkedBatch{}, errLater
+func (s *Store) DiscardParked(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+	return s.unpark(ctx, &q, func(*schedule, parked) {})
 }
 
-// Discard implements [incident.OutboxStore].
-func (s *Store) Discard(context.Context, string, int) (int, error) { return 0, errLater }
-
-// SetReminder implements [incident.OutboxStore].
-func (s *Store) SetReminder(context.Context, incident.ReminderWrite) (bool, error) {
-	return false, errLater
-}
-
-// CancelReminder implements [incident.OutboxStore].
-func (s *Store) CancelReminder(context.Context, incident.Key, string) error { return errLater }
-
-// Reminders implements [incident.OutboxStore].
-func (s *Store) Reminders(context.Context, incident.Key) ([]incident.Reminder, error) {
-	return nil, errLater
-}
-
-// replay moves a parked notification to a queue of its own.
-func (s *Store) replay(o *organization, key incident.Key, p parked) {
-	q := newQueue(key, span{p.sequence, p.sequence})
-	q.replayed = true
-	s.dropParked(o, p)
-	s.outbox.open(o, q)
-	if s.inTx() {
-		s.undo(func() {
-			s.outbox.shut(o, q)
-			s.keepParked(o, p)
-		})
+// unpark removes the parked notifications that a query selects, and calls fn with each.
+func (s *Store) unpark(ctx context.Context, q *incident.ParkedQuery, fn func(*schedule, parked)) (done incident.ParkedBatch, err error) {
+	if err := s.acquire(ctx, writer); err != nil {
+		return done, err
 	}
+	defer s.release(writer)
+	if !s.organizations[q.OrganizationID].has(q.Identifier) && q.Identifier != 0 {
+		return done, fmt.Errorf("memory: %w", incident.ErrNotFound)
+	}
+	b := s.outbox.schedules[q.Notifier]
+	for _, p := range b.selected(q) {
+		b.parked.Delete(p)
+		if s.inTx() {
+			s.undo(func() { b.parked.Set(p) })
+		}
+		fn(b, p)
+		done.Count++
+		done.Last = p.ParkedPosition
+	}
+	return done, nil
 }
 
-// errLater is the answer of the methods that this store does not have yet.
-var errLater = &incident.FieldError{Field: "store", Problem: "keeps no reminders and no named notifiers yet"}
+// replay makes a parked notification a queue of its own, which is due at once.
+func (s *Store) replay(b *schedule, p parked) {
+	o := s.organizations[p.organization]
+	if p.reminder != nil {
+		// A reminder that was parked, replayed and set again with the same At can be parked
+		// twice.
+		if old := o.reminder(b, p.key(), p.ParkedPosition, true); old != nil {
+			s.shut(o, old)
+		}
+	}
+	q := newQueue(b, p.key(), span{p.Sequence, p.Sequence})
+	q.replayed, q.reminder = true, p.reminder
+	now := s.outbox.now()
+	s.open(o, q, now, now)
+}

@@ -2,10 +2,12 @@ package memory
 
 import (
 	"cmp"
-	"math"
+	"sort"
 	"time"
 
 	"github.com/tidwall/btree"
+
+	"github.com/incidentkit/incident"
 )
 
 // byOrganization orders queues by organization, and within each by due.
@@ -18,22 +20,45 @@ func byOrganization(a, b *queue) bool {
 
 // byDue orders the queues of all organizations by due.
 func byDue(a, b *queue) bool {
-	c := cmp.Compare(a.due, b.due)
-	if c == 0 {
-		c = cmp.Compare(a.key.OrganizationID, b.key.OrganizationID)
+	if a.due != b.due {
+		return a.due < b.due
 	}
-	if c == 0 {
-		c = cmp.Compare(a.key.Identifier, b.key.Identifier)
-	}
-	if c == 0 {
-		c = cmp.Compare(a.head(), b.head()) // a replayed sequence is not in the incident's own queue
-	}
-	return c < 0
+	return a.compareNames(b) < 0
 }
 
-// outbox schedules the queues of all organizations.
-type outbox struct {
-	start time.Time // origin of all times; they are durations since start
+// bySince orders timers by the time when they are due first.
+func bySince(a, b *queue) bool {
+	if a.since != b.since {
+		return a.since < b.since
+	}
+	return a.compareNames(b) < 0
+}
+
+// compareNames returns 0 only for the same queue of a schedule. A replayed sequence is not in the
+// incident's own queue.
+func (q *queue) compareNames(other *queue) int {
+	c := cmp.Compare(q.key.OrganizationID, other.key.OrganizationID)
+	if c == 0 {
+		c = cmp.Compare(q.key.Identifier, other.key.Identifier)
+	}
+	if c == 0 {
+		c = cmp.Compare(q.head(), other.head())
+	}
+	if c == 0 {
+		c = cmp.Compare(q.reminderName(), other.reminderName())
+	}
+	if c == 0 && q.replayed != other.replayed {
+		c = 1
+		if other.replayed {
+			c = -1
+		}
+	}
+	return c
+}
+
+// schedule holds the queues and the parked notifications of a notifier.
+type schedule struct {
+	notifier string
 
 	// A due queue is in ready, by organization; any other is in waiting, by the time when
 	// it becomes due. A claim visits only ready queues. Queues that have become due move
@@ -41,115 +66,175 @@ type outbox struct {
 	// expires.
 	ready, waiting *btree.BTreeG[*queue]
 
-	oldest, newest *queue // ends of the list in order of since
+	// Timers become due without a call, so they are counted by their time. The other queues
+	// are in a list in order of since.
+	timers         *btree.BTreeG[*queue] // by since
+	oldest, newest *queue                // ends of the list
+	pending        int64                 // notifications of the queues in the list
 
-	pending, parked int64
-	fence           int64 // of the latest claim
+	parked *btree.BTreeG[parked]
 }
 
-func newOutbox() outbox {
-	return outbox{start: time.Now(), ready: newTree(byOrganization), waiting: newTree(byDue)}
-}
-
-// now uses the monotonic clock: setting the machine's clock does not affect it.
-func (b *outbox) now() time.Duration { return time.Since(b.start) }
-
-// after returns now + d, or the greatest duration instead of an overflow.
-func after(now, d time.Duration) time.Duration {
-	if d > math.MaxInt64-now {
-		return math.MaxInt64
+func newSchedule(notifier string) *schedule {
+	return &schedule{
+		notifier: notifier,
+		ready:    newTree(byOrganization),
+		waiting:  newTree(byDue),
+		timers:   newTree(bySince),
+		parked:   newTree(parked.less),
 	}
-	return now + d
 }
 
-// open adds a queue. Its head is due at once.
-func (b *outbox) open(o *organization, q *queue) {
-	if o.queues == nil {
-		o.queues = map[queueName]*queue{}
+// open adds a queue.
+func (b *schedule) open(o *organization, q *queue, due, now time.Duration) {
+	o.addQueue(q)
+	q.due, q.since = due, due
+	b.insert(q, now)
+	if q.isTimer() {
+		b.timers.Set(q)
+	} else {
+		b.pending += q.length()
+		b.link(q)
 	}
-	o.queues[q.name()] = q
-	b.pending += q.length()
-	q.due = b.now()
-	b.schedule(q, q.due)
-	b.link(q, q.due)
 }
 
-// shut removes a queue that is empty, or undoes open.
-func (b *outbox) shut(o *organization, q *queue) {
-	delete(o.queues, q.name())
-	b.pending -= q.length()
-	b.unschedule(q)
-	b.unlink(q)
+// shut removes a queue, or undoes open.
+func (b *schedule) shut(o *organization, q *queue) {
+	o.removeQueue(q)
+	b.remove(q)
+	if q.isTimer() {
+		b.timers.Delete(q)
+	} else {
+		b.pending -= q.length()
+		b.unlink(q)
+	}
+}
+
+// reopen undoes the latest shut that was not undone.
+func (b *schedule) reopen(o *organization, q *queue) {
+	o.addQueue(q)
+	b.tree(q).Set(q)
+	if q.isTimer() {
+		b.timers.Set(q)
+	} else {
+		b.pending += q.length()
+		b.relink(q)
+	}
 }
 
 // advance removes the head after its delivery or parking. The next activity is due at
 // once.
-func (b *outbox) advance(o *organization, q *queue, now time.Duration) {
+func (b *schedule) advance(o *organization, q *queue, now time.Duration) {
 	if !q.more() {
 		b.shut(o, q)
 		return
 	}
-	b.unschedule(q)
-	b.pending--
-	if s := &q.spans[0]; s.first < s.last {
-		s.first++
-	} else {
-		q.spans = q.spans[1:]
+	next := q.spans[0].first + 1
+	if next > q.spans[0].last {
+		next = q.spans[1].first
 	}
-	q.due, q.attempts, q.fence = now, 0, 0
-	b.schedule(q, now)
+	b.skipTo(q, next, now)
+}
+
+// skipTo removes the activities before a sequence of the queue, which then is due at once.
+func (b *schedule) skipTo(q *queue, sequence int64, now time.Duration) {
+	b.remove(q)
+	before := q.length()
+	q.skipTo(sequence)
+	b.pending -= before - q.length()
+	q.due, q.since, q.attempts, q.fence = now, now, 0, 0
+	b.insert(q, now)
 	b.unlink(q)
-	b.link(q, now)
+	b.link(q)
 }
 
 // delay changes when the queue is due.
-func (b *outbox) delay(q *queue, due, now time.Duration) {
-	b.unschedule(q)
+func (b *schedule) delay(q *queue, due, now time.Duration) {
+	b.remove(q)
 	q.due = due
-	b.schedule(q, now)
+	b.insert(q, now)
 }
 
-func (b *outbox) schedule(q *queue, now time.Duration) {
-	if q.ready = q.due <= now; q.ready {
-		b.ready.Set(q)
-	} else {
-		b.waiting.Set(q)
-	}
+// insert adds the queue to ready or waiting.
+func (b *schedule) insert(q *queue, now time.Duration) {
+	q.ready = q.due <= now
+	b.tree(q).Set(q)
 }
 
-func (b *outbox) unschedule(q *queue) {
+// remove undoes insert.
+func (b *schedule) remove(q *queue) { b.tree(q).Delete(q) }
+
+func (b *schedule) tree(q *queue) *btree.BTreeG[*queue] {
 	if q.ready {
-		b.ready.Delete(q)
-	} else {
-		b.waiting.Delete(q)
+		return b.ready
 	}
+	return b.waiting
+}
+
+// any returns a queue, or nil if there is none.
+func (b *schedule) any() *queue {
+	if q, ok := b.ready.Min(); ok {
+		return q
+	}
+	q, _ := b.waiting.Min()
+	return q
 }
 
 // wake moves queues that have become due from waiting to ready.
-func (b *outbox) wake(now time.Duration) {
+func (b *schedule) wake(now time.Duration) {
 	for {
 		q, ok := b.waiting.Min()
 		if !ok || q.due > now {
 			return
 		}
-		b.unschedule(q)
-		b.schedule(q, now)
+		b.remove(q)
+		b.insert(q, now)
 	}
+}
+
+// backlog counts the notifications of the notifier.
+func (b *schedule) backlog(now time.Duration) incident.Backlog {
+	due := sort.Search(b.timers.Len(), func(i int) bool {
+		q, _ := b.timers.GetAt(i)
+		return q.since > now
+	})
+	n := incident.Backlog{
+		Pending:   b.pending + int64(due),
+		Parked:    int64(b.parked.Len()),
+		Reminders: int64(b.timers.Len() - due),
+	}
+	if b.oldest != nil {
+		n.Oldest = now - b.oldest.since
+	}
+	if due > 0 {
+		first, _ := b.timers.Min()
+		n.Oldest = max(n.Oldest, now-first.since)
+	}
+	return n
 }
 
 // link appends the queue to the list in order of since, as the newest.
-func (b *outbox) link(q *queue, now time.Duration) {
-	q.since, q.older = now, b.newest
-	if b.newest != nil {
-		b.newest.newer = q
+func (b *schedule) link(q *queue) {
+	q.older, q.newer = b.newest, nil
+	b.relink(q)
+}
+
+// relink undoes unlink. The queue still has its neighbors of then.
+func (b *schedule) relink(q *queue) {
+	if q.older != nil {
+		q.older.newer = q
 	} else {
 		b.oldest = q
 	}
-	b.newest = q
+	if q.newer != nil {
+		q.newer.older = q
+	} else {
+		b.newest = q
+	}
 }
 
 // unlink undoes link.
-func (b *outbox) unlink(q *queue) {
+func (b *schedule) unlink(q *queue) {
 	if q.older != nil {
 		q.older.newer = q.newer
 	} else {
@@ -160,5 +245,4 @@ func (b *outbox) unlink(q *queue) {
 	} else {
 		b.newest = q.older
 	}
-	q.older, q.newer = nil, nil
 }

@@ -174,14 +174,17 @@ func TestStore_InTx_rollbackRestoresQueues(t *testing.T) {
 	}
 }
 
-// A transaction cannot undo claims, so it refuses them.
-func TestStore_InTx_refusesClaimAndSettle(t *testing.T) {
+// A transaction cannot undo claims or a discard, so it refuses them.
+func TestStore_InTx_refusesClaimSettleAndDiscard(t *testing.T) {
 	s := memory.New()
 	err := s.InTx(t.Context(), func(tx incident.Store) error {
 		_, err := tx.(incident.OutboxStore).Claim(t.Context(), incident.ClaimQuery{Limit: 1, PerOrganization: 1})
 		_, settled := tx.(incident.OutboxStore).Settle(t.Context(), nil)
-		if !errors.Is(err, incident.ErrInvalid) || !errors.Is(settled, incident.ErrInvalid) {
-			t.Errorf("Claim() and Settle() in a transaction = %v, %v, want ErrInvalid", err, settled)
+		_, discarded := tx.(incident.OutboxStore).Discard(t.Context(), "", 1)
+		for _, err := range []error{err, settled, discarded} {
+			if !errors.Is(err, incident.ErrInvalid) {
+				t.Errorf("Claim(), Settle() and Discard() in a transaction = %v, want ErrInvalid", err)
+			}
 		}
 		return nil
 	})

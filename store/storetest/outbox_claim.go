@@ -28,7 +28,7 @@ func claimIsWhole(t *trial, s incident.OutboxStore) {
 	}
 	for sequence := int64(1); sequence <= 4; sequence++ {
 		got := mustClaimOne(t, s, key, sequence)
-		want.Sequence, want.Fence, want.More = sequence, got.Fence, sequence < 4
+		want.Sequence, want.Fence, want.More, want.Now = sequence, got.Fence, sequence < 4, got.Now
 		want.Activity = mustActivity(t, s, key, sequence)
 		wantEqual(t, "the claim", got, want)
 		mustSettle(t, s, deliver(got))
@@ -269,11 +269,11 @@ func claimIsTheCallersMemory(t *trial, s incident.OutboxStore) {
 	mustRevise(t, s, deleted(mustActivity(t, s, key, 3)))
 	before := mustFreeze(t, s)
 	first := mustClaimOne(t, s, key, 3)
-	want, back := show(first), release(first)
+	want, back, now := show(first), release(first), first.Now
 	scribble([]incident.Claim{first})
 	mustSettle(t, s, back)
 	again := mustClaimOne(t, s, key, 3)
-	again.Fence = back.Fence
+	again.Fence, again.Now = back.Fence, now
 	wantEqual(t, "the next claim, after the caller overwrote a claim", show(again), want)
 	wantEqual(t, "the records, after the caller overwrote a claim", mustFreeze(t, s), before)
 }

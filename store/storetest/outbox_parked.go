@@ -101,7 +101,7 @@ func replayQueuesEachAgain(t *trial, s incident.OutboxStore) {
 		want := incident.Claim{
 			Ticket:   incident.Ticket{Key: key, Sequence: c.Sequence, Replayed: true, Fence: c.Fence},
 			Activity: mustActivity(t, s, key, c.Sequence), Incident: mustLoad(t, s, key).Incident,
-			Subscribers: []incident.UserID{ada}, Attempt: 1,
+			Subscribers: []incident.UserID{ada}, Attempt: 1, Now: c.Now,
 		}
 		wantEqual(t, "the claim of a replayed notification", c, want)
 		mustSettle(t, s, deliver(c))
