@@ -58,7 +58,7 @@ func newDispatcher[C, S any](r *Relay[C, S], sending context.Context) *dispatche
 		freed:   make(chan []freed, n),
 		state:   prompt,
 		due:     newDue(),
-		alarm:   newAlarm(r.config.PollInterval),
+		alarm:   newAlarm(r.config.PollInterval, r.later),
 	}
 }
 
@@ -85,9 +85,9 @@ func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
 			d.active = time.Now()
 		case <-d.woken:
 			d.active = time.Now()
-			d.isWoken, d.behind = true, d.taken() > 0
-			d.due.setUnknown(true)
-			d.state = prompt
+			d.wake()
+		case <-d.later.changed:
+			d.alarm.setLater()
 		case <-d.alarm.timer.C:
 			d.rung()
 		case <-timeout:
@@ -99,10 +99,22 @@ func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
 	}
 }
 
+// wake notes that something is due that this process has queued.
+func (d *dispatcher[C, S]) wake() {
+	d.isWoken, d.behind = true, d.taken() > 0
+	d.due.setUnknown(true)
+	d.state = prompt
+}
+
 // rung notes that the alarm has rung: something may be due. While tenants have more due and
 // permits are taken, it only makes sure that the claim for gathered permits is made.
 func (d *dispatcher[C, S]) rung() {
+	came := d.later.pass(time.Now())
 	d.alarm.setNext()
+	if came {
+		d.wake()
+		return
+	}
 	d.due.setUnknown(false)
 	switch isShort := len(d.due.tenants) > 0 && d.taken() > 0; {
 	case !isShort:

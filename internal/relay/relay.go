@@ -33,7 +33,8 @@
 //
 //	event             state                                due
 //	Run begins        prompt                               every tenant may have something
-//	Wake              prompt                               the same, and the next lap is urgent
+//	Wake, a time of   prompt                               the same, and the next lap is urgent
+//	WakeIn has come
 //	the alarm rings   prompt, unless tenants wait for      the same
 //	                  permits: gathering instead of idle
 //	a permit is       gathering instead of idle, if        the tenant may have something, if its
@@ -48,8 +49,9 @@
 // The other fields of the dispatcher:
 //
 //	field    set by                                   cleared by
-//	behind   Wake, while a permit is taken            the last permit that is freed
-//	isWoken  Wake                                     an answered claim
+//	behind   Wake, a time of WakeIn, while a permit   the last permit that is freed
+//	         is taken
+//	isWoken  Wake, a time of WakeIn                   an answered claim
 //	look     an answered claim that found nothing     a claim that finds something; it also ends
 //	         after Wake; each further one doubles it  at the poll interval
 //	active   Wake, Stir, a claim that found           set to the present time
@@ -63,6 +65,8 @@
 //   - The store failed to answer a claim.
 //   - The process was in use a moment ago, so that other processes may have queued something.
 //   - A Wake led to no claim, because another process was delivering for the same queue.
+//   - A time of WakeIn has come. If the clock of the store is late, the looks after a Wake find
+//     the queue.
 package relay
 
 import (
@@ -142,15 +146,20 @@ type Relay[C, S any] struct {
 	config  Config[C, S]
 	woken   chan struct{} // holds a token after something was queued
 	stirred chan struct{} // holds a token after this process was used
+	later   *later        // the times of WakeIn
 }
 
 // New returns a Relay.
 func New[C, S any](config Config[C, S]) *Relay[C, S] {
-	return &Relay[C, S]{config: config, woken: make(chan struct{}, 1), stirred: make(chan struct{}, 1)}
+	return &Relay[C, S]{config: config, woken: make(chan struct{}, 1), stirred: make(chan struct{}, 1), later: newLater()}
 }
 
 // Wake notes that something was queued.
 func (r *Relay[C, S]) Wake() { signal(r.woken) }
+
+// WakeIn notes that something was queued that is due in d. Times of WakeIn are also observed if
+// Run begins after the call.
+func (r *Relay[C, S]) WakeIn(d time.Duration) { r.later.add(time.Now().Add(d)) }
 
 // Stir notes that this process is in use, so that others may be, too.
 func (r *Relay[C, S]) Stir() { signal(r.stirred) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,9 +26,11 @@ type outbox struct {
 	fails   error // of each call
 	held    int   // claims that are not settled
 	most    int
+	claims  atomic.Int64
 }
 
 func (o *outbox) claim(_ context.Context, q Query) (claims []string, err error) {
+	o.claims.Add(1)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fails != nil {
@@ -136,6 +139,35 @@ func TestRelay_wakes(t *testing.T) {
 		time.Sleep(time.Second)
 		o.check(t, "a second after Wake", 1, 1)
 	})
+}
+
+// A queue that is due later is found at its time, however far that is, and without more claims
+// before.
+func TestRelay_wakesAtATime(t *testing.T) {
+	for name, late := range map[string]time.Duration{"in time": 0, "by a late clock": 15 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			inOutbox(t, nil, func(t *testing.T, o *outbox, r *Relay[string, string], _ func()) {
+				synctest.Wait()
+				const first, second = 10*time.Minute + 123*time.Millisecond, time.Hour
+				r.WakeIn(second)
+				r.WakeIn(first)
+				start := time.Now()
+				for i, d := range []time.Duration{first, second} {
+					before := o.claims.Load()
+					time.Sleep(time.Until(start.Add(d - time.Millisecond)))
+					if n := o.claims.Load() - before; n > int64(d/(54*time.Second))+60 {
+						t.Errorf("%d claims were made in %v before its time", n, d)
+					}
+					time.Sleep(time.Millisecond - time.Nanosecond + late)
+					o.mu.Lock()
+					o.due = []string{[]string{"a1", "b1"}[i]}
+					o.mu.Unlock()
+					time.Sleep(time.Second + 10*time.Millisecond)
+					o.check(t, "a second after its time", i+1, i+1)
+				}
+			})
+		})
+	}
 }
 
 // Claims that are locked by others are settled later, and hold their permits until then.
