@@ -102,20 +102,38 @@ func (panickyHandler) Handle(context.Context, slog.Record) error { panic("the ha
 func (h panickyHandler) WithAttrs([]slog.Attr) slog.Handler      { return h }
 func (h panickyHandler) WithGroup(string) slog.Handler           { return h }
 
-// If a part of Run panics, Run ends with an error.
+// If the handler of the host panics in a part of Run, Run ends with an error.
 func TestRun_endsWithAPanicOfTheHandler(t *testing.T) {
-	m, err := incident.New(&panicking{Store: memory.New()}, &incident.Options{Logger: slog.New(panickyHandler{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(t.Context()) }()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, incident.ErrUnavailable) {
-			t.Errorf("Run() = %v, want ErrUnavailable", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("Run continues")
+	fails := incident.NotifierFunc(func(context.Context, incident.Notification) error { return errors.New("busy") })
+	for name, c := range map[string]struct {
+		store  incident.Store
+		notify incident.Notifier
+	}{
+		"feed":       {&panicking{Store: memory.New()}, nil},
+		"attempt":    {memory.New(), fails},
+		"settlement": {&faultyOutbox{Store: memory.New(), settle: 1}, incident.NotifierFunc(func(context.Context, incident.Notification) error { return nil })},
+		"claim":      {&faultyOutbox{Store: memory.New(), claims: 1}, fails},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := incident.New(c.store, &incident.Options{Logger: slog.New(panickyHandler{}), Notifier: c.notify})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- m.Run(t.Context()) }()
+			if c.notify != nil {
+				if _, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
+					t.Error(err)
+				}
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, incident.ErrUnavailable) {
+					t.Errorf("Run() = %v, want ErrUnavailable", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("Run continues")
+			}
+		})
 	}
 }

@@ -169,6 +169,7 @@ type core struct {
 	watchers   *watchHub
 	relays     *relays
 	running    atomic.Bool // Run is running
+	failRun    atomic.Pointer[context.CancelCauseFunc]
 	warned     atomic.Bool // unqueued has logged its warning
 	inside     insiders
 
@@ -219,12 +220,13 @@ func (m *manager) Run(ctx context.Context) error {
 	defer m.running.Store(false)
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	m.failRun.Store(&fail)
 	var parts sync.WaitGroup
 	start := func(part func(context.Context)) {
 		parts.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {
-					fail(fmt.Errorf("%w: a part of Run panicked: %v", ErrUnavailable, p))
+					m.endRun(p)
 				}
 			}()
 			part(running)
@@ -247,6 +249,13 @@ func (m *manager) Run(ctx context.Context) error {
 		return wrap(context.Cause(running), "run")
 	}
 	return nil
+}
+
+// endRun ends Run, if it is running, because code of the host has panicked.
+func (c *core) endRun(panicked any) {
+	if fail := c.failRun.Load(); fail != nil {
+		(*fail)(fmt.Errorf("%w: a part of Run panicked: %v", ErrUnavailable, panicked))
+	}
 }
 
 func (m *manager) Stats() Stats {

@@ -14,7 +14,8 @@ import (
 //	Get, Triggers                cache, else load          readState      current within this process
 //	Active                       cache, else load          readActive     current within this process
 //	Active of a local store      store                     readActive     costs no more than the cache
-//	SeenBy, Subscribers          store                     readStore      not cached
+//	SeenBy, Subscribers,         store                     readStore      not cached
+//	  Reminders
 //	Details, List, Activities,   store                     (none)         not cached
 //	  Parked
 //	write, to decide             cache, else fresh read    viewToChange  the store refuses an outdated decision

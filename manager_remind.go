@@ -20,21 +20,31 @@ func (m *manager) remind(ctx context.Context, key Key, r Reminder) error {
 	if r, err = checkReminder(r, now); err != nil {
 		return err
 	}
-	outbox, err := m.outbox()
-	if err != nil {
+	if _, err := m.outbox(); err != nil {
 		return err
 	}
 	if r.Notifier, err = m.relays.reminding(r.Notifier); err != nil {
 		return err
 	}
-	ids := m.uuids.Series()
-	r.NotificationUUID = ids.At(0)
-	return m.setReminder(ctx, outbox, key, r)
+	r.NotificationUUID = m.uuids.New()
+	err = m.setReminder(ctx, key, r)
+	if errors.Is(err, errImpatient) {
+		err = m.InTx(ctx, func(tx Manager) error { return tx.(*manager).setReminder(ctx, key, r) })
+	}
+	if err == nil || errors.Is(err, ErrUnknownOutcome) {
+		m.relays.named(r.Notifier).expect(r.At)
+	}
+	return err
 }
 
-// setReminder sets a reminder on the state of its incident. It begins again after a conflict with
-// a writer of the incident.
-func (m *manager) setReminder(ctx context.Context, outbox OutboxStore, key Key, r Reminder) error {
+// setReminder sets a reminder on the state of its incident, which must not change meanwhile. It
+// begins again after a conflict with a writer of the incident, in a turn of its own. After patience
+// conflicts with writers of other processes it returns errImpatient, except in a transaction.
+func (m *manager) setReminder(ctx context.Context, key Key, r Reminder) error {
+	outbox, err := m.outbox()
+	if err != nil {
+		return err
+	}
 	at := subject{key: key}
 	turn := m.turns.Turn()
 	defer turn.Leave()
@@ -62,8 +72,7 @@ func (m *manager) setReminder(ctx context.Context, outbox OutboxStore, key Key, 
 		ok, err := outbox.SetReminder(ctx, ReminderWrite{
 			Key: key, ExpectVersion: v.state.Incident.Version, Reminder: decided, Most: MaxReminders,
 		})
-		err = m.failed(err)
-		if !v.fresh && errors.Is(err, ErrNotFound) {
+		if err = m.failed(err); !v.fresh && errors.Is(err, ErrNotFound) {
 			m.checkHistory(ctx, at, 0, began) // the cache had it
 		}
 		switch {
@@ -73,8 +82,11 @@ func (m *manager) setReminder(ctx context.Context, outbox OutboxStore, key Key, 
 			return err
 		}
 		m.conflicts.Add(1)
-		if conflicts++; conflicts == maxConflicts {
+		switch conflicts++; {
+		case conflicts == maxConflicts:
 			return tooManyConflicts(err)
+		case conflicts == patience && m.tx == nil:
+			return errImpatient
 		}
 	}
 }

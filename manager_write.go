@@ -28,8 +28,12 @@ import (
 //	  refuses                                  the store can recognize its UUID, or refuse
 //	EditComment, DeleteComment   revise        decided on an activity and its Revision; begins
 //	                                           again after a conflict
+//	Remind                       setReminder   decided on a state that it does not change; begins
+//	                                           again after a conflict
 //	MarkSeen, Subscribe,         (the store)   the store merges concurrent writes
-//	  Unsubscribe, Replay
+//	  Unsubscribe, Replay,
+//	  DiscardParked, Discard,
+//	  CancelReminder
 //
 // write and writeAlone end in commit, and commit in apply.
 

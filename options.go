@@ -2,7 +2,10 @@ package incident
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -101,19 +104,20 @@ func completeNotifiers(notifiers map[string]NamedNotifier) (map[string]NamedNoti
 		return nil, invalid("Notifiers", "has %d entries, limit %d", len(notifiers), MaxNotifiers)
 	}
 	complete := make(map[string]NamedNotifier, len(notifiers))
-	for name, n := range notifiers {
+	for _, name := range slices.Sorted(maps.Keys(notifiers)) {
+		n := notifiers[name]
 		if name == "" {
-			return nil, invalid("Notifiers", "has an entry without a name; that is Options.Notifier")
+			return nil, invalid("Notifiers", "has an entry without a name; use Options.Notifier for it")
 		}
 		if err := checkID("Notifiers", name, false); err != nil {
 			return nil, err
 		}
 		if n.Notifier == nil {
-			return nil, invalid("Notifiers", "has no Notifier for %q; use NotifyElsewhere if other processes deliver it", name)
+			return nil, invalid("Notifiers", "has no Notifier for %q; use NotifyElsewhere if other processes deliver its notifications", name)
 		}
 		var err error
 		if n.Notify, err = n.Notify.withDefaults(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("notifier %q: %w", name, err)
 		}
 		complete[name] = n
 	}

@@ -25,6 +25,10 @@ type outboxRelay struct {
 	logger   relayLogger
 	record   relayRecord
 
+	// ahead is how far the clock of the store is ahead of the clock of this process, in
+	// nanoseconds, as of the last claim.
+	ahead atomic.Int64
+
 	warned atomic.Bool // queued has logged that this process delivers nothing
 }
 
@@ -33,7 +37,7 @@ func newOutboxRelay(m *manager, outbox OutboxStore, name string, n *NamedNotifie
 	r := &outboxRelay{
 		manager: m, outbox: outbox, notifier: n.Notifier, notify: notify,
 		target: NotifyTarget{Notifier: name, Types: notify.Types},
-		logger: relayLogger{m.options.Logger, name},
+		logger: relayLogger{m.core, name},
 	}
 	r.Relay = relay.New(relay.Config[Claim, Settlement]{
 		Permits:      notify.Concurrency,
@@ -70,7 +74,17 @@ func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]Claim, error)
 	}
 	claims, err := guarded(func() ([]Claim, error) { return r.outbox.Claim(ctx, query) })
 	r.record.store(ctx, r.logger, err)
+	if len(claims) > 0 {
+		r.ahead.Store(int64(time.Until(claims[0].Now)))
+	}
 	return claims, err
+}
+
+// expect makes the relay ask the store when a reminder is due.
+func (r *outboxRelay) expect(at time.Time) {
+	if !r.isElsewhere() {
+		r.WakeIn(time.Until(at) - time.Duration(r.ahead.Load()))
+	}
 }
 
 // settle settles claims for the relay.

@@ -81,6 +81,7 @@ func (rs *relays) targets(activities []Activity) (targets []NotifyTarget, queued
 	if rs.everyType != nil {
 		return rs.everyType, 1<<len(rs.all) - 1
 	}
+	targets = make([]NotifyTarget, 0, len(rs.all))
 	for i, r := range rs.all {
 		if slices.ContainsFunc(activities, func(a Activity) bool { return r.target.Wants(a.Type) }) {
 			targets = append(targets, r.target)
@@ -106,15 +107,22 @@ func (rs *relays) addStats(s *Stats) {
 	s.Abandoned = rs.backlog.abandoned()
 }
 
-// relayLogger logs for a relay. It adds the name of the notifier, if that has one.
+// relayLogger logs for a relay. It adds the name of the notifier, if that has one. If the handler
+// of the host panics, Run ends, as it does for other panics of the host: the goroutines of a relay
+// would end the process.
 type relayLogger struct {
-	logger   *slog.Logger
+	*core
 	notifier string
 }
 
 func (l relayLogger) log(ctx context.Context, level slog.Level, text string, args ...any) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.endRun(p)
+		}
+	}()
 	if l.notifier != "" {
 		args = append(args, "notifier", l.notifier)
 	}
-	l.logger.Log(ctx, level, text, args...)
+	l.options.Logger.Log(ctx, level, text, args...)
 }

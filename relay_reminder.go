@@ -2,25 +2,42 @@ package incident
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// isEnded reports whether the state of its incident has ended a reminder, and puts that state
-// into the claim. It reads the state again, because the incident may have been acknowledged or
-// closed since the claim: the Authorizer was called meanwhile.
-func (r *outboxRelay) isEnded(ctx context.Context, c *Claim) (bool, error) {
-	read := time.Now()
-	if c.Reminder.endedBy(&c.Incident, c.Now) {
-		return true, nil
-	}
+// errReminderEnded is the outcome of an attempt for a reminder that must not be delivered. Its
+// claim is settled as delivered.
+var errReminderEnded = errors.New("the reminder has ended")
+
+// remindable returns the incident of a reminder that is about to be delivered. It reads the
+// incident again, because the incident may have been acknowledged or closed since the claim: the
+// Authorizer was called meanwhile. It returns errReminderEnded if the reminder has ended.
+func (r *outboxRelay) remindable(ctx context.Context, c *Claim, claimed time.Time) (*Incident, error) {
 	s, err := guarded(func() (State, error) { return r.outbox.Load(ctx, c.Key) })
-	if err != nil {
-		return false, err
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, errReminderEnded
+	case err != nil:
+		return nil, err
+	case c.Reminder.endedBy(&s.Incident, c.Now.Add(time.Since(claimed))):
+		return nil, errReminderEnded
+	case s.Incident.Version == c.Incident.Version || c.Replayed:
+		return &s.Incident, nil
 	}
-	c.Incident = s.Incident
-	return c.Reminder.endedBy(&c.Incident, c.Now.Add(time.Since(read))), nil
+	// The incident may have been closed and reopened, which has ended the reminder.
+	r.manager.observeHolder(ctx, &s.Incident)
+	pending, err := guarded(func() ([]Reminder, error) { return r.outbox.Reminders(ctx, c.Key) })
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(pending, func(p Reminder) bool { return p.NotificationUUID == c.Reminder.NotificationUUID }) {
+		return nil, errReminderEnded
+	}
+	return &s.Incident, nil
 }
 
 // kind and name describe the notification of a claim in a log.

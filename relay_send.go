@@ -20,7 +20,7 @@ const notifierPatience = time.Second
 // send makes an attempt to deliver a claim, and returns how the claim is to be settled. A claim
 // that cannot be begun any more, because Run has ended, is released.
 func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
-	ctx := sending.Run
+	ctx, claimed := sending.Run, time.Now()
 	s := Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}
 	if ctx.Err() != nil {
 		s.Outcome = OutcomeRelease
@@ -31,11 +31,14 @@ func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
 		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, most)
 	} else {
 		end := sending.Begin()
-		err = r.attempt(sending.Context, c)
+		err = r.attempt(sending.Context, c, claimed)
 		end()
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		r.record.delivered.Add(1)
+		return s
+	case err == errReminderEnded: // errors.Is would call code of the host
 		return s
 	}
 	if sending.Context.Err() != nil {
@@ -87,7 +90,7 @@ func failureOf(err error) (f failure) {
 
 // attempt calls the notifier in a goroutine of its own, since the notifier may not return in
 // time and may end its goroutine.
-func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
+func (r *outboxRelay) attempt(ctx context.Context, c *Claim, claimed time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, r.notify.Timeout)
 	defer cancel()
 	done := make(chan error, 1)
@@ -99,7 +102,7 @@ func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
 			}
 			done <- err
 		}()
-		err = r.call(ctx, c)
+		err = r.call(ctx, c, claimed)
 	}()
 	select {
 	case err := <-done:
@@ -116,30 +119,43 @@ func (r *outboxRelay) attempt(ctx context.Context, c *Claim) error {
 	}
 }
 
-func (r *outboxRelay) call(ctx context.Context, c *Claim) error {
+func (r *outboxRelay) call(ctx context.Context, c *Claim, claimed time.Time) error {
 	r.manager.observeHolder(ctx, &c.Incident) // the notifier must not read an older version from the cache
-	recipients, err := r.recipients(ctx, c)
-	if err != nil {
+	if c.Reminder != nil && c.Reminder.endedBy(&c.Incident, c.Now) {
+		return errReminderEnded
+	}
+	n := Notification{Activity: c.Activity, Attempt: c.Attempt, Replayed: c.Replayed}
+	current := &c.Incident
+	var err error
+	if n.Recipients, err = r.recipients(ctx, c); err != nil {
 		return err
 	}
 	if c.Reminder != nil {
-		if ended, err := r.isEnded(ctx, c); ended || err != nil {
+		if current, err = r.remindable(ctx, c, claimed); err != nil {
 			return err
 		}
+		reminder := *c.Reminder
+		n.Reminder = &reminder
 	}
-	return r.notifier.Notify(ctx, Notification{
-		Activity: c.Activity, Reminder: c.Reminder, Incident: c.Incident.listed(), Recipients: recipients,
-		Attempt: c.Attempt, Replayed: c.Replayed,
-	})
+	if err := ctx.Err(); err != nil {
+		return err // the Authorizer took all the time: the next attempt may have begun
+	}
+	n.Incident = current.listed()
+	return r.notifier.Notify(ctx, n)
 }
 
 // recipients returns the users to notify, as [Notification.Recipients] has them. A user without
 // access stays subscribed, since the answer of the Authorizer may be wrong, and access may come
 // back.
-func (r *outboxRelay) recipients(ctx context.Context, c *Claim) ([]UserID, error) {
+func (r *outboxRelay) recipients(ctx context.Context, c *Claim) (users []UserID, err error) {
 	if c.Activity.Type == ActivityTypeDetected || c.Activity.Type == ActivityTypeCreated {
 		return []UserID{}, nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the authorizer panicked: %v", p)
+		}
+	}()
 	allowed, err := r.manager.authorized(ctx, c.Key.OrganizationID, c.Incident.Projects, c.Subscribers)
 	if err != nil {
 		return nil, err

@@ -61,6 +61,41 @@ func TestRelay_survivesTheNotifier(t *testing.T) {
 	}
 }
 
+// Misbehaviour of the Authorizer is a failed attempt. If it takes all the time of the attempt, the
+// notifier is not called, because the next attempt may be in progress.
+func TestRelay_survivesTheAuthorizer(t *testing.T) {
+	for name, c := range map[string]struct {
+		misbehave func() error
+		want      string
+	}{
+		"panics":      {func() error { panic("oh") }, "the authorizer panicked: oh"},
+		"takes long":  {func() error { time.Sleep(time.Minute); return nil }, "its time is over"},
+		"is too late": {func() error { time.Sleep(10*time.Second + time.Millisecond); return nil }, "deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			opts := incident.Options{Authorizer: incident.AuthorizerFunc(
+				func(_ context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
+					if asked++; asked == 2 { // after that for the comment
+						return users, c.misbehave()
+					}
+					return users, nil
+				})}
+			inOffice(t, opts, func(t *testing.T, o *office) {
+				key := o.mustCreate(t, "acme")
+				o.mustComment(t, key, "bob")
+				time.Sleep(2 * time.Minute)
+				if got := o.all(); len(got) != 3 || got[2].Attempt != 2 || got[2].Recipients[0] != "bob" {
+					t.Errorf("%d notifications came, want each once, and the comment at the second attempt to bob", len(got))
+				}
+				if !strings.Contains(o.log.String(), c.want) {
+					t.Errorf("the log does not say %q: %s", c.want, &o.log)
+				}
+			})
+		})
+	}
+}
+
 // An attempt that ends with its process counts, so that a notification that ends processes is
 // parked, too.
 func TestRelay_countsAttemptsOfDeadProcesses(t *testing.T) {

@@ -117,7 +117,7 @@ func checkReminder(r Reminder, now time.Time) (Reminder, error) {
 	case !r.At.Before(maxDate):
 		return r, invalid("at", "must be before the year 10000")
 	case r.Unless&^(UnlessAcknowledged|UnlessLowered) != 0:
-		return r, invalid("unless", "has an unknown condition in %d", int(r.Unless))
+		return r, invalid("unless", "has the unknown conditions %d", int(r.Unless&^(UnlessAcknowledged|UnlessLowered)))
 	}
 	r.At = canonical(r.At)
 	return r, nil

@@ -120,8 +120,7 @@ type Change struct {
 	Notify []NotifyTarget
 
 	// EndReminders deletes the pending reminders of the incident, also if they are claimed
-	// or replayed.
-	// See [OutboxStore]; other stores ignore it.
+	// or replayed. See [OutboxStore]; other stores ignore it.
 	EndReminders bool
 
 	// Triggers are inserted, or replace the triggers with the same TriggerID.
