@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -26,5 +27,35 @@ func TestREADME(t *testing.T) {
 	got, err := exec.CommandContext(t.Context(), "go", "run", "-ldflags=-s -w", file).CombinedOutput()
 	if err != nil || string(got) != string(blocks[2]) {
 		t.Errorf("it prints %q, %v; want %q", got, err, blocks[2])
+	}
+}
+
+// The recipes of these sections of the README are parts of the examples.
+func TestREADME_recipes(t *testing.T) {
+	t.Parallel()
+	words := func(text []byte) string { return strings.Join(strings.Fields(string(text)), " ") }
+	read := func(name string) []byte {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	readme := read("README.md")
+	for title, example := range map[string]string{
+		"Several notifiers": "example_notifiers_test.go",
+		"Reminders":         "example_reminder_test.go",
+	} {
+		section := regexp.MustCompile("(?s)\n## " + title + "\n.*?\n## ").Find(readme)
+		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(section, -1)
+		if len(blocks) == 0 {
+			t.Errorf("the section %q of the README has no recipe", title)
+		}
+		code := words(read(example))
+		for _, block := range blocks {
+			if !strings.Contains(code, words(block[1])) {
+				t.Errorf("%s does not have the recipe\n%s", example, block[1])
+			}
+		}
 	}
 }
