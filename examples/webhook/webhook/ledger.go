@@ -10,14 +10,15 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// ID identifies a notification. A NotificationUUID is unique only within its
-// organization.
+// ID identifies a notification of a [Notifier]. A NotificationUUID is unique only within its
+// organization. The NotificationUUID of an activity is the same for each Notifier of a Manager.
 type ID struct {
 	Organization incident.OrganizationID
 	Notification uuid.UUID
 }
 
-// Ledger remembers handled notifications.
+// Ledger remembers the handled notifications of one [Notifier]. Receivers of other Notifiers need
+// ledgers of their own.
 //
 // In a database a Ledger is a table with the ID as its key: Once begins a transaction,
 // inserts the row, calls handle, and commits. The database makes a concurrent insert of

@@ -8,6 +8,19 @@
 //		Notify:   webhook.NotifyOptions(),
 //	})
 //
+// A Notifier posts to one URL. For several, a host names each:
+//
+//	incidents, err := incident.New(store, &incident.Options{
+//		Notifiers: map[string]incident.NamedNotifier{
+//			"status page": {Notifier: statusPage, Notify: webhook.NotifyOptions()},
+//			"chat":        {Notifier: chat, Notify: webhook.NotifyOptions()},
+//		},
+//	})
+//
+// Each then has deliveries, attempts and parked notifications of its own: a URL that fails, or
+// responds 410, delays no other. An activity has the same UUID for all of them, so that their
+// receivers must not share a [Ledger].
+//
 // The module of the reference implementation in Go signs and verifies.
 //
 // Copy the package into a host and change it as needed.

@@ -90,9 +90,9 @@ var _ http.Handler = (*Receiver)(nil)
 // NewReceiver returns a Receiver of deliveries signed with any of secrets: two while a
 // secret is rotated.
 //
-// The Receiver calls handle for each notification until the Ledger has recorded a
-// success. Calls may be concurrent, and their context ends when the sender disconnects.
-// The answer to an error of handle:
+// The Receiver calls handle for each notification, of an activity or of a reminder, until
+// the Ledger has recorded a success. Calls may be concurrent, and their context ends when
+// the sender disconnects. The answer to an error of handle:
 //
 //   - 410 to an error that matches [ErrGone]. The sender stops, and sends no other
 //     notification either.
@@ -128,8 +128,12 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	kind, of := "activity", any(n.Activity.Sequence)
+	if n.Reminder != nil {
+		kind, of = "reminder", n.Reminder.Name
+	}
 	r.options.Logger.ErrorContext(ctx, "webhook: a notification was not handled",
-		"incident", n.Incident.Key().String(), "activity", n.Activity.Sequence, "notification", n.UUID(), "error", failure)
+		"incident", n.Incident.Key().String(), kind, of, "notification", n.UUID(), "error", failure)
 	fail(w, failure)
 }
 
