@@ -39,9 +39,12 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 	if !l.brief {
 		addActivities(st, &w, l, c)
 	}
-	if l.queues {
+	if l.queues != noQueue {
 		s.queued.Store(true)
-		addQueue(st, w)
+		addQueues(st, &w, l)
+	}
+	if l.ends {
+		addEnd(st, &w)
 	}
 	if l.links {
 		var started any
@@ -181,6 +184,9 @@ func addConditions(st *statement, w *writing, l layout) {
 		AND NOT EXISTS (SELECT FROM @incident_activity WHERE organization_id = $1 AND notification_uuid = ?)`, notification)
 	}
 	addSlotConditions(st, w, l)
+	if l.ends {
+		addEndCondition(st, w)
+	}
 }
 
 const linkSQL = `, linked AS (

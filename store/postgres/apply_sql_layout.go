@@ -14,14 +14,16 @@ import (
 //	            of a firing: brief, with or without an expected slot, or with an expected
 //	            slot, with or without labels; general
 //	updates     with one activity: with or without triggers, slots with triggers, and
-//	            subscriptions; with one activity, labels and subscriptions; of triggers
-//	            alone; general
+//	            subscriptions; with one activity, labels and subscriptions; with one
+//	            activity, triggers, subscriptions, and the end of the reminders, with or
+//	            without slots; of triggers alone; general
 //	appended    one activity, with or without subscriptions; subscriptions; general
 //
-// Most of these come with and without a queue for a notifier.
+// Most of these come without a queue, with a queue for the notifier without a name, and with
+// queues for any notifiers.
 type layout struct {
-	log        int  // the number of activities, or listOfArrays
-	queues     bool // queues the activities for a notifier
+	log        int // the number of activities, or listOfArrays
+	queues     queues
 	looks      bool // looks for an earlier write of the change
 	detects    bool // looks for the DetectionUUID
 	slots      bool // claims or releases slots
@@ -30,6 +32,7 @@ type layout struct {
 	expects    bool // expects the version of a slot
 	triggers   bool // writes triggers
 	subscribes bool // writes subscriptions
+	ends       bool // ends the reminders
 	brief      bool // a brief creation: see addBriefCreation
 }
 
@@ -40,7 +43,7 @@ func (w *writing) layout() layout {
 	isNew := w.Key.Identifier == 0
 	l := layout{
 		log:        len(w.Activities),
-		queues:     len(w.Notify) > 0 && len(w.Activities) > 0,
+		queues:     w.queues(),
 		looks:      w.looks && len(w.Activities) > 0,
 		detects:    isNew && w.Incident.DetectionUUID != uuid.Nil,
 		slots:      len(w.Claim)+len(w.Release) > 0,
@@ -49,6 +52,7 @@ func (w *writing) layout() layout {
 		expects:    w.ExpectSlot != nil,
 		triggers:   len(w.Triggers) > 0,
 		subscribes: len(w.Subscriptions) > 0,
+		ends:       w.EndReminders && !isNew,
 	}
 	if l.isUsual(isNew, w.Incident != nil) && isUsualLog(w.Activities) {
 		l.brief = isNew && !l.detects && w.isBrief()
@@ -56,7 +60,7 @@ func (w *writing) layout() layout {
 	}
 	return layout{
 		log: listOfArrays, queues: l.queues, looks: true, detects: isNew,
-		slots: true, links: !isNew, labels: true, expects: true, triggers: true, subscribes: true,
+		slots: true, links: !isNew, labels: true, expects: true, triggers: true, subscribes: true, ends: !isNew,
 	}
 }
 
@@ -66,7 +70,7 @@ func (l *layout) isUsual(isNew, hasRow bool) bool {
 		ofUser := l.log == 2 && !l.slots && !l.triggers && !l.expects
 		ofFiring := l.log == 3 && l.slots && l.triggers && !l.subscribes && !l.detects
 		return !l.looks && (ofUser || ofFiring)
-	case l.links, l.expects, l.labels && (l.slots || l.triggers):
+	case l.links, l.expects, l.labels && (l.slots || l.triggers || l.ends), l.ends && (!hasRow || l.log == 0):
 		return false
 	case hasRow:
 		return l.log == 1 || l.log == 0 && l.triggers && !l.slots && !l.subscribes
@@ -83,6 +87,8 @@ func (l layout) joined(isNew bool) layout {
 	case isNew:
 		l.labels = l.labels || l.detects
 		l.detects = l.labels
+	case l.ends:
+		l.triggers, l.subscribes = true, true
 	case l.slots:
 		l.triggers = true
 	case l.labels:

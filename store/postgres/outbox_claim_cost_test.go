@@ -57,7 +57,7 @@ func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	tx.MustExec("PREPARE explained AS " + text)
 	defer tx.MustExec("DEALLOCATE explained")
 	var plan []byte
-	if err := tx.Get(&plan, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ('', '{}', 8, '{}', 8, 60000000)"); err != nil {
+	if err := tx.Get(&plan, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ('', '{}', '{}', 8, '{}', 8, 60000000)"); err != nil {
 		t.Fatal(err)
 	}
 	var explained []struct {

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/lib/pq"
 
@@ -9,28 +11,32 @@ import (
 )
 
 // settlementsSQL lists the settlements with their numbers, which begin at 1.
-const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[])
-		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error, place)`
+const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[]{name arrays})
+		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error{names}, place)`
 
 // settleSQL skips queues that another transaction has locked, so that a long transaction
 // delays its own incident only. It locks the other queues before it decides about them, so
 // that it sees activities that were appended in the meantime.
+//
+// The fence identifies the claim. If the notifier wants only some types, pending is known, and
+// the claimed activity may come after next.
 const settleSQL = `
 WITH mine AS (
-	SELECT s.*, o.last, o.attempts, s.outcome = ` + delivered + ` OR s.outcome = ` + park + ` AS ends,
+	SELECT s.*, o.last, o.attempts{o.reminder}, s.outcome = ` + delivered + ` OR s.outcome = ` + park + ` AS ends,
 		(s.outcome = ` + delivered + ` OR s.outcome = ` + park + ` AND s.replayed = 0) AND o.last = s.sequence AS leaves
 	FROM ` + settlementsSQL + `
-	JOIN @incident_outbox o
-		ON o.organization_id = s.organization_id AND o.identifier = s.identifier AND o.replayed = s.replayed
-	WHERE o.fence = s.fence AND o.next = s.sequence AND o.due < 'infinity' AND $1 = $1::text
+	JOIN {table} o
+		ON {o=s}
+	WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending > 0 AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text
 	FOR UPDATE OF o SKIP LOCKED
 ), gone AS (
-	DELETE FROM @incident_outbox o
+	DELETE FROM {table} o
 	USING mine m
-	WHERE o.organization_id = m.organization_id AND o.identifier = m.identifier AND o.replayed = m.replayed AND m.leaves
+	WHERE {o=m} AND m.leaves
 ), kept AS (
-	UPDATE @incident_outbox o
+	UPDATE {table} o
 	SET next = CASE WHEN m.ends AND m.replayed = 0 THEN m.sequence + 1 ELSE o.next END,
+		pending = CASE WHEN m.ends AND m.replayed = 0 THEN o.pending - 1 ELSE o.pending END,
 		due = CASE
 			WHEN m.outcome = ` + retry + ` THEN now() + m.after * interval '1 microsecond'
 			WHEN m.outcome = ` + park + ` AND m.replayed > 0 THEN 'infinity'
@@ -46,12 +52,12 @@ WITH mine AS (
 		fence = o.fence + 1, -- it is settled once
 		error = m.error
 	FROM mine m
-	WHERE o.organization_id = m.organization_id AND o.identifier = m.identifier AND o.replayed = m.replayed AND NOT m.leaves
+	WHERE {o=m} AND NOT m.leaves
 ), parked AS (
-	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, fence, attempts, error)
-	SELECT m.organization_id, m.identifier, m.sequence, m.sequence, m.sequence, 'infinity', now(), m.fence + 1, m.attempts, m.error
+	INSERT INTO {table} AS o ({key}, next, last, due, since, fence, attempts, error{reminder})
+	SELECT {m.key}, m.sequence, m.sequence, 'infinity', now(), m.fence + 1, m.attempts, m.error{m.reminder}
 	FROM mine m
-	WHERE m.outcome = ` + park + ` AND m.replayed = 0
+	WHERE m.outcome = ` + park + ` AND m.replayed = 0{parked twice}
 )
 SELECT place FROM mine`
 
@@ -61,64 +67,83 @@ const delivered, retry, release, park = "1", "2", "3", "4"
 const stillClaimedSQL = `
 SELECT s.place
 FROM ` + settlementsSQL + `
-JOIN @incident_outbox o
-	ON o.organization_id = s.organization_id AND o.identifier = s.identifier AND o.replayed = s.replayed
-WHERE o.fence = s.fence AND o.next = s.sequence AND o.due < 'infinity' AND $1 = $1::text`
+JOIN {table} o
+	ON {o=s}
+WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending > 0 AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text`
 
-// Settle implements [incident.OutboxStore]. Only if the first statement settled less than all,
-// a second statement finds the claims that are still valid: their queues were locked.
+// Settle implements [incident.OutboxStore], with a statement for each table that the settlements
+// name.
 func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []int, err error) {
 	if s.tx != nil {
 		return nil, s.translate(ctx, "settle", errOutboxTx)
 	}
-	indexes, err := s.settlementIndexes(ctx, settleSQL, all)
-	if err != nil || len(indexes) == len(all) {
-		return nil, err
-	}
-	settled := make([]bool, len(all))
-	for _, i := range indexes {
-		settled[i] = true
-	}
-	var missing []incident.Settlement
-	var at []int
+	var unnamed, named []int
 	for i := range all {
-		if !settled[i] {
-			missing, at = append(missing, all[i]), append(at, i)
+		if all[i].Notifier == "" && all[i].Ticket.Reminder == "" {
+			unnamed = append(unnamed, i)
+		} else {
+			named = append(named, i)
 		}
 	}
-	indexes, err = s.settlementIndexes(ctx, stillClaimedSQL, missing)
-	for _, i := range indexes {
-		busy = append(busy, at[i])
+	busy, err = s.settleIn(ctx, unnamedTable, all, unnamed)
+	if len(named) > 0 {
+		more, failed := s.settleIn(ctx, namedTable, all, named)
+		busy, err = append(busy, more...), errors.Join(err, failed)
 	}
 	return busy, err
 }
 
-// settlementIndexes runs a statement about settlements, and returns the indexes of those in
-// its answer.
-func (s *Store) settlementIndexes(ctx context.Context, text string, all []incident.Settlement) ([]int, error) {
-	c := &call{op: "settle"}
-	indexes, err := repeating(ctx, s, func() ([]int, error) {
-		st := s.statement(counted{"", c}).add(text, settlementArrays(all)...)
-		return queryCounted(ctx, s, c, st, func(rows rowSet) (indexes []int, err error) {
-			number := 0
-			err = scanEach(rows, func() { indexes = append(indexes, number-1) }, integer(&number))
-			return indexes, err
-		})
-	})
-	return indexes, s.callError(ctx, c, err)
+// settleIn settles the settlements with the given indexes in a table. Only if the first
+// statement settled less than all, a second statement finds the claims that are still valid:
+// their queues were locked.
+func (s *Store) settleIn(ctx context.Context, t *outboxTable, all []incident.Settlement, indexes []int) (busy []int, err error) {
+	if len(indexes) == 0 {
+		return nil, ctx.Err()
+	}
+	settled, err := s.runSettlements(ctx, t, t.settle, all, indexes)
+	if err != nil || len(settled) == len(indexes) {
+		return nil, err
+	}
+	isSettled := make(map[int]bool, len(settled))
+	for _, i := range settled {
+		isSettled[i] = true
+	}
+	missing := slices.DeleteFunc(indexes, func(i int) bool { return isSettled[i] })
+	return s.runSettlements(ctx, t, t.stillClaimed, all, missing)
 }
 
-func settlementArrays(all []incident.Settlement) []any {
-	n := len(all)
-	orgs, errors := make(pq.StringArray, n), make(pq.StringArray, n)
+// runSettlements runs a statement about the settlements with the given indexes, and returns the
+// indexes in its answer.
+func (s *Store) runSettlements(ctx context.Context, t *outboxTable, text string, all []incident.Settlement, indexes []int) ([]int, error) {
+	c := &call{op: "settle"}
+	found, err := repeating(ctx, s, func() ([]int, error) {
+		st := s.statement(counted{"", c}).add(text, settlementArrays(t, all, indexes)...)
+		return queryCounted(ctx, s, c, st, func(rows rowSet) (found []int, err error) {
+			number := 0
+			err = scanEach(rows, func() { found = append(found, indexes[number-1]) }, integer(&number))
+			return found, err
+		})
+	})
+	return found, s.callError(ctx, c, err)
+}
+
+func settlementArrays(t *outboxTable, all []incident.Settlement, indexes []int) []any {
+	n := len(indexes)
+	orgs, reasons, notifiers, reminders := make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n)
 	identifiers, replayed, sequences := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
 	fences, outcomes, after := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
-	for i, s := range all {
+	for i, index := range indexes {
+		s := &all[index]
 		orgs[i], identifiers[i], sequences[i], fences[i] = string(s.Key.OrganizationID), s.Key.Identifier, s.Sequence, s.Fence
-		outcomes[i], after[i], errors[i] = int64(s.Outcome), s.After.Microseconds(), s.Error
+		outcomes[i], after[i], reasons[i] = int64(s.Outcome), s.After.Microseconds(), s.Error
+		notifiers[i], reminders[i] = s.Notifier, s.Ticket.Reminder
 		if s.Replayed {
 			replayed[i] = s.Sequence
 		}
 	}
-	return []any{orgs, identifiers, replayed, sequences, fences, outcomes, after, errors}
+	arrays := []any{orgs, identifiers, replayed, sequences, fences, outcomes, after, reasons}
+	if t.hasNames {
+		arrays = append(arrays, notifiers, reminders)
+	}
+	return arrays
 }

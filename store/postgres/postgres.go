@@ -26,7 +26,7 @@
 // connecting: set connect_timeout in the DSN of a pool of your own; [Open] sets it. The
 // connection of a joined transaction belongs to the host, and is never closed.
 //
-// Each connection keeps at most 90 prepared statements, whatever is read and written.
+// Each connection keeps at most 130 prepared statements, whatever is read and written.
 //
 // Every key begins with the organization, so that the tables can be partitioned by it. The
 // package is not tested on Citus. Calls for a single organization avoid the statements that
@@ -146,6 +146,8 @@ type database struct {
 	schema     schemaCheck
 	wire       wire
 	queued     atomic.Bool // a change has queued activities
+
+	remindersFirst atomic.Bool // the next claim of the notifier without a name begins with reminders
 
 	readOnlyAt atomic.Int64 // the latest time when all connections were read-only, in nanoseconds since 1970
 }

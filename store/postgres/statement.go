@@ -18,8 +18,8 @@ import (
 // value. A text that depended on values would come in as many variants as there are
 // values, and each connection keeps its prepared statements.
 //
-// A store has at most maxTexts texts: 46 for changes (see layout), 16 for lists, 4 for
-// counts, and 1 or 2 for every other call.
+// A store has at most maxTexts texts: 72 for changes (see layout), 16 for lists, 4 for
+// counts, 4 for claims, and 1 or 2 for every other call and table.
 //
 // The shape of a statement consists of its fragments and of the parameter numbers in
 // them. Statements of the same shape share a [sqlText], assembled once.
@@ -31,7 +31,7 @@ type statement struct {
 }
 
 // maxTexts bounds the statements that a connection prepares.
-const maxTexts = 90
+const maxTexts = 130
 
 // fragment is a piece of a statement, cut at each ?.
 type fragment struct {

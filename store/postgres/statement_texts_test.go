@@ -26,8 +26,14 @@ func TestStore_keepsFewTexts(t *testing.T) {
 	pool := mustOpen(t, newTables(t), conns)
 	s := mustNew(t, pool, nil)
 	var all []incident.Manager
-	for _, notifier := range []incident.Notifier{nil, incident.NotifyElsewhere} {
-		m, err := incident.New(s, &incident.Options{Notifier: notifier})
+	for _, o := range []incident.Options{
+		{},
+		{Notifier: incident.NotifyElsewhere},
+		{Notifier: incident.NotifyElsewhere, Notifiers: map[string]incident.NamedNotifier{"mail": {
+			Notifier: incident.NotifyElsewhere, Notify: incident.NotifyOptions{Types: []incident.ActivityType{typeCreated, typeStatus}},
+		}}},
+	} {
+		m, err := incident.New(s, &o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +43,7 @@ func TestStore_keepsFewTexts(t *testing.T) {
 	for i := range conns {
 		rng := rand.New(rand.NewPCG(1, uint64(i)))
 		callers.Go(func() error {
-			for n := range 600 {
+			for n := range 900 {
 				c := caller{Manager: all[n%len(all)], store: s, rng: rng, org: incident.OrganizationID(fmt.Sprint("org-", i))}
 				if err := c.call(t.Context()); err != nil && !isExpected(err) {
 					return err
@@ -137,7 +143,7 @@ func (c *caller) slot() incident.Slot {
 
 func (c *caller) call(ctx context.Context) error {
 	writes := []func(context.Context) error{
-		c.create, c.create, c.fire, c.fire, c.updateStatus, c.comment, c.apply, c.list, c.list, c.list, c.activities, c.people, c.respond,
+		c.create, c.create, c.fire, c.fire, c.updateStatus, c.comment, c.apply, c.list, c.list, c.list, c.activities, c.people, c.respond, c.remind, c.relay,
 		func(ctx context.Context) error {
 			return only(c.Resolve(ctx, incident.Resolution{Slot: c.slot(), TriggerID: incident.TriggerID(fmt.Sprint(c.rng.IntN(3))), Date: c.date()}))
 		},
@@ -234,9 +240,13 @@ func (c *caller) apply(ctx context.Context) error {
 		return err
 	}
 	change := incident.Change{Key: state.Incident.Key()}
-	if c.oneIn(2) {
+	switch c.rng.IntN(4) {
+	case 0:
 		change.Notify = []incident.NotifyTarget{{}}
+	case 1:
+		change.Notify = []incident.NotifyTarget{{Types: []incident.ActivityType{typeComment}}, {Notifier: "mail"}}
 	}
+	change.EndReminders = c.oneIn(3)
 	if c.oneIn(2) {
 		inc := state.Incident
 		inc.Version++
@@ -270,6 +280,56 @@ func (c *caller) apply(ctx context.Context) error {
 		change.Subscriptions = append(change.Subscriptions, incident.Subscription{UserID: user, DateAdded: state.Incident.DateAdded})
 	}
 	return only(c.store.Apply(ctx, change))
+}
+
+// remind sets, reads and cancels reminders.
+func (c *caller) remind(ctx context.Context) error {
+	key := c.key()
+	r := incident.Reminder{
+		Name: fmt.Sprint("name-", c.rng.IntN(3)), Unless: incident.Unless(c.rng.IntN(4)), At: time.Now().Add(time.Duration(c.rng.IntN(3)+1) * time.Hour),
+	}
+	err := c.Remind(ctx, key, r)
+	if err == nil {
+		_, err = c.Reminders(ctx, key)
+	}
+	if err == nil && c.oneIn(2) {
+		err = c.CancelReminder(ctx, key, r.Name)
+	}
+	return err
+}
+
+// relay claims and settles, and handles parked notifications.
+func (c *caller) relay(ctx context.Context) error {
+	if c.store == nil {
+		return nil // in a transaction
+	}
+	q := incident.ClaimQuery{Limit: []int{1, 10, 100}[c.rng.IntN(3)], PerOrganization: 3, Lease: time.Minute}
+	q.Notifier = []string{"", "mail"}[c.rng.IntN(2)]
+	if c.oneIn(2) {
+		q.Types = []incident.ActivityType{typeComment}
+	}
+	claims, err := c.store.Claim(ctx, q)
+	if err != nil {
+		return err
+	}
+	var all []incident.Settlement
+	for _, claim := range claims {
+		all = append(all, incident.Settlement{Ticket: claim.Ticket, Outcome: incident.Outcome(c.rng.IntN(4) + 1)})
+	}
+	_, err = c.store.Settle(ctx, all)
+	parked := incident.ParkedQuery{OrganizationID: c.org, Notifier: q.Notifier, Limit: []int{1, 2000}[c.rng.IntN(2)]}
+	for _, call := range []func() error{
+		func() error { return only(c.store.Parked(ctx, parked)) },
+		func() error { return only(c.store.Replay(ctx, parked)) },
+		func() error { return only(c.store.DiscardParked(ctx, parked)) },
+		func() error { return only(c.store.Discard(ctx, q.Notifier, 1)) },
+		func() error { return only(c.store.Backlog(ctx)) },
+	} {
+		if err == nil {
+			err = call()
+		}
+	}
+	return err
 }
 
 func (c *caller) filter() incident.IncidentFilter {
