@@ -214,11 +214,14 @@ func TestStore_Parked_byNotifier(t *testing.T) {
 		}
 	}
 	acme := incident.ParkedQuery{OrganizationID: "acme", Notifier: "mail", Limit: 3}
-	second := acme
-	second.Identifier = 2
+	first, second := acme, acme
+	first.Identifier, second.Identifier = 1, 2
 	want := []string{"1/1", "1/2", "1/0a", "1/0b", "2/1", "2/2", "2/0a", "2/0b"}
 	if got := list(acme); !slices.Equal(got, want) {
 		t.Errorf("parked for mail: %v, want %v", got, want)
+	}
+	if got := list(first); !slices.Equal(got, want[:4]) {
+		t.Errorf("parked for mail of the first: %v, want %v", got, want[:4])
 	}
 	if got := list(second); !slices.Equal(got, want[4:]) {
 		t.Errorf("parked for mail of the second: %v, want %v", got, want[4:])

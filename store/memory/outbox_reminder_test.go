@@ -112,6 +112,7 @@ func TestStore_SetReminder_exactTimes(t *testing.T) {
 func TestStore_SetReminder_distantTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
+		time.Sleep(time.Second) // a sum with the greatest duration overflows from now on
 		key := mustEnqueue(t, s, "acme", 0, 0)
 		late := mustRemind(t, s, key, "late", time.Now().Add(-time.Hour))
 		mustRemind(t, s, key, "first", time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC))
@@ -182,6 +183,9 @@ func TestStore_SetReminder_duringItsClaim(t *testing.T) {
 		old(c)
 		wantNoReminderClaim(t, s, "after a move to another notifier")
 		c = wantReminderClaim(t, s, other, 1)
+		ofAnother := c
+		ofAnother.Notifier = ""
+		old(ofAnother)
 		if err := s.CancelReminder(t.Context(), key, "another"); err != nil {
 			t.Fatal(err)
 		}
