@@ -33,7 +33,7 @@ var (
 func fixture(t *testing.T) (incident.Manager, *memory.Store) {
 	t.Helper()
 	store := memory.New()
-	m, err := incident.New(store, &incident.Options{Now: func() time.Time { return now }})
+	m, err := incident.New(store, &incident.Options{Now: func() time.Time { return now }, Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,25 @@ func snapshot(t *testing.T, s incident.Store) any {
 				t.Fatal(err)
 			}
 			all = append(all, d, log, subs)
+			if outbox, ok := s.(incident.OutboxStore); ok {
+				reminders, err := outbox.Reminders(t.Context(), inc.Key())
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, reminders)
+			}
 		}
+	}
+	if outbox, ok := s.(incident.OutboxStore); ok {
+		backlogs, err := outbox.Backlog(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for notifier, b := range backlogs {
+			b.Oldest = 0 // grows
+			backlogs[notifier] = b
+		}
+		all = append(all, backlogs)
 	}
 	return all
 }
@@ -133,6 +151,14 @@ func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.
 	}
 }
 
+func remind(change func(*incident.Reminder)) func(context.Context, incident.Manager) error {
+	return func(ctx context.Context, m incident.Manager) error {
+		r := incident.Reminder{Name: "escalate", At: now.Add(time.Hour)}
+		change(&r)
+		return m.Remind(ctx, key, r)
+	}
+}
+
 func many[T ~string](n int) []T {
 	ids := make([]T, n)
 	for i := range ids {
@@ -172,6 +198,15 @@ func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manage
 			_, err := m.Replay(ctx, parkedOf(key))
 			return err
 		},
+		"DiscardParked": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.DiscardParked(ctx, parkedOf(key))
+			return err
+		},
+		"Remind": func(ctx context.Context, m incident.Manager) error {
+			return m.Remind(ctx, key, incident.Reminder{Name: "escalate", At: now.Add(time.Hour)})
+		},
+		"CancelReminder": func(ctx context.Context, m incident.Manager) error { return m.CancelReminder(ctx, key, "escalate") },
+		"Reminders":      func(ctx context.Context, m incident.Manager) error { _, err := m.Reminders(ctx, key); return err },
 		"UpdateStatus": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
 			return err
@@ -230,6 +265,10 @@ func slotCalls() map[string]func(context.Context, incident.Manager) error {
 			return m.InTx(ctx, func(incident.Manager) error { return nil })
 		},
 		"Parked": parked(func(*incident.ParkedFilter) {}),
+		"Discard": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Discard(ctx, "a notifier of the past")
+			return err
+		},
 		"Count": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.Count(ctx, incident.IncidentFilter{OrganizationID: "acme"})
 			return err

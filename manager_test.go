@@ -3,7 +3,9 @@ package incident_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ func TestManager_contextIsOver(t *testing.T) {
 	if _, err := m.Triggers(t.Context(), key); err != nil { // fills the cache
 		t.Fatal(err)
 	}
-	if want := reflect.TypeFor[incident.Manager]().NumMethod() - 9; len(calls) != want { // Run and Watch end with their context, Stats and Join have none, and five wait for the stores
+	if want := reflect.TypeFor[incident.Manager]().NumMethod() - 4; len(calls) != want { // Run and Watch end with their context, Stats and Join have none
 		t.Fatalf("the test has %d calls, the Manager %d methods", len(calls), want)
 	}
 	before := snapshot(t, store)
@@ -77,14 +79,62 @@ func TestManager_unknownIncident(t *testing.T) {
 }
 
 func TestNew_refusesBadOptions(t *testing.T) {
-	for field, err := range map[string]error{
-		"store":       second(incident.New(nil, nil)),
-		"IncidentTTL": second(incident.New(memory.New(), &incident.Options{IncidentTTL: -1})),
-		"ActiveTTL":   second(incident.New(memory.New(), &incident.Options{ActiveTTL: -1})),
-	} {
-		var got *incident.FieldError
-		if !errors.As(err, &got) || got.Field != field {
-			t.Errorf("%s: %v", field, err)
+	elsewhere := incident.NamedNotifier{Notifier: incident.NotifyElsewhere}
+	named := func(name string, n incident.NamedNotifier) incident.Options {
+		return incident.Options{Notifiers: map[string]incident.NamedNotifier{"pager": elsewhere, name: n}}
+	}
+	type input struct {
+		field string
+		incident.Options
+	}
+	bad := []input{
+		{"IncidentTTL", incident.Options{IncidentTTL: -1}},
+		{"ActiveTTL", incident.Options{ActiveTTL: -1}},
+		{"Notifiers", named("mail", incident.NamedNotifier{})},
+		{"Notifiers", incident.Options{Notifiers: notifiers(incident.MaxNotifiers + 1)}},
+	}
+	for _, name := range badIDs {
+		bad = append(bad, input{"Notifiers", named(name, elsewhere)})
+	}
+	for _, typ := range []incident.ActivityType{0, -1, 1000} {
+		o := incident.NotifyOptions{Types: []incident.ActivityType{incident.ActivityTypeComment, typ}}
+		bad = append(bad,
+			input{"Notify.Types", incident.Options{Notifier: incident.NotifyElsewhere, Notify: o}},
+			input{"Notify.Types", named("mail", incident.NamedNotifier{Notifier: incident.NotifyElsewhere, Notify: o})})
+	}
+	var got *incident.FieldError
+	for _, in := range bad {
+		if _, err := incident.New(memory.New(), &in.Options); !errors.As(err, &got) || got.Field != in.field {
+			t.Errorf("New() with bad %s %.200q = %v", in.field, slices.Collect(maps.Keys(in.Notifiers)), err)
 		}
 	}
+	if _, err := incident.New(nil, nil); !errors.As(err, &got) || got.Field != "store" {
+		t.Errorf("New() without a store = %v", err)
+	}
+}
+
+func TestNew_acceptsTheMostNotifiers(t *testing.T) {
+	most := notifiers(incident.MaxNotifiers - 1)
+	most[long[1:]] = incident.NamedNotifier{Notifier: incident.NotifyElsewhere}
+	m, err := incident.New(memory.New(), &incident.Options{Notifier: incident.NotifyElsewhere, Notifiers: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := create(func(*incident.NewIncident) {})(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	for name := range most {
+		if err := remind(func(r *incident.Reminder) { r.Name, r.Notifier, r.At = name, name, time.Now().Add(time.Hour) })(t.Context(), m); err != nil {
+			t.Errorf("Remind() for %.20q = %v", name, err)
+		}
+	}
+}
+
+// notifiers returns n named notifiers.
+func notifiers(n int) map[string]incident.NamedNotifier {
+	all := map[string]incident.NamedNotifier{}
+	for _, name := range many[string](n) {
+		all[name] = incident.NamedNotifier{Notifier: incident.NotifyElsewhere}
+	}
+	return all
 }

@@ -299,7 +299,7 @@ func TestManager_refusesBadInput(t *testing.T) {
 	m, store := fixture(t)
 	inputs := cursorInputs(t, m)
 	before := snapshot(t, store)
-	for _, more := range [][]badInput{idInputs(), textInputs(), dateInputs(), numberInputs(), operationInputs()} {
+	for _, more := range [][]badInput{idInputs(), textInputs(), dateInputs(), numberInputs(), operationInputs(), notificationInputs(), reminderInputs(t)} {
 		inputs = append(inputs, more...)
 	}
 	for _, in := range inputs {
@@ -341,6 +341,7 @@ func TestManager_acceptsTheLimits(t *testing.T) {
 		"right to left":             create(func(n *incident.NewIncident) { n.Title = "\u202bשלום\u202c" }),
 	}
 	maps.Copy(calls, operationLimits)
+	maps.Copy(calls, reminderLimits)
 	for name, call := range calls {
 		if err := call(t.Context(), m); err != nil {
 			t.Errorf("%s: %v", name, err)
