@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,10 +74,10 @@ func TestRelay_survivesTheAuthorizer(t *testing.T) {
 		"is too late": {func() error { time.Sleep(10*time.Second + time.Millisecond); return nil }, "deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asked := 0
+			var asked atomic.Int64
 			opts := incident.Options{Authorizer: incident.AuthorizerFunc(
 				func(_ context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
-					if asked++; asked == 2 { // after that for the comment
+					if asked.Add(1) == 2 { // after that for the comment
 						return users, c.misbehave()
 					}
 					return users, nil
