@@ -153,7 +153,7 @@ func parked(change func(*incident.ParkedFilter)) func(context.Context, incident.
 
 func remind(change func(*incident.Reminder)) func(context.Context, incident.Manager) error {
 	return func(ctx context.Context, m incident.Manager) error {
-		r := incident.Reminder{Name: "escalate", At: now.Add(time.Hour)}
+		r := incident.Reminder{Name: "escalate", At: tomorrow()}
 		change(&r)
 		return m.Remind(ctx, key, r)
 	}
@@ -203,7 +203,7 @@ func keyCalls(key incident.Key) map[string]func(context.Context, incident.Manage
 			return err
 		},
 		"Remind": func(ctx context.Context, m incident.Manager) error {
-			return m.Remind(ctx, key, incident.Reminder{Name: "escalate", At: now.Add(time.Hour)})
+			return m.Remind(ctx, key, incident.Reminder{Name: "escalate", At: tomorrow()})
 		},
 		"CancelReminder": func(ctx context.Context, m incident.Manager) error { return m.CancelReminder(ctx, key, "escalate") },
 		"Reminders":      func(ctx context.Context, m incident.Manager) error { _, err := m.Reminders(ctx, key); return err },
@@ -274,6 +274,15 @@ func slotCalls() map[string]func(context.Context, incident.Manager) error {
 			return err
 		},
 	}
+}
+
+// tomorrow returns a time that is in the future by every clock of the tests.
+func tomorrow() time.Time {
+	at := time.Now()
+	if at.Before(now) {
+		at = now
+	}
+	return at.Add(24 * time.Hour)
 }
 
 // firstError returns the error of a call for many, or of its first incident.

@@ -53,12 +53,16 @@ func (p *postbox) all() []incident.Notification {
 	return slices.Clone(p.got)
 }
 
-// take returns the notifications since the last call, as "acme#1/3".
+// take returns the notifications since the last call, as "acme#1/3" or "acme#1/reminder".
 func (p *postbox) take() (all []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range p.got {
-		all = append(all, fmt.Sprintf("%s/%d", n.Incident.Key(), n.Activity.Sequence))
+		if n.Reminder != nil {
+			all = append(all, fmt.Sprintf("%s/%s", n.Incident.Key(), n.Reminder.Name))
+		} else {
+			all = append(all, fmt.Sprintf("%s/%d", n.Incident.Key(), n.Activity.Sequence))
+		}
 	}
 	p.got = nil
 	return all
@@ -78,7 +82,9 @@ func inOffice(t *testing.T, opts incident.Options, test func(t *testing.T, o *of
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o := &office{store: memory.New()}
-		opts.Notifier = o
+		if opts.Notifier == nil {
+			opts.Notifier = o
+		}
 		opts.Logger = slog.New(slog.NewTextHandler(&o.log, nil))
 		var err error
 		if o.Manager, err = incident.New(o.store, &opts); err != nil {
@@ -114,6 +120,13 @@ func (o *office) mustCreate(t *testing.T, org incident.OrganizationID) incident.
 func (o *office) mustComment(t *testing.T, key incident.Key, mentions ...incident.UserID) {
 	t.Helper()
 	if _, err := o.Comment(t.Context(), key, incident.NewComment{UserID: "ada", Comment: "Hm", Mentions: mentions}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (o *office) mustRemind(t *testing.T, key incident.Key, r incident.Reminder) {
+	t.Helper()
+	if err := o.Remind(t.Context(), key, r); err != nil {
 		t.Fatal(err)
 	}
 }
