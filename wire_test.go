@@ -65,6 +65,43 @@ func TestWire(t *testing.T) {
 			`{"incident":{"organizationId":"acme","identifier":"42"},"activity":"3","notificationUuid":"11111111-1111-1111-1111-111111111111",` +
 				`"attempts":20,"error":"busy","dateParked":"2026-03-14T02:31:00Z"}`,
 		},
+		"reminder": {
+			incident.Reminder{
+				Name: "escalate", Notifier: "pager", At: now, Unless: incident.UnlessAcknowledged | incident.UnlessLowered,
+				Status: incident.StatusCritical, NotificationUUID: id,
+			},
+			`{"name":"escalate","notifier":"pager","at":"2026-03-14T02:31:00Z","unless":3,"status":20,` +
+				`"notificationUuid":"11111111-1111-1111-1111-111111111111"}`,
+		},
+		"plain reminder": {
+			incident.Reminder{Name: "escalate", At: now, Status: incident.StatusOpen, NotificationUUID: id},
+			`{"name":"escalate","at":"2026-03-14T02:31:00Z","status":1,"notificationUuid":"11111111-1111-1111-1111-111111111111"}`,
+		},
+		"notification of a reminder": {
+			incident.Notification{
+				Reminder: &incident.Reminder{Name: "escalate", At: now, Status: incident.StatusOpen, NotificationUUID: id},
+				Incident: over, Recipients: []incident.UserID{}, Attempt: 1, Replayed: true,
+			},
+			`{"reminder":{"name":"escalate","at":"2026-03-14T02:31:00Z","status":1,"notificationUuid":"11111111-1111-1111-1111-111111111111"},` +
+				`"incident":{"organizationId":"acme","identifier":"42","title":"Down","type":0,"status":2,` +
+				`"statusMethod":1,"alertRule":"","query":"","detectionUuid":"11111111-1111-1111-1111-111111111111","projects":[],` +
+				`"dateStarted":"2026-03-14T02:31:00Z","dateDetected":"2026-03-14T02:31:00Z","dateCreated":"2026-03-14T02:31:00Z",` +
+				`"dateClosed":"2026-03-14T03:31:00Z","version":4},"recipients":[],"attempt":1,"replayed":true}`,
+		},
+		"parked reminder": {
+			incident.ParkedNotification{
+				Incident: open.Key(), Notifier: "pager", Reminder: &incident.Reminder{Name: "escalate", At: now, Status: incident.StatusOpen, NotificationUUID: id},
+				NotificationUUID: id, Attempts: 1, Error: "gone", DateParked: now,
+			},
+			`{"incident":{"organizationId":"acme","identifier":"42"},"notifier":"pager","reminder":{"name":"escalate","at":"2026-03-14T02:31:00Z",` +
+				`"status":1,"notificationUuid":"11111111-1111-1111-1111-111111111111"},"notificationUuid":"11111111-1111-1111-1111-111111111111",` +
+				`"attempts":1,"error":"gone","dateParked":"2026-03-14T02:31:00Z"}`,
+		},
+		"parked selection": {
+			[]any{incident.ParkedSelection{OrganizationID: "acme"}, incident.ParkedFilter{OrganizationID: "acme", Notifier: "pager", Identifier: 42, Cursor: "x", Limit: 5}},
+			`[{"organizationId":"acme"},{"organizationId":"acme","notifier":"pager","identifier":"42","cursor":"x","limit":5}]`,
+		},
+		"conditions": {[]incident.Unless{incident.UnlessClosed, incident.UnlessAcknowledged, incident.UnlessLowered}, `[0,1,2]`},
 		"trigger": {
 			incident.Trigger{
 				Incident: open.Key(), TriggerID: "5%", Status: incident.TriggerStatusResolved,
