@@ -32,6 +32,8 @@ func TestAPI(t *testing.T) {
 		{"activity", testActivity},
 		{"comments", testComments},
 		{"subscriptions", testSubscriptions},
+		{"reminders", testReminders},
+		{"parked", testParked},
 		{"statuses of all", testStatuses},
 		{"conflict", testConflict},
 		{"methods and paths", testMethodsAndPaths},

@@ -186,7 +186,13 @@ func date(q url.Values, name string) (t time.Time, err error) {
 	if !q.Has(name) {
 		return t, nil
 	}
-	if t, err = time.Parse(time.RFC3339, q.Get(name)); err != nil || t.IsZero() {
+	return parseDate(name, q.Get(name))
+}
+
+// parseDate returns the time in a parameter or a field.
+func parseDate(name, text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || t.IsZero() {
 		return t, &incident.FieldError{Field: name, Problem: "must be a date as in 2006-01-02T15:04:05Z"}
 	}
 	return t, nil

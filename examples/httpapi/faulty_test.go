@@ -96,3 +96,45 @@ func (f *faulty) Unsubscribe(ctx context.Context, key incident.Key, user inciden
 	}
 	return f.Manager.Unsubscribe(ctx, key, user)
 }
+
+func (f *faulty) Reminders(ctx context.Context, key incident.Key) ([]incident.Reminder, error) {
+	if err := f.err("Reminders"); err != nil {
+		return nil, err
+	}
+	return f.Manager.Reminders(ctx, key)
+}
+
+func (f *faulty) Remind(ctx context.Context, key incident.Key, r incident.Reminder) error {
+	if err := f.err("write"); err != nil {
+		return err
+	}
+	return f.Manager.Remind(ctx, key, r)
+}
+
+func (f *faulty) CancelReminder(ctx context.Context, key incident.Key, name string) error {
+	if err := f.err("write"); err != nil {
+		return err
+	}
+	return f.Manager.CancelReminder(ctx, key, name)
+}
+
+func (f *faulty) Parked(ctx context.Context, filter incident.ParkedFilter) (incident.ParkedPage, error) {
+	if err := f.err("Parked"); err != nil {
+		return incident.ParkedPage{}, err
+	}
+	return f.Manager.Parked(ctx, filter)
+}
+
+func (f *faulty) Replay(ctx context.Context, s incident.ParkedSelection) (int, error) {
+	if err := f.err("write"); err != nil {
+		return 0, err
+	}
+	return f.Manager.Replay(ctx, s)
+}
+
+func (f *faulty) DiscardParked(ctx context.Context, s incident.ParkedSelection) (int, error) {
+	if err := f.err("write"); err != nil {
+		return 0, err
+	}
+	return f.Manager.DiscardParked(ctx, s)
+}

@@ -9,8 +9,8 @@
 // concern:
 //
 //   - routes.go maps paths to handlers.
-//   - incidents.go, activity.go, seen.go and subscriptions.go have the handlers of each
-//     noun.
+//   - incidents.go, activity.go, seen.go, subscriptions.go, reminders.go and parked.go have
+//     the handlers of each noun. parked.go also has the notifier.
 //   - auth.go and tokens.go know the users.
 //   - errors.go maps the library's errors to statuses.
 //   - decode.go reads requests; answer.go and encode.go write responses, and expand.go
@@ -30,6 +30,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/examples/internal/statuspage"
@@ -118,21 +119,24 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 	if err != nil {
 		return err
 	}
+	listener, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // serve closes it first
 	store, closeStore, err := openStore(ctx, a.dsn)
 	if err != nil {
 		return err
 	}
 	defer closeStore()
-	incidents, err := incident.New(store, &incident.Options{Authorizer: people, Logger: log})
+	o := &incident.Options{Authorizer: people, Logger: log}
+	o.Notifier, o.Notify = logNotifications(log)
+	incidents, err := incident.New(store, o)
 	if err != nil {
 		return err
 	}
 	defer runInBackground(ctx, incidents, log)()
 	if err := fill(ctx, incidents, past, token != "", stdout, log); err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", a.addr)
-	if err != nil {
 		return err
 	}
 	greet(stdout, listener.Addr(), token, incident.Key{OrganizationID: organization, Identifier: 1})
@@ -142,15 +146,19 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 }
 
 // runInBackground runs the Manager until stop is called: it follows the writes of other
-// processes.
+// processes, and delivers notifications. It returns when the Manager runs.
 func runInBackground(ctx context.Context, incidents incident.Manager, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
+		defer cancel()
 		if err := incidents.Run(ctx); err != nil {
 			log.Error("background work ended", "error", err)
 		}
 	})
+	for !incidents.Stats().Running && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
 	return func() {
 		cancel()
 		running.Wait()

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/incidentkit/incident"
@@ -22,16 +24,20 @@ type request struct{ method, path, body string }
 
 func (r request) String() string { return r.method + " " + r.path }
 
-// requests has a request for each route, about an incident with comment 4 by ada.
+// requests has a request for each route, about an incident with comment 4 by ada. The last closes
+// the incident, which then has no reminders.
 func (w *world) requests(key incident.Key) []request {
 	w.Helper()
 	all := make([]request, len(routes))
 	for i, r := range routes {
 		path := strings.NewReplacer(
-			"{organization}", string(key.OrganizationID), "{identifier}", fmt.Sprint(key.Identifier), "{sequence}", "4",
+			"{organization}", string(key.OrganizationID), "{identifier}", fmt.Sprint(key.Identifier), "{sequence}", "4", "{name}", "look",
 		).Replace(r.path)
 		all[i] = request{r.method, path, bodies[r.method+" "+r.path]}
 	}
+	slices.SortStableFunc(all, func(a, b request) int {
+		return cmp.Compare(strings.Count(a.body, "status"), strings.Count(b.body, "status"))
+	})
 	return all
 }
 
@@ -40,6 +46,7 @@ var bodies = map[string]string{
 	"PUT " + base + "{identifier}/":                     `{"status":2}`,
 	"POST " + base + "{identifier}/comments/":           `{"comment":"x"}`,
 	"PUT " + base + "{identifier}/comments/{sequence}/": `{"comment":"y"}`,
+	"PUT " + base + "{identifier}/reminders/{name}/":    `{"at":"2126-03-14T02:31:00Z"}`,
 }
 
 // commented returns an incident with comment 4 by ada.
@@ -215,8 +222,8 @@ func testMethodsAndPaths(w *world) {
 			strings.TrimSuffix(r.path, "/"), r.path + "/", r.path + "x", r.path + "x/", "/" + r.path, strings.Replace(r.path, "/incidents", "//incidents", 1),
 			r.path + ".", r.path + "../", r.path + "./", strings.Replace(r.path, "/api", "/API", 1),
 		} {
-			if strings.HasSuffix(path, "/incidents/x/") || strings.HasSuffix(path, "/comments/x/") {
-				continue // an invalid number
+			if strings.HasSuffix(path, "/incidents/x/") || strings.HasSuffix(path, "/comments/x/") || strings.HasSuffix(path, "/reminders/x/") {
+				continue // an invalid number, or the name of a reminder
 			}
 			w.want(404, `{"detail":"The requested resource does not exist."}`, "ada", r.method, path, "")
 		}

@@ -35,6 +35,14 @@ var routes = []route{
 	{http.MethodDelete, base + "{identifier}/comments/{sequence}/", (*api).deleteComment, nil},
 	{http.MethodPost, base + "{identifier}/subscriptions/", (*api).subscribe, nil},
 	{http.MethodDelete, base + "{identifier}/subscriptions/", (*api).unsubscribe, nil},
+
+	// Sentry's API does not have these.
+	{http.MethodGet, base + "{identifier}/reminders/", (*api).listReminders, nil},
+	{http.MethodPut, base + "{identifier}/reminders/{name}/", (*api).setReminder, nil},
+	{http.MethodDelete, base + "{identifier}/reminders/{name}/", (*api).cancelReminder, nil},
+	{http.MethodGet, base + "{identifier}/parked/", (*api).listParked, []string{"notifier", "cursor", "per_page"}},
+	{http.MethodDelete, base + "{identifier}/parked/", (*api).discardParked, []string{"notifier"}},
+	{http.MethodPost, base + "{identifier}/parked/replay/", (*api).replayParked, []string{"notifier"}},
 }
 
 // api holds the dependencies of the handlers.

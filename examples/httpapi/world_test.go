@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // world is a server with two organizations that have the same users and projects.
 type world struct {
 	*testing.T
+	store     incident.Store
 	incidents incident.Manager // the server's Manager, without faults
 	faults    *faulty
 	directory *directory
@@ -51,12 +52,14 @@ func newWorld(t *testing.T, store incident.Store, s *spec) *world {
 
 func newWorldOf(t *testing.T, store incident.Store, s *spec, acme, globex incident.OrganizationID) *world {
 	t.Helper()
-	w := &world{T: t, spec: s, log: new(lockedBuffer), acme: acme, globex: globex}
+	w := &world{T: t, store: store, spec: s, log: new(lockedBuffer), acme: acme, globex: globex}
 	var clock atomic.Int64
 	w.directory = w.people()
 	var err error
 	w.incidents, err = incident.New(store, &incident.Options{
 		Authorizer: w.directory,
+		Notifier:   incident.NotifyElsewhere,
+		Notifiers:  map[string]incident.NamedNotifier{"pager": {Notifier: incident.NotifyElsewhere}},
 		Now:        func() time.Time { return begun.Add(time.Duration(clock.Add(1)) * time.Second) },
 	})
 	if err != nil {
