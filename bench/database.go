@@ -47,6 +47,11 @@ func (s *server) schema(ctx context.Context, db *sqlx.DB) (*postgres.Options, er
 // manager returns a Manager on a schema of its own, with its pool. The Manager does not
 // run, so it reads everything from the store.
 func (s *server) manager(ctx context.Context) (incident.Manager, *sqlx.DB, *postgres.Options, error) {
+	return s.managerOf(ctx, nil)
+}
+
+// managerOf is manager with options.
+func (s *server) managerOf(ctx context.Context, options *incident.Options) (incident.Manager, *sqlx.DB, *postgres.Options, error) {
 	db, err := s.open(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -59,6 +64,6 @@ func (s *server) manager(ctx context.Context) (incident.Manager, *sqlx.DB, *post
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	m, err := incident.New(store, nil)
+	m, err := incident.New(store, options)
 	return m, db, opts, err
 }

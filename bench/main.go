@@ -27,7 +27,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
 	length := flag.Duration("length", 2*time.Second, "duration of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, notifications, delayed or scale; all except scale and delayed if empty")
+	only := flag.String("only", "", "memory, postgres, notifications, notifiers, delayed or scale; all except scale and delayed if empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	out := flag.String("o", "", "also write the results into this document, below its marker line")
 	load := flag.Int("load", 0, "fill the database of -dsn with this many incidents, and measure nothing")
@@ -58,16 +58,17 @@ type bench struct {
 	match    string
 	machine  string
 	sections []*section
+	failed   int // missed bars that are no ratios
 }
 
 func (b *bench) run(ctx context.Context, only, out string) (err error) {
 	if b.machine, err = describe(ctx, b.rounds, b.length); err != nil {
 		return err
 	}
-	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "delayed": b.delayed}
+	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "notifiers": b.notifiers, "delayed": b.delayed}
 	chosen := []string{only}
 	if only == "" {
-		chosen = []string{"postgres", "notifications", "memory"}
+		chosen = []string{"postgres", "notifications", "notifiers", "memory"}
 	}
 	for _, name := range chosen {
 		measure, ok := parts[name]

@@ -33,7 +33,15 @@ const relayPermits = 3000
 // deliveries are the fast settings.
 var deliveries = incident.NotifyOptions{Concurrency: relayPermits}
 
-func newDelivery(ctx context.Context, s *server, opts incident.NotifyOptions, alone bool) (*delivery, error) {
+func newDelivery(ctx context.Context, s *server, tuned incident.NotifyOptions, alone bool) (*delivery, error) {
+	return newDeliveryOf(ctx, s, oneNotifier, tuned, alone)
+}
+
+// newDeliveryOf returns a delivery with the notifiers of options.
+func newDeliveryOf(
+	ctx context.Context, s *server, options func(incident.Notifier, incident.NotifyOptions) *incident.Options,
+	tuned incident.NotifyOptions, alone bool,
+) (*delivery, error) {
 	db, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -48,15 +56,12 @@ func newDelivery(ctx context.Context, s *server, opts incident.NotifyOptions, al
 		return nil, err
 	}
 	d := &delivery{store: store, db: db}
-	d.Manager, err = incident.New(store, &incident.Options{
-		Notifier: incident.NotifierFunc(func(context.Context, incident.Notification) error {
-			if begun := d.begun.Load(); begun != nil {
-				(*begun)()
-			}
-			return nil
-		}),
-		Notify: opts,
-	})
+	d.Manager, err = incident.New(store, options(incident.NotifierFunc(func(context.Context, incident.Notification) error {
+		if begun := d.begun.Load(); begun != nil {
+			(*begun)()
+		}
+		return nil
+	}), tuned))
 	return d, err
 }
 
@@ -117,8 +122,8 @@ func (d *delivery) drain(ctx context.Context, n int) (perSecond float64, err err
 	err = d.run(ctx, func() { begun.Add(1) }, func() error {
 		for {
 			if begun.Load() >= int64(n) {
-				b, err := d.store.Backlog(ctx)
-				if err != nil || b[""].Pending == 0 {
+				pending, err := d.pending(ctx)
+				if err != nil || pending == 0 {
 					took = time.Since(start)
 					return err
 				}
@@ -130,6 +135,15 @@ func (d *delivery) drain(ctx context.Context, n int) (perSecond float64, err err
 		err = fmt.Errorf("%d of %d notifications were delivered", begun.Load(), n)
 	}
 	return float64(n) / took.Seconds(), err
+}
+
+// pending returns the number of notifications of all notifiers that are to be delivered.
+func (d *delivery) pending(ctx context.Context) (n int64, err error) {
+	backlogs, err := d.store.Backlog(ctx)
+	for _, backlog := range backlogs {
+		n += backlog.Pending
+	}
+	return n, err
 }
 
 // queueLength is the number of notifications that drains delivers in a round.

@@ -143,11 +143,11 @@ func (d *delivery) look(ctx context.Context) (pending []float64, err error) {
 			return pending, nil
 		case <-time.After(lookEvery):
 		}
-		backlog, err := d.store.Backlog(context.WithoutCancel(ctx))
+		n, err := d.pending(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
-		pending = append(pending, float64(backlog[""].Pending))
+		pending = append(pending, float64(n))
 	}
 }
 
@@ -166,8 +166,8 @@ func growth(pending []float64, over time.Duration) float64 {
 // drained waits until the outbox is empty.
 func (d *delivery) drained(ctx context.Context) error {
 	for {
-		backlog, err := d.store.Backlog(ctx)
-		if err != nil || backlog[""].Pending == 0 {
+		pending, err := d.pending(ctx)
+		if err != nil || pending == 0 {
 			return err
 		}
 		select {

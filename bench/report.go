@@ -35,9 +35,15 @@ func (b *bench) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
+// fail adds a note about a missed bar that is not a ratio.
+func (b *bench) fail(format string, args ...any) {
+	b.note("**%s**", fmt.Sprintf(format, args...))
+	b.failed++
+}
+
 // report writes all sections in Markdown, and returns an error if a bar is missed.
 func (b *bench) report(w io.Writer) error {
-	missed, bars := 0, 0
+	missed, bars := b.failed, b.failed
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%s\n", b.machine)
 	for _, s := range b.sections {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -58,29 +57,30 @@ func comments(ctx context.Context, s *server) ([]comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	comment := func(m incident.Manager) func(g, n int) error {
-		return func(g, n int) error {
-			key := incident.Key{OrganizationID: incident.OrganizationID(orgOf(g*17 + n)), Identifier: 1}
-			_, err := m.Comment(ctx, key, incident.NewComment{UserID: user, Comment: "It is the cache"})
-			return err
-		}
-	}
 	var all []comparison
 	for _, goroutines := range []int{1, 16} {
 		all = append(all, comparison{
-			ours:       &side{name: "Comment", call: comment(m)},
-			theirs:     &side{name: "Comment that other processes cannot find", call: comment(before)},
+			ours:       &side{name: "Comment", call: comment(ctx, m)},
+			theirs:     &side{name: "Comment that other processes cannot find", call: comment(ctx, before)},
 			goroutines: goroutines, bar: 0.9,
 		})
 	}
 	return append(all, comparison{
-		ours: &side{name: "Comment", call: comment(m)},
+		ours: &side{name: "Comment", call: comment(ctx, m)},
 		theirs: &side{name: "one bare prepared statement", call: func(g, n int) error {
 			_, err := stmt.ExecContext(ctx, orgOf(g*17+n), 1, time.Now(), uuid.Must(uuid.NewV7()), user)
 			return err
 		}},
 		goroutines: 16,
 	}), nil
+}
+
+// comment returns a call that comments on the first incident of an organization.
+func comment(ctx context.Context, m incident.Manager) func(g, n int) error {
+	return func(g, n int) error {
+		key := incident.Key{OrganizationID: incident.OrganizationID(orgOf(g*17 + n)), Identifier: 1}
+		return only(m.Comment(ctx, key, incident.NewComment{UserID: user, Comment: "It is the cache"}))
+	}
 }
 
 const watchName = "Watch"
@@ -128,7 +128,7 @@ func (b *bench) watching(ctx context.Context, s *server) error {
 	b.note("From the commit of a comment by another process to the call of a watcher: median %v, 99th percentile %v; the limit of the median is 50 ms.",
 		median.Round(10*time.Microsecond), quantile(took, 0.99).Round(10*time.Microsecond))
 	if median > 50*time.Millisecond {
-		return fmt.Errorf("a watcher is called %v after the commit of another process in the median, want at most 50 ms", median)
+		b.fail("A watcher is called %v after the commit of another process in the median, want at most 50 ms.", median)
 	}
 	return nil
 }
