@@ -21,7 +21,8 @@ type queue struct {
 	fence    int64         // of the current claim, 0 if unclaimed
 	attempts int32
 	replayed bool
-	ready    bool // in schedule.ready, else in schedule.waiting
+	asleep   bool // a timer in schedule.asleep
+	ready    bool // in schedule.ready, else in schedule.waiting, unless it is asleep
 
 	older, newer *queue // neighbors in order of since, unless it is a timer
 }

@@ -64,11 +64,14 @@ type schedule struct {
 	// it becomes due. A claim visits only ready queues. Queues that have become due move
 	// from waiting to ready at the next claim. A claimed queue is due when its lease
 	// expires.
-	ready, waiting *btree.BTreeG[*queue]
+	//
+	// A timer is in asleep until the first claim after its At, so that the many that are not
+	// due do not slow down the changes of waiting.
+	ready, waiting, asleep *btree.BTreeG[*queue]
 
 	// Timers become due without a call, so they are counted by their time. The other queues
 	// are in a list in order of since.
-	timers         *btree.BTreeG[*queue] // by since
+	awake          *btree.BTreeG[*queue] // the timers that are not asleep, by since
 	oldest, newest *queue                // ends of the list
 	pending        int64                 // notifications of the queues in the list
 
@@ -80,31 +83,30 @@ func newSchedule(notifier string) *schedule {
 		notifier: notifier,
 		ready:    newTree(byOrganization),
 		waiting:  newTree(byDue),
-		timers:   newTree(bySince),
+		asleep:   newTree(bySince),
+		awake:    newTree(bySince),
 		parked:   newTree(parked.less),
 	}
 }
 
 // open adds a queue.
 func (b *schedule) open(o *organization, q *queue, due, now time.Duration) {
-	o.addQueue(q)
 	q.due, q.since = due, due
-	b.insert(q, now)
-	if q.isTimer() {
-		b.timers.Set(q)
-	} else {
-		b.pending += q.length()
-		b.link(q)
-	}
+	q.asleep = q.isTimer() && due > now
+	q.ready = due <= now
+	q.older, q.newer = b.newest, nil
+	b.reopen(o, q)
 }
 
 // shut removes a queue, or undoes open.
 func (b *schedule) shut(o *organization, q *queue) {
 	o.removeQueue(q)
 	b.remove(q)
-	if q.isTimer() {
-		b.timers.Delete(q)
-	} else {
+	switch {
+	case q.asleep:
+	case q.isTimer():
+		b.awake.Delete(q)
+	default:
 		b.pending -= q.length()
 		b.unlink(q)
 	}
@@ -114,9 +116,11 @@ func (b *schedule) shut(o *organization, q *queue) {
 func (b *schedule) reopen(o *organization, q *queue) {
 	o.addQueue(q)
 	b.tree(q).Set(q)
-	if q.isTimer() {
-		b.timers.Set(q)
-	} else {
+	switch {
+	case q.asleep:
+	case q.isTimer():
+		b.awake.Set(q)
+	default:
 		b.pending += q.length()
 		b.relink(q)
 	}
@@ -155,7 +159,7 @@ func (b *schedule) delay(q *queue, due, now time.Duration) {
 	b.insert(q, now)
 }
 
-// insert adds the queue to ready or waiting.
+// insert adds the queue, which is not asleep, to ready or waiting.
 func (b *schedule) insert(q *queue, now time.Duration) {
 	q.ready = q.due <= now
 	b.tree(q).Set(q)
@@ -165,7 +169,10 @@ func (b *schedule) insert(q *queue, now time.Duration) {
 func (b *schedule) remove(q *queue) { b.tree(q).Delete(q) }
 
 func (b *schedule) tree(q *queue) *btree.BTreeG[*queue] {
-	if q.ready {
+	switch {
+	case q.asleep:
+		return b.asleep
+	case q.ready:
 		return b.ready
 	}
 	return b.waiting
@@ -173,20 +180,23 @@ func (b *schedule) tree(q *queue) *btree.BTreeG[*queue] {
 
 // any returns a queue, or nil if there is none.
 func (b *schedule) any() *queue {
-	if q, ok := b.ready.Min(); ok {
-		return q
+	for _, tree := range []*btree.BTreeG[*queue]{b.ready, b.waiting, b.asleep} {
+		if q, ok := tree.Min(); ok {
+			return q
+		}
 	}
-	q, _ := b.waiting.Min()
-	return q
+	return nil
 }
 
-// wake moves queues that have become due from waiting to ready.
+// wake moves queues that have become due to ready.
 func (b *schedule) wake(now time.Duration) {
-	for {
-		q, ok := b.waiting.Min()
-		if !ok || q.due > now {
-			return
-		}
+	for q, ok := b.asleep.Min(); ok && q.since <= now; q, ok = b.asleep.Min() {
+		b.remove(q)
+		q.asleep = false
+		b.insert(q, now)
+		b.awake.Set(q)
+	}
+	for q, ok := b.waiting.Min(); ok && q.due <= now; q, ok = b.waiting.Min() {
 		b.remove(q)
 		b.insert(q, now)
 	}
@@ -194,21 +204,21 @@ func (b *schedule) wake(now time.Duration) {
 
 // backlog counts the notifications of the notifier.
 func (b *schedule) backlog(now time.Duration) incident.Backlog {
-	due := sort.Search(b.timers.Len(), func(i int) bool {
-		q, _ := b.timers.GetAt(i)
+	due := sort.Search(b.asleep.Len(), func(i int) bool {
+		q, _ := b.asleep.GetAt(i)
 		return q.since > now
 	})
 	n := incident.Backlog{
-		Pending:   b.pending + int64(due),
+		Pending:   b.pending + int64(b.awake.Len()+due),
 		Parked:    int64(b.parked.Len()),
-		Reminders: int64(b.timers.Len() - due),
+		Reminders: int64(b.asleep.Len() - due),
 	}
-	if b.oldest != nil {
-		n.Oldest = now - b.oldest.since
-	}
-	if due > 0 {
-		first, _ := b.timers.Min()
-		n.Oldest = max(n.Oldest, now-first.since)
+	first, _ := b.awake.Min()
+	sleeper, _ := b.asleep.Min()
+	for _, q := range []*queue{b.oldest, first, sleeper} {
+		if q != nil {
+			n.Oldest = max(n.Oldest, now-q.since)
+		}
 	}
 	return n
 }

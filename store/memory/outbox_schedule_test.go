@@ -18,8 +18,8 @@ import (
 )
 
 func (q *queue) String() string {
-	return fmt.Sprintf("%s %q replayed=%v %v due=%d since=%d attempts=%d fence=%d ready=%v",
-		q.key, q.reminderName(), q.replayed, q.spans, q.due, q.since, q.attempts, q.fence, q.ready)
+	return fmt.Sprintf("%s %q replayed=%v %v due=%d since=%d attempts=%d fence=%d asleep=%v ready=%v",
+		q.key, q.reminderName(), q.replayed, q.spans, q.due, q.since, q.attempts, q.fence, q.asleep, q.ready)
 }
 
 // dump returns everything in the outbox of a store, and checks that its parts agree.
@@ -47,7 +47,7 @@ func dump(t *testing.T, s *Store) string {
 	}
 	for _, notifier := range slices.Sorted(maps.Keys(s.outbox.schedules)) {
 		b := s.outbox.schedules[notifier]
-		if b.ready.Len()+b.waiting.Len()+b.parked.Len() == 0 {
+		if b.any() == nil && b.parked.Len() == 0 {
 			continue // reads like a missing schedule
 		}
 		fmt.Fprintf(&text, "%q pending=%d\n", notifier, b.pending)
@@ -60,14 +60,17 @@ func dump(t *testing.T, s *Store) string {
 				t.Errorf("the list is broken at %v", q)
 			}
 		}
-		if pending != b.pending || listed+b.timers.Len() != b.ready.Len()+b.waiting.Len() {
-			t.Errorf("%q: pending = %d of %d; listed = %d, timers = %d, of %d and %d", notifier,
-				b.pending, pending, listed, b.timers.Len(), b.ready.Len(), b.waiting.Len())
+		if pending != b.pending || listed+b.awake.Len() != b.ready.Len()+b.waiting.Len() {
+			t.Errorf("%q: pending = %d of %d; listed = %d, awake = %d, of %d and %d", notifier,
+				b.pending, pending, listed, b.awake.Len(), b.ready.Len(), b.waiting.Len())
 		}
-		for _, q := range b.timers.Items() {
+		for _, q := range b.awake.Items() {
 			fmt.Fprintf(&text, " timer %v\n", q)
 		}
-		for _, q := range append(b.ready.Items(), b.waiting.Items()...) {
+		for _, q := range b.asleep.Items() {
+			fmt.Fprintf(&text, " asleep %v\n", q)
+		}
+		for _, q := range slices.Concat(b.ready.Items(), b.waiting.Items(), b.asleep.Items()) {
 			if !queues[q] || q.schedule != b {
 				t.Errorf("%q: %v is in no organization", notifier, q)
 			}
