@@ -51,6 +51,14 @@
 // [NotificationManager.Replay] queues it again. A failing incident delays no other incident,
 // and an organization no other organization.
 //
+// [Options.Notifiers] are several notifiers by name, such as a pager and a chat. Each has queues,
+// attempts and parked notifications of its own, so that none delays or repeats the deliveries of
+// another.
+//
+// [ReminderManager.Remind] sets a reminder: a notification at a later time, unless the incident
+// was acknowledged, lowered or closed by then. The store keeps reminders with the incident, so
+// that they survive crashes.
+//
 // # Watching
 //
 // [WatchManager.Watch] reports which incidents of an organization have changed, in all processes
@@ -97,8 +105,8 @@
 //
 //   - [FeedStore] reports the writes of other processes, so that the Manager of a shared store
 //     can serve reads from its cache;
-//   - [OutboxStore] queues activities for a Notifier, and [UsedOutbox] knows whether any were
-//     queued;
+//   - [OutboxStore] queues activities for notifiers, and keeps reminders. [UsedOutbox] knows
+//     whether any activities were queued;
 //   - [LocalStore] declares that reads cost no more than the cache;
 //   - [JoinedStore] takes part in a transaction of the host. [StoreOf] gives the package of a
 //     store access to the store of a transaction.
