@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -145,6 +146,38 @@ func operations(rule string) []operation {
 	}
 }
 
+// reminds opens an incident and sets a reminder.
+func reminds(rule string) func(context.Context, incident.Manager) (incident.Result, error) {
+	return func(ctx context.Context, m incident.Manager) (incident.Result, error) {
+		r, err := m.Fire(ctx, with(firing, rule))
+		if err == nil {
+			err = m.Remind(ctx, r.Key(), incident.Reminder{Name: "late", At: inYears})
+		}
+		return r, err
+	}
+}
+
+// reminderOperations are operations of a Manager with a notifier.
+func reminderOperations(rule string) []operation {
+	return []operation{
+		{"Remind", 2, fires(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.Remind(ctx, key, incident.Reminder{Name: "late", At: inYears})
+		}},
+		{"Remind again", 2, reminds(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.Remind(ctx, key, incident.Reminder{Name: "late", At: inYears})
+		}},
+		{"Reminders", 1, reminds(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.Reminders(ctx, key))
+		}},
+		{"CancelReminder", 1, reminds(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.CancelReminder(ctx, key, "late")
+		}},
+		{"UpdateStatus that closes", 2, reminds(rule), func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return only(m.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed, UserID: "ada"}))
+		}},
+	}
+}
+
 // A call takes the fewest possible round trips, once its statements are prepared.
 func TestStore_roundTrips(t *testing.T) {
 	t.Parallel()
@@ -153,18 +186,28 @@ func TestStore_roundTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkTrips(t, p, m, nil)
+	checkTrips(t, p, m, nil, operations)
 }
 
-// Queuing activities for delivery takes no additional round trip.
+// Queuing activities for delivery takes no additional round trip, whatever the number of
+// notifiers.
 func TestStore_roundTripsQueued(t *testing.T) {
 	t.Parallel()
-	p, s := behindProxy(t, nil)
-	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
-	if err != nil {
-		t.Fatal(err)
+	named := incident.NamedNotifier{Notifier: incident.NotifyElsewhere}
+	for n, o := range []incident.Options{
+		{Notifier: named.Notifier},
+		{Notifier: named.Notifier, Notifiers: map[string]incident.NamedNotifier{"mail": named, "pager": named}},
+	} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			p, s := behindProxy(t, nil)
+			m, err := incident.New(s, &o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkTrips(t, p, m, nil, operations, reminderOperations)
+		})
 	}
-	checkTrips(t, p, m, nil)
 }
 
 // With SingleProcess, cached incidents are not loaded.
@@ -178,17 +221,23 @@ func TestStore_roundTripsCached(t *testing.T) {
 	checkTrips(t, p, m, map[string]int{
 		"Get": 0, "Fire that opens": 1, "UpdateStatus": 1, "LinkProject": 1, "Fire that changes something": 1, "Resolve": 1,
 		"Acknowledge": 1, "Assign": 1, "Assign to another": 1, "Edit": 1, "Edit of the start and a label": 1,
-	})
+	}, operations)
 }
 
-func checkTrips(t *testing.T, p *pgtest.Proxy, m incident.Manager, cached map[string]int) {
+func checkTrips(t *testing.T, p *pgtest.Proxy, m incident.Manager, cached map[string]int, lists ...func(rule string) []operation) {
 	t.Helper()
 	ctx := t.Context()
-	for _, op := range operations("warming up") {
+	all := func(rule string) (all []operation) {
+		for _, list := range lists {
+			all = append(all, list(rule)...)
+		}
+		return all
+	}
+	for _, op := range all("warming up") {
 		run(ctx, t, p, m, op)
 		closeSlot(ctx, t, m, "warming up")
 	}
-	for _, op := range operations("measured") {
+	for _, op := range all("measured") {
 		want := op.trips
 		if n, ok := cached[op.name]; ok {
 			want = n

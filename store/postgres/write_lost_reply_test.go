@@ -81,9 +81,21 @@ func writes() []write {
 		{"Unsubscribe", func(ctx context.Context, m incident.Manager, key incident.Key) error {
 			return m.Unsubscribe(ctx, key, "ada")
 		}},
+		{"Remind", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.Remind(ctx, key, incident.Reminder{Name: "page the manager", At: inYears})
+		}},
+		{"Remind that moves", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.Remind(ctx, key, incident.Reminder{Name: escalation.Name, At: inYears.Add(time.Hour)})
+		}},
+		{"CancelReminder", func(ctx context.Context, m incident.Manager, key incident.Key) error {
+			return m.CancelReminder(ctx, key, escalation.Name)
+		}},
 		{"InTx", func(ctx context.Context, m incident.Manager, key incident.Key) error {
 			return m.InTx(ctx, func(tx incident.Manager) error {
 				if _, err := tx.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"}); err != nil {
+					return err
+				}
+				if err := tx.Remind(ctx, key, incident.Reminder{Name: escalation.Name, At: inYears.Add(time.Hour)}); err != nil {
 					return err
 				}
 				return only(tx.Comment(ctx, key, comment))
@@ -91,6 +103,12 @@ func writes() []write {
 		}},
 	}
 }
+
+// inYears is a time when no test runs any more.
+var inYears = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// escalation is the reminder of mustBegin.
+var escalation = incident.Reminder{Name: "escalate", At: inYears, Unless: incident.UnlessAcknowledged}
 
 // clock stands still, so that equal calls leave equal traces.
 func clock() time.Time { return time.Date(2026, time.March, 1, 3, 4, 5, 678_901_000, time.UTC) }
@@ -104,8 +122,8 @@ func mustManager(t *testing.T, s incident.Store) incident.Manager {
 	return m
 }
 
-// mustBegin creates the incident for the writes, with a comment, a second project and a
-// subscriber.
+// mustBegin creates the incident for the writes, with a comment, a second project, a
+// subscriber and, if the Manager has a notifier, a reminder.
 func mustBegin(t *testing.T, m incident.Manager) incident.Key {
 	t.Helper()
 	ctx := t.Context()
@@ -115,6 +133,11 @@ func mustBegin(t *testing.T, m incident.Manager) incident.Key {
 	}
 	if err == nil {
 		_, err = m.Comment(ctx, r.Key(), incident.NewComment{UserID: "ada", Comment: "Looking"})
+	}
+	if err == nil {
+		if err = m.Remind(ctx, r.Key(), escalation); errors.Is(err, incident.ErrInvalid) {
+			err = nil
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -135,11 +158,15 @@ func trace(t *testing.T, m incident.Manager) string {
 		d, err1 := m.Details(ctx, inc.Key(), "ada")
 		activities, err2 := m.Activities(ctx, inc.Key(), incident.ActivityFilter{Limit: incident.MaxPageSize})
 		subscribers, err3 := m.Subscribers(ctx, inc.Key())
+		reminders, err4 := m.Reminders(ctx, inc.Key())
 		for i := range activities.Activities {
 			activities.Activities[i].NotificationUUID = uuid.Nil
 		}
-		text, err4 := json.MarshalIndent([]any{d, activities, subscribers}, "", " ")
-		if err := errors.Join(err1, err2, err3, err4); err != nil {
+		for i := range reminders {
+			reminders[i].NotificationUUID = uuid.Nil
+		}
+		text, err5 := json.MarshalIndent([]any{d, activities, subscribers, reminders}, "", " ")
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 			t.Fatal(err)
 		}
 		b.Write(text)
