@@ -56,8 +56,7 @@ func (s *Store) claimFrom(ctx context.Context, t *outboxTable, q incident.ClaimQ
 			return nil, false, err
 		}
 		claims, others = append(claims, a.claims...), others || a.others
-		s.endUnclaimed(ctx, a)
-		isWhole := !a.isBatchFull && len(a.emptied) == 0
+		isWhole := s.endUnseen(ctx, q, a.unseen) == 0 && !a.isBatchFull
 		if err != nil || isWhole || len(a.claims) == q.Limit || time.Since(start) > maturingTime {
 			return claims, others, nil
 		}
@@ -85,16 +84,19 @@ func remaining(q incident.ClaimQuery, claims []incident.Claim) incident.ClaimQue
 type claimAnswer struct {
 	claims []incident.Claim
 
-	// unseen are claims whose activity the statement did not see. Such an activity was
-	// committed after the statement began, but before the statement locked the queue.
-	unseen []incident.Settlement
-
-	// emptied are claims of queues without a wanted activity: the wanted types were others
-	// when the activities were queued.
-	emptied []incident.Settlement
+	// unseen are claims for which the statement saw no wanted activity. Either the activity
+	// was committed after the statement began, but before the statement locked the queue, or
+	// the wanted types were others when the activities were queued.
+	unseen []unseenClaim
 
 	isBatchFull bool // more leases and delays may have ended than the statement looked at
 	others      bool // rows for the same notifier are due in the other table
+}
+
+// unseenClaim is a claim without an activity.
+type unseenClaim struct {
+	incident.Ticket
+	last int64 // the last sequence of the queue
 }
 
 // claim runs the statement once.
@@ -115,11 +117,7 @@ func (s *Store) claim(ctx context.Context, t *outboxTable, q incident.ClaimQuery
 	if t.hasNames {
 		st.parameter(q.Notifier)
 	}
-	types := make(pq.Int64Array, len(q.Types))
-	for i, typ := range q.Types {
-		types[i] = int64(typ)
-	}
-	wanted := st.parameter(types)
+	wanted := st.parameter(typeArray(q.Types))
 	st.add(t.claim, string(allowances), int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
 		add(bound).
 		add(t.claimDue, q.Lease.Microseconds(), wanted, wanted, wanted)
@@ -139,12 +137,11 @@ var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "cannot claim, sett
 func (a *claimAnswer) read(rows rowSet, t *outboxTable, notifier string) error {
 	c := incident.Claim{Ticket: incident.Ticket{Notifier: notifier}}
 	var replayed, last int64
-	var isLastSeen bool
 	var r incident.Reminder
 	dest := slices.Concat([]any{
 		boolean(&a.isBatchFull), boolean(&a.others), instant(&c.Now),
 		text(&c.Key.OrganizationID), integer(&replayed), integer(&c.Sequence), integer(&last), integer(&c.Attempt), integer(&c.Fence),
-		boolean(&isLastSeen), list(&c.Subscribers),
+		list(&c.Subscribers),
 	}, scanActivity(&c.Activity), scanIncident(&c.Incident))
 	if t.hasNames {
 		dest = append(dest, text(&r.Name), integer(&r.Unless), integer(&r.Status), identity(&r.NotificationUUID))
@@ -162,22 +159,50 @@ func (a *claimAnswer) read(rows rowSet, t *outboxTable, notifier string) error {
 	case c.Activity.Sequence != 0:
 		c.Sequence, c.More = c.Activity.Sequence, last > c.Activity.Sequence
 		c.Activity.Incident = c.Key
-	case isLastSeen:
-		c.Sequence = last
-		a.emptied = append(a.emptied, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered})
-		return nil
 	default:
-		a.unseen = append(a.unseen, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRelease})
+		a.unseen = append(a.unseen, unseenClaim{c.Ticket, last})
 		return nil
 	}
 	a.claims = append(a.claims, c)
 	return nil
 }
 
-// endUnclaimed ends the claims of a that are not returned. A claim that cannot be ended is due
-// again when its lease ends.
-func (s *Store) endUnclaimed(ctx context.Context, a claimAnswer) {
-	if all := append(a.unseen, a.emptied...); len(all) > 0 {
-		_, _ = s.Settle(ctx, all) // the result must not fail the other claims
+// endUnseen ends claims without an activity, and returns how many of their queues have none that
+// is wanted. The other claims are released. A claim that cannot be ended is due again when its
+// lease ends: the result must not fail the other claims.
+func (s *Store) endUnseen(ctx context.Context, q incident.ClaimQuery, unseen []unseenClaim) (emptied int) {
+	var all []incident.Settlement
+	for _, c := range unseen {
+		end := incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRelease}
+		if isEmpty, err := s.isEmptied(ctx, q, c); err == nil && isEmpty {
+			end.Outcome, end.Sequence = incident.OutcomeDelivered, c.last
+			emptied++
+		}
+		all = append(all, end)
 	}
+	if len(all) > 0 {
+		_, _ = s.Settle(ctx, all)
+	}
+	return emptied
+}
+
+func (s *Store) isEmptied(ctx context.Context, q incident.ClaimQuery, c unseenClaim) (isEmpty bool, err error) {
+	if len(q.Types) == 0 {
+		return false, nil
+	}
+	st := s.statement(string(c.Key.OrganizationID)).
+		add(emptiedSQL, c.Key.Identifier, c.Sequence, c.last, typeArray(q.Types), c.Key.Identifier, c.last)
+	return query(ctx, s, "claim", st, func(rows rowSet) (isEmpty bool, err error) {
+		err = scanOne(rows, boolean(&isEmpty))
+		return isEmpty, err
+	})
+}
+
+// typeArray returns an array that is never NULL.
+func typeArray(types []incident.ActivityType) pq.Int64Array {
+	array := make(pq.Int64Array, len(types))
+	for i, typ := range types {
+		array[i] = int64(typ)
+	}
+	return array
 }

@@ -87,8 +87,7 @@ const (
 )
 
 // claimDueSQL claims the rows of due, and reads what their delivery needs. The first activity
-// of a wanted type is delivered. If there is none, last_seen tells whether the statement sees
-// the last activity of the queue: see claimAnswer.
+// of a wanted type is delivered.
 const claimDueSQL = `
 ), woken AS (
 	UPDATE {table} o
@@ -111,11 +110,6 @@ const claimDueSQL = `
 	RETURNING {o.key}, o.next, o.last, o.attempts, o.fence{o.reminder}
 )
 SELECT w.is_full, w.others, now(), c.organization_id, c.replayed, c.next, c.last, c.attempts, c.fence,
-	CASE WHEN a.sequence IS NULL THEN (
-		SELECT true
-		FROM @incident_activity l
-		WHERE l.organization_id = c.organization_id AND l.identifier = c.identifier AND l.sequence = c.last
-	) END AS last_seen,
 	ARRAY(
 		SELECT s.user_id
 		FROM @incident_subscription s
@@ -141,3 +135,14 @@ LEFT JOIN LATERAL (
 // rows ready at once, and the claim slower. It is a literal, so that the planner knows how few
 // they are.
 const maturing = "100"
+
+// emptiedSQL reports whether no activity between next and last has a wanted type. As long as the
+// statement does not see the last activity, this is not known.
+const emptiedSQL = `
+SELECT NOT EXISTS (
+	SELECT
+	FROM @incident_activity
+	WHERE organization_id = $1 AND identifier = ? AND sequence BETWEEN ? AND ? AND type = ANY (?::smallint[])
+)
+FROM @incident_activity a
+WHERE a.organization_id = $1 AND a.identifier = ? AND a.sequence = ?`

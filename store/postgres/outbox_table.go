@@ -80,17 +80,11 @@ var namedParts = []string{
 }
 
 // othersSQL reports whether a reminder for the notifier without a name is due. It reads the
-// first entry of two indexes, however many reminders there are.
-const othersSQL = `(
-		SELECT organization_id
-		FROM @incident_queue
-		WHERE notifier = '' AND ready
-		ORDER BY organization_id
-		LIMIT 1
-	) IS NOT NULL OR coalesce((
+// first entry of an index, however many reminders there are.
+const othersSQL = `coalesce((
 		SELECT due
 		FROM @incident_queue
-		WHERE notifier = '' AND NOT ready AND due < 'infinity'
+		WHERE notifier = '' AND due < 'infinity'
 		ORDER BY due
 		LIMIT 1
 	) <= now(), false)`

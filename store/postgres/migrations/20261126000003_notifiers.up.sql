@@ -43,6 +43,10 @@ CREATE INDEX incident_queue_ready ON incident_queue (notifier, organization_id, 
 CREATE INDEX incident_queue_delayed ON incident_queue (notifier, due) WHERE NOT ready AND due < 'infinity';
 CREATE INDEX incident_queue_parked ON incident_queue (notifier, organization_id, identifier, reminder, replayed) WHERE due = 'infinity';
 
+-- Tells the claims of the notifier without a name, which read incident_outbox, when a reminder
+-- is due.
+CREATE INDEX incident_queue_unnamed ON incident_queue (due) WHERE notifier = '' AND due < 'infinity';
+
 -- An incident has one pending reminder of a name, whatever its notifier.
 CREATE UNIQUE INDEX incident_queue_reminder ON incident_queue (organization_id, identifier, reminder) WHERE reminder <> '' AND replayed = 0;
 
