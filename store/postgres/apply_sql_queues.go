@@ -39,7 +39,7 @@ func addQueues(st *statement, w *writing, l layout) {
 	if w.Key.Identifier != 0 {
 		st.add(`
 	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
-	SET last = EXCLUDED.last`)
+	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.last - EXCLUDED.next + 1`)
 	}
 	st.add(`
 )`)
@@ -70,8 +70,7 @@ func addAnyQueues(st *statement, w *writing) {
 	WHERE v.notifier = ''`, args...)
 	if w.Key.Identifier != 0 {
 		st.add(`
-	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
-	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.pending`)
+	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE` + extendSQL)
 	}
 	st.add(`
 ), queued_by_name AS (
@@ -80,12 +79,18 @@ func addAnyQueues(st *statement, w *writing) {
 	WHERE v.notifier <> ''`, args...)
 	if w.Key.Identifier != 0 {
 		st.add(`
-	ON CONFLICT (organization_id, identifier, notifier, reminder, replayed) DO UPDATE
-	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.pending`)
+	ON CONFLICT (organization_id, identifier, notifier, reminder, replayed) DO UPDATE` + extendSQL)
 	}
 	st.add(`
 )`)
 }
+
+// extendSQL appends to a row. pending stays NULL as long as all from next to last are queued.
+const extendSQL = `
+	SET last = EXCLUDED.last, pending = coalesce(
+		o.pending + coalesce(EXCLUDED.pending, EXCLUDED.last - EXCLUDED.next + 1),
+		o.last - o.next + 1 + EXCLUDED.pending
+	)`
 
 // wanted returns how far the first and the last activity that a notifier wants are from the end
 // of log, and the number of wanted activities.

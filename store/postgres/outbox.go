@@ -48,24 +48,24 @@ func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error
 	})
 }
 
-// discardSQL deletes rows of a notifier. Each part reads the rows of one partial index.
+// discardSQL deletes rows of a notifier. Each part reads the rows of one partial index. The pages
+// are materialized: a join could evaluate them several times, each time with other rows. As in
+// claimSQL, a second limit and conditions that always hold bound the rows that the planner expects.
 const discardSQL = `
-WITH unnamed AS (
-	DELETE FROM @incident_outbox o
-	USING (
+WITH unnamed_page AS MATERIALIZED (
+	SELECT * FROM (
 		SELECT organization_id, identifier, replayed
 		FROM @incident_outbox
 		WHERE ?::text = '' AND $1 = $1::text
 		ORDER BY organization_id, identifier, replayed
 		LIMIT ?
 		FOR UPDATE
-	) d
-	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.replayed = d.replayed
-		AND d.identifier > 0 AND d.replayed >= 0
-	RETURNING o.due, o.pending, o.next, o.last
-), named AS (
-	DELETE FROM @incident_queue o
-	USING (
+	) o`
+
+const discardNamedSQL = `
+), named_page AS MATERIALIZED (
+	SELECT *
+	FROM (
 		SELECT *
 		FROM (
 			SELECT * FROM (
@@ -95,8 +95,19 @@ WITH unnamed AS (
 				FOR UPDATE
 			) o
 		) q
-		LIMIT ?::bigint - (SELECT count(*) FROM unnamed)
-	) d
+		LIMIT ?::bigint - (SELECT count(*) FROM unnamed_page)
+	) q`
+
+const discardPagesSQL = `
+), unnamed AS (
+	DELETE FROM @incident_outbox o
+	USING unnamed_page d
+	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.replayed = d.replayed
+		AND d.identifier > 0 AND d.replayed >= 0
+	RETURNING o.due, o.pending, o.next, o.last
+), named AS (
+	DELETE FROM @incident_queue o
+	USING named_page d
 	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.notifier = d.notifier
 		AND o.reminder = d.reminder AND o.replayed = d.replayed
 		AND d.identifier > 0 AND d.replayed >= 0
@@ -112,10 +123,14 @@ func (s *Store) Discard(ctx context.Context, notifier string, limit int) (n int,
 	if s.tx != nil {
 		return 0, s.translate(ctx, "discard", errOutboxTx)
 	}
+	bound := usualBatchSQL
+	if limit > 1000 {
+		bound = largeBatchSQL
+	}
 	err = s.write(ctx, "discard", func(c *call) error {
 		st := s.statement(counted{"", c})
 		name, most := st.parameter(notifier), st.parameter(limit)
-		st.add(discardSQL, name, most, name, most, name, most, name, most, most)
+		st.add(discardSQL, name, most).add(bound).add(discardNamedSQL, name, most, name, most, name, most, most).add(bound).add(discardPagesSQL)
 		n, err = queryCounted(ctx, s, c, st, func(rows rowSet) (n int, err error) {
 			err = scanOne(rows, integer(&n))
 			return n, err

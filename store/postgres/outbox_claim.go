@@ -180,10 +180,25 @@ func (s *Store) endUnseen(ctx context.Context, q incident.ClaimQuery, unseen []u
 		}
 		all = append(all, end)
 	}
-	if len(all) > 0 {
-		_, _ = s.Settle(ctx, all)
-	}
+	s.settleBriefly(ctx, all)
 	return emptied
+}
+
+// settleBriefly settles, and waits a moment for writers that have locked the queues.
+func (s *Store) settleBriefly(ctx context.Context, all []incident.Settlement) {
+	const most, interval = 100 * time.Millisecond, time.Millisecond
+	for start := time.Now(); len(all) > 0; {
+		busy, err := s.Settle(ctx, all)
+		if err != nil || len(busy) == 0 || time.Since(start) > most {
+			return
+		}
+		time.Sleep(interval)
+		rest := make([]incident.Settlement, len(busy))
+		for i, index := range busy {
+			rest[i] = all[index]
+		}
+		all = rest
+	}
 }
 
 func (s *Store) isEmptied(ctx context.Context, q incident.ClaimQuery, c unseenClaim) (isEmpty bool, err error) {

@@ -18,7 +18,7 @@ const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[],
 // delays its own incident only. It locks the other queues before it decides about them, so
 // that it sees activities that were appended in the meantime.
 //
-// The fence identifies the claim. If the notifier wants only some types, pending is known, and
+// The fence identifies the claim. If the notifier wants only some types, pending is not NULL, and
 // the claimed activity may come after next.
 const settleSQL = `
 WITH mine AS (
@@ -27,7 +27,7 @@ WITH mine AS (
 	FROM ` + settlementsSQL + `
 	JOIN {table} o
 		ON {o=s}
-	WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending > 0 AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text
+	WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text
 	FOR UPDATE OF o SKIP LOCKED
 ), gone AS (
 	DELETE FROM {table} o
@@ -69,7 +69,7 @@ SELECT s.place
 FROM ` + settlementsSQL + `
 JOIN {table} o
 	ON {o=s}
-WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending > 0 AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text`
+WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text`
 
 // Settle implements [incident.OutboxStore], with a statement for each table that the settlements
 // name.
