@@ -12,12 +12,12 @@ import (
 // slow stores pass. Nobody else may claim from the same data.
 func RunOutbox(t *testing.T, newStore func(t *testing.T) incident.OutboxStore) {
 	t.Helper()
-	runGroups(t, outboxContract(), newStore)
+	runGroups(t, slices.Concat(outboxContract(), outboxNamedContract()), newStore)
 }
 
 // outboxContract lists the promises of an outbox, as contract does those of a store.
 func outboxContract() []group[incident.OutboxStore] {
-	return slices.Concat(outboxDeliveryContract(), outboxSupportContract())
+	return slices.Concat(outboxDeliveryContract(), outboxSupportContract(), outboxNotifierContract(), outboxReminderContract())
 }
 
 func outboxDeliveryContract() []group[incident.OutboxStore] {
@@ -74,6 +74,7 @@ func outboxSupportContract() []group[incident.OutboxStore] {
 		{"Parked", []outboxCase{
 			{"AreWhole", parkedAreWhole},
 			{"ArePaged", parkedArePaged},
+			{"AreInOrderOfPosition", parkedAreInOrderOfPosition},
 		}},
 		{"Replay", []outboxCase{
 			{"QueuesEachAgain", replayQueuesEachAgain},
@@ -82,6 +83,8 @@ func outboxSupportContract() []group[incident.OutboxStore] {
 			{"IgnoresClaimsFromBefore", replayIgnoresClaimsFromBefore},
 			{"OfNothing", replayOfNothing},
 			{"ReturnsErrNotFound", replayReturnsErrNotFound},
+			{"WorksInBatches", replayCall().worksInBatches},
+			{"OfNotifiersReturnsErrNotFound", replayCall().returnsErrNotFound},
 		}},
 		{"Backlog", []outboxCase{
 			{"CountsAll", backlogCountsAll},
@@ -90,6 +93,7 @@ func outboxSupportContract() []group[incident.OutboxStore] {
 		{"Isolation", []outboxCase{
 			{"OfClaims", outboxIsolatesClaims},
 			{"OfParked", outboxIsolatesParked},
+			{"OfReminders", outboxIsolatesReminders},
 		}},
 		{"Context", []outboxCase{
 			{"CancelledBefore", outboxContextCancelledBefore},
@@ -98,9 +102,15 @@ func outboxSupportContract() []group[incident.OutboxStore] {
 		{"InTx", []outboxCase{
 			{"ReplaysAndCommits", outboxTxReplaysAndCommits},
 			{"UndoesAReplay", outboxTxUndoesAReplay},
+			{"UndoesBatches", outboxTxUndoesBatches},
+			{"CommitsReminders", outboxTxCommitsReminders},
+			{"UndoesReminders", outboxTxUndoesReminders},
+			{"NestsReminders", outboxTxNestsReminders},
+			{"HidesReminders", outboxTxHidesReminders},
 		}},
 		{"Outbox", []outboxCase{
 			{"LosesAndRepeatsNothing", outboxLosesAndRepeatsNothing},
+			{"LosesAndRepeatsNoReminder", outboxLosesAndRepeatsNoReminder},
 			{"OutlivesItsUsers", outboxOutlivesItsUsers},
 		}},
 	}

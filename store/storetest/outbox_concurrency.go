@@ -10,17 +10,17 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// While others claim and settle, each appended activity is delivered once, in the order
-// of its incident, never two at a time, and with the right number of attempts.
+// While others claim and settle, each appended activity is delivered once to each notifier, in
+// the order of its incident, never two at a time, and with the right number of attempts.
 func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
-	const deliverers, each = 4, 15
+	const deliverers, each = 6, 15
 	keys := []incident.Key{mustQueue(t, s, acme, 0), mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)}
 	l := newLedger(keys, each)
 	t.together(len(keys)+deliverers, func(i int) {
 		if i < len(keys) {
 			l.report(appendTo(t.Context(), s, keys[i], each))
 		} else {
-			l.report(l.deliver(t.Context(), s, t.patience))
+			l.report(l.deliver(t.Context(), s, someNotifiers()[i%3], t.patience))
 		}
 	})
 	for _, err := range l.errors {
@@ -29,12 +29,14 @@ func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 	if len(l.errors) > 0 {
 		return
 	}
-	wantNoClaim(t, s, "after all was delivered or parked")
-	wantBacklog(t, s, "after all was delivered or parked", 0, int64(l.parked))
-	for _, key := range keys {
-		for sequence := int64(3); sequence < 3+each; sequence++ {
-			if l.done[activityKey{key, sequence}] != 1 {
-				t.Errorf("%s was delivered or parked %d times, want once", activityKey{key, sequence}, l.done[activityKey{key, sequence}])
+	for _, name := range someNotifiers() {
+		wantNoClaimOf(t, s, name, "after all was delivered or parked")
+		wantBacklogOf(t, s, name, "after all was delivered or parked", counts{parked: l.parked[name]})
+		for _, key := range keys {
+			for sequence := int64(3); sequence < 3+each; sequence++ {
+				if n := l.done[delivery{queueName{Key: key, notifier: name}, sequence}]; n != 1 {
+					t.Errorf("%s was delivered to notifier %q or parked %d times, want once", activityKey{key, sequence}, name, n)
+				}
 			}
 		}
 	}
@@ -45,7 +47,7 @@ func outboxLosesAndRepeatsNothing(t *trial, s incident.OutboxStore) {
 func appendTo(ctx context.Context, s incident.Store, key incident.Key, n int) error {
 	for i := range n {
 		write := func(s incident.Store) error {
-			_, err := s.Apply(ctx, notifying(comment(key, "text")))
+			_, err := s.Apply(ctx, notifyingTo(comment(key, "text"), someNotifiers()...))
 			return err
 		}
 		var err error
@@ -66,26 +68,35 @@ func appendTo(ctx context.Context, s incident.Store, key incident.Key, n int) er
 	return nil
 }
 
+// delivery is an activity for a notifier.
+type delivery struct {
+	queue    queueName
+	sequence int64
+}
+
 // ledger is the state that concurrent deliverers share.
 type ledger struct {
 	mu       sync.Mutex // guards the fields below
 	errors   []error
-	next     map[incident.Key]int64 // the head of each queue
-	claimed  map[incident.Key]bool
-	attempts map[incident.Key]int // of the head
-	done     map[activityKey]int
+	next     map[queueName]int64 // the head of each queue
+	claimed  map[queueName]bool
+	attempts map[queueName]int // of the head
+	done     map[delivery]int
 	ends     int
-	open     int // notifications that are neither delivered nor parked
-	parked   int
+	open     map[string]int   // by notifier: notifications that are neither delivered nor parked
+	parked   map[string]int64 // by notifier
 }
 
 func newLedger(keys []incident.Key, each int) *ledger {
 	l := &ledger{
-		next: map[incident.Key]int64{}, claimed: map[incident.Key]bool{}, attempts: map[incident.Key]int{},
-		done: map[activityKey]int{}, open: len(keys) * each,
+		next: map[queueName]int64{}, claimed: map[queueName]bool{}, attempts: map[queueName]int{},
+		done: map[delivery]int{}, open: map[string]int{}, parked: map[string]int64{},
 	}
-	for _, key := range keys {
-		l.next[key] = 3
+	for _, name := range someNotifiers() {
+		l.open[name] = len(keys) * each
+		for _, key := range keys {
+			l.next[queueName{Key: key, notifier: name}] = 3
+		}
 	}
 	return l
 }
@@ -98,27 +109,28 @@ func (l *ledger) report(err error) {
 	}
 }
 
-// over reports whether everything is delivered or parked, or a deliverer has failed.
-func (l *ledger) over() bool {
+// over reports whether everything of a notifier is delivered or parked, or a deliverer has failed.
+func (l *ledger) over(notifier string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open <= 0 || len(l.errors) > 0
+	return l.open[notifier] <= 0 || len(l.errors) > 0
 }
 
 // begin records a claim and returns an error if it breaks the contract.
 func (l *ledger) begin(c incident.Claim) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.attempts[c.Key]++
+	queue := queueOf(c.Ticket)
+	l.attempts[queue]++
 	switch {
-	case l.claimed[c.Key]:
+	case l.claimed[queue]:
 		return fmt.Errorf("%s is claimed while its queue is claimed", activityKey{c.Key, c.Sequence})
-	case c.Sequence != l.next[c.Key]:
-		return fmt.Errorf("%s is claimed, want activity %d, which is next", activityKey{c.Key, c.Sequence}, l.next[c.Key])
-	case c.Attempt != l.attempts[c.Key]:
-		return fmt.Errorf("the attempt of %s is %d, want %d", activityKey{c.Key, c.Sequence}, c.Attempt, l.attempts[c.Key])
+	case c.Sequence != l.next[queue]:
+		return fmt.Errorf("%s is claimed, want activity %d, which is next", activityKey{c.Key, c.Sequence}, l.next[queue])
+	case c.Attempt != l.attempts[queue]:
+		return fmt.Errorf("the attempt of %s is %d, want %d", activityKey{c.Key, c.Sequence}, c.Attempt, l.attempts[queue])
 	}
-	l.claimed[c.Key] = true
+	l.claimed[queue] = true
 	return nil
 }
 
@@ -127,33 +139,36 @@ func (l *ledger) begin(c incident.Claim) error {
 func (l *ledger) end(c incident.Claim) incident.Settlement {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.claimed[c.Key] = false
+	queue := queueOf(c.Ticket)
+	l.claimed[queue] = false
 	l.ends++
 	switch l.ends % 8 {
 	case 0:
 		return retry(c, rand.N(2*time.Millisecond))
 	case 1:
-		l.attempts[c.Key]--
+		l.attempts[queue]--
 		return release(c)
 	}
-	l.next[c.Key]++
-	l.attempts[c.Key] = 0
-	l.done[activityKey{c.Key, c.Sequence}]++
-	l.open--
+	l.next[queue]++
+	l.attempts[queue] = 0
+	l.done[delivery{queue, c.Sequence}]++
+	l.open[c.Notifier]--
 	if l.ends%8 == 2 {
-		l.parked++
+		l.parked[c.Notifier]++
 		return park(c, "no receiver")
 	}
 	return deliver(c)
 }
 
-// deliver claims and settles until all is done.
-func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience time.Duration) error {
-	for start := time.Now(); !l.over(); {
+// deliver claims and settles until all of a notifier is done.
+func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, notifier string, patience time.Duration) error {
+	for start := time.Now(); !l.over(notifier); {
 		if time.Since(start) > patience {
-			return fmt.Errorf("no queue becomes due, but %d notifications are neither delivered nor parked", l.open)
+			return fmt.Errorf("no queue of notifier %q becomes due, but notifications are neither delivered nor parked", notifier)
 		}
-		claims, err := try(ctx, s, incident.ClaimQuery{Limit: 1 + rand.N(3), PerOrganization: 2, Lease: longLease})
+		q := incident.ClaimQuery{Limit: 1 + rand.N(3), PerOrganization: 2, Lease: longLease}
+		q.Notifier = notifier
+		claims, err := try(ctx, s, q)
 		if err != nil {
 			return err
 		}
@@ -172,84 +187,4 @@ func (l *ledger) deliver(ctx context.Context, s incident.OutboxStore, patience t
 		}
 	}
 	return nil
-}
-
-// Deliverers that die or return too late delay a queue by no more than a lease. Every
-// activity is delivered at least once, and none before those that precede it.
-func outboxOutlivesItsUsers(t *trial, s incident.OutboxStore) {
-	const deliverers, each = 4, 6
-	keys := []incident.Key{mustQueue(t, s, acme, each), mustQueue(t, s, acme, each), mustQueue(t, s, umbrella, each)}
-	m := &mortals{sent: map[incident.Key]int64{}}
-	for _, key := range keys {
-		m.sent[key] = 2
-	}
-	start := time.Now()
-	t.together(deliverers, func(int) {
-		for pending := true; pending && time.Since(start) < t.patience; {
-			var err error
-			if pending, err = m.deliver(t.Context(), s, t.patience); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	for _, key := range keys {
-		if want := int64(2 + each); m.sent[key] != want {
-			t.Errorf("%s was delivered up to activity %d, want %d", key, m.sent[key], want)
-		}
-	}
-	wantBacklog(t, s, "after all was delivered", 0, 0)
-}
-
-// mortals are deliverers that never settle every third claim.
-type mortals struct {
-	mu      sync.Mutex // guards the fields below
-	claimed int
-	sent    map[incident.Key]int64 // the last activity that was delivered
-}
-
-// deliver claims and settles once, and reports whether anything was pending.
-func (m *mortals) deliver(ctx context.Context, s incident.OutboxStore, patience time.Duration) (pending bool, err error) {
-	b, err := s.Backlog(ctx)
-	if err != nil {
-		return false, fmt.Errorf("Backlog() = %w, want no error", err)
-	}
-	if b[""].Pending == 0 {
-		return false, nil
-	}
-	claims, err := try(ctx, s, incident.ClaimQuery{Limit: 2, PerOrganization: 2, Lease: 10 * time.Millisecond})
-	if err != nil {
-		return false, err
-	}
-	for _, c := range claims {
-		dies, err := m.begin(c)
-		if err != nil {
-			return false, err
-		}
-		if dies {
-			continue
-		}
-		time.Sleep(rand.N(15 * time.Millisecond)) // the lease may expire
-		m.mark(c)
-		if err := settle(ctx, s, patience, deliver(c)); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// begin checks the order of a claim, and decides whether its deliverer dies.
-func (m *mortals) begin(c incident.Claim) (dies bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if next := m.sent[c.Key] + 1; c.Sequence > next {
-		return false, fmt.Errorf("%s is claimed before activity %d was delivered", activityKey{c.Key, c.Sequence}, next)
-	}
-	m.claimed++
-	return m.claimed%3 == 1, nil
-}
-
-func (m *mortals) mark(c incident.Claim) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sent[c.Key] = max(m.sent[c.Key], c.Sequence)
 }

@@ -7,11 +7,12 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// mustOutboxWorld creates a due queue, a claimed queue and a parked notification.
+// mustOutboxWorld creates a due queue, a claimed queue, a parked notification and a reminder.
 func mustOutboxWorld(t *trial, s incident.OutboxStore) (claimed incident.Claim, parked incident.Key) {
 	t.Helper()
 	parked = mustQueue(t, s, acme, 1)
 	mustPark(t, s, 1)
+	mustRemind(t, s, parked, reminderAt("kept", never))
 	claimed = mustClaimOne(t, s, mustQueue(t, s, acme, 1), 3)
 	mustQueue(t, s, acme, 1)
 	return claimed, parked
@@ -33,6 +34,22 @@ func outboxTxOperations(parked incident.Key) []outboxOperation {
 			_, err := replay(ctx, s, parked)
 			return err
 		}},
+		{"DiscardParked", func(ctx context.Context, s incident.OutboxStore) error {
+			_, err := s.DiscardParked(ctx, parkedOf(parked))
+			return err
+		}},
+		{"SetReminder", func(ctx context.Context, s incident.OutboxStore) error {
+			w := incident.ReminderWrite{Key: parked, ExpectVersion: 1, Reminder: reminderAt("another", never), Most: everything}
+			_, err := s.SetReminder(ctx, w)
+			return err
+		}},
+		{"CancelReminder", func(ctx context.Context, s incident.OutboxStore) error {
+			return s.CancelReminder(ctx, parked, "kept")
+		}},
+		{"Reminders", func(ctx context.Context, s incident.OutboxStore) error {
+			_, err := s.Reminders(ctx, parked)
+			return err
+		}},
 	}
 }
 
@@ -41,6 +58,9 @@ func wantOutboxWorld(t *trial, s incident.OutboxStore, claimed incident.Claim, p
 	t.Helper()
 	wantBacklog(t, s, "after calls that fail", 2, 1)
 	wantParked(t, s, acme, activityKey{parked, 3})
+	if all := mustReminders(t, s, parked); len(all) != 1 || all[0].Name != "kept" {
+		t.Errorf("after calls that fail Reminders() = %s, want the same as before", show(all))
+	}
 	c := mustClaim(t, s, anything())
 	if len(c) != 1 || c[0].Attempt != 1 {
 		t.Errorf("after calls that fail Claim() = %s, want one queue with attempt 1", show(c))
@@ -64,6 +84,14 @@ func outboxContextCancelledBefore(t *trial, s incident.OutboxStore) {
 		}},
 		{"Backlog", func(ctx context.Context, s incident.OutboxStore) error {
 			_, err := s.Backlog(ctx)
+			return err
+		}},
+		{"Discard", func(ctx context.Context, s incident.OutboxStore) error {
+			_, err := s.Discard(ctx, "", everything)
+			return err
+		}},
+		{"SetReminder of an unknown incident", func(ctx context.Context, s incident.OutboxStore) error {
+			_, err := setUnknown(ctx, s)
 			return err
 		}},
 		{"Replay of an unknown incident", func(ctx context.Context, s incident.OutboxStore) error {
@@ -106,4 +134,10 @@ func outboxContextCancelledWithinTx(t *trial, s incident.OutboxStore) {
 		}
 	}
 	wantOutboxWorld(t, s, claimed, parked)
+}
+
+// setUnknown sets a reminder of an unknown incident.
+func setUnknown(ctx context.Context, s incident.OutboxStore) (bool, error) {
+	key := incident.Key{OrganizationID: "nobody", Identifier: 9}
+	return s.SetReminder(ctx, incident.ReminderWrite{Key: key, ExpectVersion: 1, Reminder: reminderAt("lost", never), Most: everything})
 }

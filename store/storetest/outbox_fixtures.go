@@ -82,6 +82,12 @@ func try(ctx context.Context, s incident.OutboxStore, q incident.ClaimQuery) ([]
 	}
 	heads := map[queueName]bool{}
 	for _, c := range claims {
+		if c.Notifier != q.Notifier {
+			return nil, fmt.Errorf("Claim(%+v) returns the claim %s of another notifier", q, show(c.Ticket))
+		}
+		if (c.Reminder != nil) != (c.Ticket.Reminder != "") {
+			return nil, fmt.Errorf("Claim() returns %s with the ticket %s, want a Reminder in both or in none", show(c), show(c.Ticket))
+		}
 		if q := queueOf(c.Ticket); heads[q] {
 			return nil, fmt.Errorf("Claim() returns two claims of the queue %v", q)
 		}
@@ -91,24 +97,28 @@ func try(ctx context.Context, s incident.OutboxStore, q incident.ClaimQuery) ([]
 		return cmp.Or(
 			cmp.Compare(a.Key.OrganizationID, b.Key.OrganizationID),
 			cmp.Compare(a.Key.Identifier, b.Key.Identifier),
+			cmp.Compare(a.Ticket.Reminder, b.Ticket.Reminder),
 			cmp.Compare(a.Sequence, b.Sequence),
 		)
 	})
 	return claims, nil
 }
 
-// queueName identifies a queue: the queue of an incident, or that of a replayed
+// queueName identifies a queue: the queue of an incident, a reminder, or a replayed
 // notification.
 type queueName struct {
 	incident.Key
+	notifier string
+	reminder string
 	replayed int64 // its sequence
 }
 
 func queueOf(t incident.Ticket) queueName {
+	name := queueName{Key: t.Key, notifier: t.Notifier, reminder: t.Reminder}
 	if t.Replayed {
-		return queueName{t.Key, t.Sequence}
+		name.replayed = t.Sequence
 	}
-	return queueName{Key: t.Key}
+	return name
 }
 
 // mustClaim claims until it gets a claim. A store may pass over a due queue for a

@@ -63,3 +63,35 @@ func outboxIsolatesParked(t *trial, s incident.OutboxStore) {
 	wantParked(t, s, acme, activityKey{mine, 3})
 	wantParked(t, s, umbrella)
 }
+
+// Two organizations with the same incidents have separate reminders, whatever their names.
+func outboxIsolatesReminders(t *trial, s incident.OutboxStore) {
+	for _, notifier := range []string{"", pager} {
+		mine, others := mustQueue(t, s, acme, 0), mustQueue(t, s, umbrella, 0)
+		r := reminder("the same", notifier)
+		other := moved(r, r.At)
+		mustRemind(t, s, mine, r)
+		mustRemind(t, s, others, other)
+		q := anythingOf(notifier)
+		q.Except = []incident.OrganizationID{umbrella}
+		c := mustClaim(t, s, q)[0]
+		wantEqual(t, "the claimed reminder", reminded(c), r)
+		wantEqual(t, "the incident of a claimed reminder", c.Incident, mustLoad(t, s, mine).Incident)
+		wrong := deliver(c)
+		wrong.Key = others
+		mustSettle(t, s, wrong)
+		wantReminders(t, s, others, "after a ticket with another organization", other)
+		mustRemind(t, s, others, moved(other, never))
+		mustCancel(t, s, others, r.Name)
+		wantReminders(t, s, mine, "after another organization's was cancelled", r)
+		mustSettle(t, s, park(c, "no receiver"))
+		wantPositions(t, s, parkedFor(umbrella, notifier))
+		if b := mustDiscardParked(t, s, parkedFor(umbrella, notifier)); b.Count != 0 {
+			t.Errorf("DiscardParked() of another organization = %+v, want none", b)
+		}
+		mustReplayBatch(t, s, parkedFor(acme, notifier))
+		mustCancel(t, s, others, r.Name)
+		mustSettle(t, s, deliver(mustClaimReminder(t, s, mine, r)))
+		wantBacklogs(t, s, "after the last delivery", map[string]counts{})
+	}
+}

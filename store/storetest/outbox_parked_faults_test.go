@@ -75,10 +75,11 @@ func parkedByDate(s incident.OutboxStore) incident.OutboxStore {
 // counting changes the result of Backlog.
 func counting(alter func(b *incident.Backlog)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
-		return &brokenOutbox{OutboxStore: s, backlog: func(ctx context.Context) (incident.Backlog, error) {
-			b, err := backlogOf(ctx, s)
+		return &brokenOutbox{OutboxStore: s, backlog: func(ctx context.Context) (map[string]incident.Backlog, error) {
+			all, err := s.Backlog(ctx)
+			b := all[""]
 			alter(&b)
-			return b, err
+			return map[string]incident.Backlog{"": b}, err
 		}}
 	}
 }
@@ -100,15 +101,13 @@ func pendingWithoutClaims(s incident.OutboxStore) incident.OutboxStore {
 		}
 		return s.Settle(ctx, all)
 	}
-	b.backlog = func(ctx context.Context) (incident.Backlog, error) {
-		counted, err := backlogOf(ctx, s)
+	b.backlog = counting(func(counted *incident.Backlog) {
 		for fence := range int64(1000) {
 			if held, _ := claimed.get(fence); held {
 				counted.Pending--
 			}
 		}
-		return counted, err
-	}
+	})(s).Backlog
 	return b
 }
 
@@ -134,13 +133,11 @@ func oldestSinceTheLastClaim(s incident.OutboxStore) incident.OutboxStore {
 			last.put(true, time.Now())
 			return s.Claim(ctx, q)
 		},
-		backlog: func(ctx context.Context) (incident.Backlog, error) {
-			b, err := backlogOf(ctx, s)
+		backlog: counting(func(b *incident.Backlog) {
 			if at, ok := last.get(true); ok && b.Pending > 0 {
 				b.Oldest = min(b.Oldest, time.Since(at))
 			}
-			return b, err
-		},
+		})(s).Backlog,
 	}
 }
 
@@ -177,8 +174,10 @@ func replayedFaults() []outboxFault {
 // replaying changes the result of Replay.
 func replaying(alter func(n int, err error) (int, error)) func(s incident.OutboxStore) incident.OutboxStore {
 	return func(s incident.OutboxStore) incident.OutboxStore {
-		return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-			return alter(replay(ctx, s, key))
+		return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+			b, err := s.Replay(ctx, q)
+			b.Count, err = alter(b.Count, err)
+			return b, err
 		}}
 	}
 }
@@ -191,10 +190,10 @@ func replayKeepsThemParked(s incident.OutboxStore) incident.OutboxStore {
 	var kept registry[incident.OrganizationID, []incident.ParkedNotification]
 	return &brokenOutbox{
 		OutboxStore: s,
-		replay: func(ctx context.Context, key incident.Key) (int, error) {
-			list, _ := s.Parked(ctx, incident.ParkedQuery{OrganizationID: key.OrganizationID, Limit: everything})
-			kept.put(key.OrganizationID, list)
-			return replay(ctx, s, key)
+		replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+			list, _ := s.Parked(ctx, incident.ParkedQuery{OrganizationID: q.OrganizationID, Limit: everything})
+			kept.put(q.OrganizationID, list)
+			return s.Replay(ctx, q)
 		},
 		parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
 			if list, ok := kept.get(q.OrganizationID); ok {
@@ -207,8 +206,8 @@ func replayKeepsThemParked(s incident.OutboxStore) incident.OutboxStore {
 
 // replayOfOne parks all but one again.
 func replayOfOne(s incident.OutboxStore) incident.OutboxStore {
-	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := replay(ctx, s, key)
+	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+		replayed, err := s.Replay(ctx, q)
 		claims, _ := s.Claim(ctx, anything())
 		for i, c := range claims {
 			end := park(c, "no receiver")
@@ -217,18 +216,17 @@ func replayOfOne(s incident.OutboxStore) incident.OutboxStore {
 			}
 			_, _ = s.Settle(ctx, []incident.Settlement{end})
 		}
-		return n, err
+		return replayed, err
 	}}
 }
 
 // replayOfAll replays other incidents too.
 func replayOfAll(s incident.OutboxStore) incident.OutboxStore {
-	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := replay(ctx, s, key)
-		for key.Identifier = range int64(10) {
-			_, _ = replay(ctx, s, key)
-		}
-		return n, err
+	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+		replayed, err := s.Replay(ctx, q)
+		q.Identifier = 0
+		_, _ = s.Replay(ctx, q)
+		return replayed, err
 	}}
 }
 

@@ -218,6 +218,7 @@ func settleWhatIsUnknown(t *trial, s incident.OutboxStore) {
 		"fence":               func(ticket *incident.Ticket) { ticket.Fence++ },
 		"fence before":        func(ticket *incident.Ticket) { ticket.Fence-- },
 		"queue of one parked": func(ticket *incident.Ticket) { ticket.Replayed = true },
+		"reminder":            func(ticket *incident.Ticket) { ticket.Reminder = "reminder" },
 	} {
 		for outcome, end := range allOutcomes() {
 			wrong := end(c)

@@ -149,7 +149,7 @@ func settlesAgain(s incident.OutboxStore) incident.OutboxStore {
 		for _, end := range all {
 			c, ok := latest.get(queueOf(end.Ticket))
 			if again := settled.put(end.Ticket, true); again && ok && c.Ticket == end.Ticket {
-				claims, _ := s.Claim(ctx, anything())
+				claims, _ := s.Claim(ctx, anythingOf(end.Notifier))
 				for _, c := range claims {
 					other := release(c)
 					if queueOf(c.Ticket) == queueOf(end.Ticket) && c.Sequence == end.Sequence {
@@ -172,7 +172,7 @@ func settlesWhatNobodyHas(s incident.OutboxStore) incident.OutboxStore {
 	b.settle = func(ctx context.Context, all []incident.Settlement) ([]int, error) {
 		all = slices.Clone(all)
 		for i := range all {
-			if c, ok := latest.get(queueName{Key: incident.Key{OrganizationID: acme, Identifier: all[i].Key.Identifier}}); ok {
+			if c, ok := latest.get(queueName{Key: incident.Key{OrganizationID: acme, Identifier: all[i].Key.Identifier}, notifier: all[i].Notifier}); ok {
 				all[i].Ticket = c.Ticket
 			}
 		}

@@ -23,17 +23,37 @@ func outboxTxFaults() []outboxFault {
 			return &brokenOutbox{OutboxStore: s, settle: careless(s).Settle}
 		}, before},
 		{"BacklogIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
-			return &brokenOutbox{OutboxStore: s, backlog: careless(s).backlog}
+			return &brokenOutbox{OutboxStore: s, backlog: careless(s).Backlog}
 		}, before},
 		{"ParkedIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
 			return &brokenOutbox{OutboxStore: s, parked: careless(s).Parked}
 		}, before},
 		{"ReplayIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
-			return &brokenOutbox{OutboxStore: s, replay: careless(s).replay}
+			return &brokenOutbox{OutboxStore: s, replay: careless(s).Replay}
 		}, before},
+		{"DiscardParkedIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return &brokenOutbox{OutboxStore: s, discardParked: careless(s).DiscardParked}
+		}, before},
+		{"DiscardIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return &brokenOutbox{OutboxStore: s, discard: careless(s).Discard}
+		}, before},
+		{"SetReminderIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return &brokenOutbox{OutboxStore: s, setReminder: careless(s).SetReminder}
+		}, before},
+		{"CancelReminderIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return &brokenOutbox{OutboxStore: s, cancelReminder: careless(s).CancelReminder}
+		}, before},
+		{"RemindersIgnoreTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return &brokenOutbox{OutboxStore: s, reminders: careless(s).Reminders}
+		}, before},
+		{"RemindersOfTxIgnoreTheContext", func(s incident.OutboxStore) incident.OutboxStore {
+			return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
+				return &brokenOutbox{OutboxStore: tx, setReminder: careless(tx).SetReminder}
+			})
+		}, within},
 		{"OutboxOfTxIgnoresTheContext", func(s incident.OutboxStore) incident.OutboxStore {
 			return withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
-				return &brokenOutbox{OutboxStore: tx, parked: careless(tx).Parked, replay: careless(tx).replay}
+				return &brokenOutbox{OutboxStore: tx, parked: careless(tx).Parked, replay: careless(tx).Replay}
 			})
 		}, within},
 		{"OutboxOfTxNeverEnds", outboxOfTxNeverEnds, within},
@@ -94,11 +114,11 @@ func parkedOfAllOrganizations(s incident.OutboxStore) incident.OutboxStore {
 }
 
 func replayOfAllOrganizations(s incident.OutboxStore) incident.OutboxStore {
-	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, key incident.Key) (int, error) {
-		n, err := replay(ctx, s, key)
-		key.OrganizationID = otherOrganization(key.OrganizationID)
-		_, _ = replay(ctx, s, key)
-		return n, err
+	return &brokenOutbox{OutboxStore: s, replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+		replayed, err := s.Replay(ctx, q)
+		q.OrganizationID = otherOrganization(q.OrganizationID)
+		_, _ = s.Replay(ctx, q)
+		return replayed, err
 	}}
 }
 
@@ -112,14 +132,29 @@ func careless(s incident.OutboxStore) *brokenOutbox {
 		settle: func(ctx context.Context, all []incident.Settlement) ([]int, error) {
 			return s.Settle(context.WithoutCancel(ctx), all)
 		},
-		backlog: func(ctx context.Context) (incident.Backlog, error) {
-			return backlogOf(context.WithoutCancel(ctx), s)
+		backlog: func(ctx context.Context) (map[string]incident.Backlog, error) {
+			return s.Backlog(context.WithoutCancel(ctx))
 		},
 		parked: func(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
 			return s.Parked(context.WithoutCancel(ctx), q)
 		},
-		replay: func(ctx context.Context, key incident.Key) (int, error) {
-			return replay(context.WithoutCancel(ctx), s, key)
+		replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+			return s.Replay(context.WithoutCancel(ctx), q)
+		},
+		discardParked: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+			return s.DiscardParked(context.WithoutCancel(ctx), q)
+		},
+		discard: func(ctx context.Context, notifier string, limit int) (int, error) {
+			return s.Discard(context.WithoutCancel(ctx), notifier, limit)
+		},
+		setReminder: func(ctx context.Context, w incident.ReminderWrite) (bool, error) {
+			return s.SetReminder(context.WithoutCancel(ctx), w)
+		},
+		cancelReminder: func(ctx context.Context, key incident.Key, name string) error {
+			return s.CancelReminder(context.WithoutCancel(ctx), key, name)
+		},
+		reminders: func(ctx context.Context, key incident.Key) ([]incident.Reminder, error) {
+			return s.Reminders(context.WithoutCancel(ctx), key)
 		},
 	}
 }
@@ -147,16 +182,16 @@ func txIsNoOutbox(s incident.OutboxStore) incident.OutboxStore {
 // replayOfTxIsOutside replays even if the transaction is undone.
 func replayOfTxIsOutside(s incident.OutboxStore) incident.OutboxStore {
 	return &brokenOutbox{OutboxStore: s, inTx: func(ctx context.Context, fn func(tx incident.Store) error) error {
-		var replayed []incident.Key
+		var replayed []incident.ParkedQuery
 		err := withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
-			return &brokenOutbox{OutboxStore: tx, replay: func(ctx context.Context, key incident.Key) (int, error) {
-				replayed = append(replayed, key)
-				return replay(ctx, tx, key)
+			return &brokenOutbox{OutboxStore: tx, replay: func(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
+				replayed = append(replayed, q)
+				return tx.Replay(ctx, q)
 			}}
 		}).InTx(ctx, fn)
-		for _, key := range replayed {
+		for _, q := range replayed {
 			if err != nil {
-				_, _ = replay(context.WithoutCancel(ctx), s, key)
+				_, _ = s.Replay(context.WithoutCancel(ctx), q)
 			}
 		}
 		return err

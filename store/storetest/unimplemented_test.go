@@ -142,17 +142,30 @@ func TestRun_growingStorePassesCases(t *testing.T) {
 // lackingOutbox returns an outbox with one method that returns fail().
 func lackingOutbox(s incident.OutboxStore, fail func() error, method string) incident.OutboxStore {
 	b := &brokenOutbox{OutboxStore: s}
+	batch := func(context.Context, incident.ParkedQuery) (b incident.ParkedBatch, err error) { return b, fail() }
 	switch method {
 	case "Claim":
 		b.claim = func(context.Context, incident.ClaimQuery) ([]incident.Claim, error) { return nil, fail() }
 	case "Settle":
 		b.settle = func(context.Context, []incident.Settlement) ([]int, error) { return nil, fail() }
 	case "Backlog":
-		b.backlog = func(context.Context) (incident.Backlog, error) { return incident.Backlog{}, fail() }
+		b.backlog = func(context.Context) (map[string]incident.Backlog, error) { return nil, fail() }
 	case "Parked":
 		b.parked = func(context.Context, incident.ParkedQuery) ([]incident.ParkedNotification, error) { return nil, fail() }
 	case "Replay":
-		b.replay = func(context.Context, incident.Key) (int, error) { return 0, fail() }
+		b.replay = batch
+	case "DiscardParked":
+		b.discardParked = batch
+	case "Discard":
+		b.discard = func(context.Context, string, int) (int, error) { return 0, fail() }
+	case "SetReminder":
+		b.setReminder = func(context.Context, incident.ReminderWrite) (bool, error) { return false, fail() }
+	case "CancelReminder":
+		b.cancelReminder = func(context.Context, incident.Key, string) error { return fail() }
+	case "Reminders":
+		b.reminders = func(context.Context, incident.Key) ([]incident.Reminder, error) { return nil, fail() }
+	default:
+		panic("lackingOutbox does not know " + method)
 	}
 	b.inTx = withOutboxTx(s, func(tx incident.OutboxStore) incident.Store {
 		return lackingOutbox(tx, fail, method)
@@ -160,9 +173,13 @@ func lackingOutbox(s incident.OutboxStore, fail func() error, method string) inc
 	return b
 }
 
+var outboxMethods = []string{
+	"Claim", "Settle", "Backlog", "Parked", "Replay", "DiscardParked", "Discard", "SetReminder", "CancelReminder", "Reminders",
+}
+
 func TestRunOutbox_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 	all := casesByName(outboxContract())
-	for i, method := range []string{"Claim", "Settle", "Backlog", "Parked", "Replay"} {
+	for i, method := range outboxMethods {
 		for _, f := range failuresOf(i) {
 			t.Run(method+" "+f.name, func(t *testing.T) {
 				t.Parallel()
