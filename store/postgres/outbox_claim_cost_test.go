@@ -40,14 +40,27 @@ func anyClaim() incident.ClaimQuery {
 // its claims.
 func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	t.Helper()
+	return pagesOfClaim(t, s, "", "UPDATE \"public\".incident_outbox o", "'', '{}', '{}', 8, '{}', 8, 60000000")
+}
+
+// pagesOfNamed is pagesOf for a notifier with a name.
+func pagesOfNamed(t *testing.T, s *postgres.Store, notifier string) (pages, claims int) {
+	t.Helper()
+	return pagesOfClaim(t, s, notifier, "UPDATE \"public\".incident_queue o", "'', '"+notifier+"', '{}', '{}', 8, '{}', 8, 60000000")
+}
+
+// pagesOfClaim explains the claim that contains part.
+func pagesOfClaim(t *testing.T, s *postgres.Store, notifier, part, args string) (pages, claims int) {
+	t.Helper()
 	q := anyClaim()
+	q.Notifier = notifier
 	q.After = "~" // after every organization: it claims nothing, and the statement gets prepared
 	if _, err := s.Claim(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
 	var text string
 	for _, sent := range s.Statements() {
-		if strings.Contains(sent, "claimed AS") {
+		if strings.Contains(sent, "claimed AS") && strings.Contains(sent, part) {
 			text = sent
 		}
 	}
@@ -57,7 +70,7 @@ func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	tx.MustExec("PREPARE explained AS " + text)
 	defer tx.MustExec("DEALLOCATE explained")
 	var plan []byte
-	if err := tx.Get(&plan, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ('', '{}', '{}', 8, '{}', 8, 60000000)"); err != nil {
+	if err := tx.Get(&plan, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ("+args+")"); err != nil {
 		t.Fatal(err)
 	}
 	var explained []struct {
@@ -153,5 +166,82 @@ func TestStore_claimCostAfterDeliveries(t *testing.T) {
 	}
 	if after, _ := pagesOf(t, s); after > before+40 {
 		t.Errorf("a claim reads %d pages after 160 deliveries, and %d before them", after, before)
+	}
+}
+
+// remindEach sets n reminders of a notifier, each due after the delay and a second later than
+// the one before.
+func remindEach(t *testing.T, s *postgres.Store, notifier string, n int, delay time.Duration) {
+	t.Helper()
+	s.Pool().MustExecContext(t.Context(), `
+		INSERT INTO incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, due, since, unless, status, notification_uuid)
+		SELECT 'org-' || g, 1, $1, 'late for ' || $1, 0, extract(epoch FROM at) * 1000000, extract(epoch FROM at) * 1000000, at, at, 0, 1, gen_random_uuid()
+		FROM (SELECT g, now() + $3::bigint * interval '1 microsecond' + g * interval '1 second' AS at FROM generate_series(1, $2::bigint) g) g`,
+		notifier, n, delay.Microseconds())
+	s.Pool().MustExecContext(t.Context(), "VACUUM ANALYZE incident_queue")
+}
+
+// A claim costs the same with 100,000 reminders that are not due.
+func TestStore_claimCostOfReminders(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	queueEach(t, s, 200, 0, true)
+	s.Pool().MustExecContext(t.Context(), `
+		INSERT INTO incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, due, since, ready)
+		SELECT organization_id, identifier, 'mail', '', 0, 1, 1, now(), now(), true FROM incident_outbox`)
+	s.Pool().MustExecContext(t.Context(), "VACUUM ANALYZE incident_queue")
+	unnamed, _ := pagesOf(t, s)
+	named, _ := pagesOfNamed(t, s, "mail")
+	remindEach(t, s, "", 100_000, time.Hour)
+	remindEach(t, s, "mail", 100_000, time.Hour)
+	for name, c := range map[string]struct {
+		before int
+		pages  func() (pages, claims int)
+	}{
+		"":     {unnamed, func() (pages, claims int) { return pagesOf(t, s) }},
+		"mail": {named, func() (pages, claims int) { return pagesOfNamed(t, s, "mail") }},
+	} {
+		if pages, claims := c.pages(); claims != 8 || pages*10 > c.before*11 {
+			t.Errorf("%q: a claim reads %d pages with reminders, and %d without, and returns %d rows, want 8", name, pages, c.before, claims)
+		}
+	}
+}
+
+// A claim takes a single round trip, unless a reminder for the notifier without a name is due.
+func TestStore_claimRoundTrips(t *testing.T) {
+	t.Parallel()
+	p, s := behindProxy(t, nil)
+	for _, notifier := range []string{"", "mail"} {
+		remindEach(t, s, notifier, 1000, time.Hour)
+	}
+	claim := func(notifier string) (trips, claims int) {
+		t.Helper()
+		q := anyClaim()
+		q.Notifier = notifier
+		before := p.RoundTrips()
+		found, err := s.Claim(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.RoundTrips() - before, len(found)
+	}
+	queueEach(t, s, 4, 0, true)
+	for n := range 2 { // the first time the statements are prepared
+		for _, notifier := range []string{"", "mail"} {
+			if trips, claims := claim(notifier); n > 0 && trips != 1 || claims > 0 && n > 0 {
+				t.Errorf("%q: a claim takes %d round trips, want 1, and returns %d rows", notifier, trips, claims)
+			}
+		}
+	}
+	s.Pool().MustExec("UPDATE incident_queue SET due = now(), since = now(), next = 1, last = 1 WHERE organization_id IN ('org-1', 'org-2')")
+	if _, claims := claim(""); claims != 2 {
+		t.Errorf("%d reminders were claimed, want 2", claims)
+	}
+	s.Pool().MustExec("UPDATE incident_queue SET due = now(), ready = true WHERE organization_id IN ('org-3', 'org-4')")
+	if trips, claims := claim(""); claims != 2 || trips != 2 {
+		t.Errorf("a claim of reminders takes %d round trips, want 2, and returns %d rows, want 2", trips, claims)
+	}
+	if trips, claims := claim(""); claims != 0 || trips != 1 {
+		t.Errorf("after the reminders a claim takes %d round trips, want 1, and returns %d rows", trips, claims)
 	}
 }
