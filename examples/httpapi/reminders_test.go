@@ -111,10 +111,13 @@ func testParked(w *world) {
 	parked := func(query string) []incident.ParkedNotification {
 		return decode[[]incident.ParkedNotification](w, w.want(200, "", "ada", "GET", path+query, ""))
 	}
-	for len(parked("?notifier=pager")) < 4 { // until the reminder was due
+	var got []incident.ParkedNotification
+	for begun := time.Now(); len(got) < 4; got = parked("?notifier=pager") { // until the reminder was due
+		if time.Since(begun) > 10*time.Second {
+			w.Fatalf("parked are %+v", got)
+		}
 		w.park("pager")
 	}
-	got := parked("?notifier=pager")
 	for i, p := range got[:3] {
 		if p.Incident != key || p.Notifier != "pager" || p.Sequence != int64(i)+1 || p.Attempts != 1 || p.Error != "the <pager> is broken" {
 			w.Errorf("parked is %+v", p)
