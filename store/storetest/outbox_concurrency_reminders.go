@@ -13,9 +13,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// While others claim and settle, reminders are set, moved, cancelled and ended. Each reminder that
-// is left is delivered or parked once. None is claimed by a call that begins after its end, nor if
-// its transaction was undone.
+// Reminders are set, moved, cancelled and ended while others claim and settle:
+//
+//   - Each reminder that is not ended is delivered or parked once.
+//   - A claim that begins after the end of a reminder does not return the reminder.
+//   - A reminder whose transaction was undone is never claimed.
 func outboxLosesAndRepeatsNoReminder(t *trial, s incident.OutboxStore) {
 	const each = 24
 	now := mustClock(t, s)
@@ -257,7 +259,7 @@ func (w *reminderWriter) run(ctx context.Context, n int) error {
 	return nil
 }
 
-// next returns a reminder that differs from the one before of its name.
+// next returns a reminder. Consecutive reminders of a name differ in Unless.
 func (w *reminderWriter) next(name string, i int) incident.Reminder {
 	r := reminder(name, someNotifiers()[i/2%3])
 	r.At, r.Unless = w.now.now().Add(rand.N(3*time.Millisecond)).Truncate(time.Microsecond), incident.Unless(i%3)
@@ -297,7 +299,7 @@ func (w *reminderWriter) set(ctx context.Context, r incident.Reminder, withinTx 
 	return err
 }
 
-// undo ends all reminders and sets one, in a transaction that fails.
+// undo ends all reminders and sets r, in a transaction that fails.
 func (w *reminderWriter) undo(ctx context.Context, r incident.Reminder) error {
 	w.ledger.add(r, true)
 	err := w.s.InTx(ctx, func(tx incident.Store) error {

@@ -18,7 +18,7 @@ const (
 // someNotifiers returns the notifier without a name and two others, in order.
 func someNotifiers() []string { return []string{"", mail, pager} }
 
-// notifyingTo returns the change for these notifiers, which are in order of name.
+// notifyingTo returns the change for these notifiers. They must be in order of name.
 func notifyingTo(c incident.Change, notifiers ...string) incident.Change {
 	c.Notify = nil
 	for _, name := range notifiers {

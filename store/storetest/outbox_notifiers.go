@@ -8,8 +8,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Each notifier of a change has a queue of its own. Claims, delays and parking of one do not
-// affect the others.
+// Each notifier of a change has a queue of its own. Claims, delays and parking of a notifier do
+// not affect the others.
 func notifiersHaveQueuesOfTheirOwn(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 0)
 	for range 2 {
@@ -100,7 +100,7 @@ func mustClearOf(t *trial, s incident.OutboxStore, notifier string) {
 	}
 }
 
-// A parked notification of one notifier is neither listed nor replayed for another.
+// A notification that was parked for a notifier is neither listed nor replayed for another.
 func notifiersParkAlone(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 0)
 	mustNotifyTo(t, s, key, someNotifiers()...)

@@ -126,8 +126,8 @@ func discardParkedCall() batchCall {
 	}}
 }
 
-// worksInBatches checks that a call takes what Parked returns: of an organization, of an
-// incident, of a notifier, after a position, and up to a limit.
+// worksInBatches checks that a call takes the notifications that Parked returns: of an
+// organization, of an incident, of a notifier, after a position, and up to a limit.
 func (b batchCall) worksInBatches(t *trial, s incident.OutboxStore) {
 	for _, notifier := range []string{"", pager} {
 		want := mustParkMany(t, s, notifier)

@@ -9,7 +9,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A reminder keeps every field, and so does its claim.
+// Reminders and Claim return every field of a reminder.
 func setReminderKeepsEveryField(t *trial, s incident.OutboxStore) {
 	key := mustCreate(t, s, ruled(acme, api, db), firing(critical)).Incident.Key()
 	mustSubscribe(t, s, incident.Subscription{Incident: key, UserID: "zoe", DateAdded: t0})
@@ -50,7 +50,7 @@ func setReminderKeepsEveryField(t *trial, s incident.OutboxStore) {
 	wantReminders(t, s, key, "after all were delivered")
 }
 
-// Reminders are read and claimed with the names that they were set with, in the order of bytes.
+// Names of reminders are compared byte for byte, and ordered by their bytes.
 func setReminderComparesNames(t *trial, s incident.OutboxStore) {
 	key := mustQueue(t, s, acme, 0)
 	var all []incident.Reminder
@@ -256,7 +256,7 @@ func setReminderReturnsErrNotFound(t *trial, s incident.OutboxStore) {
 	wantBacklogs(t, s, "after reminders of unknown incidents", map[string]counts{})
 }
 
-// Reminders change neither the incident nor its activities, feeds and users.
+// Reminders do not change the incident, its activities and its users.
 func setReminderLeavesTheIncidentAlone(t *trial, s incident.OutboxStore) {
 	w := mustWorld(t, s, acme)
 	key := w.key()

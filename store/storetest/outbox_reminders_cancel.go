@@ -2,8 +2,8 @@ package storetest
 
 import "github.com/incidentkit/incident"
 
-// A reminder that was cancelled is not delivered, even if it is due, claimed, delayed or
-// replayed. A parked one stays parked.
+// A cancelled reminder is not delivered, even if it was due, claimed, delayed or replayed. A parked
+// reminder stays parked.
 func cancelReminderEndsIt(t *trial, s incident.OutboxStore) {
 	for _, notifier := range []string{"", pager} {
 		key, r := mustQueue(t, s, acme, 0), reminder("cancelled", notifier)

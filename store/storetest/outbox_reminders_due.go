@@ -44,8 +44,8 @@ func dueReminderIsRetried(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// A reminder neither waits for the queue of its incident nor for other reminders, and delays
-// none of them.
+// A reminder does not wait for the queue of its incident or for other reminders, and does not delay
+// them.
 func dueReminderIsAQueueOfItsOwn(t *trial, s incident.OutboxStore) {
 	for _, notifier := range []string{"", pager} {
 		key := mustQueue(t, s, acme, 0)
@@ -141,7 +141,7 @@ func dueReminderIsReplayed(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// Several reminders of a name can be parked and replayed beside a pending one.
+// Several reminders of a name can be parked and replayed beside a pending reminder.
 func dueReminderStandsBesideParked(t *trial, s incident.OutboxStore) {
 	for _, notifier := range []string{"", pager} {
 		key := mustQueue(t, s, acme, 0)
@@ -169,8 +169,8 @@ func dueReminderStandsBesideParked(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// A reminder that is set again at the same time as a parked one can be parked too. The store may
-// keep one of the two.
+// A reminder with the name and the At of a parked reminder can be set and parked too. The store may
+// keep either of the two.
 func dueReminderMayBeParkedTwice(t *trial, s incident.OutboxStore) {
 	for _, notifier := range []string{"", pager} {
 		key, r := mustQueue(t, s, acme, 0), reminder("twice", notifier)

@@ -7,8 +7,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// EndReminders ends all pending reminders of the incident, of all notifiers: due, claimed,
-// delayed and replayed. It also ends reminders beside a change of the row.
+// EndReminders ends all pending reminders of the incident for all notifiers: due, claimed, delayed
+// and replayed. The change may have a row or not.
 func endRemindersEndsAll(t *trial, s incident.OutboxStore) {
 	for _, withRow := range []bool{false, true} {
 		st := mustCreate(t, s, draft(acme))

@@ -7,7 +7,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Reminders that are not due do not hide those that are.
+// Reminders that are not due do not hide due reminders and activities.
 func dueReminderStandsOut(t *trial, s incident.OutboxStore) {
 	const incidents, each = 3, 100
 	var last incident.Key
@@ -101,7 +101,7 @@ func dueReminderIsLimited(t *trial, s incident.OutboxStore) {
 	}
 }
 
-// Neither do due reminders hold back activities for ever, nor activities due reminders.
+// A steady supply of activities does not hold back a due reminder, and the reverse.
 func dueReminderTakesTurns(t *trial, s incident.OutboxStore) {
 	now := mustClock(t, s)
 	for _, name := range []string{"", pager} {
@@ -124,7 +124,7 @@ func dueReminderTakesTurns(t *trial, s incident.OutboxStore) {
 			return false
 		}
 		if !delivered(func(c incident.Claim) bool { return c.Reminder != nil }, func() { mustNotifyTo(t, s, busy, name) }) {
-			t.Errorf("a due reminder of notifier %q is not claimed, but activities that were written later", name)
+			t.Errorf("for notifier %q activities that were written later are claimed before a due reminder", name)
 		}
 		mustDrainAny(t, s, name)
 		mustNotifyTo(t, s, other, name)
@@ -137,7 +137,7 @@ func dueReminderTakesTurns(t *trial, s incident.OutboxStore) {
 		}
 		again()
 		if !delivered(func(c incident.Claim) bool { return c.Reminder == nil }, again) {
-			t.Errorf("an activity for notifier %q is not claimed, but reminders that were due later", name)
+			t.Errorf("for notifier %q reminders that were due later are claimed before an activity", name)
 		}
 		mustDrainAny(t, s, name)
 	}
@@ -160,8 +160,8 @@ func mustDrainAny(t *trial, s incident.OutboxStore, notifier string) {
 	}
 }
 
-// Reminders that are not due are counted apart. A due one is pending until it is delivered or
-// parked, and has waited since its At.
+// Backlog counts reminders that are not due in Reminders. A due reminder is Pending until it is
+// delivered or parked, and its age counts from At.
 func dueReminderIsPending(t *trial, s incident.OutboxStore) {
 	now := mustClock(t, s)
 	key := mustQueue(t, s, acme, 0)

@@ -6,8 +6,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// outdatedBy lists the ways in which a claim of a reminder becomes invalid. Each returns the
-// reminder that is pending after it, or a reminder without a name.
+// outdatedBy lists the ways to make a claim of a reminder invalid. Each function returns the pending
+// reminder after it, or a reminder without a name if there is none.
 func outdatedBy(t *trial, s incident.OutboxStore, key incident.Key) map[string]func(r incident.Reminder) incident.Reminder {
 	set := func(r incident.Reminder) incident.Reminder {
 		mustRemind(t, s, key, r)
