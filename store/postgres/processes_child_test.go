@@ -64,6 +64,7 @@ func (t task) run() error {
 		return err
 	}
 	pool.SetMaxOpenConns(8)
+	pool.SetMaxIdleConns(8) // a connection costs the server as much as many calls
 	defer pool.Close()
 	s, err := postgres.New(pool, nil)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 // also ErrUnknownOutcome if the write may have succeeded.
 func TestStore_contextEnds(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	ends := map[string]func(context.Context, time.Duration) (context.Context, context.CancelFunc){
 		"expires": context.WithTimeout,
 		"is cancelled": func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
@@ -31,7 +32,7 @@ func TestStore_contextEnds(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
-			l := newLossy(t)
+			l := lossies(t)
 			usual := l.usual(t, w)
 			for name, end := range ends {
 				failed := 0
@@ -62,11 +63,12 @@ func TestStore_contextEnds(t *testing.T) {
 // A call whose context ended before its last reply came does not succeed.
 func TestStore_contextEndsBeforeReply(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
-			l := newLossy(t)
+			l := lossies(t)
 			for n, ended := 1, 1; ended > 0; n++ {
 				key := l.prepare(t, w)
 				ctx, cancel := context.WithCancel(t.Context())
@@ -102,11 +104,12 @@ func (l *lossy) usual(t *testing.T, w write) time.Duration {
 // A silent server does not make a call last longer than its context.
 func TestStore_silence(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
-			l := newLossy(t)
+			l := lossies(t)
 			slow := 0
 			for n := 1; n < 4; n++ {
 				key := l.prepare(t, w)

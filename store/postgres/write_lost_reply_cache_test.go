@@ -140,6 +140,7 @@ func awaitFeed(t *testing.T, m incident.Manager) {
 // serves nothing older from its cache afterwards.
 func TestStore_lostReplyCache(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	for mode, following := range []bool{false, true} {
 		for i, w := range slotWrites() {
 			counts := []int{1, 1000}
@@ -152,7 +153,7 @@ func TestStore_lostReplyCache(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				l := newLossy(t)
+				l := lossies(t)
 				store := mustNew(t, mustOpen(t, l.proxy.URL(), 2), &postgres.Options{SingleProcess: !following})
 				for _, count := range counts {
 					for n, lost := 1, 1; lost > 0 && n < 9; n++ {

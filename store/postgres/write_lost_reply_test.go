@@ -218,6 +218,16 @@ func newLossy(t *testing.T) *lossy {
 	return l
 }
 
+// lossiesInTurn returns a factory of stores that the subtests of t use in turn.
+func lossiesInTurn(t *testing.T) func(*testing.T) *lossy {
+	return pgtest.InTurn(
+		func(*testing.T, int) *lossy { return newLossy(t) },
+		func(t *testing.T, l *lossy) {
+			pgtest.AwaitIdle(t, l.proxied)
+			l.empty()
+		})
+}
+
 func (l *lossy) empty() { l.pool.MustExec(deleteAllSQL) }
 
 // checkOutbox checks that every activity is queued, whichever reply was lost.
@@ -278,11 +288,12 @@ func checkTrace(t *testing.T, got, before, after string, err error) {
 // unknown.
 func TestStore_lostReply(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	for i, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
-			l := newLossy(t)
+			l := lossies(t)
 			for _, f := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
 				for _, cut := range cuts(i) {
 					for n, lost := 1, 1; lost > 0; n++ {
@@ -313,11 +324,12 @@ func cuts(i int) []pgtest.Cut {
 // A server that never answers again leaves the outcome unknown.
 func TestStore_lostReplies(t *testing.T) {
 	t.Parallel()
+	lossies := lossiesInTurn(t)
 	for i, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := traces(t, w)
-			l := newLossy(t)
+			l := lossies(t)
 			for _, cut := range cuts(i) {
 				unknown := false
 				for n := 1; n < 3; n++ { // the first round trip may be a read
