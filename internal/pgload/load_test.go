@@ -24,7 +24,7 @@ func TestLoad_looksWritten(t *testing.T) {
 	if err := postgres.Migrate(ctx, pool, opts); err != nil {
 		t.Fatal(err)
 	}
-	const n = 4000
+	const n = 2000
 	if err := pgload.Load(ctx, pool, opts.Schema, n); err != nil {
 		t.Fatal(err)
 	}
