@@ -1,12 +1,17 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/internal/pgtest"
 )
 
 // Creations that have left a slow group and run alone claim the same slot as members of the
@@ -55,5 +60,78 @@ func newClaiming() incident.NewIncident {
 	return incident.NewIncident{
 		OrganizationID: "acme", Title: "Down",
 		AlertRuleID: firing.AlertRuleID, QueryID: firing.QueryID, Projects: []incident.ProjectID{firing.ProjectID},
+	}
+}
+
+// Creations in a group commit are written once each, whichever reply is lost.
+func TestStore_lostReplyOfGroupCommit(t *testing.T) {
+	t.Parallel()
+	l := newLossy(t)
+	for n := 1; n <= 24; n++ {
+		cut := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2]
+		l.empty()
+		l.proxy.Do(pgtest.LoseReply, cut, n, 1)
+		j := newJournal()
+		var all sync.WaitGroup
+		for range 12 {
+			all.Go(func() { j.create(t, l.through) })
+		}
+		all.Wait()
+		l.proxy.Heal()
+		j.check(t, l.past, l.store)
+	}
+}
+
+// Each creation in a group commit has its own answer and its own context.
+func TestStore_groupCommitAnswersEach(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	m := mustManager(t, s)
+	holder, err := m.Fire(t.Context(), firing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	detection := uuid.New()
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+	defer cancel()
+	var all sync.WaitGroup
+	var created atomic.Int64
+	for i := range 60 {
+		all.Go(func() {
+			n := incident.NewIncident{OrganizationID: "acme", Title: "Down"}
+			ctx := t.Context()
+			switch i % 4 {
+			case 1:
+				n.DetectionUUID = detection
+			case 2:
+				n.AlertRuleID, n.QueryID, n.Projects = firing.AlertRuleID, firing.QueryID, []incident.ProjectID{firing.ProjectID}
+			case 3:
+				ctx = short
+			}
+			r, err := m.Create(ctx, n)
+			if r.Changed {
+				created.Add(1)
+			}
+			conflict, taken := errors.AsType[*incident.ConflictError](err)
+			switch {
+			case i%4 == 2 && !(taken && conflict.Existing == holder.Key()):
+				t.Errorf("a creation in a taken slot = %v, want a conflict with %s", err, holder.Key())
+			case i%4 == 3 && err != nil && !errors.Is(err, context.DeadlineExceeded):
+				t.Errorf("a creation that may time out = %v", err)
+			case i%4 < 2 && err != nil:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	page, err := m.List(t.Context(), incident.IncidentFilter{OrganizationID: "acme", Limit: incident.MaxPageSize})
+	if n := int64(len(page.Incidents)); err != nil || n < 1+created.Load() || n > 1+15+1+15 {
+		t.Errorf("%d incidents, %v; %d creations succeeded", n, err, created.Load())
+	}
+	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
+	}
+	if err := managertest.AuditOutbox(t.Context(), m, s, "acme"); err != nil {
+		t.Error(err)
 	}
 }

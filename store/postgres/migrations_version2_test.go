@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +130,103 @@ func (j *journalOf) count() (n int) {
 	return n
 }
 
+// beside is a database in which the library of version 2 and this library write and deliver at the
+// same time.
+type beside struct {
+	keys           []incident.Key
+	old            oldOutbox
+	unnamed, named journalOf
+	stop           context.Context
+	writers        errgroup.Group
+	relays         errgroup.Group
+}
+
+const besideTurns = 40 // comments of each writer
+
+// newBeside makes a database of version 2 with incidents that have two queued comments each.
+func newBeside(t *testing.T, pool *sqlx.DB) *beside {
+	t.Helper()
+	mustMigrateTo(t, pool, nil, 2)
+	b := &beside{old: mustOldOutbox(t, pool)}
+	for i := range 6 {
+		key := incident.Key{OrganizationID: incident.OrganizationID(fmt.Sprint("org-", i%3)), Identifier: int64(i/3) + 1}
+		pool.MustExec(`INSERT INTO incident_organization VALUES ($1, 1)
+			ON CONFLICT (organization_id) DO UPDATE SET incidents = incident_organization.incidents + 1`, key.OrganizationID)
+		pool.MustExec(`INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
+			date_started, date_detected, date_added, title, title_folded, alert_rule_id, query_id, projects)
+			VALUES ($1, $2, 1, 0, 0, 0, 1, 1, now(), now(), now(), 'Down', 'down', '', '', '{}')`, key.OrganizationID, key.Identifier)
+		b.keys = append(b.keys, key)
+	}
+	for _, key := range slices.Concat(b.keys, b.keys) {
+		if err := b.old.write(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// startOld lets the old library write and deliver. It begins with claims from before.
+func (b *beside) startOld(ctx context.Context, claims []oldClaim) {
+	b.writers.Go(func() error {
+		for n := range besideTurns {
+			if err := b.old.write(ctx, b.keys[n%len(b.keys)]); err != nil {
+				return fmt.Errorf("version 2 writes: %w", err)
+			}
+		}
+		return nil
+	})
+	b.relays.Go(func() error {
+		for err := error(nil); ; claims, err = b.old.take(ctx) {
+			if err != nil || b.stop.Err() != nil {
+				return err
+			}
+			for _, c := range claims {
+				if c.isSeen {
+					b.unnamed.add(c.key, c.sequence)
+				}
+				if err := b.old.end(ctx, c, incident.OutcomeDelivered); err != nil {
+					return fmt.Errorf("version 2 settles: %w", err)
+				}
+			}
+		}
+	})
+}
+
+// startNew lets this library write and deliver, for a notifier without a name and one with a name.
+func (b *beside) startNew(ctx context.Context, m incident.Manager) {
+	b.relays.Go(func() error {
+		if err := m.Run(b.stop); !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	})
+	for i := range 2 {
+		b.writers.Go(func() error {
+			for n := range besideTurns {
+				if _, err := m.Comment(ctx, b.keys[(n+i)%len(b.keys)], incident.NewComment{UserID: "ada", Comment: "New"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	b.writers.Go(func() error {
+		for _, key := range b.keys {
+			if err := m.Remind(ctx, key, incident.Reminder{Name: "late", At: time.Now().Add(200 * time.Millisecond)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// awaitDeliveries waits until n notifications came to the notifier without a name.
+func (b *beside) awaitDeliveries(n int) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && b.unnamed.count() < n; {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // The library of version 2 and this library write and deliver at the same time, from a migration
 // with queued, claimed and parked notifications on. Each is delivered once, in order, by either.
 // A notifier with a name gets all that this library writes, each once and in order.
@@ -138,119 +234,47 @@ func TestStore_besideVersion2(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewDatabase(t)
 	pool := mustOpen(t, url, 8)
-	mustMigrateTo(t, pool, nil, 2)
-	const incidents, turns = 6, 40
-	var keys []incident.Key
-	for i := range incidents {
-		key := incident.Key{OrganizationID: incident.OrganizationID(fmt.Sprint("org-", i%3)), Identifier: int64(i/3) + 1}
-		pool.MustExec(`INSERT INTO incident_organization VALUES ($1, 1) ON CONFLICT (organization_id) DO UPDATE SET incidents = incident_organization.incidents + 1`, key.OrganizationID)
-		pool.MustExec(`INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
-			date_started, date_detected, date_added, title, title_folded, alert_rule_id, query_id, projects)
-			VALUES ($1, $2, 1, 0, 0, 0, 1, 1, now(), now(), now(), 'Down', 'down', '', '', '{}')`, key.OrganizationID, key.Identifier)
-		keys = append(keys, key)
-	}
-	old := mustOldOutbox(t, pool)
-	for _, key := range slices.Concat(keys, keys) {
-		if err := old.write(t.Context(), key); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var unnamed, named journalOf
-	claims, err := old.take(t.Context())
-	if err != nil || len(claims) != incidents {
-		t.Fatalf("version 2 claims %d, %v, want %d", len(claims), err, incidents)
+	b := newBeside(t, pool)
+	claims, err := b.old.take(t.Context())
+	if err != nil || len(claims) != len(b.keys) {
+		t.Fatalf("version 2 claims %d, %v, want %d", len(claims), err, len(b.keys))
 	}
 	parked := claims[0]
-	if err := old.end(t.Context(), parked, incident.OutcomePark); err != nil {
+	if err := b.old.end(t.Context(), parked, incident.OutcomePark); err != nil {
 		t.Fatal(err)
 	}
-
 	stop, cancel := context.WithCancel(t.Context())
-	var writers, relays errgroup.Group
-	var fresh atomic.Int64 // comments of this library
-	writers.Go(func() error {
-		for n := range turns {
-			if err := old.write(t.Context(), keys[n%incidents]); err != nil {
-				return fmt.Errorf("version 2 writes: %w", err)
-			}
-		}
-		return nil
-	})
-	relays.Go(func() error {
-		for _, c := range claims[1:] { // claimed before the migration, and settled during it or after it
-			unnamed.add(c.key, c.sequence)
-			if err := old.end(t.Context(), c, incident.OutcomeDelivered); err != nil {
-				return err
-			}
-		}
-		for stop.Err() == nil {
-			claims, err := old.take(t.Context())
-			if err != nil {
-				return fmt.Errorf("version 2 claims: %w", err)
-			}
-			for _, c := range claims {
-				if c.isSeen {
-					unnamed.add(c.key, c.sequence)
-				}
-				if err := old.end(t.Context(), c, incident.OutcomeDelivered); err != nil {
-					return fmt.Errorf("version 2 settles: %w", err)
-				}
-			}
-		}
-		return nil
-	})
+	defer cancel()
+	b.stop = stop
+	b.startOld(t.Context(), claims[1:])
 	mustMigrate(t, pool, nil)
 	s := mustNew(t, mustOpen(t, url, 8), nil)
-	m, err := incident.New(s, &incident.Options{Notifier: &unnamed, Notifiers: map[string]incident.NamedNotifier{"mail": {Notifier: &named}}})
+	m, err := incident.New(s, &incident.Options{Notifier: &b.unnamed, Notifiers: map[string]incident.NamedNotifier{"mail": {Notifier: &b.named}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	relays.Go(func() error {
-		if err := m.Run(stop); !errors.Is(err, context.Canceled) {
-			return err
-		}
-		return nil
-	})
-	for i := range 2 {
-		writers.Go(func() error {
-			for n := range turns {
-				key := keys[(n+i)%incidents]
-				if _, err := m.Comment(t.Context(), key, incident.NewComment{UserID: "ada", Comment: "New"}); err != nil {
-					return err
-				}
-				fresh.Add(1)
-			}
-			return nil
-		})
-	}
-	for _, key := range keys {
-		if err := m.Remind(t.Context(), key, incident.Reminder{Name: "late", At: time.Now().Add(200 * time.Millisecond)}); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := writers.Wait(); err != nil {
+	b.startNew(t.Context(), m)
+	if err := b.writers.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	want := 2*incidents - 1 + turns + int(fresh.Load()) + incidents // with the reminders, without the parked one
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && (unnamed.count() < want || int64(named.count()) < fresh.Load()); {
+	want := 3*len(b.keys) + 3*besideTurns - 1 // with a reminder of each incident, without the parked notification
+	b.awaitDeliveries(want)
+	if n, err := s.Replay(t.Context(), parkedOf(parked.key)); err != nil || n.Count != 1 {
+		t.Errorf("Replay = %+v, %v, want the notification that version 2 parked", n, err)
+	}
+	b.awaitDeliveries(want + 1)
+	for deadline := time.Now().Add(10 * time.Second); len(mustBacklog(t, s)) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if b, err := s.Replay(t.Context(), parkedOf(parked.key)); err != nil || b.Count != 1 {
-		t.Errorf("Replay = %+v, %v, want the notification that version 2 parked", b, err)
-	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && unnamed.count() < want+1; {
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(50 * time.Millisecond)
-	cancel()
-	if err := relays.Wait(); err != nil {
-		t.Error(err)
-	}
-	checkDeliveries(t, s, keys, parked, &unnamed)
-	checkNamedDeliveries(t, s, keys, &named)
 	if all := mustBacklog(t, s); len(all) != 0 {
 		t.Errorf("at the end Backlog = %+v", all)
 	}
+	cancel()
+	if err := b.relays.Wait(); err != nil {
+		t.Error(err)
+	}
+	checkDeliveries(t, s, b.keys, parked, &b.unnamed)
+	checkNamedDeliveries(t, s, b.keys, &b.named)
 }
 
 // checkDeliveries checks that each activity of the incidents came once and in order, except the

@@ -207,6 +207,27 @@ func TestStore_claimCostOfReminders(t *testing.T) {
 	}
 }
 
+// Claims do not read the entries of delivered reminders.
+func TestStore_claimCostAfterReminders(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	queueEach(t, s, 500, time.Hour, false)
+	before, _ := pagesOf(t, s)
+	remindEach(t, s, "", 500, -time.Hour)
+	delivered := 0
+	for range 100 {
+		var all []incident.Settlement
+		for _, c := range mustClaim(t, s, anyClaim()) {
+			all = append(all, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered})
+		}
+		mustSettle(t, s, all...)
+		delivered += len(all)
+	}
+	if pages, _ := pagesOf(t, s); delivered != 500 || pages > before+40 {
+		t.Errorf("after %d reminders a claim reads %d pages, and %d before them", delivered, pages, before)
+	}
+}
+
 // A claim takes a single round trip, unless a reminder for the notifier without a name is due.
 func TestStore_claimRoundTrips(t *testing.T) {
 	t.Parallel()

@@ -194,6 +194,39 @@ func TestStore_parkedReminder(t *testing.T) {
 	}
 }
 
+// A reminder that is set, moved or cancelled in a transaction of the host is of that transaction.
+func TestStore_remindersOfHostTransaction(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	inc := mustOpenIncident(t, s, "acme")
+	kept := reminderWrite(inc, "", "kept", time.Hour)
+	mustRemind(t, s, kept)
+	moved, added := reminderWrite(inc, "mail", "kept", 2*time.Hour), reminderWrite(inc, "mail", "added", time.Hour)
+	for _, commit := range []bool{false, true} {
+		tx := s.Pool().MustBegin()
+		joined := s.Join(tx)
+		mustRemind(t, joined, added)
+		mustRemind(t, joined, reminderWrite(inc, "", "gone", time.Hour))
+		mustRemind(t, joined, moved)
+		if err := joined.CancelReminder(t.Context(), inc.Key(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+		wantReminders(t, joined, inc.Key(), added.Reminder, moved.Reminder)
+		wantReminders(t, s, inc.Key(), kept.Reminder)
+		if !commit {
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			wantReminders(t, s, inc.Key(), kept.Reminder)
+			continue
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		wantReminders(t, s, inc.Key(), added.Reminder, moved.Reminder)
+	}
+}
+
 // closing returns the change that closes an incident.
 func closing(inc incident.Incident) incident.Change {
 	c := incident.Change{Key: inc.Key(), ExpectVersion: inc.Version, StartedBefore: inc.DateStarted, EndReminders: true}
