@@ -223,9 +223,13 @@ func TestStore_claimCostAfterReminders(t *testing.T) {
 		mustSettle(t, s, all...)
 		delivered += len(all)
 	}
-	if pages, _ := pagesOf(t, s); delivered != 500 || pages > before+40 {
-		t.Errorf("after %d reminders a claim reads %d pages, and %d before them", delivered, pages, before)
+	if delivered != 500 {
+		t.Errorf("%d reminders were delivered, want 500", delivered)
 	}
+	mustWait(t, func() (bool, error) { // an ANALYZE of the server keeps the entries until its end
+		pages, _ := pagesOf(t, s)
+		return pages <= before+40, nil
+	})
 }
 
 // A claim takes a single round trip, unless a reminder for the notifier without a name is due.

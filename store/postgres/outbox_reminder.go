@@ -110,17 +110,24 @@ func (s *Store) isReminderSet(ctx context.Context, w incident.ReminderWrite, c *
 	return isSame, nil
 }
 
+// cancelReminderSQL locks the incident before the reminder, as all writes do.
 const cancelReminderSQL = `
-WITH gone AS (
-	DELETE FROM @incident_queue
-	WHERE organization_id = $1 AND identifier = ? AND reminder = ? AND due < 'infinity'
+WITH target AS (
+	SELECT identifier
+	FROM @incident
+	WHERE organization_id = $1 AND identifier = ?
+	FOR NO KEY UPDATE
+), gone AS (
+	DELETE FROM @incident_queue q
+	USING target t
+	WHERE q.organization_id = $1 AND q.identifier = t.identifier AND q.reminder = ? AND q.due < 'infinity'
 )
-SELECT identifier FROM @incident WHERE organization_id = $1 AND identifier = ?`
+SELECT identifier FROM target`
 
 // CancelReminder implements [incident.OutboxStore].
 func (s *Store) CancelReminder(ctx context.Context, key incident.Key, name string) error {
 	return s.write(ctx, "cancel reminder", func(c *call) error {
-		st := s.statement(counted{string(key.OrganizationID), c}).add(cancelReminderSQL, key.Identifier, name, key.Identifier)
+		st := s.statement(counted{string(key.OrganizationID), c}).add(cancelReminderSQL, key.Identifier, name)
 		found, err := queryCounted(ctx, s, c, st, readIdentifier)
 		if err == nil && found == 0 {
 			err = incident.ErrNotFound
