@@ -13,9 +13,11 @@ import (
 // claim is settled as delivered.
 var errReminderEnded = errors.New("the reminder has ended")
 
-// remindable returns the incident of a reminder that is about to be delivered. It reads the
-// incident again, because the incident may have been acknowledged or closed since the claim: the
-// Authorizer was called meanwhile. It returns errReminderEnded if the reminder has ended.
+// remindable returns the incident of a reminder that is about to be delivered. It reads both
+// again, because the incident may have been acknowledged or closed since the claim, and the
+// reminder may have been moved or cancelled: the Authorizer was called meanwhile. It returns
+// errReminderEnded if the reminder has ended. A replayed reminder is not in the list of pending
+// reminders, so that only its incident is read.
 func (r *outboxRelay) remindable(ctx context.Context, c *Claim, claimed time.Time) (*Incident, error) {
 	s, err := guarded(func() (State, error) { return r.outbox.Load(ctx, c.Key) })
 	switch {
@@ -25,17 +27,18 @@ func (r *outboxRelay) remindable(ctx context.Context, c *Claim, claimed time.Tim
 		return nil, err
 	case c.Reminder.endedBy(&s.Incident, c.Now.Add(time.Since(claimed))):
 		return nil, errReminderEnded
-	case s.Incident.Version == c.Incident.Version || c.Replayed:
+	}
+	r.manager.observeHolder(ctx, &s.Incident)
+	if c.Replayed {
 		return &s.Incident, nil
 	}
-	// The incident may have been closed and reopened, which has ended the reminder.
-	r.manager.observeHolder(ctx, &s.Incident)
 	pending, err := guarded(func() ([]Reminder, error) { return r.outbox.Reminders(ctx, c.Key) })
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(pending, func(p Reminder) bool { return p.NotificationUUID == c.Reminder.NotificationUUID }) {
+	isSame := func(p Reminder) bool { return p.NotificationUUID == c.Reminder.NotificationUUID }
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && !slices.ContainsFunc(pending, isSame):
 		return nil, errReminderEnded
+	case err != nil:
+		return nil, err
 	}
 	return &s.Incident, nil
 }
