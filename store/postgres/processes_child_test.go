@@ -33,10 +33,11 @@ type task struct {
 	Comments bool
 
 	// LooksOn makes the process only read, Contends makes it write to a single incident,
-	// and Relays makes it deliver notifications. Otherwise it takes part in the random
-	// calls.
+	// and Relays and Notifiers make it deliver notifications. Otherwise it takes part in the
+	// random calls.
 	LooksOn, Contends bool
 	Relays            *relayTask
+	Notifiers         *notifiersTask
 
 	// ClockSteps sets the Manager's clock an hour forward, back, and an hour slow, each
 	// second.
@@ -75,6 +76,9 @@ func (t task) run() error {
 	}
 	if t.Relays != nil {
 		return t.Relays.run(ctx, s, t.Number)
+	}
+	if t.Notifiers != nil {
+		return t.Notifiers.run(ctx, s, t.Number)
 	}
 	opts := &incident.Options{}
 	if t.ClockSteps {
