@@ -173,7 +173,9 @@ func TestParked_byNotifier(t *testing.T) {
 			t.Errorf("for the notifier without a name %v are parked", got)
 		}
 		for _, other := range []incident.ParkedFilter{
-			{OrganizationID: "acme", Notifier: "pager"}, {OrganizationID: "acme"}, {OrganizationID: "umbrella", Notifier: "mail"},
+			{OrganizationID: "acme", Notifier: "pager"},
+			{OrganizationID: "acme"},
+			{OrganizationID: "umbrella", Notifier: "mail"},
 			{OrganizationID: "acme", Notifier: "mail", Identifier: 1},
 		} {
 			other.Cursor = cursor
