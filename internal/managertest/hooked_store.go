@@ -26,7 +26,7 @@ func (s *hookedStore) Local() bool { return s.local }
 // InTx implements [incident.Store].
 func (s *hookedStore) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
 	return s.hook.inTx(ctx, s.Store, func(tx incident.Store) error {
-		return fn(&hookedStore{Store: tx, hook: s.hook})
+		return fn(withHook(tx, s.hook, false))
 	})
 }
 

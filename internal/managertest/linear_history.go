@@ -48,9 +48,11 @@ func newLab(s labSetup) (*lab, error) {
 	if cache != incident.NoCache {
 		cache = &jitterCache{Cache: cache, jitter: j}
 	}
-	m, err := incident.New(&hookedStore{Store: s.store, hook: j, local: s.local}, &incident.Options{
-		Cache: cache, Logger: slog.New(slog.DiscardHandler),
-	})
+	o := &incident.Options{Cache: cache, Logger: slog.New(slog.DiscardHandler)}
+	if _, ok := s.store.(incident.OutboxStore); ok {
+		o.Notifier = incident.NotifyElsewhere
+	}
+	m, err := incident.New(withHook(s.store, j, s.local), o)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,12 @@ func TestLinearizable_Catches(t *testing.T) {
 		{"an outdated desk", checkDesk, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &hastyManager{Manager: m} }
 		}},
+		{"reminders set on outdated versions", checkDesk, func(s *labSetup) {
+			s.store = &forgetful{OutboxStore: s.store.(incident.OutboxStore), set: ignoreVersion}
+		}},
+		{"reminders that outlive the close", checkDesk, func(s *labSetup) {
+			s.store = &forgetful{OutboxStore: s.store.(incident.OutboxStore), change: func(c *incident.Change) { c.EndReminders = false }}
+		}},
 		{"duplicates marked without a transaction", checkFamily, func(s *labSetup) { s.store = &noRollback{s.store} }},
 		{"writers turned away", checkProgress, func(s *labSetup) {
 			s.decorate = func(m incident.Manager) incident.Manager { return &impatientManager{Manager: m} }

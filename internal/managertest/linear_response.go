@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -11,7 +14,7 @@ import (
 )
 
 // A desk is the state of an incident that several users acknowledge, assign, edit, close and
-// reopen at the same time. No trigger fires.
+// reopen at the same time, and that has reminders. No trigger fires.
 
 type deskOp string
 
@@ -26,12 +29,19 @@ const (
 	opSee         deskOp = "Get"
 	opSeeListed   deskOp = "List"
 	opOwn         deskOp = "Acknowledge and Assign in a transaction"
+	opCloseOwn    deskOp = "close in a transaction"
+	opRemind      deskOp = "Remind"
+	opCancel      deskOp = "CancelReminder"
+	opSeeReminded deskOp = "Reminders"
 )
 
 var deskOps = []deskOp{
 	opAcknowledge, opAcknowledge, opAcknowledge, opWithdraw, opAssign, opAssign, opRetitle, opLabel,
-	opClose, opReopen, opReopen, opOwn, opSee, opSee, opSeeListed,
+	opClose, opReopen, opReopen, opOwn, opCloseOwn, opSee, opSee, opSeeListed,
 }
+
+// reminderOps are further calls if the store keeps reminders.
+var reminderOps = []deskOp{opRemind, opRemind, opCancel, opSeeReminded, opSeeReminded}
 
 // deskInput is a call of a history of desks.
 type deskInput struct {
@@ -47,6 +57,7 @@ type deskState struct {
 	Acknowledged, Assignee, Title string
 	Label                         string
 	Version                       int64
+	Reminded                      string // the names of the reminders
 }
 
 // deskOutput is the result of a call.
@@ -54,6 +65,7 @@ type deskOutput struct {
 	deskState
 	Changed  bool
 	Conflict bool // with the expected version
+	Refused  bool // a reminder of a closed incident
 }
 
 const deskOrg incident.OrganizationID = "desk"
@@ -76,6 +88,18 @@ func (s deskState) step(in deskInput) (deskState, deskOutput) {
 		return s, deskOutput{Conflict: true}
 	}
 	next, both := s, in.Op == opOwn
+	switch in.Op {
+	case opRemind:
+		if !s.IsClosed {
+			next.Reminded = withName(s.Reminded, in.User)
+		}
+		return next, deskOutput{Refused: s.IsClosed}
+	case opCancel:
+		next.Reminded = strings.ReplaceAll(s.Reminded, in.User, "")
+		return next, deskOutput{}
+	case opSeeReminded:
+		return s, deskOutput{deskState: deskState{Reminded: s.Reminded}}
+	}
 	switch {
 	case in.Op == opRetitle:
 		next.Title = in.User
@@ -86,8 +110,8 @@ func (s deskState) step(in deskInput) (deskState, deskOutput) {
 	case s.IsClosed:
 	case in.Op == opWithdraw:
 		next.Acknowledged = ""
-	case in.Op == opClose:
-		next.IsClosed = true
+	case in.Op == opClose, in.Op == opCloseOwn:
+		next.IsClosed, next.Reminded = true, ""
 	}
 	if !s.IsClosed && (both || in.Op == opAcknowledge) && s.Acknowledged == "" {
 		next.Acknowledged = in.User
@@ -104,7 +128,16 @@ func (s deskState) step(in deskInput) (deskState, deskOutput) {
 	if changed {
 		next.Version++
 	}
-	return next, deskOutput{deskState: next, Changed: changed}
+	out := deskOutput{deskState: next, Changed: changed}
+	out.Reminded = "" // no other call returns the reminders
+	return next, out
+}
+
+// withName adds a name of a single letter to an ordered list.
+func withName(names, name string) string {
+	all := strings.Split(strings.ReplaceAll(names, name, "")+name, "")
+	slices.Sort(all)
+	return strings.Join(all, "")
 }
 
 func deskOf(inc incident.Incident) deskState {
@@ -127,16 +160,20 @@ func checkDesk(s labSetup) error {
 	if err := createSafely(l, deskOrg, incidents); err != nil {
 		return err
 	}
+	ops := deskOps
+	if _, ok := s.store.(incident.OutboxStore); ok {
+		ops = slices.Concat(ops, reminderOps)
+	}
 	history, err := l.run(func(c *client) error {
 		in := deskInput{
 			Identifier: c.rng.Int64N(incidents) + 1,
-			Op:         deskOps[c.rng.IntN(len(deskOps))],
+			Op:         ops[c.rng.IntN(len(ops))],
 			User:       string(rune('a' + c.rng.IntN(3))),
 		}
-		if isWrite := in.Op != opSee && in.Op != opSeeListed && in.Op != opOwn; isWrite && c.rng.IntN(4) == 0 {
+		if in.expects() && c.rng.IntN(4) == 0 {
 			in.Expect = c.lastDesk(in.Identifier)
 		}
-		return observe(c, in, in.Op == opSee || in.Op == opSeeListed,
+		return observe(c, in, in.Op == opSee || in.Op == opSeeListed || in.Op == opSeeReminded,
 			func(ctx context.Context) (deskOutput, error) { return l.desk(ctx, in) })
 	})
 	if err != nil {
@@ -170,6 +207,15 @@ func createSafely(l *lab, org incident.OrganizationID, n int64) error {
 	return nil
 }
 
+// expects reports whether the call can expect a version.
+func (in deskInput) expects() bool {
+	switch in.Op {
+	case opSee, opSeeListed, opOwn, opCloseOwn, opRemind, opCancel, opSeeReminded:
+		return false
+	}
+	return true
+}
+
 // lastDesk returns the latest version of the incident that the client has seen.
 func (c *client) lastDesk(identifier int64) int64 {
 	for i := len(c.ops) - 1; i >= 0; i-- {
@@ -186,13 +232,20 @@ func (l *lab) desk(ctx context.Context, in deskInput) (deskOutput, error) {
 	var r incident.Result
 	var err error
 	switch in.Op {
+	case opRemind, opCancel, opSeeReminded:
+		return l.deskReminder(ctx, key, in)
 	case opSee:
 		r.Incident, err = l.manager.Get(ctx, key)
 	case opSeeListed:
 		r.Incident, err = l.deskListed(ctx, key)
-	case opOwn:
+	case opOwn, opCloseOwn:
 		for range 100 {
 			err = l.manager.InTx(ctx, func(tx incident.Manager) error {
+				if in.Op == opCloseOwn {
+					var err error
+					r, err = tx.UpdateStatus(ctx, key, incident.StatusUpdate{Status: incident.StatusClosed})
+					return err
+				}
 				first, err := tx.Acknowledge(ctx, key, incident.Acknowledgement{UserID: incident.UserID(in.User)})
 				if err != nil {
 					return err
@@ -211,6 +264,25 @@ func (l *lab) desk(ctx context.Context, in deskInput) (deskOutput, error) {
 		return deskOutput{Conflict: true}, nil
 	}
 	return deskOutput{deskState: deskOf(r.Incident), Changed: r.Changed}, err
+}
+
+func (l *lab) deskReminder(ctx context.Context, key incident.Key, in deskInput) (out deskOutput, err error) {
+	switch in.Op {
+	case opRemind:
+		err = l.manager.Remind(ctx, key, incident.Reminder{Name: in.User, At: time.Now().Add(time.Hour)})
+		if errors.Is(err, incident.ErrInvalid) {
+			return deskOutput{Refused: true}, nil
+		}
+	case opCancel:
+		err = l.manager.CancelReminder(ctx, key, in.User)
+	case opSeeReminded:
+		var all []incident.Reminder
+		all, err = l.manager.Reminders(ctx, key)
+		for _, r := range all {
+			out.Reminded += r.Name
+		}
+	}
+	return out, err
 }
 
 func (l *lab) deskListed(ctx context.Context, key incident.Key) (incident.Incident, error) {

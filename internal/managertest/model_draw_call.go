@@ -22,6 +22,7 @@ var kinds = weighted([]weight{
 	{2, func(s source) call { return subscribe(s.key(), s.user()) }},
 	{2, func(s source) call { return unsubscribe(s.key(), s.user()) }},
 	{17, source.drawOperation},
+	{4, drawReminder},
 	{2, func(s source) call { return invalid(s) }},
 	{4, drawRead},
 })
@@ -63,6 +64,7 @@ func drawRead(s source) call {
 		func() call { return list(s.filter()) },
 		func() call { f := s.filter(); f.Limit = 0; return count(f) },
 		func() call { return activities(key, s.activityFilter()) },
+		func() call { return reminders(key) },
 	}
 	return pick(s, "read", reads)()
 }

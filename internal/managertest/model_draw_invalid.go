@@ -31,7 +31,7 @@ func refused(c call) call {
 func invalid(s source) call {
 	return refused(pick(s, "invalid", []func(source) call{
 		invalidKey, invalidNewIncident, invalidStatusUpdate, invalidFiring, invalidResolution,
-		invalidComment, invalidEdit, invalidResponse, invalidUser, invalidProject, invalidSlot, invalidPage, foreignCursor, foreignActivityCursor,
+		invalidComment, invalidEdit, invalidResponse, invalidReminder, invalidUser, invalidProject, invalidSlot, invalidPage, foreignCursor, foreignActivityCursor,
 	})(s))
 }
 
@@ -47,6 +47,9 @@ func invalidKey(s source) call {
 		func() call { return triggers(key) },
 		func() call { return details(key, "") },
 		func() call { return seenBy(key) },
+		func() call { return reminders(key) },
+		func() call { return cancelReminder(key, "x") },
+		func() call { return remind(key, incident.Reminder{Name: "x", At: badDates[1].Add(-1)}) },
 		func() call { return subscribers(key) },
 		func() call { return activities(key, incident.ActivityFilter{}) },
 		func() call { return updateStatus(key, incident.StatusUpdate{Status: incident.StatusWarning}) },

@@ -28,6 +28,7 @@ var focusedKinds = weighted([]weight{
 	{2, func(s source) call { return create(s.newIncident()) }},
 	{5, func(s source) call { k := s.key(); return updateStatus(k, s.statusUpdate(k)) }},
 	{12, source.drawOperation},
+	{3, drawReminder},
 	{3, func(s source) call { return fire(s.firing()) }},
 	{1, drawRead},
 })

@@ -71,6 +71,7 @@ func (w *world) blank(inc incident.Incident) *record {
 		triggers:    map[incident.TriggerID]incident.Trigger{},
 		seen:        map[incident.UserID]time.Time{},
 		subscribers: map[incident.UserID]time.Time{},
+		reminders:   map[string]incident.Reminder{},
 	}
 }
 
@@ -131,6 +132,7 @@ func (w *world) setStatus(r *record, to incident.Status, method incident.StatusM
 		w.claim(r)
 		return
 	}
+	clear(r.reminders)
 	at := a.DateAdded
 	if at.Before(r.incident.DateStarted) {
 		at = r.incident.DateStarted

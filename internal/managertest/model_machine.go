@@ -57,6 +57,7 @@ func newMachine(s setup) (*machine, error) {
 	}
 	// If a call breaks several rules, the reported rule may depend on the cache.
 	m.w.guarded, m.w.careful, m.w.focused = s.guarded, s.processes > 1, s.focused
+	_, m.w.outbox = s.store.(incident.OutboxStore)
 	m.faults.disarm()
 	for range max(1, s.processes) {
 		caller, err := incident.New(withHook(s.store, m.faults, s.local), m.options(s))
@@ -87,6 +88,10 @@ func (m *machine) options(s setup) *incident.Options {
 	}
 	if _, ok := s.store.(incident.OutboxStore); ok {
 		o.Notifier = incident.NotifyElsewhere
+		o.Notifiers = map[string]incident.NamedNotifier{}
+		for _, n := range notifiers[1:] {
+			o.Notifiers[n.Notifier] = incident.NamedNotifier{Notifier: incident.NotifyElsewhere, Notify: incident.NotifyOptions{Types: n.Types}}
+		}
 	}
 	if s.guarded {
 		o.Authorizer = incident.AuthorizerFunc(authorized)
@@ -224,9 +229,33 @@ func (m *machine) finish() error {
 	}
 	err := Audit(context.Background(), m.manager, m.store, orgs...)
 	if outbox, ok := m.store.(incident.OutboxStore); ok && err == nil {
-		err = AuditOutbox(context.Background(), m.plain, outbox, orgs...)
+		err = m.auditNotifiers(outbox)
 	}
 	return err
+}
+
+// auditNotifiers drains the outbox, and compares it with the logs and the reminders of the model.
+func (m *machine) auditNotifiers(s incident.OutboxStore) error {
+	for _, n := range notifiers {
+		held, err := auditNotifier(context.Background(), m.plain, s, n, orgs...)
+		if err != nil {
+			return fmt.Errorf("for notifier %q: %w", n.Notifier, err)
+		}
+		for _, org := range orgs {
+			for _, r := range m.w.org(org).records {
+				want := slices.DeleteFunc(r.reminderList(), func(r incident.Reminder) bool { return r.Notifier != n.Notifier })
+				got := held.reminders[r.key()]
+				if err := withoutUUIDs(got); err != nil {
+					return err
+				}
+				slices.SortFunc(got, func(a, b incident.Reminder) int { return cmp.Compare(a.Name, b.Name) })
+				if !slices.EqualFunc(want, got, func(a, b incident.Reminder) bool { return same(a, b) }) {
+					return fmt.Errorf("for notifier %q the reminders of %s were %+v, want %+v", n.Notifier, r.key(), got, want)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (m *machine) lookThrough(manager incident.Manager, w *world) error {
@@ -280,7 +309,7 @@ func views(w *world, org incident.OrganizationID, user incident.UserID) []call {
 	for i := int64(1); i <= n; i++ {
 		key := incident.Key{OrganizationID: org, Identifier: i}
 		calls = append(calls,
-			get(key), triggers(key), details(key, user), subscribers(key),
+			get(key), triggers(key), details(key, user), subscribers(key), reminders(key),
 			activities(key, incident.ActivityFilter{Limit: incident.MaxPageSize}),
 		)
 	}

@@ -19,6 +19,7 @@ type world struct {
 	guarded bool      // there is an Authorizer with the rule maySubscribe
 	careful bool      // no NotificationUUID is used for two calls
 	focused bool      // the calls are about operations, in one organization
+	outbox  bool      // the store is an OutboxStore
 	orgs    map[incident.OrganizationID]*organization
 }
 
@@ -40,6 +41,7 @@ type record struct {
 	activities  []incident.Activity
 	seen        map[incident.UserID]time.Time
 	subscribers map[incident.UserID]time.Time
+	reminders   map[string]incident.Reminder // pending; without UUIDs
 }
 
 func newWorld(now time.Time) *world {
@@ -71,7 +73,7 @@ func (w *world) find(key incident.Key) *record {
 
 func (w *world) clone() *world {
 	c := newWorld(w.now)
-	c.guarded, c.careful, c.focused = w.guarded, w.careful, w.focused
+	c.guarded, c.careful, c.focused, c.outbox = w.guarded, w.careful, w.focused, w.outbox
 	for id, o := range w.orgs {
 		co := c.org(id)
 		maps.Copy(co.notifications, o.notifications)
@@ -96,6 +98,7 @@ func (r *record) clone() *record {
 	}
 	c.seen = maps.Clone(r.seen)
 	c.subscribers = maps.Clone(r.subscribers)
+	c.reminders = maps.Clone(r.reminders)
 	return &c
 }
 
