@@ -86,7 +86,7 @@ const (
 	manyDueSQL = " LIMIT 10000"
 )
 
-// claimDueSQL claims the rows of due, and reads what their delivery needs. The first activity
+// claimDueSQL claims the rows of due, and reads the data for their delivery. The first activity
 // of a wanted type is delivered.
 const claimDueSQL = `
 ), woken AS (

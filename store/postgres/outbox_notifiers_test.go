@@ -193,57 +193,65 @@ func TestStore_typesChange(t *testing.T) {
 	}
 }
 
-// Pages, replays and discards of parked notifications follow the position.
+// mustParkAll parks everything that is due.
+func mustParkAll(t *testing.T, s *postgres.Store, notifier string) {
+	t.Helper()
+	for {
+		claims := mustClaim(t, s, claimOf(target(notifier)))
+		if len(claims) == 0 {
+			return
+		}
+		for _, c := range claims {
+			mustSettle(t, s, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomePark, Error: "no"})
+		}
+	}
+}
+
+// mustParkThree parks two activities and a reminder of each of three incidents.
+func mustParkThree(t *testing.T, s *postgres.Store, notifier string) (want []incident.ParkedPosition) {
+	t.Helper()
+	for range 3 {
+		inc := mustOpenIncident(t, s, "acme")
+		mustAppend(t, s, inc.Key(), []incident.NotifyTarget{target(notifier)}, typeComment, typeComment)
+		w := reminderWrite(inc, notifier, "late", -time.Second)
+		mustRemind(t, s, w)
+		want = append(want,
+			incident.ParkedPosition{Identifier: inc.Identifier, Sequence: 1},
+			incident.ParkedPosition{Identifier: inc.Identifier, Sequence: 2},
+			incident.ParkedPosition{Identifier: inc.Identifier, Reminder: "late", Sequence: w.Reminder.At.UnixMicro()})
+	}
+	mustParkAll(t, s, notifier)
+	return want
+}
+
+// parkedPositions returns a page of parked notifications.
+func parkedPositions(t *testing.T, s *postgres.Store, notifier string, q incident.ParkedQuery) (got []incident.ParkedPosition) {
+	t.Helper()
+	q.OrganizationID, q.Notifier = "acme", notifier
+	all, err := s.Parked(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		at := incident.ParkedPosition{Identifier: p.Incident.Identifier, Sequence: p.Sequence}
+		if p.Reminder != nil {
+			at.Reminder, at.Sequence = p.Reminder.Name, p.Reminder.At.UnixMicro()
+		}
+		got = append(got, at)
+	}
+	return got
+}
+
+// Pages of parked notifications follow the position, for activities and reminders of both tables.
 func TestStore_parkedPages(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "mail"} {
 		s, _ := newStore(t)
-		var want []incident.ParkedPosition
-		for range 3 {
-			inc := mustOpenIncident(t, s, "acme")
-			mustAppend(t, s, inc.Key(), []incident.NotifyTarget{target(name)}, typeComment, typeComment)
-			w := reminderWrite(inc, name, "late", -time.Second)
-			if ok, err := s.SetReminder(t.Context(), w); err != nil || !ok {
-				t.Fatal(ok, err)
-			}
-			for sequence := range int64(2) {
-				want = append(want, incident.ParkedPosition{Identifier: inc.Identifier, Sequence: sequence + 1})
-			}
-			want = append(want, incident.ParkedPosition{Identifier: inc.Identifier, Reminder: "late", Sequence: w.Reminder.At.UnixMicro()})
-		}
-		park := func() {
-			t.Helper()
-			for {
-				claims := mustClaim(t, s, claimOf(target(name)))
-				if len(claims) == 0 {
-					return
-				}
-				for _, c := range claims {
-					mustSettle(t, s, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomePark, Error: "no"})
-				}
-			}
-		}
-		park()
-		page := func(q incident.ParkedQuery) (got []incident.ParkedPosition) {
-			t.Helper()
-			q.OrganizationID, q.Notifier = "acme", name
-			all, err := s.Parked(t.Context(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, p := range all {
-				at := incident.ParkedPosition{Identifier: p.Incident.Identifier, Sequence: p.Sequence}
-				if p.Reminder != nil {
-					at.Reminder, at.Sequence = p.Reminder.Name, p.Reminder.At.UnixMicro()
-				}
-				got = append(got, at)
-			}
-			return got
-		}
+		want := mustParkThree(t, s, name)
 		for limit := 1; limit <= len(want)+1; limit++ {
 			var got []incident.ParkedPosition
 			for after := (incident.ParkedPosition{}); ; {
-				more := page(incident.ParkedQuery{After: after, Limit: limit})
+				more := parkedPositions(t, s, name, incident.ParkedQuery{After: after, Limit: limit})
 				if got = append(got, more...); len(more) < limit {
 					break
 				}
@@ -253,22 +261,31 @@ func TestStore_parkedPages(t *testing.T) {
 				t.Errorf("%q: pages of %d are %v, want %v", name, limit, got, want)
 			}
 		}
-		if got := page(incident.ParkedQuery{Identifier: 2, After: want[3], Limit: 10}); !slices.Equal(got, want[4:6]) {
+		if got := parkedPositions(t, s, name, incident.ParkedQuery{Identifier: 2, After: want[3], Limit: 10}); !slices.Equal(got, want[4:6]) {
 			t.Errorf("%q: the rest of incident 2 is %v, want %v", name, got, want[4:6])
 		}
+	}
+}
+
+// Batches of replays and discards follow the position, and Discard keeps its limit.
+func TestStore_parkedBatches(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "mail"} {
+		s, _ := newStore(t)
+		want := mustParkThree(t, s, name)
 		b, err := s.Replay(t.Context(), incident.ParkedQuery{OrganizationID: "acme", Notifier: name, After: want[0], Limit: 4})
 		if err != nil || b != (incident.ParkedBatch{Count: 4, Last: want[4]}) {
 			t.Errorf("%q: Replay = %+v, %v", name, b, err)
 		}
-		if got := page(incident.ParkedQuery{Limit: 10}); !slices.Equal(got, slices.Concat(want[:1], want[5:])) {
+		if got := parkedPositions(t, s, name, incident.ParkedQuery{Limit: 10}); !slices.Equal(got, slices.Concat(want[:1], want[5:])) {
 			t.Errorf("%q: after the replay %v are parked", name, got)
 		}
-		park()
+		mustParkAll(t, s, name)
 		b, err = s.DiscardParked(t.Context(), incident.ParkedQuery{OrganizationID: "acme", Notifier: name, Identifier: 2, Limit: 1000})
 		if err != nil || b != (incident.ParkedBatch{Count: 3, Last: want[5]}) {
 			t.Errorf("%q: DiscardParked = %+v, %v", name, b, err)
 		}
-		if got := page(incident.ParkedQuery{Limit: 10}); !slices.Equal(got, slices.Concat(want[:3], want[6:])) {
+		if got := parkedPositions(t, s, name, incident.ParkedQuery{Limit: 10}); !slices.Equal(got, slices.Concat(want[:3], want[6:])) {
 			t.Errorf("%q: after the discard %v are parked", name, got)
 		}
 		for _, want := range []int{4, 2, 0} {
