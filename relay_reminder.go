@@ -13,11 +13,14 @@ import (
 // claim is settled as delivered.
 var errReminderEnded = errors.New("the reminder has ended")
 
-// remindable returns the incident of a reminder that is about to be delivered. It reads both
-// again, because the incident may have been acknowledged or closed since the claim, and the
-// reminder may have been moved or cancelled: the Authorizer was called meanwhile. It returns
-// errReminderEnded if the reminder has ended. A replayed reminder is not in the list of pending
-// reminders, so that only its incident is read.
+// remindable returns the incident of a reminder that is about to be delivered, or
+// errReminderEnded if the reminder has ended. It reads both again, because time has passed since
+// the claim, and the Authorizer may have taken long:
+//
+//   - The incident may have been acknowledged or closed.
+//   - The reminder may have been moved or cancelled, or ended by a close before a reopening.
+//
+// The list of pending reminders leaves out replayed reminders. Of these, only the incident is read.
 func (r *outboxRelay) remindable(ctx context.Context, c *Claim, claimed time.Time) (*Incident, error) {
 	s, err := guarded(func() (State, error) { return r.outbox.Load(ctx, c.Key) })
 	switch {

@@ -75,9 +75,9 @@ type ReminderManager interface {
 	// Remind sets a reminder of an active incident. When the reminder is due, the relays
 	// deliver it as a [Notification] with a Reminder and without an Activity, unless a
 	// condition of its Unless holds. It is delivered at least once, and exactly once without
-	// a fault, and retried and parked like other notifications. A relay that delivers or
-	// whose process is in use finds a due reminder within 50 ms in the usual case, and any
-	// relay within [NotifyOptions.PollInterval].
+	// a fault, and retried and parked like other notifications. In the usual case a relay of
+	// the process that has set it finds it within 50 ms, and so does a relay that delivers or
+	// whose process is in use. Any relay finds it within [NotifyOptions.PollInterval].
 	//
 	// An incident has a reminder for each name. Remind moves a pending reminder of the same
 	// name, which then has a new UUID. If At, Unless and Notifier are those of the pending

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// mostLater bounds the times that later remembers. Beyond it, the last time is forgotten, and
-// what is due then is found at the next interval of the alarm.
+// mostLater bounds the times that later remembers. Beyond it, the last time is forgotten: a queue
+// that is due then is found at the next interval of the alarm.
 const mostLater = 4096
 
 // later remembers when something that this process has queued will be due. It is safe for use by
