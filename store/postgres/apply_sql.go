@@ -39,7 +39,7 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 	if !l.brief {
 		addActivities(st, &w, l, c)
 	}
-	if l.queues != noQueue {
+	if l.queues != (queues{}) {
 		s.queued.Store(true)
 		addQueues(st, &w, l)
 	}

@@ -6,83 +6,110 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// queues tells for which notifiers a statement queues the activities of a change.
-type queues int
-
-const (
-	noQueue      queues = iota
-	unnamedQueue        // for the notifier without a name, all of them
-	anyQueues           // for any notifiers, and for those activities that each wants
-)
-
-func (w *writing) queues() queues {
-	switch {
-	case len(w.Notify) == 0 || len(w.Activities) == 0:
-		return noQueue
-	case len(w.Notify) == 1 && w.Notify[0].Notifier == "" && len(w.Notify[0].Types) == 0:
-		return unnamedQueue
-	}
-	return anyQueues
+// queues tells for which notifiers a statement queues the activities of a change. Texts for fewer
+// notifiers are cheaper: a table that a statement names costs even if nothing is written to it.
+type queues struct {
+	unnamed queued // the notifier without a name
+	named   bool   // notifiers with a name
 }
 
-// addQueues queues the activities that a change appends. If the incident has a queue already,
-// the change locks it until the commit; claims and settlements skip it.
-func addQueues(st *statement, w *writing, l layout) {
-	if l.queues == anyQueues {
-		addAnyQueues(st, w)
-		return
+// queued tells which activities a statement queues for the notifier without a name.
+type queued int
+
+const (
+	noneQueued queued = iota
+	allQueued
+	someQueued // the activities that the notifier wants
+)
+
+func (w *writing) queues() (q queues) {
+	if len(w.Activities) == 0 {
+		return q
 	}
-	st.add(`, queued AS (
+	for i := range w.Notify {
+		switch t := &w.Notify[i]; {
+		case t.Notifier != "":
+			q.named = true
+		case len(t.Types) == 0:
+			q.unnamed = allQueued
+		default:
+			q.unnamed = someQueued
+		}
+	}
+	return q
+}
+
+// addQueues queues the activities that a change appends, with a row for each notifier: for the
+// notifier without a name in incident_outbox, and for the others in incident_queue, in order of
+// name. If the incident has a queue already, the change locks it until the commit; claims and
+// settlements skip it.
+func addQueues(st *statement, w *writing, l layout) {
+	isNew := w.Key.Identifier == 0
+	switch l.queues.unnamed {
+	case allQueued:
+		st.add(`, queued AS (
 	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since, ready)
 	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now(), true
 	FROM target`, len(w.Activities)-1)
-	if w.Key.Identifier != 0 {
-		st.add(`
+		if !isNew {
+			st.add(`
 	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
 	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.last - EXCLUDED.next + 1`)
-	}
-	st.add(`
-)`)
-}
-
-// addAnyQueues adds a row for each notifier: for the notifier without a name to
-// incident_outbox, and for the others to incident_queue, in order of name. A row ends at the
-// last wanted activity.
-func addAnyQueues(st *statement, w *writing) {
-	var names pq.StringArray
-	var nexts, lasts, pending pq.Int64Array
-	for i := range w.Notify {
-		next, last, n := wanted(w.Activities, &w.Notify[i])
-		if n == 0 {
-			continue
 		}
-		if len(w.Notify[i].Types) == 0 {
-			n = 0 // all are queued
-		}
-		names, nexts, lasts, pending = append(names, w.Notify[i].Notifier), append(nexts, next), append(lasts, last), append(pending, n)
-	}
-	args := []any{st.parameter(names), st.parameter(nexts), st.parameter(lasts), st.parameter(pending)}
-	const lists = `
-	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (notifier, next, last, pending)`
-	st.add(`, queued AS (
-	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, pending, due, since, ready)
-	SELECT $1::text, t.identifier, 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true`+lists+`
-	WHERE v.notifier = ''`, args...)
-	if w.Key.Identifier != 0 {
 		st.add(`
+)`)
+	case someQueued:
+		rows := queueRowsOf(w, func(name string) bool { return name == "" })
+		st.add(`, queued AS (
+	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, pending, due, since, ready)
+	SELECT $1::text, t.identifier, 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true
+	FROM target t, unnest(?::bigint[], ?::bigint[], ?::integer[]) AS v (next, last, pending)`, rows.next, rows.last, rows.pending)
+		if !isNew {
+			st.add(`
 	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE` + extendSQL)
+		}
+		st.add(`
+)`)
 	}
-	st.add(`
-), queued_by_name AS (
+	if !l.queues.named {
+		return
+	}
+	rows := queueRowsOf(w, func(name string) bool { return name != "" })
+	st.add(`, queued_by_name AS (
 	INSERT INTO @incident_queue AS o (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready)
-	SELECT $1::text, t.identifier, v.notifier, '', 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true`+lists+`
-	WHERE v.notifier <> ''`, args...)
-	if w.Key.Identifier != 0 {
+	SELECT $1::text, t.identifier, v.notifier, '', 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true
+	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (notifier, next, last, pending)`,
+		rows.notifier, rows.next, rows.last, rows.pending)
+	if !isNew {
 		st.add(`
 	ON CONFLICT (organization_id, identifier, notifier, reminder, replayed) DO UPDATE` + extendSQL)
 	}
 	st.add(`
 )`)
+}
+
+// queueRows are the rows that a change adds to a table of queues. A row ends at the last wanted
+// activity. next and last are counted from the end of the activities, and pending is 0 if all are
+// queued.
+type queueRows struct {
+	notifier            pq.StringArray
+	next, last, pending pq.Int64Array
+}
+
+func queueRowsOf(w *writing, isIn func(notifier string) bool) (rows queueRows) {
+	for i := range w.Notify {
+		t := &w.Notify[i]
+		next, last, n := wanted(w.Activities, t)
+		if n == 0 || !isIn(t.Notifier) {
+			continue
+		}
+		if len(t.Types) == 0 {
+			n = 0
+		}
+		rows.notifier = append(rows.notifier, t.Notifier)
+		rows.next, rows.last, rows.pending = append(rows.next, next), append(rows.last, last), append(rows.pending, n)
+	}
+	return rows
 }
 
 // extendSQL appends to a row. pending stays NULL as long as all from next to last are queued.
