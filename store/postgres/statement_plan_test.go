@@ -87,7 +87,7 @@ func many(n int) (projects []incident.ProjectID) {
 func TestStore_plansReadNoWholeTable(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
-	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 60_000); err != nil {
+	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 30_000); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
