@@ -42,7 +42,7 @@ SUITES   = ^Test(Store(_outbox|_feed)?|Linearizable(_singleProcess)?)$$
 VARIANTS = ^Test(Store_(oneConnection|unprepared|partitioned|ahead|(outbox|feed)Partitioned)|Model(_singleProcess)?)$$
 UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|readOnlyLeftovers|versions|schemaMay.*|statementsSuit.*|refusalsOf.*|remed.*|reportsLostTables|failsAfter.*|joinedSerializable|foldsTitles.*)|Migrate|Migrate_(refuses.*|toleratesAdditions|undoesAWrongStep|schemas|objects|readOnly|version1AndBack)|Migrations.*|Inspect|IsRefusal|New_.*|Open_.*|Incidents_.*|Apply_placeUnknown)$$
 LISTS    = ^(Incidents|CountIncidents|Names)$$
-TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
+TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
 
 # The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:

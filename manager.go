@@ -240,7 +240,7 @@ func (m *manager) Run(ctx context.Context) error {
 			start(r.Run)
 		}
 	}
-	if m.relays.deliver() {
+	if m.relays.outbox != nil {
 		start(m.relays.watchBacklog)
 	}
 	<-running.Done()

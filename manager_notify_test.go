@@ -279,3 +279,24 @@ func (b *batches) Replay(ctx context.Context, q incident.ParkedQuery) (incident.
 func (b *batches) DiscardParked(ctx context.Context, q incident.ParkedQuery) (incident.ParkedBatch, error) {
 	return b.note(b.Store.DiscardParked(ctx, q))
 }
+
+// A Manager without any notifier counts what is left for a notifier that was taken away, and so
+// does a Manager that delivers nothing.
+func TestStats_abandonedByTheLastNotifier(t *testing.T) {
+	for name, after := range map[string]map[string]incident.Notifier{
+		"no notifier":     nil,
+		"NotifyElsewhere": {"mail": incident.NotifyElsewhere},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inChange(t, func(t *testing.T, release func(map[string]incident.Notifier) *office) {
+				failing := incident.NotifierFunc(func(context.Context, incident.Notification) error { return errors.New("busy") })
+				release(map[string]incident.Notifier{"pager": failing}).mustCreate(t, "acme")
+				o := release(after)
+				time.Sleep(time.Minute)
+				if got := o.Stats().Abandoned; len(got) != 1 || got["pager"].Pending+got["pager"].Parked != 2 {
+					t.Errorf("abandoned is %+v, want both notifications for the pager", got)
+				}
+			})
+		})
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 // relays are the relays of a Manager: one for each notifier, in order of name.
 type relays struct {
+	outbox    OutboxStore // nil if the store is none
 	all       []*outboxRelay
 	everyType []NotifyTarget // of all; nil if a notifier wants only some types
 	backlog   backlogCount
@@ -26,17 +27,17 @@ func newRelays(m *manager) (*relays, error) {
 		}
 		notifiers[""] = NamedNotifier{Notifier: o.Notifier, Notify: o.Notify}
 	}
-	if len(notifiers) == 0 {
+	rs.outbox, _ = m.store.(OutboxStore)
+	switch {
+	case len(notifiers) == 0:
 		return rs, nil
-	}
-	outbox, ok := m.store.(OutboxStore)
-	if !ok {
+	case rs.outbox == nil:
 		return nil, invalid("Notifier", "needs a store that is an OutboxStore")
 	}
 	selective := false
 	for _, name := range slices.Sorted(maps.Keys(notifiers)) {
 		n := notifiers[name]
-		r := newOutboxRelay(m, outbox, name, &n)
+		r := newOutboxRelay(m, rs.outbox, name, &n)
 		rs.all = append(rs.all, r)
 		rs.everyType = append(rs.everyType, r.target)
 		selective = selective || len(r.target.Types) > 0
@@ -65,11 +66,6 @@ func (rs *relays) set(name string) relaySet {
 
 func (rs *relays) index(name string) int {
 	return slices.IndexFunc(rs.all, func(r *outboxRelay) bool { return r.target.Notifier == name })
-}
-
-// deliver reports whether this process delivers for any notifier.
-func (rs *relays) deliver() bool {
-	return slices.ContainsFunc(rs.all, func(r *outboxRelay) bool { return !r.isElsewhere() })
 }
 
 // targets returns the notifiers for which activities are queued. The caller must not change the

@@ -39,7 +39,7 @@ func (c *backlogCount) abandoned() map[string]Backlog {
 func (rs *relays) watchBacklog(ctx context.Context) {
 	for ctx.Err() == nil {
 		calling, cancel := context.WithTimeout(ctx, backlogTimeout)
-		all, err := guarded(func() (map[string]Backlog, error) { return rs.all[0].outbox.Backlog(calling) })
+		all, err := guarded(func() (map[string]Backlog, error) { return rs.outbox.Backlog(calling) })
 		cancel()
 		if err == nil {
 			rs.noteBacklog(ctx, all)

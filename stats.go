@@ -43,8 +43,8 @@ type Stats struct {
 	Notifiers map[string]NotificationStats
 
 	// Abandoned counts what waits for notifiers that are not in the options of this Manager,
-	// by name, as of the last count. Nil if there is nothing. See
-	// [NotificationManager.Discard].
+	// by name, as of the last count of Run, which counts every 15 s. Nil if there is
+	// nothing. See [NotificationManager.Discard].
 	Abandoned map[string]Backlog
 }
 

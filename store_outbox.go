@@ -144,7 +144,9 @@ type Claim struct {
 	Subscribers []UserID // in ascending order
 
 	// Attempt counts the claims of the notification since it was queued or replayed, from
-	// 1, except released claims. A reminder counts from 1 again when it is set again.
+	// 1, except released claims. A reminder counts from 1 again when it is set again. The
+	// count may include the claims of activities that left the queue since, because their
+	// type is no longer wanted.
 	Attempt int
 
 	// Now is the time of the store's clock at the claim.
@@ -211,7 +213,8 @@ type Backlog struct {
 }
 
 // ParkedPosition is a position in the order of parked notifications: by Identifier, Reminder,
-// then Sequence.
+// then Sequence. A notification that is parked at the position of another one of its notifier,
+// parked or replayed, may replace it: a reminder that was set again for the same At.
 type ParkedPosition struct {
 	Identifier int64
 	Reminder   string // the name of the reminder; empty for an activity
