@@ -39,6 +39,7 @@ const (
 	duplicateSchema       = "42P06"
 	duplicateTable        = "42P07"
 	duplicateObject       = "42710"
+	duplicateColumn       = "42701"
 )
 
 // slotHolders is the constraint that limits a slot to a single holder.

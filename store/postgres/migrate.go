@@ -237,7 +237,7 @@ var errReadOnly = fmt.Errorf("%w: the database is a standby, or read-only for th
 // example created the same objects.
 func disturbsMigration(err error) bool {
 	switch sqlState(err) {
-	case duplicateSchema, duplicateTable, duplicateObject:
+	case duplicateSchema, duplicateTable, duplicateObject, duplicateColumn:
 		return true
 	}
 	return isDisturbed(err)
