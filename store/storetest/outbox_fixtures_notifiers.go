@@ -134,25 +134,31 @@ func wantBacklogs(t *trial, s incident.OutboxStore, when string, want map[string
 // clock is the clock of a store, as the process knows it.
 type clock struct{ offset time.Duration }
 
-// mustClock reads the clock of a store. It uses an organization and a notifier of its own.
-func mustClock(t *trial, s incident.OutboxStore) clock {
+// mustClock reads the clock of a store. It uses an organization and a notifier of its own. A claim
+// that takes long does not tell the clock well, and is repeated.
+func mustClock(t *trial, s incident.OutboxStore) (c clock) {
 	t.Helper()
 	key := mustQueue(t, s, "clock", 0)
-	mustNotifyTo(t, s, key, "clock")
-	for start := time.Now(); ; time.Sleep(time.Millisecond) {
-		before := time.Now()
-		claims, err := try(t.Context(), s, anythingOf("clock"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(claims) > 0 {
-			mustSettle(t, s, deliver(claims[0]))
-			return clock{claims[0].Now.Sub(before.Add(time.Since(before) / 2))}
-		}
+	best, start := t.patience, time.Now()
+	for best > rounding && (time.Since(start) < time.Second || best == t.patience) {
 		if time.Since(start) > t.patience {
 			t.Fatal("Claim() returns nothing, want a queue that is due")
 		}
+		mustNotifyTo(t, s, key, "clock")
+		before := time.Now()
+		claims, err := try(t.Context(), s, anythingOf("clock"))
+		took := time.Since(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, claim := range claims {
+			mustSettle(t, s, deliver(claim))
+		}
+		if len(claims) > 0 && took < best {
+			best, c = took, clock{claims[0].Now.Sub(before.Add(took / 2))}
+		}
 	}
+	return c
 }
 
 // now returns the time of the store in whole microseconds.
