@@ -78,7 +78,7 @@ func TestStore_SetReminder_exactTimes(t *testing.T) {
 		if got, want := mustBacklog(t, s), (incident.Backlog{Reminders: 1}); got != want {
 			t.Errorf("1 ns before At Backlog() = %+v, want %+v", got, want)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got, want := mustBacklog(t, s), (incident.Backlog{Pending: 1}); got != want {
 			t.Errorf("at At Backlog() = %+v, want %+v", got, want)
 		}
@@ -89,7 +89,7 @@ func TestStore_SetReminder_exactTimes(t *testing.T) {
 		}
 		time.Sleep(time.Minute - 1)
 		wantNoReminderClaim(t, s, "during the lease")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		c = wantReminderClaim(t, s, r, 2)
 		mustSettle(t, s, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRetry, After: time.Second})
 		time.Sleep(time.Second - 1)
@@ -97,7 +97,7 @@ func TestStore_SetReminder_exactTimes(t *testing.T) {
 		if got, want := mustBacklog(t, s), (incident.Backlog{Pending: 1, Oldest: time.Minute + time.Second - 1}); got != want {
 			t.Errorf("during the delay Backlog() = %+v, want %+v", got, want)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		c = wantReminderClaim(t, s, r, 3)
 		mustSettle(t, s, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered})
 		time.Sleep(time.Hour)
@@ -175,7 +175,7 @@ func TestStore_SetReminder_duringItsClaim(t *testing.T) {
 		old(c)
 		time.Sleep(time.Minute - 1)
 		wantNoReminderClaim(t, s, "before the moved At")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		c = wantReminderClaim(t, s, moved, 1)
 		same := moved
 		same.Unless = incident.UnlessAcknowledged

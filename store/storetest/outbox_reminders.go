@@ -34,7 +34,7 @@ func setReminderKeepsEveryField(t *trial, s incident.OutboxStore) {
 			mustRemind(t, s, key, r)
 		}
 		got := mustClaimReminder(t, s, key, r)
-		if age := got.Now.Sub(time.Now()).Abs(); age > time.Hour || got.Now.Location() != time.UTC || got.Now != got.Now.Truncate(time.Microsecond) {
+		if age := time.Since(got.Now).Abs(); age > time.Hour || got.Now.Location() != time.UTC || got.Now != got.Now.Truncate(time.Microsecond) {
 			t.Errorf("Now of a claim is %v, %v from now, want about now, in UTC and whole microseconds", got.Now, age)
 		}
 		want := incident.Claim{
