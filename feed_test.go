@@ -260,8 +260,11 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- m.Run(ctx) }()
-	for !errors.Is(m.Run(canceledContext()), incident.ErrConflict) {
+	for !m.Stats().Running {
 		time.Sleep(time.Millisecond)
+	}
+	if err := m.Run(canceledContext()); !errors.Is(err, incident.ErrConflict) {
+		t.Errorf("Run() beside another = %v, want ErrConflict", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
