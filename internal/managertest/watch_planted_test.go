@@ -181,7 +181,7 @@ func TestWatching_rejectsFaults(t *testing.T) {
 				defer func() { first = false }()
 				return first || !c.Resync
 			}
-		}), "observer 0 knows", false},
+		}), "knows", false},
 		"no resync at the beginning": {alters(func() func(c *incident.Changes) bool {
 			return func(c *incident.Changes) bool { return !c.Resync }
 		}), "at the beginning", false},
