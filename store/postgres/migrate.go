@@ -234,10 +234,10 @@ var errReadOnly = fmt.Errorf("%w: the database is a standby, or read-only for th
 	"connect to the primary server, with a role that may write", incident.ErrUnavailable)
 
 // disturbsMigration reports whether a step failed because another process was at work, for
-// example created the same objects.
+// example created or dropped the same objects.
 func disturbsMigration(err error) bool {
 	switch sqlState(err) {
-	case duplicateSchema, duplicateTable, duplicateObject, duplicateColumn:
+	case duplicateSchema, duplicateTable, duplicateObject, duplicateColumn, undefinedTable, undefinedColumn:
 		return true
 	}
 	return isDisturbed(err)

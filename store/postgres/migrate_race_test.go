@@ -1,39 +1,58 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/postgres"
 )
 
-// A tool that takes no advisory lock commits a step while Migrate waits to take the same step.
-// Migrate does not fail.
+// A tool that takes no advisory lock commits a step while Migrate or Unmigrate waits to take the
+// same step. Neither fails.
 func TestMigrate_meetsATool(t *testing.T) {
 	t.Parallel()
 	all := postgres.Embedded()
-	for version := 1; version <= len(all); version++ {
-		t.Run(fmt.Sprint("to version ", version), func(t *testing.T) {
+	for i, m := range all {
+		t.Run(fmt.Sprint("up to ", i+1), func(t *testing.T) {
 			t.Parallel()
-			checkMeeting(t, version-1, all[version-1].Up)
+			pool := beforeMeeting(t, i)
+			meet(t, pool, m.Up, postgres.Migrate)
+			mustNew(t, pool, nil)
+		})
+		t.Run(fmt.Sprint("down from ", i+1), func(t *testing.T) {
+			t.Parallel()
+			pool := beforeMeeting(t, i+1)
+			meet(t, pool, m.Down, postgres.Unmigrate)
+			mustMigrate(t, pool, nil)
+			mustNew(t, pool, nil)
 		})
 	}
 }
 
-// checkMeeting commits a step from a version while Migrate waits for it.
-func checkMeeting(t *testing.T, from int, step string) {
+// beforeMeeting makes tables of a version, and none of version 0. A step waits up to 3 s for a
+// lock of them.
+func beforeMeeting(t *testing.T, version int) *sqlx.DB {
 	t.Helper()
-	pool := mustOpen(t, pgtest.NewDatabase(t)+"&deadlock_timeout=60s", 4) // so that a step waits up to 3 s for a lock
-	if from > 0 {
-		mustMigrateTo(t, pool, nil, from)
+	pool := mustOpen(t, pgtest.NewDatabase(t)+"&deadlock_timeout=60s", 4)
+	if version > 0 {
+		mustMigrateTo(t, pool, nil, version)
 	}
+	return pool
+}
+
+// meet commits a step of a tool while run waits for it.
+func meet(t *testing.T, pool *sqlx.DB, step string, run func(context.Context, *sqlx.DB, *postgres.Options) error) {
+	t.Helper()
 	tool := pool.MustBegin()
 	defer tool.Rollback()
 	tool.MustExec(step)
 	done := make(chan error, 1)
-	go func() { done <- postgres.Migrate(t.Context(), pool, nil) }()
+	go func() { done <- run(t.Context(), pool, nil) }()
 	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
 		if err := pool.Get(&waiting, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"); err != nil {
 			t.Fatal(err)
@@ -45,5 +64,4 @@ func checkMeeting(t *testing.T, from int, step string) {
 	if err := <-done; err != nil {
 		t.Errorf("beside a tool: %v", err)
 	}
-	mustNew(t, pool, nil)
 }
