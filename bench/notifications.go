@@ -193,21 +193,27 @@ func (b *bench) drains(ctx context.Context, s *server) error {
 		theirs:     &side{name: "River's fastest settings"},
 		goroutines: relayPermits, bar: 1,
 	}}
+	return b.alternate(&r, func() (float64, error) {
+		if err := ours.insert(ctx, queueLength); err != nil {
+			return 0, err
+		}
+		return ours.drain(ctx, queueLength)
+	}, func() (float64, error) {
+		if err := errors.Join(theirs.empty(ctx), theirs.insert(ctx, queueLength)); err != nil {
+			return 0, err
+		}
+		return theirs.drain(ctx, queueLength)
+	})
+}
+
+// alternate measures the rates of two sides in turns, after a round that does not count, and adds
+// the result.
+func (b *bench) alternate(r *result, ours, theirs func() (float64, error)) error {
 	for i := range b.rounds + 1 {
 		var rates [2]float64
 		sides := []func() error{
-			func() (err error) {
-				if err = ours.insert(ctx, queueLength); err == nil {
-					rates[0], err = ours.drain(ctx, queueLength)
-				}
-				return err
-			},
-			func() (err error) {
-				if err = errors.Join(theirs.empty(ctx), theirs.insert(ctx, queueLength)); err == nil {
-					rates[1], err = theirs.drain(ctx, queueLength)
-				}
-				return err
-			},
+			func() (err error) { rates[0], err = ours(); return err },
+			func() (err error) { rates[1], err = theirs(); return err },
 		}
 		if i%2 == 1 {
 			slices.Reverse(sides)
@@ -222,6 +228,6 @@ func (b *bench) drains(ctx context.Context, s *server) error {
 			r.count(rates[0], rates[1])
 		}
 	}
-	b.add(r)
+	b.add(*r)
 	return nil
 }

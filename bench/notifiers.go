@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,27 +145,9 @@ func (b *bench) besideOneDelivery(ctx context.Context, s *server, d delivered) e
 		theirs:     &side{name: fmt.Sprintf("of %d by the notifier without a name", queued)},
 		goroutines: relayPermits,
 	}}
-	for i := range b.rounds + 1 {
-		var rates [2]float64
-		sides := []func() error{
-			func() (err error) { rates[0], err = ours.refill(ctx, d.options, queued*d.notifiers); return err },
-			func() (err error) { rates[1], err = theirs.refill(ctx, oneNotifier, queued); return err },
-		}
-		if i%2 == 1 {
-			slices.Reverse(sides)
-		}
-		for _, measure := range sides {
-			if err := measure(); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(os.Stderr, "%s: %.0f/s beside %.0f/s\n", r.ours.name, rates[0], rates[1])
-		if i > 0 {
-			r.count(rates[0], rates[1])
-		}
-	}
-	b.add(r)
-	return nil
+	return b.alternate(&r,
+		func() (float64, error) { return ours.refill(ctx, d.options, queued*d.notifiers) },
+		func() (float64, error) { return theirs.refill(ctx, oneNotifier, queued) })
 }
 
 // refill queues n notifications by creations of a Manager that delivers nothing, and returns the
