@@ -52,8 +52,8 @@
 // and an organization no other organization.
 //
 // [Options.Notifiers] are several notifiers by name, such as a pager and a chat. Each has queues,
-// attempts and parked notifications of its own, so that none delays or repeats the deliveries of
-// another.
+// attempts and parked notifications of its own, so that none waits for another, and a failure of
+// one repeats no delivery of another.
 //
 // [ReminderManager.Remind] sets a reminder: a notification at a later time, unless the incident
 // was acknowledged, lowered or closed by then. The store keeps reminders with the incident, so

@@ -23,7 +23,8 @@ import (
 // incidents are delivered concurrently: Notify must be safe for use by multiple goroutines.
 //
 // A Manager can have several Notifiers: see [Options.Notifiers]. Each has queues, attempts and
-// parked notifications of its own, so that none delays or repeats the deliveries of another.
+// parked notifications of its own, so that none waits for another, and a failure of one repeats no
+// delivery of another. They share the processors and the connections of the process.
 //
 // Not every activity is a reason to page a user. The alert activities are the StatusChanges to an
 // active Value that is above PreviousValue, or whose PreviousValue is [StatusClosed]. A Fire that
