@@ -34,7 +34,10 @@ func (m *manager) parked(ctx context.Context, f ParkedFilter) (ParkedPage, error
 	if err != nil {
 		return none, err
 	}
-	q := ParkedQuery{OrganizationID: f.OrganizationID, Notifier: f.Notifier, Identifier: f.Identifier, Limit: limit + 1} // the last tells whether there is a next page
+	q := ParkedQuery{
+		OrganizationID: f.OrganizationID, Notifier: f.Notifier, Identifier: f.Identifier,
+		Limit: limit + 1, // the last tells whether there is a next page
+	}
 	scope := cursor.NewScope("parked", string(f.OrganizationID))
 	scope.Add(f.Notifier)
 	scope.AddNumber(f.Identifier)

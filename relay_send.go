@@ -160,7 +160,7 @@ func (r *outboxRelay) recipients(ctx context.Context, c *Claim) (users []UserID,
 	if err != nil {
 		return nil, err
 	}
-	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID && u != "" })), nil
+	return listed(slices.DeleteFunc(slices.Clone(allowed), func(u UserID) bool { return u == c.Activity.UserID })), nil
 }
 
 // errorText returns the part of a text that a store can keep: valid, without control characters

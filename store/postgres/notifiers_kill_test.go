@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -65,11 +64,7 @@ func (r *notifierRelays) live(ctx context.Context, t *testing.T, number int, tas
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(rand.N(300 * time.Millisecond))
-	if pid := c.cmd.Process.Pid; pid > 1 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended while the server was down
-	}
-	_ = c.cmd.Wait() // it was killed
-	_ = c.stdin.Close()
+	c.kill()
 	r.kills.Add(1)
 }
 

@@ -14,12 +14,15 @@ import (
 const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[]{name arrays})
 		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error{names}, place)`
 
+// isClaimedSQL reports whether the ticket of a settlement is valid. The fence identifies the
+// claim. If the notifier wants only some types, pending is not NULL, and the claimed activity may
+// come after next.
+const isClaimedSQL = `o.fence = s.fence AND o.due < 'infinity' AND $1 = $1::text
+		AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last)`
+
 // settleSQL skips queues that another transaction has locked, so that a long transaction
 // delays its own incident only. It locks the other queues before it decides about them, so
 // that it sees activities that were appended in the meantime.
-//
-// The fence identifies the claim. If the notifier wants only some types, pending is not NULL, and
-// the claimed activity may come after next.
 const settleSQL = `
 WITH mine AS (
 	SELECT s.*, o.last, o.attempts{o.reminder}, s.outcome = ` + delivered + ` OR s.outcome = ` + park + ` AS ends,
@@ -27,7 +30,7 @@ WITH mine AS (
 	FROM ` + settlementsSQL + `
 	JOIN {table} o
 		ON {o=s}
-	WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text
+	WHERE ` + isClaimedSQL + `
 	FOR UPDATE OF o SKIP LOCKED
 ), gone AS (
 	DELETE FROM {table} o
@@ -69,7 +72,7 @@ SELECT s.place
 FROM ` + settlementsSQL + `
 JOIN {table} o
 	ON {o=s}
-WHERE o.fence = s.fence AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last) AND o.due < 'infinity' AND $1 = $1::text`
+WHERE ` + isClaimedSQL
 
 // Settle implements [incident.OutboxStore], with a statement for each table that the settlements
 // name.

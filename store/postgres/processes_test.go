@@ -51,6 +51,15 @@ func startChildWith(t *testing.T, task task, files ...*os.File) *child {
 	return c
 }
 
+// kill ends the process with kill -9. It may have ended by itself.
+func (c *child) kill() {
+	if pid := c.cmd.Process.Pid; pid > 1 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	_ = c.cmd.Wait() // it was killed
+	_ = c.stdin.Close()
+}
+
 // lives reports whether the process is running.
 func (c *child) lives() bool { return c.cmd.Process.Signal(syscall.Signal(0)) == nil }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -179,11 +178,7 @@ func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayT
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(rand.N(60 * time.Millisecond))
-	if pid := c.cmd.Process.Pid; pid > 1 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended while the server was down
-	}
-	_ = c.cmd.Wait() // it was killed
-	_ = c.stdin.Close()
+	c.kill()
 }
 
 // Without a fault nothing is delivered twice, whatever the number of processes, and however
