@@ -44,6 +44,9 @@ UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|
 LISTS    = ^(Incidents|CountIncidents|Names)$$
 TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
 
+# The long form of COMPARED compares delays: nothing runs beside it, and no race detector.
+COMPARED = ^TestNotifiers_delay$$
+
 # The parts of make test, three at a time. go test prints each package as a whole.
 test-postgres:
 	@$(GO) test $(RACE) -count=1 -timeout=10m -parallel=8 -skip='$(SUITES)|$(VARIANTS)|$(UNRACED)|$(TIMED)' ./store/postgres
@@ -126,7 +129,8 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/storetest
-	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h ./store/postgres -rapid.checks=1000
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(COMPARED)' ./store/postgres -rapid.checks=1000
+	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(COMPARED)' ./store/postgres
 	$(MAKE) worlds RACE=$(RACE)
 
 worlds: ## Run all suites over each driver, wrapper, pooler and session default, not the short form.

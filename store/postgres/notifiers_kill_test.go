@@ -106,7 +106,7 @@ func killNotifiers(t *testing.T, n, incidents, notifications int, length time.Du
 	for number := range n {
 		killing.Go(func() {
 			for ctx.Err() == nil {
-				r.live(ctx, t, number, notifiersTask{Concurrency: 4, Timeout: 100 * time.Millisecond})
+				r.live(ctx, t, number, notifiersTask{Names: toAll, Concurrency: 4, Timeout: 100 * time.Millisecond})
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func killNotifiers(t *testing.T, n, incidents, notifications int, length time.Du
 	<-ctx.Done()
 	killing.Wait()
 	writing.Wait()
-	last := r.start(t, n, notifiersTask{Concurrency: 16, Timeout: 10 * time.Second, Recovered: true})
+	last := r.start(t, n, notifiersTask{Names: toAll, Concurrency: 16, Timeout: 10 * time.Second, Recovered: true})
 	r.settle(t, incidents+reminded)
 	_ = last.stdin.Close()
 	last.wait(t)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,9 +21,13 @@ import (
 // after they have recovered.
 const toSteady, toFailing, toHanging = "steady", "failing", "hanging"
 
+// toAll names the notifiers of the campaign.
+var toAll = []string{toSteady, toFailing, toHanging}
+
 // notifiersTask is the task of a process that delivers for several notifiers, as lines into the
 // pipe of its file descriptor 3, until its standard input ends.
 type notifiersTask struct {
+	Names       []string // of the notifiers for which it delivers
 	Concurrency int
 	Timeout     time.Duration
 	Recovered   bool
@@ -50,6 +55,9 @@ func (t *notifiersTask) run(ctx context.Context, s *postgres.Store, number int) 
 		Concurrency: t.Concurrency, Timeout: t.Timeout, PollInterval: 50 * time.Millisecond,
 		MaxAttempts: math.MaxInt32, Backoff: func(int) time.Duration { return 100 * time.Millisecond },
 	}, func(name string) incident.Notifier {
+		if !slices.Contains(t.Names, name) {
+			return incident.NotifyElsewhere
+		}
 		return incident.NotifierFunc(func(ctx context.Context, n incident.Notification) error {
 			switch {
 			case name == toFailing && !t.Recovered:
