@@ -1,0 +1,191 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/incidentkit/incident"
+)
+
+// writing is a change that passed all checks.
+type writing struct {
+	*incident.Change
+	session
+	ctx     context.Context // of the statements; it does not end
+	before  stored          // zero for a new incident
+	applied incident.Applied
+
+	org         string
+	identifier  int64
+	transaction int64 // the number of the transaction, or 0 if the change is not for the feed
+}
+
+// write writes the change and sets applied.
+func (w *writing) write() error {
+	w.org, w.identifier = string(w.Key.OrganizationID), w.Key.Identifier
+	if w.Incident != nil || len(w.Activities) > 0 || len(w.Claim) > 0 || len(w.Release) > 0 {
+		var err error
+		if w.transaction, err = nextTransaction(w.ctx, w.session); err != nil {
+			return err
+		}
+	}
+	for _, part := range []func() error{
+		w.writeIncident, w.writeLists, w.writeActivities, w.writeTriggers, w.writeSubscriptions, w.writeSlots, w.enqueue,
+	} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs a statement whose arguments begin with the organization.
+func (w *writing) run(text string, args ...any) error {
+	_, err := w.exec(w.ctx, text, append([]any{w.org}, args...)...)
+	return err
+}
+
+// nextTransaction returns the number of the transaction for the feed. Each write counts: a
+// number names a place in the history, whether or not the place ends a transaction.
+func nextTransaction(ctx context.Context, q session) (number int64, err error) {
+	found, err := queryOne(ctx, q, `UPDATE incident_history SET transactions = transactions + 1 RETURNING transactions`, nil, integer(&number))
+	if err == nil && !found {
+		err = errNoHistory
+	}
+	return number, err
+}
+
+var errNoHistory = errors.New("sqlite: the row of incident_history is missing; restore a backup")
+
+const nextIdentifierSQL = `
+INSERT INTO incident_organization (organization_id, incidents) VALUES (?, 1)
+ON CONFLICT DO UPDATE SET incidents = incidents + 1
+RETURNING incidents`
+
+const insertIncidentSQL = `
+INSERT INTO incident (
+	organization_id, identifier, version, activities, changed, type, status, status_method,
+	date_started, date_detected, date_added, date_closed,
+	detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+const updateIncidentSQL = `
+UPDATE incident SET
+	version = ?3, activities = ?4, changed = ?5, type = ?6, status = ?7, status_method = ?8,
+	date_started = ?9, date_detected = ?10, date_added = ?11, date_closed = ?12,
+	detection_uuid = ?13, title = ?14, title_folded = ?15, alert_rule_id = ?16, query_id = ?17, projects = ?18, optional = ?19
+WHERE organization_id = ?1 AND identifier = ?2`
+
+// writeIncident writes the row, or only its counter of activities.
+func (w *writing) writeIncident() error {
+	inc := w.Incident
+	activities := w.before.activities + int64(len(w.Activities))
+	if len(w.Activities) > 0 {
+		w.applied.Sequence = w.before.activities + 1
+	}
+	if inc == nil {
+		if len(w.Activities) == 0 {
+			return nil
+		}
+		return w.run(`UPDATE incident SET activities = ?3, changed = ?4 WHERE organization_id = ?1 AND identifier = ?2`,
+			w.identifier, activities, w.transaction)
+	}
+	statement := updateIncidentSQL
+	if w.identifier == 0 {
+		statement = insertIncidentSQL
+		if _, err := queryOne(w.ctx, w, nextIdentifierSQL, []any{w.org}, integer(&w.identifier)); err != nil {
+			return err
+		}
+	}
+	w.applied.Incident = inc.Clone()
+	w.applied.Incident.Identifier = w.identifier
+	return w.run(statement, w.identifier, inc.Version, activities, w.transaction,
+		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
+		micro(inc.DateStarted), micro(inc.DateDetected), micro(inc.DateAdded), optionalMicro(inc.DateClosed),
+		optionalUUID(inc.DetectionUUID), inc.Title, incident.FoldTitle(inc.Title),
+		string(inc.AlertRuleID), string(inc.QueryID), listOf(inc.Projects), optionalOf(inc))
+}
+
+const insertActivitySQL = `
+INSERT INTO incident_activity (
+	organization_id, identifier, sequence, revision, type, value, previous_value, date_added, date_edited, date_deleted,
+	notification_uuid, user_id, comment, trigger_id, field, old_text, new_text
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+func (w *writing) writeActivities() error {
+	for i := range w.Activities {
+		a := &w.Activities[i]
+		err := w.run(insertActivitySQL, w.identifier, w.applied.Sequence+int64(i), a.Revision,
+			int(a.Type), int(a.Value), int(a.PreviousValue),
+			micro(a.DateAdded), optionalMicro(a.DateEdited), optionalMicro(a.DateDeleted),
+			a.NotificationUUID[:], string(a.UserID), a.Comment,
+			optionalString(a.TriggerID), optionalString(a.Field), optionalString(a.Old), optionalString(a.New))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const putTriggerSQL = `
+INSERT INTO incident_trigger (organization_id, identifier, trigger_id, status, severity, date_added, date_modified)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+	status = excluded.status, severity = excluded.severity,
+	date_added = excluded.date_added, date_modified = excluded.date_modified`
+
+func (w *writing) writeTriggers() error {
+	for i := range w.Triggers {
+		t := &w.Triggers[i]
+		err := w.run(putTriggerSQL, w.identifier, string(t.TriggerID), int(t.Status), int(t.Severity),
+			micro(t.DateAdded), micro(t.DateModified))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const addSubscriptionSQL = `
+INSERT INTO incident_subscription (organization_id, identifier, user_id, date_added) VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING`
+
+func (w *writing) writeSubscriptions() error {
+	for i := range w.Subscriptions {
+		sub := &w.Subscriptions[i]
+		if err := w.run(addSubscriptionSQL, w.identifier, string(sub.UserID), micro(sub.DateAdded)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const putSlotSQL = `
+INSERT INTO incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, last, changed)
+VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6)
+ON CONFLICT DO UPDATE SET
+	version = version + 1, holder = ?5, last = CASE ?5 WHEN 0 THEN last ELSE ?5 END, changed = ?6
+RETURNING version`
+
+// writeSlots releases and claims slots.
+func (w *writing) writeSlots() error {
+	if n := len(w.Release) + len(w.Claim); n > 0 {
+		w.applied.Slots = make([]incident.SlotVersion, 0, n)
+	}
+	if err := w.setHolders(w.Release, 0); err != nil {
+		return err
+	}
+	return w.setHolders(w.Claim, w.identifier)
+}
+
+func (w *writing) setHolders(slots []incident.Slot, holder int64) error {
+	for _, sl := range slots {
+		sv := incident.SlotVersion{Slot: sl}
+		args := append(slotArgs(sl), holder, w.transaction)
+		if _, err := queryOne(w.ctx, w, putSlotSQL, args, integer(&sv.Version)); err != nil {
+			return err
+		}
+		w.applied.Slots = append(w.applied.Slots, sv)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+
+	"modernc.org/sqlite"
+)
+
+// session runs statements: on a connection of the store, or in a transaction of the host. It is
+// for one goroutine at a time.
+type session interface {
+	// exec runs a statement and returns the number of changed rows.
+	exec(ctx context.Context, text string, args ...any) (int64, error)
+
+	// query calls row with the values of each row. They are valid until row returns.
+	query(ctx context.Context, text string, args []any, row func(values []driver.Value) error) error
+}
+
+// conn is a connection of the store. It prepares each text once.
+type conn struct {
+	raw   driver.Conn
+	stmts map[string]driver.Stmt
+	args  []driver.NamedValue // is reused by each statement
+}
+
+// maxStatements bounds the prepared statements of a connection.
+const maxStatements = 200
+
+func newConn(raw driver.Conn) *conn { return &conn{raw: raw, stmts: map[string]driver.Stmt{}} }
+
+// prepare returns the prepared statement of a text.
+func (c *conn) prepare(text string) (driver.Stmt, error) {
+	if stmt := c.stmts[text]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := c.raw.(driver.ConnPrepareContext).PrepareContext(context.Background(), text)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.stmts) >= maxStatements {
+		for other, old := range c.stmts {
+			_ = old.Close() // a read-only clean-up
+			delete(c.stmts, other)
+			break
+		}
+	}
+	c.stmts[text] = stmt
+	return stmt, nil
+}
+
+// bind returns arguments for the driver, which takes few types.
+func (c *conn) bind(args []any) []driver.NamedValue {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: bound(arg)})
+	}
+	return c.args
+}
+
+// bound returns the value that the driver binds for an argument. It panics on any other type:
+// the driver would save a [time.Time] as a text with its monotonic clock.
+func bound(arg any) driver.Value {
+	switch v := arg.(type) {
+	case nil, int64, string, []byte:
+		return v
+	case int:
+		return int64(v)
+	case bool:
+		if v {
+			return int64(1)
+		}
+		return int64(0)
+	}
+	panic(fmt.Sprintf("sqlite: an argument has the type %T", arg))
+}
+
+// exec implements session.
+func (c *conn) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	stmt, err := c.prepare(text)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.(driver.StmtExecContext).ExecContext(ctx, c.bind(args))
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// query implements session.
+func (c *conn) query(ctx context.Context, text string, args []any, row func([]driver.Value) error) error {
+	stmt, err := c.prepare(text)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.(driver.StmtQueryContext).QueryContext(ctx, c.bind(args))
+	if err != nil {
+		return err
+	}
+	values := make([]driver.Value, len(rows.Columns()))
+	for err == nil {
+		if err = rows.Next(values); err == nil {
+			err = row(values)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if closed := rows.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func (c *conn) close() error {
+	for _, stmt := range c.stmts {
+		_ = stmt.Close() // the connection is closed with all of its statements
+	}
+	return c.raw.Close()
+}
+
+// watch has the connection record in t that its transaction was rolled back other than by the
+// store. SQLite does so by itself when the disk is full or fails. Nil ends that.
+func (c *conn) watch(t *transaction) {
+	hooks, ok := c.raw.(sqlite.HookRegisterer)
+	if !ok {
+		return
+	}
+	if t == nil {
+		hooks.RegisterRollbackHook(nil)
+		return
+	}
+	hooks.RegisterRollbackHook(func() { t.undone.Store(true) })
+}

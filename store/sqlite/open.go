@@ -1,0 +1,152 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	driver "modernc.org/sqlite"
+
+	"github.com/incidentkit/incident"
+)
+
+// Open opens the database of path, makes the file and its tables if they are missing, and
+// migrates older tables. The directory must exist. [Store.Close] closes it.
+func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
+	s, err := open(ctx, path, opts)
+	if err == nil {
+		err = s.Migrate(ctx)
+		if err != nil {
+			_ = s.Close() // the first error tells more
+		}
+	}
+	if err != nil {
+		return nil, translate(ctx, "open", err)
+	}
+	return s, nil
+}
+
+// New returns a store in the database of a host's own pool, which must have the driver
+// modernc.org/sqlite and a file. The store has connections of its own and takes those of the
+// pool only in [Store.Join]. It puts the database into WAL mode. The host owns the pool: the
+// store changes no setting of the pool, and never closes it. [Store.Close] closes the
+// connections of the store.
+//
+// The tables must exist: see [Store.Migrate].
+func New(ctx context.Context, pool *sqlx.DB, opts *Options) (*Store, error) {
+	if pool == nil {
+		return nil, fmt.Errorf("sqlite: new: %w", &incident.FieldError{Field: "pool", Problem: "is required"})
+	}
+	if _, ok := pool.Driver().(*driver.Driver); !ok {
+		return nil, fmt.Errorf("sqlite: new: %w", &incident.FieldError{
+			Field: "pool", Problem: fmt.Sprintf("has the driver %T; the driver must be that of modernc.org/sqlite", pool.Driver()),
+		})
+	}
+	var path string
+	err := pool.GetContext(ctx, &path, `SELECT file FROM pragma_database_list WHERE name = 'main'`)
+	if err == nil && path == "" {
+		err = &incident.FieldError{Field: "pool", Problem: "has a database without a file; use store/memory instead of a database in memory"}
+	}
+	if err != nil {
+		return nil, translate(ctx, "new", err)
+	}
+	s, err := open(ctx, path, opts)
+	if err != nil {
+		return nil, translate(ctx, "new", err)
+	}
+	s.host = pool
+	return s, nil
+}
+
+// open opens the file without a look at its tables.
+func open(ctx context.Context, path string, opts *Options) (*Store, error) {
+	options, err := opts.withDefaults()
+	switch {
+	case err != nil:
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case path == "" || path == ":memory:":
+		return nil, &incident.FieldError{Field: "path", Problem: "must name a file; use store/memory for incidents in memory"}
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, &incident.FieldError{Field: "path", Problem: err.Error()}
+	}
+	if err := checkLocal(path); err != nil {
+		return nil, err
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	d := &database{options: options}
+	if d.file, err = newFile(path); err != nil {
+		return nil, err
+	}
+	d.readers.init(d)
+	if err := d.writer.open(ctx, d); err != nil {
+		return nil, err
+	}
+	return &Store{database: d}, nil
+}
+
+// create makes the file with the rights of its owner alone, unless it exists. It leaves a file
+// that exists closed: to close it would take the locks of other connections of the process.
+func create(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		if os.IsExist(err) {
+			return nil // another process has just made it
+		}
+		return fmt.Errorf("%w: the file cannot be made; the directory must exist and be writable: %w", incident.ErrUnavailable, err)
+	}
+	return f.Close()
+}
+
+// open connects, and puts the database into WAL mode, which needs the database for a moment.
+func (w *writer) open(ctx context.Context, d *database) error {
+	connector, err := driver.NewConnector(writerDSN(d.file.path, &d.options))
+	if err != nil {
+		return err
+	}
+	w.database = d
+	w.pool = sqlx.NewDb(sql.OpenDB(connector), "sqlite")
+	w.pool.SetMaxOpenConns(1)
+	err = whileBusy(ctx, time.Now().Add(d.options.BusyTimeout), func() error {
+		if w.link != nil {
+			return w.setWAL(ctx)
+		}
+		link, err := w.pool.Connx(ctx)
+		if err != nil {
+			return err
+		}
+		if err := link.Raw(func(raw any) error { return w.adopt(raw) }); err != nil {
+			return err
+		}
+		w.link = link
+		return w.setWAL(ctx)
+	})
+	if err != nil {
+		_ = w.close() // the first error tells more
+	}
+	return err
+}
+
+// setWAL puts the database into WAL mode.
+func (w *writer) setWAL(ctx context.Context) error {
+	var mode string
+	if _, err := queryOne(ctx, w.conn, "PRAGMA journal_mode = WAL", nil, text(&mode)); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%w: the database remains in journal mode %q; its file system has no shared memory, or locking_mode is EXCLUSIVE",
+			incident.ErrUnavailable, mode)
+	}
+	return nil
+}

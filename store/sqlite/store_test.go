@@ -1,0 +1,43 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/sqlite"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+// mustOpen opens a store that ends with the test.
+func mustOpen(t testing.TB, path string, opts *sqlite.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "incidents.db") }
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) incident.Store { return mustOpen(t, newPath(t), nil) })
+}
+
+func TestStore_feed(t *testing.T) {
+	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return mustOpen(t, newPath(t), nil) })
+}
+
+func TestStore_outbox(t *testing.T) {
+	storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return mustOpen(t, newPath(t), nil) })
+}
+
+func TestStore_oneReader(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) incident.Store { return mustOpen(t, newPath(t), &sqlite.Options{Readers: 1}) })
+}
