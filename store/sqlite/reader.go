@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	driver "modernc.org/sqlite"
@@ -19,6 +20,8 @@ type readers struct {
 	mu      sync.Mutex    // guards idle and closed
 	idle    []*conn
 	closed  bool
+
+	checkedAt atomic.Int64 // the latest check of the file, since started
 }
 
 func (r *readers) init(d *database) {
@@ -28,8 +31,32 @@ func (r *readers) init(d *database) {
 
 var errClosed = fmt.Errorf("%w: the store is closed", incident.ErrUnavailable)
 
-// take returns an idle connection or makes one.
+// checkedFor is how long reads rely on the last check of the file.
+const checkedFor = 20 * time.Millisecond
+
+// checkFile returns an error if the file was replaced or removed.
+func (r *readers) checkFile() error {
+	now := time.Since(started)
+	last := time.Duration(r.checkedAt.Load())
+	if last != 0 && now-last < checkedFor {
+		return nil
+	}
+	err := r.file.check()
+	if err == nil {
+		r.checkedAt.Store(int64(now))
+	}
+	return err
+}
+
+// started is the origin of monotonic times.
+var started = time.Now()
+
+// take returns an idle connection or makes one. It refuses a file that was replaced, to which
+// the connections of the pool no longer lead.
 func (r *readers) take(ctx context.Context) (*conn, error) {
+	if err := r.checkFile(); err != nil {
+		return nil, err
+	}
 	select {
 	case r.permits <- struct{}{}:
 	case <-ctx.Done():
@@ -53,8 +80,6 @@ func (r *readers) take(ctx context.Context) (*conn, error) {
 	return c, err
 }
 
-// connect makes a connection. It refuses a file that was replaced: the other connections have
-// the old file.
 func (r *readers) connect(ctx context.Context) (*conn, error) {
 	if err := r.file.check(); err != nil {
 		return nil, err
