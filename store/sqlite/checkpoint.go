@@ -4,25 +4,36 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	driver "modernc.org/sqlite"
 )
 
 // checkpoints moves the log PATH-wal into the database from time to time, beside the writes. A
-// passive checkpoint waits for nobody: it moves what no reader needs.
+// passive checkpoint waits for nobody: it moves what no reader needs. The log begins again when
+// all of it was moved before the next commit. Without a pause in the writes, a checkpoint between
+// two of them sees to that.
 type checkpoints struct {
 	since   atomic.Int64 // the commits since the last checkpoint
 	every   atomic.Int64 // the commits until the next; 0 at the beginning
 	running atomic.Bool
+	pages   atomic.Int64 // in the log at the last checkpoint, if there were too many; otherwise 0
+	most    atomic.Int64 // the number that is too many; 0 for mostPages
 	done    sync.WaitGroup
+	conn    *conn // for the goroutine that runs
 }
 
-// The log is checkpointed when it has about wantedPages pages.
+// The log is checkpointed when it has about wantedPages pages, and between two writes when it
+// has more than mostPages.
 const (
 	firstCommits = 32
 	maxCommits   = 2048
 	wantedPages  = 1000
+	mostPages    = 4000
 )
+
+// patienceOfLog is how long writes wait for the readers of a long log.
+const patienceOfLog = 20 * time.Millisecond
 
 // after counts commits, and starts a checkpoint if there were enough.
 func (c *checkpoints) after(d *database, commits int64) {
@@ -37,31 +48,79 @@ func (c *checkpoints) after(d *database, commits int64) {
 	c.since.Store(0)
 	c.done.Go(func() {
 		defer c.running.Store(false)
-		if pages := checkpoint(d); pages > 0 {
-			c.every.Store(min(max(firstCommits, n*wantedPages/pages), maxCommits))
+		pages := c.run(d)
+		if pages == 0 {
+			return
+		}
+		c.every.Store(min(max(firstCommits, n*wantedPages/pages), maxCommits))
+		if pages > max(mostPages, c.most.Load()) {
+			c.pages.Store(pages)
 		}
 	})
 }
 
-func (c *checkpoints) wait() { c.done.Wait() }
+// close waits for the checkpoint in progress.
+func (c *checkpoints) close() error {
+	c.done.Wait()
+	if c.conn == nil {
+		return nil
+	}
+	return c.conn.close()
+}
 
-// checkpoint returns the number of pages that were in the log, or 0 after a failure. A failure
-// leaves the log longer, and the next checkpoint repeats it.
-func checkpoint(d *database) (pages int64) {
-	connector, err := driver.NewConnector(writerDSN(d.file.path, &d.options))
-	if err != nil || d.file.check() != nil {
+// run runs a passive checkpoint. It returns the number of pages that were in the log, or 0 after
+// a failure, which leaves the log longer until the next checkpoint.
+func (c *checkpoints) run(d *database) (pages int64) {
+	if d.file.check() != nil {
 		return 0
 	}
-	raw, err := connector.Connect(context.Background())
-	if err != nil {
-		return 0
+	if c.conn == nil {
+		connector, err := driver.NewConnector(writerDSN(d.file.path, &d.options))
+		if err != nil {
+			return 0
+		}
+		raw, err := connector.Connect(context.Background())
+		if err != nil {
+			return 0
+		}
+		c.conn = newConn(raw)
 	}
-	c := newConn(raw)
-	defer c.close()
-	var busy, moved int64
-	_, err = queryOne(context.Background(), c, "PRAGMA wal_checkpoint(PASSIVE)", nil, integer(&busy), integer(&pages), integer(&moved))
+	pages, _, err := checkpoint(c.conn, "PASSIVE")
 	if err != nil {
 		return 0
 	}
 	return pages
 }
+
+// checkpoint moves the log, and reports whether others kept a part of it.
+func checkpoint(c *conn, mode string) (pages int64, kept bool, err error) {
+	var moved int64
+	_, err = queryOne(context.Background(), c, "PRAGMA wal_checkpoint("+mode+")", nil, boolean(&kept), integer(&pages), integer(&moved))
+	return pages, kept, err
+}
+
+// restartLog moves all of a long log while nothing is written, so that the log begins again. It
+// waits a little for readers. If a reader keeps the log, the next attempt is at twice the length.
+func (w *writer) restartLog() {
+	c := &w.checkpoints
+	pages := c.pages.Swap(0)
+	if pages == 0 || w.file.check() != nil {
+		return
+	}
+	if pages > walLimit/pageSize {
+		c.done.Wait()
+	}
+	for start := time.Now(); time.Since(start) < patienceOfLog; time.Sleep(minPause) {
+		_, kept, err := checkpoint(w.conn, "RESTART")
+		switch {
+		case err == nil && !kept:
+			c.most.Store(0)
+			return
+		case err != nil && !isBusy(err):
+			return
+		}
+	}
+	c.most.Store(2 * pages)
+}
+
+const pageSize = 4096

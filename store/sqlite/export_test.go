@@ -22,3 +22,38 @@ func (s *Store) Exec(ctx context.Context, text string) error {
 
 // StatementsOf returns the statements of a migration.
 var StatementsOf = statementsOf
+
+// Batch runs applies as a batch of writes that wait together, and returns their errors.
+func (s *Store) Batch(ctx context.Context, applies ...func(exec func(text string) error) error) []error {
+	if err := s.writer.takeTurn(ctx); err != nil {
+		return []error{err}
+	}
+	all := make([]*write, len(applies))
+	for i, apply := range applies {
+		all[i] = s.writer.newWrite(func(q session) error {
+			return apply(func(text string) error {
+				_, err := q.exec(context.Background(), text)
+				return err
+			})
+		})
+		if err := s.writer.enter(all[i]); err != nil {
+			all[i].err = err
+			close(all[i].done)
+		}
+	}
+	s.writer.endTurn()
+	errs := make([]error, len(all))
+	for i, j := range all {
+		<-j.done
+		errs[i] = j.err
+	}
+	return errs
+}
+
+// Do runs apply as a write.
+func (s *Store) Do(ctx context.Context, apply func() error) error {
+	return s.writer.do(ctx, func(session) error { return apply() })
+}
+
+// Bound is the driver's value of an argument.
+var Bound = bound

@@ -40,6 +40,15 @@ func mustCreate(t testing.TB, s incident.Store, title string) int64 {
 	return n
 }
 
+func sizeOf(t testing.TB, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
 func load(s incident.Store, n int64) (incident.State, error) {
 	return s.Load(context.Background(), incident.Key{OrganizationID: "acme", Identifier: n})
 }

@@ -158,6 +158,7 @@ func (w *writer) lead() {
 			close(first.turn)
 			return
 		}
+		w.restartLog()
 		err := cmp.Or(w.file.check(), w.begin())
 		if isBusy(err) {
 			w.expire(err)
@@ -303,15 +304,14 @@ func (w *writer) close() error {
 	for w.leads() {
 		time.Sleep(time.Millisecond)
 	}
-	w.checkpoints.wait()
+	err := w.checkpoints.close()
 	if w.conn != nil {
 		for _, stmt := range w.conn.stmts {
 			_ = stmt.Close() // the connection is closed with all of its statements
 		}
 	}
-	var err error
 	if w.link != nil {
-		err = w.link.Close()
+		err = errors.Join(err, w.link.Close())
 	}
 	return errors.Join(err, w.pool.Close())
 }
