@@ -53,6 +53,8 @@ type task struct {
 	Path    string
 	Number  int
 	Options sqlite.Options
+
+	ReadsOnly bool // of the task together
 }
 
 // tasks are the works of child processes by name.

@@ -53,6 +53,14 @@ func count(t testing.TB, path, query string) (n int) {
 	return n
 }
 
+func textOf(t testing.TB, path, query string) (text string) {
+	t.Helper()
+	if err := mustHostPool(t, path, "").Get(&text, query); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // Writes that wait together share a commit, but not their failures.
 func TestWriter_batch(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,180 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/sqlite"
+)
+
+// host is a Manager in a host's process with the host's own table, in one file.
+type host struct {
+	incident.Manager
+	pool  *sqlx.DB
+	store *sqlite.Store
+}
+
+func newHost(t *testing.T, settings string) *host {
+	t.Helper()
+	h := &host{pool: mustHostPool(t, newPath(t), settings)}
+	h.pool.MustExec("CREATE TABLE orders (n INTEGER)")
+	var err error
+	if h.store, err = sqlite.New(t.Context(), h.pool, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := h.store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h.Manager, err = incident.New(h.store, nil); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *host) counts(t *testing.T) (orders, incidents int) {
+	t.Helper()
+	err := errors.Join(h.pool.Get(&orders, "SELECT count(*) FROM orders"), h.pool.Get(&incidents, "SELECT count(*) FROM incident"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return orders, incidents
+}
+
+var disruption = incident.NewIncident{OrganizationID: "acme", Title: "x"}
+
+// A transaction of the host contains calls of the library, and one of the library statements of
+// the host: both are committed, or neither.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "_txlock=immediate")
+	ctx := t.Context()
+	for _, commits := range []bool{true, false} {
+		hostTx := h.pool.MustBegin()
+		hostTx.MustExec("INSERT INTO orders VALUES (1)")
+		tx, done, err := h.Join(h.store.Join(hostTx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tx.Create(ctx, disruption)
+		if err == nil {
+			_, err = tx.Comment(ctx, r.Key(), incident.NewComment{Comment: "in the transaction"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Get(ctx, r.Key()); !errors.Is(err, incident.ErrNotFound) {
+			t.Errorf("Get() outside the transaction before its commit = %v, want ErrNotFound", err)
+		}
+		if commits {
+			err = hostTx.Commit()
+		} else {
+			err = hostTx.Rollback()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		if orders, incidents := h.counts(t); orders != 1 || incidents != 1 {
+			t.Errorf("after a transaction of the host that commits (%t) there are %d orders and %d incidents, want 1 and 1", commits, orders, incidents)
+		}
+	}
+	for _, fails := range []error{errors.New("of the function"), nil} {
+		err := h.InTx(ctx, func(tx incident.Manager) error {
+			db, err := sqlite.Tx(tx)
+			if err != nil {
+				return err
+			}
+			db.MustExec("INSERT INTO orders VALUES (2)")
+			if _, err := tx.Create(ctx, disruption); err != nil {
+				return err
+			}
+			return fails
+		})
+		if !errors.Is(err, fails) {
+			t.Errorf("InTx() = %v, want %v", err, fails)
+		}
+	}
+	if orders, incidents := h.counts(t); orders != 2 || incidents != 2 {
+		t.Errorf("after InTx() there are %d orders and %d incidents, want 2 and 2", orders, incidents)
+	}
+	if _, err := sqlite.Tx(h); !errors.Is(err, incident.ErrInvalid) {
+		t.Errorf("Tx() outside a transaction = %v, want ErrInvalid", err)
+	}
+}
+
+// A transaction of the host that reads before it writes fails at once, with the remedy, if
+// others have written meanwhile. Nothing is written.
+func TestJoin_readsBeforeItWrites(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "")
+	hostTx := h.pool.MustBegin()
+	defer hostTx.Rollback()
+	var n int
+	if err := hostTx.Get(&n, "SELECT count(*) FROM orders"); err != nil {
+		t.Fatal(err)
+	}
+	mustCreate(t, h.store, "of another")
+	begin := time.Now()
+	_, err := create(t.Context(), h.store.Join(hostTx), "late")
+	wantError(t, "Apply() after another's commit", err, "BEGIN IMMEDIATE", incident.ErrUnavailable)
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("Apply() took %v to fail, want at once", took)
+	}
+	if _, incidents := h.counts(t); incidents != 1 {
+		t.Errorf("%d incidents were written, want 1", incidents)
+	}
+}
+
+// A call in a host's transaction that SQLite has rolled back by itself writes nothing.
+func TestJoin_undone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "_txlock=immediate")
+	hostTx := h.pool.MustBegin()
+	joined := h.store.Join(hostTx)
+	if _, err := create(t.Context(), joined, "x"); err != nil {
+		t.Fatal(err)
+	}
+	hostTx.MustExec("ROLLBACK") // as SQLite does
+	_, err := create(t.Context(), joined, "late")
+	wantError(t, "Apply() after the transaction was undone", err, "repeat it", incident.ErrUnavailable)
+	_ = hostTx.Rollback() // there is nothing left
+	if _, incidents := h.counts(t); incidents != 0 {
+		t.Errorf("%d incidents were written, want none", incidents)
+	}
+}
+
+// A call that is refused in a host's transaction leaves nothing, and the transaction goes on.
+func TestJoin_refusals(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "_txlock=immediate")
+	hostTx := h.pool.MustBegin()
+	joined := h.store.Join(hostTx)
+	n, err := create(t.Context(), joined, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := load(joined, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = joined.Apply(t.Context(), incident.Change{Key: st.Incident.Key(), Incident: &st.Incident, ExpectVersion: 7})
+	wantError(t, "Apply() with another version", err, "", incident.ErrVersionConflict)
+	_, err = joined.Apply(context.Background(), incident.Change{Key: incident.Key{OrganizationID: "acme", Identifier: 9}})
+	wantError(t, "Apply() to nothing", err, "", incident.ErrNotFound)
+	if err := hostTx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if _, incidents := h.counts(t); incidents != 1 {
+		t.Errorf("%d incidents were written, want 1", incidents)
+	}
+}
