@@ -100,8 +100,9 @@ func readerDSN(path string) string {
 	})
 }
 
-// Pauses between attempts at a busy database.
+// Pauses between attempts at a busy database. A process that writes all the time leaves gaps of
+// microseconds, so that others must ask often.
 const (
 	minPause = 200 * time.Microsecond
-	maxPause = 20 * time.Millisecond
+	maxPause = 2 * time.Millisecond
 )

@@ -199,3 +199,31 @@ func TestProcesses_together(t *testing.T) {
 	}
 	t.Logf("%d calls: %+v", len(ops), report)
 }
+
+// Of four processes that write all the time, none starves.
+func TestProcesses_fair(t *testing.T) {
+	path := newPath(t)
+	mustOpen(t, path, nil)
+	var children []*child
+	for i := range 4 {
+		children = append(children, startChild(t, task{Name: "write", Path: path, Number: i}))
+	}
+	for _, c := range children {
+		c.next()
+	}
+	time.Sleep(time.Second)
+	least, most := 1<<30, 0
+	var counts []int
+	for _, c := range children {
+		_ = c.stdin.Close() // all end at once
+	}
+	for _, c := range children {
+		n := len(c.stop(t))
+		counts = append(counts, n)
+		least, most = min(least, n), max(most, n)
+	}
+	t.Logf("the processes wrote %v incidents", counts)
+	if least*10 < most {
+		t.Errorf("the processes wrote %v incidents in the same time, want at least a tenth of the most from each", counts)
+	}
+}
