@@ -57,3 +57,18 @@ func (s *Store) Do(ctx context.Context, apply func() error) error {
 
 // Bound is the driver's value of an argument.
 var Bound = bound
+
+// Texts returns the texts of the statements that the connections of the store have prepared.
+func (s *Store) Texts() (all []string) {
+	for text := range s.writer.conn.stmts {
+		all = append(all, text)
+	}
+	s.readers.mu.Lock()
+	defer s.readers.mu.Unlock()
+	for _, c := range s.readers.idle {
+		for text := range c.stmts {
+			all = append(all, text)
+		}
+	}
+	return all
+}

@@ -110,9 +110,14 @@ func (l *listing) word() string {
 	return "DESC"
 }
 
-// addStatusPart adds the part of a status without its first words.
+// addStatusPart adds the part of a status without its first words. It names the index: without
+// an order SQLite would expect that the primary key costs less.
 func (l *listing) addStatusPart(status incident.Status) {
-	l.add(" FROM incident i WHERE i.organization_id = ? AND i.status = ?", string(l.OrganizationID), int(status))
+	index := "incident_list"
+	if l.AlertRuleID != "" {
+		index = "incident_rule"
+	}
+	l.add(" FROM incident i INDEXED BY "+index+" WHERE i.organization_id = ? AND i.status = ?", string(l.OrganizationID), int(status))
 	if l.AlertRuleID != "" {
 		l.add(" AND i.alert_rule_id = ? AND i.alert_rule_id <> ''", string(l.AlertRuleID))
 	}

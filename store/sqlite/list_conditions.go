@@ -83,7 +83,7 @@ func (l *listing) addProjectPart(project incident.ProjectID) {
 // addUnaffectingPart adds the part of the incidents that affect no project, without its first
 // words.
 func (l *listing) addUnaffectingPart() {
-	l.add(" FROM incident i WHERE i.organization_id = ? AND i.projects = '[]'", string(l.OrganizationID))
+	l.add(" FROM incident i INDEXED BY incident_unaffecting WHERE i.organization_id = ? AND i.projects = '[]'", string(l.OrganizationID))
 	l.addWindow("i.")
 	l.addConditions(0)
 }

@@ -1,0 +1,101 @@
+package sqlite_test
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/sqlite"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+// Without ANALYZE, SQLite plans a statement by its text and the indexes alone, whatever the
+// tables contain. No statement reads a whole table, and no list is sorted, except those named
+// here.
+func TestStatements_plans(t *testing.T) {
+	texts := statementTexts(t)
+	if len(texts) < 40 {
+		t.Fatalf("the suites have run %d statements, want more", len(texts))
+	}
+	path := newPath(t)
+	mustOpen(t, path, nil)
+	pool := mustHostPool(t, path, "")
+	scans := regexp.MustCompile(`^SCAN (\w+)`)
+	whole := regexp.MustCompile(`^SEARCH \w+ USING (PRIMARY KEY|INDEX \w+) \(organization_id=\?\)$`)
+	for _, text := range texts {
+		rows, err := pool.Queryx("EXPLAIN QUERY PLAN "+text, make([]any, 200)...)
+		if err != nil {
+			t.Errorf("%v: %s", err, text)
+			continue
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			if m := scans.FindStringSubmatch(detail); m != nil && !isSmall(m[1], detail, text) {
+				t.Errorf("a statement reads a whole table (%s): %s", detail, text)
+			}
+			if whole.MatchString(detail) && !strings.Contains(detail, "incident_unaffecting") && !strings.Contains(detail, "incident_duration") {
+				t.Errorf("a statement reads a whole organization (%s): %s", detail, text)
+			}
+			if strings.Contains(detail, "TEMP B-TREE") && !maySort(text) {
+				t.Errorf("a statement sorts (%s): %s", detail, text)
+			}
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// isSmall reports whether a scan is of a list in an argument, of a table with one row, or of a
+// part that the statement has limited. Only Backlog reads all of a table: the outbox.
+func isSmall(table, detail, text string) bool {
+	switch {
+	case strings.Contains(detail, "VIRTUAL TABLE"), strings.Contains(detail, "CONSTANT ROW"):
+		return true
+	case strings.HasPrefix(table, "incident_history"), strings.HasPrefix(table, "incident_schema"), table == "sqlite_schema":
+		return true
+	}
+	return strings.Contains(text, "FILTER (WHERE waits") || strings.Contains(text, "pragma_database_list")
+}
+
+// maySort reports whether a statement sorts few rows: the views of an incident, the triggers, or
+// the backlog by notifier.
+func maySort(text string) bool {
+	return strings.Contains(text, "FROM incident_seen") || strings.Contains(text, "FILTER (WHERE waits")
+}
+
+// statementTexts returns the texts of the statements that the suites run.
+func statementTexts(t *testing.T) []string {
+	t.Helper()
+	var mu sync.Mutex
+	found := map[string]bool{}
+	open := func(t *testing.T) *sqlite.Store {
+		s := mustOpen(t, newPath(t), nil)
+		t.Cleanup(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, text := range s.Texts() {
+				found[text] = true
+			}
+		})
+		return s
+	}
+	t.Run("store", func(t *testing.T) { storetest.Run(t, func(t *testing.T) incident.Store { return open(t) }) })
+	t.Run("feed", func(t *testing.T) { storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return open(t) }) })
+	t.Run("outbox", func(t *testing.T) { storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return open(t) }) })
+	for text := range found {
+		command, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+		if !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, strings.TrimSpace(command)) || strings.Contains(text, "incident_schema") {
+			delete(found, text)
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
