@@ -135,7 +135,8 @@ func (h hidden) Error() string { return h.err.Error() }
 func commitError(ctx context.Context, err error) error {
 	switch primary(resultCode(err)) {
 	case lib.SQLITE_IOERR, lib.SQLITE_CORRUPT:
-		return unknownOutcome(ctx, err)
+		remedy, _ := classify(resultCode(err))
+		return unknownOutcome(ctx, fmt.Errorf("%s: %w", remedy, err))
 	}
 	return err
 }
