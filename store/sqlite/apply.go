@@ -52,8 +52,8 @@ type stored struct {
 	place
 }
 
-// place has the fields by which lists find an incident. The start is part of the key in all
-// lists.
+// place identifies the position of an incident in lists. The start is part of the key of every
+// list.
 type place struct {
 	started  time.Time
 	assignee incident.UserID

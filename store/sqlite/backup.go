@@ -12,11 +12,10 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Backup copies the database to a new file, which is of one moment and complete when it appears.
-// The store remains in use meanwhile. The file has all tables, also those of the host, and needs
-// no others beside it. To restore it, end all processes, remove the files PATH, PATH-wal and
-// PATH-shm, and move the copy to PATH. The copy has a history of its own: a cache that followed
-// the original begins again.
+// Backup copies a snapshot of the database to a new file. The file appears when it is complete. The
+// store remains in use. The copy contains all tables, also those of the host, and is a single file.
+// To restore it, stop all processes, remove the files PATH, PATH-wal and PATH-shm, and move the
+// copy to PATH. The copy has a history of its own: a cache that followed the original begins again.
 //
 // Backup returns [incident.ErrInvalid] if the path exists.
 func (s *Store) Backup(ctx context.Context, path string) error {

@@ -10,9 +10,9 @@ import (
 )
 
 // checkpoints moves the log PATH-wal into the database from time to time, beside the writes. A
-// passive checkpoint waits for nobody: it moves what no reader needs. The log begins again when
-// all of it was moved before the next commit. Without a pause in the writes, a checkpoint between
-// two of them sees to that.
+// passive checkpoint waits for nobody, and moves only pages that no reader needs. The log begins
+// again if all pages were moved before the next commit. Steady writes prevent that; then a
+// checkpoint runs between two writes.
 type checkpoints struct {
 	since   atomic.Int64 // the commits since the last checkpoint
 	every   atomic.Int64 // the commits until the next; 0 at the beginning
@@ -69,7 +69,7 @@ func (c *checkpoints) close() error {
 }
 
 // run runs a passive checkpoint. It returns the number of pages that were in the log, or 0 after
-// a failure, which leaves the log longer until the next checkpoint.
+// a failure. The next checkpoint then moves more.
 func (c *checkpoints) run(d *database) (pages int64) {
 	if d.file.check() != nil {
 		return 0

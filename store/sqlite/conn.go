@@ -11,7 +11,7 @@ import (
 )
 
 // session runs statements: on a connection of the store, or in a transaction of the host. It is
-// for one goroutine at a time.
+// not safe for concurrent use.
 type session interface {
 	// exec runs a statement and returns the number of changed rows.
 	exec(ctx context.Context, text string, args ...any) (int64, error)
@@ -52,7 +52,7 @@ func (c *conn) prepare(text string) (driver.Stmt, error) {
 	return stmt, nil
 }
 
-// bind returns arguments for the driver, which takes few types.
+// bind converts arguments for the driver.
 func (c *conn) bind(args []any) []driver.NamedValue {
 	c.args = c.args[:0]
 	for i, arg := range args {

@@ -16,11 +16,11 @@ import (
 // Errors of the file. They come with a remedy, and with [incident.ErrUnavailable].
 var (
 	// ErrFileReplaced means that the file was replaced, moved or removed while the store
-	// used it. What was written since went to the old file. Close the store and open it again.
+	// used it. Later writes went to the old file. Close the store and open it again.
 	ErrFileReplaced = errors.New("the file was replaced, moved or removed while it was in use")
 
-	// ErrNetworkFileSystem means that the file is on a network file system, which does not
-	// share memory or locks as SQLite needs. Move the file to a local disk.
+	// ErrNetworkFileSystem means that the file is on a network file system. Such file
+	// systems lack the shared memory and the locks that SQLite needs. Move the file to a local disk.
 	ErrNetworkFileSystem = errors.New("the file is on a network file system; move it to a local disk")
 
 	// ErrNewerSchema means that a newer library has migrated the tables. Update the library.
@@ -129,9 +129,9 @@ type hidden struct{ err error }
 
 func (h hidden) Error() string { return h.err.Error() }
 
-// commitError returns the error of a failed COMMIT. A full disk refuses the last frame of a
-// transaction, without which the transaction does not count. After any other failure of the
-// disk, a restart may find the transaction in the log.
+// commitError returns the error of a failed COMMIT. A transaction counts once its last frame is in
+// the log, and a full disk refuses that frame. After any other failure of the disk, a restart may
+// find the transaction in the log.
 func commitError(ctx context.Context, err error) error {
 	switch primary(resultCode(err)) {
 	case lib.SQLITE_IOERR, lib.SQLITE_CORRUPT:

@@ -13,7 +13,7 @@ import (
 // serial, so that the transactions after a position are those with a greater number. A backup
 // that is restored has a history of its own.
 
-// maxChanges bounds the changes of one call. Beyond it the feed resets: emptying the cache is
+// maxChanges bounds the changes of a call. Beyond it the feed resets: emptying the cache is
 // the cheaper way to catch up.
 const maxChanges = 20_000
 

@@ -51,8 +51,7 @@ func (f *file) check() error {
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", incident.ErrUnavailable, err) }
 
-// fileSystemOf returns the name of the network file system of a directory, or "" for a local
-// or an unknown one. Tests replace it.
+// fileSystemOf is networkFileSystem. Tests replace it.
 var fileSystemOf = networkFileSystem
 
 // checkLocal refuses a path on a network file system.

@@ -21,8 +21,8 @@ var networkFileSystems = map[uint32]string{
 	0x47504653: "GPFS",
 }
 
-// networkFileSystem returns the name of the network file system of a directory, or "" for a
-// local or an unknown one.
+// networkFileSystem returns the name of the network file system of a directory. Empty for a local
+// or unknown file system.
 func networkFileSystem(dir string) string {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

@@ -2,5 +2,5 @@
 
 package sqlite
 
-// networkFileSystem returns "": the file system is not known.
+// networkFileSystem returns "", since the file system is not known.
 func networkFileSystem(string) string { return "" }

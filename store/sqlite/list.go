@@ -32,7 +32,7 @@ func (s *Store) Incidents(ctx context.Context, iq incident.IncidentQuery) ([]inc
 }
 
 // listing assembles the statement of a query. Its texts are few: an absent condition has no
-// text, and a list of values is one argument.
+// text, and a list of values is a single argument.
 type listing struct {
 	session
 	incident.IncidentQuery

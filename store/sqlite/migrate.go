@@ -7,9 +7,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Migrate makes the tables of the library, and migrates older ones. It changes nothing if they
-// are present. Processes may migrate at the same time: the version is read in the transaction
-// that has the right to write. [Open] calls Migrate.
+// Migrate creates the tables of the library, or updates older tables. It changes nothing if the
+// tables are current. Processes may migrate at the same time: the transaction that migrates has
+// the right to write before it reads the version. [Open] calls Migrate.
 func (s *Store) Migrate(ctx context.Context) error {
 	if s.tx != nil {
 		return fmt.Errorf("sqlite: migrate: %w", errMigrateTx)

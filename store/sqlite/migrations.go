@@ -18,7 +18,7 @@ var migrationFiles embed.FS
 // Migrations returns the SQL files that [Store.Migrate] runs, for hosts that run them with a
 // tool of their own. They are pairs of NUMBER_name.up.sql and NUMBER_name.down.sql, for a
 // transaction each. Give the tool a version table of its own for these files. The files do not
-// use user_version, which is the host's.
+// use user_version, so that the host can.
 func Migrations() fs.FS {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

@@ -30,9 +30,9 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	return s, nil
 }
 
-// New returns a store in the database of a host's own pool, which must have the driver
-// modernc.org/sqlite and a file. The store has connections of its own and takes those of the
-// pool only in [Store.Join]. It puts the database into WAL mode. The host owns the pool: the
+// New returns a store in the database of a host's pool. The driver of the pool must be
+// modernc.org/sqlite, and the database must be a file. The store opens connections of its own, and
+// uses the pool only in [Store.Join]. It puts the database into WAL mode. The host owns the pool: the
 // store changes no setting of the pool, and never closes it. [Store.Close] closes the
 // connections of the store.
 //
@@ -109,7 +109,7 @@ func create(path string) error {
 	return f.Close()
 }
 
-// open connects, and puts the database into WAL mode, which needs the database for a moment.
+// open connects, and puts the database into WAL mode. That needs an exclusive lock for a moment.
 func (w *writer) open(ctx context.Context, d *database) error {
 	connector, err := driver.NewConnector(writerDSN(d.file.path, &d.options))
 	if err != nil {

@@ -63,8 +63,8 @@ func jsonOf(v any) string {
 	return string(text)
 }
 
-// optional scans incident.optional. Each row of an incident with triggers repeats the value,
-// which is decoded once.
+// optional scans incident.optional. It decodes the value once, although each row of an incident
+// with triggers repeats it.
 func optional(inc *incident.Incident) column {
 	var decoded string
 	return func(src driver.Value) error {

@@ -7,7 +7,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// A reminder that is not due has its time as since, and so has one that is retried.
+// The column since of a reminder is its time, also while the reminder is retried.
 const backlogSQL = `
 SELECT notifier,
 	coalesce(sum(pending) FILTER (WHERE waits AND NOT later), 0),

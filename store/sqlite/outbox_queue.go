@@ -12,8 +12,8 @@ import (
 // notification is due then.
 const maxInteger = math.MaxInt64
 
-// now returns the time of the outbox's clock in microseconds: that of the machine, which all
-// processes share.
+// now returns the time of the outbox's clock in microseconds. All processes share the clock of the
+// machine.
 func now() int64 { return time.Now().UnixMicro() }
 
 // later returns a time after now, before maxInteger.
@@ -94,7 +94,7 @@ func (w *writing) wanted(t *incident.NotifyTarget) (first, last, n int64) {
 const countActivitiesSQL = `
 SELECT count(*) FROM incident_activity WHERE organization_id = ?1 AND identifier = ?2 AND sequence BETWEEN ?3 AND ?4` + typesSQL
 
-// countActivities counts the activities of a range that have one of the types, or any.
+// countActivities counts the activities of a range with any of the types, or all if there are none.
 func countActivities(
 	ctx context.Context, q session, key incident.Key, first, last int64, types []incident.ActivityType,
 ) (n int64, err error) {

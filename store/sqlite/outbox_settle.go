@@ -96,8 +96,7 @@ ON CONFLICT DO UPDATE SET
 	due = excluded.due, ready = 0, since = excluded.since, fence = 0, attempts = excluded.attempts, error = excluded.error,
 	unless = excluded.unless, status = excluded.status, notification_uuid = excluded.notification_uuid`
 
-// park makes the head a row of its own, which is due when it is replayed, and advances the
-// queue.
+// park moves the head to a row of its own. The row is not due until it is replayed.
 func (s *settling) park() error {
 	if s.replayed == 0 {
 		if err := s.advance(); err != nil {

@@ -51,8 +51,8 @@ func (r *readers) checkFile() error {
 // started is the origin of monotonic times.
 var started = time.Now()
 
-// take returns an idle connection or makes one. It refuses a file that was replaced, to which
-// the connections of the pool no longer lead.
+// take returns an idle connection, or makes a connection. It returns an error if the file was
+// replaced, because the connections of the pool then have the old file.
 func (r *readers) take(ctx context.Context) (*conn, error) {
 	if err := r.checkFile(); err != nil {
 		return nil, err
@@ -125,22 +125,22 @@ func (r *readers) close() error {
 	return all
 }
 
-// kindOfRead tells how a read sees the database.
+// kindOfRead is the isolation of a read.
 type kindOfRead int
 
 const (
-	// oneStatement is a read of a single statement, which is of one moment anyway.
+	// oneStatement is a read with a single statement.
 	oneStatement kindOfRead = iota
-	// snapshot is a read of several statements of one moment.
+	// snapshot is a read with several statements in a transaction.
 	snapshot
-	// longRead is a read of a single statement that the end of the context interrupts.
+	// longRead is oneStatement, but the end of the context interrupts it.
 	longRead
-	// longSnapshot is a snapshot that the end of the context interrupts.
+	// longSnapshot is snapshot, but the end of the context interrupts it.
 	longSnapshot
 )
 
-// read runs fn on a connection that reads, or in the transaction of s. fn may run several
-// times, and must return what it has read.
+// read runs fn on a connection of the readers, or in the transaction of s, and returns the result.
+// fn may run several times.
 func read[T any](ctx context.Context, s *Store, op string, kind kindOfRead, fn func(ctx context.Context, q session) (T, error)) (T, error) {
 	result, err := readRaw(ctx, s, kind, fn)
 	return result, translate(ctx, op, err)

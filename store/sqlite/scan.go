@@ -35,7 +35,7 @@ func queryEach(ctx context.Context, q session, text string, args []any, each fun
 	})
 }
 
-// queryOne scans the only row into dest, and reports whether there is one.
+// queryOne scans the only row into dest, and reports whether the row exists.
 func queryOne(ctx context.Context, q session, text string, args []any, dest ...column) (found bool, err error) {
 	err = queryEach(ctx, q, text, args, func() { found = true }, dest...)
 	return found, err

@@ -1,5 +1,5 @@
-// Package sqlite is an [incident.Store] in a SQLite file, over modernc.org/sqlite, which needs
-// no C compiler. Incidents outlive the process, without a server:
+// Package sqlite is an [incident.Store] in a SQLite file, over modernc.org/sqlite. It
+// needs no server and no C compiler:
 //
 //	store, err := sqlite.Open(ctx, "incidents.db", nil)
 //	…
@@ -11,22 +11,23 @@
 //
 // # Durability
 //
-// A write that has returned is on disk, and outlives a crash of the process, of the machine and
-// a loss of power. [SynchronousNormal] gives the last part of this up for speed. Writes that meet
-// share a commit.
+// A write that has returned is on disk: it survives a crash of the process or the machine, and a
+// loss of power. [SynchronousNormal] is faster, and survives a crash of the process only. Concurrent
+// writes share a commit.
 //
 // # Processes
 //
-// Several processes of one machine may use the file at the same time. The file must be on a local
+// Several processes of a machine may use the file at the same time. The file must be on a local
 // file system: [Open] refuses network file systems that it recognizes. The database is in WAL
 // mode, with the files PATH-wal and PATH-shm beside it. Do not copy, move or delete any of the
-// three while a process uses them: [Store.Backup] makes a copy. A store refuses to go on if its
-// file was replaced or removed.
+// three while a process uses them; [Store.Backup] makes a copy. The methods of a store return
+// [ErrFileReplaced] after its file was replaced or removed.
 //
-// On Linux the package switches the driver to open file description locks, process-wide and
-// before its first connection: see [modernc.org/sqlite.OFDLocking]. Elsewhere, and for PATH-shm,
-// a process that opens and closes the file, as [os.ReadFile] does, loses its locks. Another
-// process can then damage the database.
+// On Linux the package switches the driver to open file description locks: see OFDLocking of
+// modernc.org/sqlite. This affects all databases of the process. The environment variable
+// MODERNC_SQLITE_OFD_LOCK=0 prevents it. Without such locks, and always for PATH-shm, a process that
+// opens and closes the file loses its locks, for example by [os.ReadFile]. Then another process can
+// damage the database.
 package sqlite
 
 import (
@@ -47,9 +48,9 @@ type Synchronous int
 const (
 	// SynchronousFull waits until the commit is on disk.
 	SynchronousFull Synchronous = iota
-	// SynchronousNormal waits for the operating system. A crash of the process loses nothing.
-	// A crash of the machine, or a loss of power, can lose the last commits, and damages
-	// nothing.
+	// SynchronousNormal waits for the operating system only. A crash of the process loses
+	// nothing. A crash of the machine or a loss of power can lose the last commits, but does
+	// not damage the database.
 	SynchronousNormal
 )
 

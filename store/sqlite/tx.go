@@ -191,7 +191,7 @@ func (s *Store) nested(ctx context.Context, fn func(tx incident.Store) error) er
 	return nil
 }
 
-// undoTo undoes what was written since a savepoint, and removes the savepoint.
+// undoTo undoes the writes since a savepoint, and removes the savepoint.
 func undoTo(ctx context.Context, q session, name string) error {
 	_, err := q.exec(ctx, "ROLLBACK TO "+name)
 	if err == nil {

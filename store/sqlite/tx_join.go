@@ -119,9 +119,9 @@ func allBound(args []any) []any {
 	return all
 }
 
-// putJoined runs fn within a savepoint. Without a transaction, which SQLite may have rolled back
-// by itself after a failed statement of the host, the savepoint would be a transaction of its
-// own: BEGIN must fail.
+// putJoined runs fn within a savepoint. SQLite may have rolled back the transaction by itself, after
+// a statement of the host failed. The savepoint would then be a transaction of its own. Therefore
+// BEGIN must fail first.
 func putJoined[T any](ctx context.Context, t *transaction, fn func(ctx context.Context, q session) (T, error)) (result T, err error) {
 	q := t.session
 	if _, err := q.exec(ctx, "BEGIN"); err == nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// writer lets the writes of the process take turns at one connection. SQLite has one writer at
-// a time anyway, and writes that wait together share a commit. There is no goroutine while
-// nothing is written: the first write starts one that leads until no write waits.
+// writer runs the writes of the process on a single connection, since SQLite has a single writer
+// anyway. Writes that wait together share a commit. The first write starts a goroutine that leads
+// until no write waits. While nothing is written there is no goroutine.
 type writer struct {
 	*database
 	pool *sqlx.DB   // has the one connection
@@ -193,7 +193,7 @@ func (w *writer) first() *write {
 	return first
 }
 
-// batch returns the next writes, which can no longer be withdrawn.
+// batch returns the next writes. They can no longer be withdrawn.
 func (w *writer) batch() []*write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
