@@ -39,7 +39,10 @@ type write struct {
 	turn     chan struct{} // closed when the transaction has the turn
 	done     chan struct{} // closed when err is set
 	err      error
-	began    bool // it cannot be withdrawn any more
+
+	began     bool // it is part of a batch, and cannot be withdrawn any more
+	applied   bool // apply was called
+	abandoned bool // its caller has left before apply was called
 }
 
 // maxBatch is the most writes that share a commit.
@@ -114,8 +117,32 @@ func (w *writer) do(ctx context.Context, apply func(q session) error) error {
 	case <-j.done:
 		return j.err
 	case <-late.C:
+		if w.abandon(j) {
+			return ctx.Err()
+		}
 		return unknownOutcome(ctx, ctx.Err())
 	}
+}
+
+// abandon keeps a write of a batch from being applied, and reports whether it could.
+func (w *writer) abandon(j *write) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j.abandoned = !j.applied
+	return j.abandoned
+}
+
+// apply applies a write of a batch. The memory of its caller may have changed if the caller has
+// left before.
+func (w *writer) apply(j *write) error {
+	w.mu.Lock()
+	abandoned := j.abandoned
+	j.applied = !abandoned
+	w.mu.Unlock()
+	if abandoned {
+		return incident.ErrInvalid // nobody reads it
+	}
+	return j.apply(w.conn)
 }
 
 // takeTurn waits until the caller may use the connection alone. The caller must call endTurn.
@@ -259,7 +286,7 @@ func (w *writer) rollBack() { _, _ = w.conn.exec(context.Background(), "ROLLBACK
 func (w *writer) run(batch []*write) {
 	defer w.checkpoints.after(w.database, 1)
 	for _, j := range batch {
-		j.err = j.apply(w.conn)
+		j.err = w.apply(j)
 		switch {
 		case j.err == nil, isAnswer(j.err):
 			continue
@@ -281,7 +308,7 @@ func (w *writer) runEach(batch []*write) {
 	for _, j := range batch {
 		j.err = whileBusy(context.Background(), j.deadline, w.begin)
 		if j.err == nil {
-			j.err = j.apply(w.conn)
+			j.err = w.apply(j)
 			if j.err == nil || isAnswer(j.err) {
 				j.err = cmp.Or(w.commit(), j.err)
 			} else {

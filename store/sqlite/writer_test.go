@@ -34,7 +34,7 @@ func mustHostPool(t testing.TB, path, settings string) *sqlx.DB {
 // function.
 func holdWriteLock(t testing.TB, path string) (release func()) {
 	t.Helper()
-	tx, err := mustHostPool(t, path, "_txlock=immediate").Beginx()
+	tx, err := mustHostPool(t, path, "_txlock=immediate&_pragma=busy_timeout(5000)").Beginx()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,9 +240,51 @@ func TestWriter_patience(t *testing.T) {
 	})
 	close(blocked)
 	wantError(t, "a write whose disk hangs", err, "", incident.ErrUnknownOutcome, context.Canceled)
+	testAbandoned(t, s)
 	ctx, cancel = context.WithCancel(t.Context())
 	if err := s.Do(ctx, func() error { cancel(); return nil }); err != nil {
 		t.Errorf("a write whose context ends during the commit = %v, want nil", err)
+	}
+}
+
+// testAbandoned checks that a write that waits in a batch is not applied after its caller has left.
+func testAbandoned(t *testing.T, s *sqlite.Store) {
+	t.Helper()
+	inBatch, blocked := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	release := holdWriteLock(t, s.Path())
+	all.Go(func() {
+		err := s.Do(context.Background(), func() error {
+			close(inBatch)
+			<-blocked
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	applied := false
+	time.Sleep(20 * time.Millisecond) // the first waits, so that the second is in the same batch
+	all.Go(func() {
+		err := s.Do(ctx, func() error {
+			applied = true
+			return nil
+		})
+		wantError(t, "a write in a batch that hangs", err, "", context.Canceled)
+		if errors.Is(err, incident.ErrUnknownOutcome) {
+			t.Errorf("a write that was not applied = %v, want a known outcome", err)
+		}
+		close(blocked)
+	})
+	time.Sleep(20 * time.Millisecond)
+	release()
+	<-inBatch
+	cancel()
+	all.Wait()
+	mustCreate(t, s, "after")
+	if applied {
+		t.Error("a write was applied after its caller had left")
 	}
 }
 
