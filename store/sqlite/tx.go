@@ -89,6 +89,7 @@ func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) erro
 	defer func() {
 		tx.ended.Store(true)
 		if !committed {
+			w.conn.watch(nil)
 			_ = tx.Rollback() // it may have been rolled back
 			w.rollBack()
 		}
