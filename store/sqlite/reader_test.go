@@ -1,0 +1,70 @@
+package sqlite_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/sqlite"
+)
+
+// A transaction of the only writer delays no read, and reads that wait for the only reader leave
+// when their context ends.
+func TestReaders(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, newPath(t), &sqlite.Options{Readers: 1})
+	n := mustCreate(t, s, "x")
+	err := s.InTx(t.Context(), func(tx incident.Store) error {
+		if _, err := create(t.Context(), tx, "y"); err != nil {
+			return err
+		}
+		begin := time.Now()
+		if _, err := load(s, n); err != nil {
+			t.Errorf("Load() during a transaction = %v, want nil", err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("Load() during a transaction took %v, want no wait", took)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 50 {
+				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Microsecond)
+				_, _ = s.Incidents(ctx, incident.IncidentQuery{OrganizationID: "acme", Limit: 100}) // it may be in time
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	if page, err := s.Incidents(t.Context(), incident.IncidentQuery{OrganizationID: "acme", Limit: 100}); err != nil || len(page) != 2 {
+		t.Errorf("after reads that were interrupted, Incidents() = %d incidents, %v; want 2", len(page), err)
+	}
+}
+
+// A closed store returns an error to every call.
+func TestStore_closed(t *testing.T) {
+	t.Parallel()
+	s, err := sqlite.Open(t.Context(), newPath(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := mustCreate(t, s, "x")
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() = %v, want nil", err)
+		}
+	}
+	_, err = load(s, n)
+	wantError(t, "Load() of a closed store", err, "closed", incident.ErrUnavailable)
+	_, err = create(t.Context(), s, "y")
+	wantError(t, "Apply() to a closed store", err, "closed", incident.ErrUnavailable)
+	err = s.InTx(t.Context(), func(incident.Store) error { return nil })
+	wantError(t, "InTx() of a closed store", err, "closed", incident.ErrUnavailable)
+}
