@@ -16,7 +16,7 @@ const leaseMargin = 5 * time.Second
 // outboxRelay delivers the queued notifications of a store to a notifier. Package relay decides
 // when and how much to claim; outboxRelay calls the store and the notifier.
 type outboxRelay struct {
-	*relay.Relay[Claim, Settlement]
+	*relay.Relay[Claim, attempted]
 	manager  *manager
 	outbox   OutboxStore
 	notifier Notifier
@@ -39,7 +39,7 @@ func newOutboxRelay(m *manager, outbox OutboxStore, name string, n *NamedNotifie
 		target: NotifyTarget{Notifier: name, Types: notify.Types},
 		logger: relayLogger{m.core, name},
 	}
-	r.Relay = relay.New(relay.Config[Claim, Settlement]{
+	r.Relay = relay.New(relay.Config[Claim, attempted]{
 		Permits:      notify.Concurrency,
 		Timeout:      notify.Timeout,
 		PollInterval: notify.PollInterval,
@@ -87,16 +87,23 @@ func (r *outboxRelay) expect(at time.Time) {
 	}
 }
 
-// settle settles claims for the relay.
-func (r *outboxRelay) settle(ctx context.Context, all []Settlement) (busy []int, err error) {
-	busy, err = guarded(func() ([]int, error) { return r.outbox.Settle(ctx, all) })
+// settle settles claims for the relay, and counts the attempts whose settlements were written.
+func (r *outboxRelay) settle(ctx context.Context, all []attempted) (busy []int, err error) {
+	settlements := make([]Settlement, len(all))
+	for i := range all {
+		settlements[i] = all[i].Settlement
+	}
+	busy, err = guarded(func() ([]int, error) { return r.outbox.Settle(ctx, settlements) })
 	r.record.store(ctx, r.logger, err)
+	if err == nil {
+		r.record.settled(all, busy)
+	}
 	return busy, err
 }
 
 // freedBy returns the organization of a settled claim, and the delay until its queue is due
 // again.
-func freedBy(s *Settlement) (tenant relay.Tenant, again time.Duration) {
+func freedBy(s *attempted) (tenant relay.Tenant, again time.Duration) {
 	switch {
 	case s.Outcome == OutcomeRetry:
 		again = s.After

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,27 @@ func (r *relayRecord) failure(ctx context.Context, logger relayLogger, c *Claim,
 	logger.log(ctx, slog.LevelWarn, "incident: notifications were not delivered, and will be tried again", "failures", r.failures,
 		"incident", c.Key.String(), c.kind(), c.name(), "attempt", c.Attempt, "after", again, "error", text)
 	r.failures, r.logged = 0, time.Now()
+}
+
+// settled counts the attempts that were settled, except those that were busy.
+func (r *relayRecord) settled(all []attempted, busy []int) {
+	for i := range all {
+		if slices.Contains(busy, i) {
+			continue
+		}
+		switch s := &all[i]; s.Outcome {
+		case OutcomeDelivered:
+			if !s.hasEnded {
+				r.delivered.Add(1)
+			}
+		case OutcomePark:
+			r.parked.Add(1)
+			r.failed.Add(1)
+		case OutcomeRetry:
+			r.failed.Add(1)
+		case OutcomeRelease: // no attempt came to an end
+		}
+	}
 }
 
 // stats returns the counters and the last backlog.

@@ -17,11 +17,17 @@ import (
 // ended.
 const notifierPatience = time.Second
 
+// attempted is how a claim is to be settled after its attempt.
+type attempted struct {
+	Settlement
+	hasEnded bool // the reminder has ended: the claim is settled as delivered, and nothing was sent
+}
+
 // send makes an attempt to deliver a claim, and returns how the claim is to be settled. A claim
 // that cannot be begun any more, because Run has ended, is released.
-func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
+func (r *outboxRelay) send(sending *relay.Sending, c *Claim) attempted {
 	ctx, claimed := sending.Run, time.Now()
-	s := Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}
+	s := attempted{Settlement: Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}}
 	if ctx.Err() != nil {
 		s.Outcome = OutcomeRelease
 		return s
@@ -36,19 +42,17 @@ func (r *outboxRelay) send(sending *relay.Sending, c *Claim) Settlement {
 	}
 	switch {
 	case err == nil:
-		r.record.delivered.Add(1)
 		return s
 	case err == errReminderEnded: // errors.Is would call code of the host
+		s.hasEnded = true
 		return s
 	}
 	if sending.Context.Err() != nil {
 		s.Outcome = OutcomeRelease // the end of Run has interrupted it
 		return s
 	}
-	r.record.failed.Add(1)
 	f := failureOf(err)
 	if c.Attempt >= r.notify.MaxAttempts || f.isFinal {
-		r.record.parked.Add(1)
 		s.Outcome, s.Error = OutcomePark, f.text
 		r.logger.log(ctx, slog.LevelError, "incident: a notification is given up; it is parked until it is replayed",
 			"incident", c.Key.String(), c.kind(), c.name(), "notification", c.uuid(), "attempts", c.Attempt, "error", s.Error)

@@ -52,7 +52,13 @@ type Stats struct {
 type NotificationStats struct {
 	// Delivered counts the successful attempts of this process, Failed its failed
 	// attempts, and GivenUp the failed attempts that were the last: the notification was
-	// parked.
+	// parked. An attempt is counted once the store has settled its claim, so that a
+	// notification is parked before GivenUp counts it. There are two exceptions:
+	//
+	//   - An attempt is counted, too, if the store ignores its outcome, because the lease
+	//     has expired and the notification was claimed again.
+	//   - If Run ends while the store fails, the outcomes of the last attempts are lost.
+	//     These attempts are not counted, and are repeated.
 	Delivered, Failed, GivenUp uint64
 
 	// Backlog counts the notifications of all processes, as of BacklogAge ago.
