@@ -12,7 +12,7 @@ export GORACE ?= atexit_sleep_ms=0
 # third of the time of the tests without a database. The benchmarks measure with Go's default.
 test test-% worlds soak: export GOGC ?= 400
 
-.PHONY: help test test-postgres test-suites test-variants test-packages test-faults test-sqlite test-webhook test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
+.PHONY: help test test-postgres test-suites test-variants test-packages test-faults test-sqlite test-examples test-hostworld test-migratetest test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-http load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ help: ## Show this list.
 test: ## Run all tests, with the race detector where there is a C compiler.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
 	@$(GO) build $(RACE) ./...
-	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-variants test-packages test-faults test-sqlite test-webhook test-hostworld test-migratetest
+	@$(MAKE) --no-print-directory -j3 test-postgres test-suites test-variants test-packages test-faults test-sqlite test-examples test-hostworld test-migratetest
 	@$(GO) test $(RACE) -count=1 -timeout=5m -p=1 -parallel=16 -run='$(TIMED)' . ./store/postgres
 
 # Planted faults are looked for from one goroutine, and so is every order of events: these run
@@ -66,8 +66,8 @@ test-faults:
 test-sqlite:
 	@cd store/sqlite && $(GO) test -count=1 -timeout=10m ./...
 
-test-webhook:
-	@cd examples/webhook && $(GO) test $(RACE) -count=1 -timeout=10m ./...
+test-examples:
+	@cd examples && $(GO) test $(RACE) -count=1 -timeout=10m ./...
 
 test-hostworld:
 	@cd internal/hostworld && $(GO) test -count=1 -timeout=10m -skip='./././$(EXHAUSTIVE)|^TestStore$$/PgBouncer/$(STATEMENTS)|^TestJoined_store$$/./$(STATEMENTS)' ./...
@@ -94,7 +94,7 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	cd bench && $(GO) vet ./...
 	cd internal/migratetest && $(GO) vet ./...
 	cd store/sqlite && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
-	cd examples/webhook && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
+	cd examples && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd internal/hostworld && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff

@@ -1,19 +1,22 @@
-module github.com/incidentkit/incident/examples/webhook
+module github.com/incidentkit/incident/examples
 
 go 1.26.0
 
 require (
 	github.com/google/uuid v1.6.0
 	github.com/incidentkit/incident v0.0.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	go.uber.org/goleak v1.3.0
 )
 
 require (
+	github.com/jmoiron/sqlx v1.4.0 // indirect
+	github.com/lib/pq v1.12.3 // indirect
 	github.com/patrickmn/go-cache v2.1.0+incompatible // indirect
 	github.com/tidwall/btree v1.8.2 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
 
-replace github.com/incidentkit/incident => ../..
+replace github.com/incidentkit/incident => ..
