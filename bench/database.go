@@ -21,8 +21,13 @@ type server struct {
 	schemas int
 }
 
+// startServer starts a server that flushes each commit to the disk of the temporary files. The
+// servers of tests do not flush, and keep their files in memory where they can.
 func startServer(settings ...string) (*server, error) {
-	s, err := pgtest.Start(settings...)
+	if err := os.Setenv("TMPDIR", os.TempDir()); err != nil {
+		return nil, err
+	}
+	s, err := pgtest.Start(append([]string{"fsync = on"}, settings...)...)
 	return &server{Server: s}, err
 }
 
