@@ -5,6 +5,7 @@
 //   - the statements of Sentry's code
 //   - Alertmanager's provider
 //   - River's jobs
+//   - bbolt
 //
 // It prints all results as Markdown, including those where the library is slower, and
 // fails if a ratio is below its bar. See README.md for the parts and the flags.
@@ -27,7 +28,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
 	length := flag.Duration("length", 2*time.Second, "duration of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, notifications, notifiers, delayed or scale; all except scale and delayed if empty")
+	only := flag.String("only", "", "memory, postgres, sqlite, notifications, notifiers, delayed or scale; all except delayed and scale if empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	out := flag.String("o", "", "also write the results into this document, below its marker line")
 	load := flag.Int("load", 0, "fill the database of -dsn with this many incidents, and measure nothing")
@@ -65,10 +66,13 @@ func (b *bench) run(ctx context.Context, only, out string) (err error) {
 	if b.machine, err = describe(ctx, b.rounds, b.length); err != nil {
 		return err
 	}
-	parts := map[string]func(context.Context) error{"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "notifiers": b.notifiers, "delayed": b.delayed}
+	parts := map[string]func(context.Context) error{
+		"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "notifiers": b.notifiers,
+		"delayed": b.delayed, "sqlite": b.sqlite,
+	}
 	chosen := []string{only}
 	if only == "" {
-		chosen = []string{"postgres", "notifications", "notifiers", "memory"}
+		chosen = []string{"postgres", "notifications", "notifiers", "sqlite", "memory"}
 	}
 	for _, name := range chosen {
 		measure, ok := parts[name]
