@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +72,7 @@ func occupy(t *testing.T, url string) remains {
 		if time.Now().After(deadline) {
 			t.Fatal("the statements did not begin")
 		}
-		r.pids = append(r.pids[:1], pidsOf(t, db, "state = 'active' AND pid <> pg_backend_pid()")...)
+		r.pids = append(r.pids[:1], pidsOf(t, db, "state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()")...)
 	}
 	r.pids = append(r.pids[:1], pidsOf(t, db, "true")...)
 	r.memory = memoryOf(postmaster)
@@ -108,13 +110,18 @@ func pidsOf(t *testing.T, db *sql.DB, condition string) (pids []int) {
 	return pids
 }
 
-// alive reports whether a process is running. A zombie is not.
+// alive reports whether a process is running. A process that ends gives up its working directory,
+// is visible for a moment longer, and may remain as a zombie.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false
 	}
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	return err != nil || !strings.Contains(string(status), ") Z ")
+	_, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
+	if !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	_, err = os.Readlink("/proc/self/cwd")
+	return err != nil // there is no /proc to ask
 }
 
 // checkGone fails if anything of a server is left after a while, and removes it.
