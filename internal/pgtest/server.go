@@ -85,6 +85,9 @@ func (s *Server) CanRestart() bool { return s.home != nil }
 func (s *Server) data() string { return filepath.Join(s.home.dir, dataFolder) }
 func (s *Server) log() string  { return filepath.Join(s.home.dir, "log") }
 
+// name returns the cluster_name. No other server has it.
+func (s *Server) name() string { return filepath.Base(s.home.dir) }
+
 // defaults are settings that keep the guarantees of a crash and reveal mistakes about
 // time zones. A killed process loses nothing that it has written to the system: only a
 // crash of the machine would need fsync.
@@ -104,7 +107,7 @@ func (s *Server) init(settings []string) error {
 		return err
 	}
 	return s.configure(defaults,
-		"unix_socket_directories = '"+s.home.dir+"'", "cluster_name = '"+filepath.Base(s.home.dir)+"'",
+		"unix_socket_directories = '"+s.home.dir+"'", "cluster_name = '"+s.name()+"'",
 		strings.Join(settings, "\n"))
 }
 
@@ -184,7 +187,28 @@ func (s *Server) run() error {
 		log, _ := os.ReadFile(s.log()) // the log is only detail for the error
 		return fmt.Errorf("pgtest: the server does not start: %w: %s", err, tail(log))
 	}
+	if err := s.isAt(target); err != nil {
+		return err
+	}
 	s.url = target
+	return nil
+}
+
+// isAt returns an error if another server answers: the server of another process may have taken
+// the port first.
+func (s *Server) isAt(target string) error {
+	db, err := sql.Open("postgres", target)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	name := ""
+	if err := db.QueryRow("SHOW cluster_name").Scan(&name); err != nil {
+		return fmt.Errorf("pgtest: ask the server for its name: %w", err)
+	}
+	if name != s.name() {
+		return fmt.Errorf("pgtest: the server %q listens at port %d, want %q", name, s.port, s.name())
+	}
 	return nil
 }
 

@@ -88,7 +88,7 @@ func (s *Server) Standby() (*Server, error) {
 	err = standby.program("pg_basebackup", "--dbname="+source, "--pgdata="+standby.data(),
 		"--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
 	if err == nil {
-		err = standby.configure("unix_socket_directories = '"+home.dir+"'", "cluster_name = '"+filepath.Base(home.dir)+"'",
+		err = standby.configure("unix_socket_directories = '"+home.dir+"'", "cluster_name = '"+standby.name()+"'",
 			"hot_standby = on", "synchronous_standby_names = ''")
 	}
 	if err == nil {
