@@ -55,8 +55,10 @@ func (s *Store) claimFrom(ctx context.Context, t *outboxTable, q incident.ClaimQ
 		if err != nil && len(claims) == 0 {
 			return nil, false, err
 		}
+		found, emptied := s.readUnseen(ctx, q, a.unseen)
+		a.claims = append(a.claims, found...)
 		claims, others = append(claims, a.claims...), others || a.others
-		isWhole := s.endUnseen(ctx, q, a.unseen) == 0 && !a.isBatchFull
+		isWhole := emptied == 0 && !a.isBatchFull
 		if err != nil || isWhole || len(a.claims) == q.Limit || time.Since(start) > maturingTime {
 			return claims, others, nil
 		}
@@ -93,9 +95,9 @@ type claimAnswer struct {
 	others      bool // rows for the same notifier are due in the other table
 }
 
-// unseenClaim is a claim without an activity.
+// unseenClaim is a claim without an activity. Its Sequence is the next of the queue.
 type unseenClaim struct {
-	incident.Ticket
+	incident.Claim
 	last int64 // the last sequence of the queue
 }
 
@@ -157,36 +159,48 @@ func (a *claimAnswer) read(rows rowSet, t *outboxTable, notifier string) error {
 		r.Notifier, r.At = notifier, time.UnixMicro(c.Sequence).UTC()
 		c.Ticket.Reminder, c.Reminder = r.Name, &r
 	case c.Activity.Sequence != 0:
-		c.Sequence, c.More = c.Activity.Sequence, last > c.Activity.Sequence
-		c.Activity.Incident = c.Key
+		setHead(&c, last)
 	default:
-		a.unseen = append(a.unseen, unseenClaim{c.Ticket, last})
+		a.unseen = append(a.unseen, unseenClaim{c, last})
 		return nil
 	}
 	a.claims = append(a.claims, c)
 	return nil
 }
 
-// endUnseen ends claims without an activity, and returns how many of their queues have none that
-// is wanted. The other claims are released. A claim that cannot be ended is due again when its
-// lease ends: the result must not fail the other claims.
-func (s *Store) endUnseen(ctx context.Context, q incident.ClaimQuery, unseen []unseenClaim) (emptied int) {
-	var all []incident.Settlement
-	for _, c := range unseen {
+// setHead makes the activity of a claim the head of its queue.
+func setHead(c *incident.Claim, last int64) {
+	c.Sequence, c.More = c.Activity.Sequence, last > c.Activity.Sequence
+	c.Activity.Incident = c.Key
+}
+
+// readUnseen returns the claims whose activity is visible by now, and how many of the queues have
+// no wanted activity. Those queues are settled, and any other claim is released. A claim that
+// cannot be settled is due again when its lease ends: the result must not fail the other claims.
+func (s *Store) readUnseen(ctx context.Context, q incident.ClaimQuery, unseen []unseenClaim) (found []incident.Claim, emptied int) {
+	var ends []incident.Settlement
+	for i := range unseen {
+		c := &unseen[i]
+		isWhole, err := s.readActivity(ctx, q, c)
+		if err == nil && c.Activity.Sequence != 0 {
+			setHead(&c.Claim, c.last)
+			found = append(found, c.Claim)
+			continue
+		}
 		end := incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeRelease}
-		if isEmpty, err := s.isEmptied(ctx, q, c); err == nil && isEmpty {
+		if err == nil && isWhole && len(q.Types) > 0 {
 			end.Outcome, end.Sequence = incident.OutcomeDelivered, c.last
 			emptied++
 		}
-		all = append(all, end)
+		ends = append(ends, end)
 	}
-	s.settleBriefly(ctx, all)
-	return emptied
+	s.settleBriefly(ctx, ends)
+	return found, emptied
 }
 
 // settleBriefly settles, and waits a moment for writers that have locked the queues.
 func (s *Store) settleBriefly(ctx context.Context, all []incident.Settlement) {
-	const most, interval = 100 * time.Millisecond, time.Millisecond
+	const most, interval = time.Second, time.Millisecond
 	for start := time.Now(); len(all) > 0; {
 		busy, err := s.Settle(ctx, all)
 		if err != nil || len(busy) == 0 || time.Since(start) > most {
@@ -201,15 +215,17 @@ func (s *Store) settleBriefly(ctx context.Context, all []incident.Settlement) {
 	}
 }
 
-func (s *Store) isEmptied(ctx context.Context, q incident.ClaimQuery, c unseenClaim) (isEmpty bool, err error) {
-	if len(q.Types) == 0 {
-		return false, nil
-	}
-	st := s.statement(string(c.Key.OrganizationID)).
-		add(emptiedSQL, c.Key.Identifier, c.Sequence, c.last, typeArray(q.Types), c.Key.Identifier, c.last)
-	return query(ctx, s, "claim", st, func(rows rowSet) (isEmpty bool, err error) {
-		err = scanOne(rows, boolean(&isEmpty))
-		return isEmpty, err
+// readActivity reads the claim's activity, if there is any, and the data for its delivery. isWhole
+// reports whether the last activity of the queue is visible, and so all others.
+func (s *Store) readActivity(ctx context.Context, q incident.ClaimQuery, c *unseenClaim) (isWhole bool, err error) {
+	st := s.statement(string(c.Key.OrganizationID))
+	identifier, last, wanted := st.parameter(c.Key.Identifier), st.parameter(c.last), st.parameter(typeArray(q.Types))
+	st.add(unseenSQL, identifier, last, c.Sequence, last, wanted, wanted, identifier)
+	return query(ctx, s, "claim", st, func(rows rowSet) (isWhole bool, err error) {
+		c.Activity, c.Incident, c.Subscribers = incident.Activity{}, incident.Incident{}, nil
+		err = scanOne(rows, slices.Concat([]any{boolean(&isWhole), list(&c.Subscribers)}, scanActivity(&c.Activity), scanIncident(&c.Incident))...)
+		slices.Sort(c.Subscribers)
+		return isWhole, err
 	})
 }
 

@@ -136,13 +136,27 @@ LEFT JOIN LATERAL (
 // they are.
 const maturing = "100"
 
-// emptiedSQL reports whether no activity between next and last has a wanted type. As long as the
-// statement does not see the last activity, this is not known.
-const emptiedSQL = `
-SELECT NOT EXISTS (
-	SELECT
+// unseenSQL reads the first wanted activity between next and last, and the data for its delivery.
+const unseenSQL = `
+SELECT
+	EXISTS (
+		SELECT
+		FROM @incident_activity
+		WHERE organization_id = $1 AND identifier = ? AND sequence = ?
+	),
+	ARRAY(
+		SELECT s.user_id
+		FROM @incident_subscription s
+		WHERE s.organization_id = $1 AND s.identifier = i.identifier
+	),
+	` + activityColumns + `, ` + incidentColumns + `
+FROM @incident i
+LEFT JOIN LATERAL (
+	SELECT *
 	FROM @incident_activity
-	WHERE organization_id = $1 AND identifier = ? AND sequence BETWEEN ? AND ? AND type = ANY (?::smallint[])
-)
-FROM @incident_activity a
-WHERE a.organization_id = $1 AND a.identifier = ? AND a.sequence = ?`
+	WHERE organization_id = $1 AND identifier = i.identifier AND sequence BETWEEN ? AND ?
+		AND (?::smallint[] = '{}' OR type = ANY (?::smallint[]))
+	ORDER BY sequence
+	LIMIT 1
+) a ON true
+WHERE i.organization_id = $1 AND i.identifier = ?`
