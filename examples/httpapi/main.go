@@ -3,7 +3,8 @@
 //
 //	go run ./examples/httpapi
 //
-// This serves a demonstration from memory and prints a curl command to begin with.
+// This serves a demonstration from memory and prints a curl command to begin with. With -db FILE
+// the incidents are in a SQLite file, and outlive the program.
 //
 // The library has no HTTP, no users and no tokens. All of that is here, a file for each
 // concern:
@@ -33,20 +34,21 @@ import (
 	"time"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/openstore"
 	"github.com/incidentkit/incident/examples/internal/statuspage"
-	"github.com/incidentkit/incident/store/memory"
-	"github.com/incidentkit/incident/store/postgres"
 )
 
-const usage = `Usage: httpapi [-addr ADDR] [-dsn DSN] [-tokens FILE] [-import FILE]
+const usage = `Usage: httpapi [-addr ADDR] [-db FILE | -dsn DSN] [-tokens FILE] [-import FILE]
 
 Serves the incidents of organizations over HTTP. The API is described at
 /openapi.json. An interrupt stops it after the requests in progress.
 
   -addr ADDR    the address to listen on (default localhost:8080)
+  -db FILE      the SQLite file of the incidents, which is created if it is
+                missing (default: in memory)
   -dsn DSN      the PostgreSQL database of the incidents, such as
-                postgres://user:password@host:5432/name (default: in memory).
-                The tables are created in it
+                postgres://user:password@host:5432/name. The tables are created
+                in it
   -tokens FILE  the users and the SHA-256 of their tokens (default: a
                 demonstration with a new token, which is printed). Tokens must
                 be random and long. The format of the file is
@@ -87,13 +89,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // arguments are the command-line arguments.
 type arguments struct {
-	addr, dsn, tokens, history string
+	addr, db, dsn, tokens, history string
 }
 
 func parseArgs(args []string) (a arguments, err error) {
 	flags := flag.NewFlagSet("httpapi", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error, or the usage
 	flags.StringVar(&a.addr, "addr", "localhost:8080", "")
+	flags.StringVar(&a.db, "db", "", "")
 	flags.StringVar(&a.dsn, "dsn", "", "")
 	flags.StringVar(&a.tokens, "tokens", "", "")
 	flags.StringVar(&a.history, "import", "", "")
@@ -103,7 +106,7 @@ func parseArgs(args []string) (a arguments, err error) {
 	if flags.NArg() > 0 {
 		return a, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	return a, nil
+	return a, openstore.Check(a.db, a.dsn)
 }
 
 func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slog.Logger) error {
@@ -124,7 +127,7 @@ func listenAndServe(ctx context.Context, a arguments, stdout io.Writer, log *slo
 		return err
 	}
 	defer listener.Close() // serve closes it first
-	store, closeStore, err := openStore(ctx, a.dsn)
+	store, closeStore, err := openstore.Open(ctx, a.db, a.dsn)
 	if err != nil {
 		return err
 	}
@@ -182,23 +185,6 @@ func openDirectory(file string, organization incident.OrganizationID) (people *d
 	}
 	people, token = newDemoDirectory(organization)
 	return people, token, nil
-}
-
-// openStore opens the store in memory or, with a dsn, in PostgreSQL.
-func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
-	if dsn == "" {
-		return memory.New(), func() {}, nil
-	}
-	db, err := postgres.Open(ctx, dsn, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	closeStore = func() { _ = db.Close() } // everything written is committed
-	if err := db.Migrate(ctx); err != nil {
-		closeStore()
-		return nil, nil, err
-	}
-	return db, closeStore, nil
 }
 
 // readHistory returns nil for no file.

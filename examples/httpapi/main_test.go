@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,14 +93,19 @@ const sample = "../statuspage/testdata/sample.json"
 
 // The printed command returns an incident, with every combination of arguments.
 func TestRun(t *testing.T) {
-	dsn := pgtest.NewDatabase(t)
+	postgres := "-dsn " + pgtest.NewDatabase(t)
+	file := "-db " + filepath.Join(t.TempDir(), "incidents.db")
 	for _, test := range []struct{ args, stdout, body string }{
 		{"", "Serving on ", `"title":"Checkout error rate is too high"`},
-		{"-dsn " + dsn, "Serving on ", `"title":"Checkout error rate is too high"`},
-		{"-dsn " + dsn, "Serving on ", `"identifier":"1"`},
+		{postgres, "Serving on ", `"title":"Checkout error rate is too high"`},
+		{postgres, "Serving on ", `"identifier":"1"`},
+		{file, "Serving on ", `"title":"Checkout error rate is too high"`},
+		{file, "Serving on ", `"identifier":"1"`},
 		{"-import " + sample, "Import: 6 of 6 incidents and 17 of 17 updates are new", `"organizationId":"parcelfox"`},
-		{"-dsn " + dsn + " -import " + sample, "Import: 6 of 6 incidents", `"organizationId":"parcelfox"`},
-		{"-dsn " + dsn + " -import " + sample, "Import: 0 of 6 incidents", `"organizationId":"parcelfox"`},
+		{postgres + " -import " + sample, "Import: 6 of 6 incidents", `"organizationId":"parcelfox"`},
+		{postgres + " -import " + sample, "Import: 0 of 6 incidents", `"organizationId":"parcelfox"`},
+		{file + " -import " + sample, "Import: 6 of 6 incidents", `"organizationId":"parcelfox"`},
+		{file + " -import " + sample, "Import: 0 of 6 incidents", `"organizationId":"parcelfox"`},
 	} {
 		h := start(t, strings.Fields(test.args)...)
 		status, body := h.get(t, h.url, h.token)
@@ -121,10 +127,12 @@ func TestRun(t *testing.T) {
 		}
 	}
 	// The demonstration is filled only once.
-	h := start(t, "-dsn", dsn)
-	defer h.stop()
-	if _, body := h.get(t, strings.TrimSuffix(h.url, "1/"), h.token); strings.Count(body, `"identifier"`) != 2 {
-		t.Errorf("the demonstration has the incidents %s", body)
+	for _, args := range []string{postgres, file} {
+		h := start(t, strings.Fields(args)...)
+		if _, body := h.get(t, strings.TrimSuffix(h.url, "1/"), h.token); strings.Count(body, `"identifier"`) != 2 {
+			t.Errorf("the demonstration of httpapi %s has the incidents %s", args, body)
+		}
+		h.stop()
 	}
 }
 
@@ -166,6 +174,7 @@ func TestRun_Refuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	missing := filepath.Join(t.TempDir(), "none", "incidents.db")
 	bad := t.TempDir() + "/bad.json"
 	if err := os.WriteFile(bad, []byte(`{}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -183,6 +192,9 @@ func TestRun_Refuses(t *testing.T) {
 		{"-import none.json", 1, "", "httpapi: open none.json: no such file or directory\n"},
 		{"-import " + bad, 1, "", "httpapi: " + bad + ":1:1: page.id is required\n"},
 		{"-addr " + taken.Addr().String(), 1, "", "httpapi: listen tcp " + taken.Addr().String() + ": bind: address already in use\n"},
+		{"-db a.db -dsn postgres://h/d", 2, "", "httpapi: -db and -dsn exclude each other; -help shows the usage\n"},
+		{"-db " + missing, 1, "", "httpapi: sqlite: open: unavailable: the file cannot be made; the directory must exist and be writable: " +
+			"open " + missing + ": no such file or directory\n"},
 		{"-dsn postgres://x:secret:z/", 1, "", "httpapi: postgres: open: invalid argument: the DSN cannot be understood; " +
 			"it should look like postgres://user:password@host:5432/name\n"},
 	} {

@@ -1,23 +1,47 @@
 // Command quickstart follows an incident from its first trigger to its end, in a store in
-// memory.
+// memory or in a SQLite file. With a file, each run adds an incident.
 //
 //	go run ./examples/quickstart
+//	go run ./examples/quickstart -db incidents.db
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io"
 	"log"
+	"os"
 	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/store/sqlite"
 )
 
 func main() {
+	file := flag.String("db", "", "the SQLite `FILE` of the incidents, which is created if it is missing (default: in memory)")
+	flag.Parse()
+	run(*file, os.Stdout)
+}
+
+// run follows an incident in a store in memory or, with a file, in SQLite.
+func run(file string, out io.Writer) {
 	ctx := context.Background()
+	if file == "" {
+		follow(ctx, memory.New(), out)
+		return
+	}
+	store, err := sqlite.Open(ctx, file, nil)
+	check(err)
+	follow(ctx, store, out)
+	check(store.Close())
+}
+
+// follow writes the timeline of a new incident.
+func follow(ctx context.Context, store incident.Store, out io.Writer) {
 	clock := time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
-	incidents, err := incident.New(memory.New(), &incident.Options{Now: func() time.Time { return clock }})
+	incidents, err := incident.New(store, &incident.Options{Now: func() time.Time { return clock }})
 	check(err)
 
 	// The error rate of checkout passes 5 %: the rule's warning trigger fires and opens
@@ -56,9 +80,9 @@ func main() {
 	check(err)
 	page, err := incidents.Activities(ctx, key, incident.ActivityFilter{})
 	check(err)
-	fmt.Printf("%s  %s\n%s after %s, seen by %s\n\n", d.Key(), d.Title, d.Status, d.Duration(clock), d.SeenBy[0].UserID)
+	fmt.Fprintf(out, "%s  %s\n%s after %s, seen by %s\n\n", d.Key(), d.Title, d.Status, d.Duration(clock), d.SeenBy[0].UserID)
 	for _, a := range page.Activities {
-		fmt.Println(a.DateAdded.Format("15:04"), describe(a))
+		fmt.Fprintln(out, a.DateAdded.Format("15:04"), describe(a))
 	}
 }
 

@@ -6,7 +6,7 @@
 //
 // It shows a host whose writes are all idempotent: each has a key made from the page's
 // own IDs. So importing the same file again, or a newer file of the same page, adds only
-// new data. With -dsn the data lasts between runs. A record that cannot be used is reported
+// new data. With -db or -dsn the data lasts between runs. A record that cannot be used is reported
 // and left out.
 package main
 
@@ -21,12 +21,11 @@ import (
 	"os/signal"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/examples/internal/openstore"
 	"github.com/incidentkit/incident/examples/internal/statuspage"
-	"github.com/incidentkit/incident/store/memory"
-	"github.com/incidentkit/incident/store/postgres"
 )
 
-const usage = `Usage: statuspage [-dsn DSN] [-strict] [-times N] [FILE]
+const usage = `Usage: statuspage [-db FILE | -dsn DSN] [-strict] [-times N] [FILE]
 
 Imports the incidents of a status page and prints a report of them.
 
@@ -39,9 +38,11 @@ An incident or an update that cannot be used is left out. All others are
 imported. Standard error lists at most 100 faults, each after its position,
 FILE:LINE:COLUMN, and counts the others. Columns count bytes.
 
+  -db FILE  the SQLite file of the incidents, which is created if it is missing
+            (default: in memory)
   -dsn DSN  the PostgreSQL database of the incidents, such as
-            postgres://user:password@host:5432/name (default: in memory). The
-            tables are created in it
+            postgres://user:password@host:5432/name. The tables are created in
+            it
   -strict   import nothing if a record cannot be used, an update has no text or
             an incident has more than 100 components
   -times N  import N times into the same store; repetitions add nothing
@@ -83,7 +84,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // arguments are the command-line arguments.
 type arguments struct {
-	dsn    string // empty for a store in memory
+	db     string // the SQLite file, or empty
+	dsn    string // of PostgreSQL, or empty
 	strict bool
 	times  int
 	file   string // - for standard input
@@ -92,6 +94,7 @@ type arguments struct {
 func parseArgs(args []string) (a arguments, err error) {
 	flags := flag.NewFlagSet("statuspage", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error, or the usage
+	flags.StringVar(&a.db, "db", "", "")
 	flags.StringVar(&a.dsn, "dsn", "", "")
 	flags.BoolVar(&a.strict, "strict", false, "")
 	flags.IntVar(&a.times, "times", 1, "")
@@ -100,6 +103,9 @@ func parseArgs(args []string) (a arguments, err error) {
 	}
 	if flags.NArg() > 1 {
 		return a, fmt.Errorf("at most one file, not %d", flags.NArg())
+	}
+	if err := openstore.Check(a.db, a.dsn); err != nil {
+		return a, err
 	}
 	if a.times < 1 {
 		return a, errors.New("-times must be at least 1")
@@ -122,12 +128,12 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
-	store, closeStore, err := openStore(ctx, a.dsn)
+	store, closeStore, err := openstore.Open(ctx, a.db, a.dsn)
 	if err != nil {
 		return err
 	}
 	defer closeStore()
-	incidents, err := incident.New(store, nil)
+	incidents, err := incident.New(store, &incident.Options{Cache: incident.NoCache}) // nothing calls Run
 	if err != nil {
 		return err
 	}
@@ -152,23 +158,6 @@ func importAndReport(ctx context.Context, a arguments, stdin io.Reader, stdout, 
 		return leftOut
 	}
 	return nil
-}
-
-// openStore opens the store in memory or, with a dsn, in PostgreSQL.
-func openStore(ctx context.Context, dsn string) (s incident.Store, closeStore func(), err error) {
-	if dsn == "" {
-		return memory.New(), func() {}, nil
-	}
-	db, err := postgres.Open(ctx, dsn, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	closeStore = func() { _ = db.Close() } // everything written is committed
-	if err := db.Migrate(ctx); err != nil {
-		closeStore()
-		return nil, nil, err
-	}
-	return db, closeStore, nil
 }
 
 // readHistory reads the file, or standard input for "-".

@@ -24,7 +24,10 @@ func historyFiles() []string {
 	return files
 }
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	runAsProgram()
+	pgtest.Main(m)
+}
 
 func TestRun(t *testing.T) {
 	sample, err := os.ReadFile("testdata/sample.json")
@@ -51,6 +54,9 @@ func TestRun(t *testing.T) {
 		{"no times", "-times 0", 2, "", "statuspage: -times must be at least 1; -help shows the usage\n"},
 		{"a bad DSN", "-dsn postgres://x:y:z/ testdata/sample.json", 1, "", "postgres: open: invalid argument: " +
 			"the DSN cannot be understood; it should look like postgres://user:password@host:5432/name\n"},
+		{"two stores", "-db a.db -dsn postgres://h/d", 2, "", "statuspage: -db and -dsn exclude each other; -help shows the usage\n"},
+		{"a file that is no database", "-db testdata/sample.json testdata/sample.json", 1, "", "sqlite: open: unavailable: the file is not a SQLite database, or is encrypted; " +
+			"give another path: file is not a database (26)\n"},
 		{"unknown flag", "-dry", 2, "", "statuspage: flag provided but not defined: -dry; -help shows the usage\n"},
 	}
 	for _, test := range tests {
@@ -69,24 +75,12 @@ func TestRun(t *testing.T) {
 func TestRun_Postgres(t *testing.T) {
 	for _, file := range historyFiles() {
 		dsn := pgtest.NewDatabase(t)
-		report := func(args ...string) string {
-			t.Helper()
-			var stdout, stderr bytes.Buffer
-			if status := run(t.Context(), append(args, file), nil, &stdout, &stderr); status != 0 {
-				t.Fatalf("run(%v) = %d: %s", args, status, &stderr)
-			}
-			return stdout.String()
-		}
-		want := report()
-		if got := report("-dsn", dsn); got != want {
+		want := mustRun(t, file)
+		if got := mustRun(t, "-dsn", dsn, file); got != want {
 			t.Errorf("the report of %s from a database is\n%s, want that from memory,\n%s", file, got, want)
 		}
-		_, table, _ := strings.Cut(want, "\n\n")
-		again := report("-dsn", dsn)
-		added, got, _ := strings.Cut(again, "\n\n")
-		if !strings.HasPrefix(added, "Import 1: 0 of ") || !strings.Contains(added, " and 0 of ") || got != table {
-			t.Errorf("the second run printed\n%s, want nothing new and\n%s", again, table)
-		}
+		_, report, _ := strings.Cut(want, "\n\n")
+		wantNothingNew(t, mustRun(t, "-dsn", dsn, file), report)
 	}
 }
 
