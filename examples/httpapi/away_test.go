@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident/internal/pgtest"
 	"github.com/incidentkit/incident/store/memory"
@@ -34,6 +35,7 @@ func TestAPI_recoversFromOutage(t *testing.T) {
 		}
 	}
 	// A silent database delays a request no longer than its timeout.
+	w.api.timeout = time.Second
 	proxy.Do(pgtest.Silence, pgtest.CutRST, 1, 1000)
 	w.want(504, "", "ada", "GET", incidentURL(key), "")
 	proxy.Heal()

@@ -42,7 +42,7 @@ func start(t *testing.T, args ...string) host {
 		cancel()
 		return <-status, stderr.String()
 	}
-	for range 1000 {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if strings.HasSuffix(stdout.String(), "\n\n") || printedAddr.MatchString(stdout.String()) && strings.Contains(strings.Join(args, " "), "-tokens") {
 			break
 		}
@@ -50,7 +50,10 @@ func start(t *testing.T, args ...string) host {
 			code, text := stop()
 			t.Fatalf("the program ended with %d: %s", code, text)
 		}
-		time.Sleep(10 * time.Millisecond)
+		if time.Now().After(deadline) {
+			_, text := stop()
+			t.Fatalf("the program does not serve: it printed %s and logged %s", stdout, text)
+		}
 	}
 	h := host{stdout: stdout.String(), stop: stop}
 	if m := printedAddr.FindStringSubmatch(h.stdout); m != nil {
@@ -228,17 +231,16 @@ func TestServe_Shutdown(t *testing.T) {
 	}()
 	<-entered
 	stop()
-	for range 500 {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			break
 		}
 		conn.Close()
-		time.Sleep(10 * time.Millisecond)
-	}
-	if conn, err := net.Dial("tcp", addr); err == nil {
-		conn.Close()
-		t.Error("it still accepts connections")
+		if time.Now().After(deadline) {
+			t.Error("it still accepts connections")
+			break
+		}
 	}
 	select {
 	case err := <-served:

@@ -30,6 +30,7 @@ type world struct {
 	incidents incident.Manager // the server's Manager, without faults
 	faults    *faulty
 	directory *directory
+	api       *api // of handler
 	handler   http.Handler
 	server    *httptest.Server // of url
 	spec      *spec
@@ -66,8 +67,8 @@ func newWorldOf(t *testing.T, store incident.Store, s *spec, acme, globex incide
 		t.Fatal(err)
 	}
 	w.faults = &faulty{Manager: w.incidents}
-	a := &api{incidents: w.faults, people: w.directory, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: time.Second}
-	w.handler = a.handler()
+	w.api = &api{incidents: w.faults, people: w.directory, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: defaultLimits.handle}
+	w.handler = w.api.handler()
 	return w
 }
 

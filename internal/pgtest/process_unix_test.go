@@ -16,14 +16,14 @@ func TestProcessesNaming_findsTheSame(t *testing.T) {
 	}
 	t.Cleanup(s.Stop)
 	var in, naming []int
-	for range 20 { // the server may start a process at any time
+	// The server may start a process at any time.
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		in, naming = processesIn(s.home.dir), processesNaming(s.home.dir)
 		slices.Sort(in)
 		slices.Sort(naming)
 		if len(in) >= 3 && slices.Equal(in, naming) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	t.Errorf("the processes %v are in the folder, and %v name it", in, naming)
 }

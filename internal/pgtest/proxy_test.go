@@ -118,6 +118,11 @@ func TestProxy_Silence(t *testing.T) {
 		_, err := db.Exec("INSERT INTO numbers VALUES (1)")
 		ended <- err
 	}()
+	for deadline := time.Now().Add(20 * time.Second); count(t, past) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the statement did not reach the server")
+		}
+	}
 	select {
 	case err := <-ended:
 		t.Errorf("the call ended with %v, though nobody answered", err)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -28,26 +29,28 @@ func wantReport(t *testing.T, name string, s incident.Store, limit time.Duration
 	}
 }
 
+// In the bubble the limit is reached when all goroutines of the case hang.
 func TestTrial_hungCaseNamesTheCall(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	s := memory.New()
-	hanging := &broken{
-		Store: s,
-		subscribers: func(context.Context, incident.Key) ([]incident.Subscription, error) {
-			<-release
-			return nil, nil
-		},
-		markSeen: func(ctx context.Context, _ incident.Seen) (incident.Seen, error) {
-			<-ctx.Done()
-			return incident.Seen{}, ctx.Err()
-		},
-	}
-	const limit = 300 * time.Millisecond
-	wantReport(t, "Subscribers/AreOrderedByUser", hanging, limit,
-		"did not end within 300ms", "Subscribers", "called at subscriptions.go:")
-	wantReport(t, "MarkSeen/NeverGoesBackUnderConcurrency", hanging, limit,
-		"did not end within 300ms", "16 goroutine(s)", "MarkSeen", "called at seen.go:")
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		hanging := &broken{
+			Store: memory.New(),
+			subscribers: func(context.Context, incident.Key) ([]incident.Subscription, error) {
+				<-release
+				return nil, nil
+			},
+			markSeen: func(ctx context.Context, _ incident.Seen) (incident.Seen, error) {
+				<-ctx.Done()
+				return incident.Seen{}, ctx.Err()
+			},
+		}
+		const limit = 300 * time.Millisecond
+		wantReport(t, "Subscribers/AreOrderedByUser", hanging, limit,
+			"did not end within 300ms", "Subscribers", "called at subscriptions.go:")
+		wantReport(t, "MarkSeen/NeverGoesBackUnderConcurrency", hanging, limit,
+			"did not end within 300ms", "16 goroutine(s)", "MarkSeen", "called at seen.go:")
+	})
 }
 
 // A panic fails the case, whichever of its goroutines panics.

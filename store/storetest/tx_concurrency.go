@@ -43,11 +43,11 @@ func inTxIsInvisibleBeforeTheCommit(t *trial, s incident.Store) {
 
 // lookFromOutside makes all reads during a transaction, each for 100 ms.
 func lookFromOutside(t *trial, s incident.Store, w world, before map[string]any) error {
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
 	all := reads()
 	done := t.start(func() {
 		t.together(len(all), func(i int) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
 			op := all[i]
 			switch got, err := op.do(ctx, s, w); {
 			case err == nil:
