@@ -63,7 +63,7 @@ func (w Watching) Check(ctx context.Context) (err error) {
 	defer watching.Wait()
 	defer cancel()
 	for i := range 2 * w.Observers {
-		o := &observer{m: w.Watcher, org: watched, reads: i < 2, slow: i%4 >= 2}
+		o := &observer{m: w.Watcher, org: watched, reads: i < 2, slow: i%4 >= 2, busy: make(chan struct{}, 1)}
 		if i%2 == 1 {
 			o.org = watchedToo
 		}
@@ -270,7 +270,7 @@ func (w Watching) single(ctx context.Context, all *observers, unreported bool, w
 // many changes more incidents than Watch remembers while an observer is busy.
 func (w Watching) many(ctx context.Context, all *observers) error {
 	busy := all.list[0]
-	busy.busy.Lock()
+	busy.busy <- struct{}{}
 	err := w.Writer.InTx(ctx, func(tx incident.Manager) error {
 		for range w.Many {
 			if _, err := tx.Create(ctx, incident.NewIncident{OrganizationID: busy.org, Title: "One of many"}); err != nil {
@@ -280,7 +280,7 @@ func (w Watching) many(ctx context.Context, all *observers) error {
 		return nil
 	})
 	time.Sleep(pauseUnreported)
-	busy.busy.Unlock()
+	<-busy.busy
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ type observer struct {
 	reads bool // it reads the reported incidents
 	slow  bool
 
-	busy sync.Mutex // held while the observer works
+	busy chan struct{} // has a token while the observer works; a channel, for the bubbles of synctest
 
 	mu    sync.Mutex // guards the fields below
 	calls int
@@ -29,8 +29,8 @@ type observer struct {
 
 func (o *observer) watch(ctx context.Context) {
 	err := o.m.Watch(ctx, o.org, func(c incident.Changes) error {
-		o.busy.Lock()
-		defer o.busy.Unlock()
+		o.busy <- struct{}{}
+		defer func() { <-o.busy }()
 		if err := o.receive(ctx, c); err != nil {
 			o.fail(ctx, err)
 			return err

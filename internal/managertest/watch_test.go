@@ -15,7 +15,7 @@ func newWatching(t *testing.T, decorate func(m incident.Manager) incident.Manage
 		t.Fatal(err)
 	}
 	decorated := decorate(m)
-	return Watching{Writer: decorated, Watcher: decorated, Observers: 4, Writes: 400, Many: 1010, Within: 10 * time.Second}
+	return Watching{Writer: decorated, Watcher: decorated, Observers: 4, Writes: 400, Many: 1010, Within: 30 * time.Second}
 }
 
 func TestWatching(t *testing.T) {
