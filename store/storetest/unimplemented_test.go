@@ -184,7 +184,13 @@ func TestRunOutbox_unimplementedMethodFailsItsCasesByName(t *testing.T) {
 			t.Run(method+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				for name, run := range all {
-					failed, report := rejectsWithin(t, 2*time.Second, name, run, lackingOutbox(memory.New(), f.fail, method))
+					check := func(patience time.Duration) (failed bool, report string) {
+						return rejectsWithin(t, patience, name, run, lackingOutbox(memory.New(), f.fail, method))
+					}
+					failed, report := check(2 * time.Second)
+					if failed && !strings.Contains(report, method) { // perhaps only because the machine is busy
+						failed, report = check(patience)
+					}
 					if failed && !strings.Contains(report, method) {
 						t.Errorf("%s does not name %s:\n%s", name, method, report)
 					}
