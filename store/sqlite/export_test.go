@@ -20,6 +20,9 @@ func (s *Store) Exec(ctx context.Context, text string) error {
 	return err
 }
 
+// Checkpoint starts a checkpoint beside the writes, unless another runs.
+func (s *Store) Checkpoint() { s.writer.checkpoints.after(s.database, 1<<20) }
+
 // StatementsOf returns the statements of a migration.
 var StatementsOf = statementsOf
 

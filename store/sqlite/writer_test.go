@@ -47,18 +47,26 @@ func holdWriteLock(t testing.TB, path string) (release func()) {
 
 func count(t testing.TB, path, query string) (n int) {
 	t.Helper()
-	if err := mustHostPool(t, path, "").Get(&n, query); err != nil {
-		t.Fatal(err)
-	}
+	get(t, path, query, &n)
 	return n
 }
 
 func textOf(t testing.TB, path, query string) (text string) {
 	t.Helper()
-	if err := mustHostPool(t, path, "").Get(&text, query); err != nil {
+	get(t, path, query, &text)
+	return text
+}
+
+// get reads the value of a query into dest, over a connection of its own.
+func get(t testing.TB, path, query string, dest any) {
+	t.Helper()
+	pool, err := sqlx.Open("sqlite", "file:"+path)
+	if err == nil {
+		err = errors.Join(pool.Get(dest, query), pool.Close())
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	return text
 }
 
 // Writes that wait together share a commit, but not their failures.
