@@ -62,6 +62,16 @@ func (w *stopwatch) delays() (all []time.Duration) {
 	return all
 }
 
+// p99 returns the 99th percentile of the delays.
+func (w *stopwatch) p99() time.Duration {
+	all := w.delays()
+	slices.Sort(all)
+	if len(all) == 0 {
+		return math.MaxInt64 // a write has failed
+	}
+	return all[len(all)*99/100]
+}
+
 // fairness is a Manager that delivers for 20 organizations despite disturbances.
 type fairness struct {
 	incident.Manager
@@ -101,24 +111,25 @@ func (f *fairness) mustCreate(t *testing.T, org incident.OrganizationID) inciden
 	return inc.Key()
 }
 
-// run delivers for a second while comments are added.
+// run delivers for a second while comments are added. It may be called from any goroutine.
 func (f *fairness) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() { _ = f.Run(ctx) }) // Run ends with its context
+	defer all.Wait()
+	defer cancel()
 	time.Sleep(200 * time.Millisecond)
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(rand.N(10 * time.Millisecond)) {
 		a, err := f.Comment(t.Context(), f.keys[rand.IntN(len(f.keys))], incident.NewComment{UserID: "ada", Comment: "Hm"})
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		f.watch.mu.Lock()
 		f.watch.committed[a.NotificationUUID] = time.Now()
 		f.watch.mu.Unlock()
 	}
 	time.Sleep(200 * time.Millisecond)
-	cancel()
-	all.Wait()
 }
 
 // queueMany creates incidents of an organization with a notification each.
@@ -147,7 +158,8 @@ func queueMany(t *testing.T, s *postgres.Store, org incident.OrganizationID, n i
 // An incident that always fails, an organization with 100,000 notifications, and two
 // organizations whose receivers hang do not hold up others. At the 99th percentile the
 // notifications of others take at most twice as long as without these. Times are noisy:
-// the best of three attempts counts.
+// the best of ten attempts counts. The first three measure one after the other. A busy machine
+// could disturb one of the two alone, so the others measure both at the same time.
 func TestRelay_fairness(t *testing.T) {
 	without, _ := newFairness(t)
 	with, s := newFairness(t)
@@ -158,27 +170,31 @@ func TestRelay_fairness(t *testing.T) {
 			with.mustCreate(t, org)
 		}
 	}
-	for attempt := 1; ; attempt++ {
-		for _, f := range []*fairness{without, with} {
-			clear(f.watch.committed)
-		}
-		for range 2 {
-			without.run(t)
-			with.run(t)
-		}
-		p99 := func(f *fairness) (time.Duration, int) {
-			all := f.watch.delays()
-			slices.Sort(all)
-			return all[len(all)*99/100], len(all)
-		}
-		before, n := p99(without)
-		after, m := p99(with)
-		t.Logf("%v of %d without, %v of %d with: %+v", before, n, after, m, with.Stats().Notifications)
-		if after <= 2*before {
+	const apart, attempts = 3, 10
+	var before, after time.Duration
+	for attempt := 1; attempt <= attempts; attempt++ {
+		before, after = compare(t, without, with, attempt > apart)
+		t.Logf("attempt %d: %v without, %v with: %+v", attempt, before, after, with.Stats().Notifications)
+		if t.Failed() || after <= 2*before {
 			return
 		}
-		if attempt == 3 {
-			t.Fatalf("at the 99th percentile notifications come after %v, and %v without those that disturb them", after, before)
-		}
 	}
+	t.Errorf("at the 99th percentile notifications come after %v, and %v without those that disturb them", after, before)
+}
+
+// compare returns the 99th percentiles of the delays.
+func compare(t *testing.T, without, with *fairness, together bool) (before, after time.Duration) {
+	t.Helper()
+	clear(without.watch.committed)
+	clear(with.watch.committed)
+	for range 2 {
+		var both sync.WaitGroup
+		both.Go(func() { without.run(t) })
+		if !together {
+			both.Wait()
+		}
+		both.Go(func() { with.run(t) })
+		both.Wait()
+	}
+	return without.watch.p99(), with.watch.p99()
 }
