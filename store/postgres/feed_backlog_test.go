@@ -75,8 +75,8 @@ func TestFeed_backlog(t *testing.T) {
 	defer close(stop)
 	s.Pool().MustExecContext(t.Context(), "UPDATE incident SET version = version + 1, changed = pg_current_xact_id()")
 	committed := time.Now()
-	for get().Version == before.Version {
-		if time.Since(committed) > time.Second {
+	for asked := time.Now(); get().Version == before.Version; asked = time.Now() {
+		if asked.Sub(committed) > time.Second {
 			t.Fatalf("version %d is served a second after version %d was committed", before.Version, before.Version+1)
 		}
 		time.Sleep(time.Millisecond)

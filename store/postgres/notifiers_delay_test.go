@@ -142,14 +142,18 @@ func (w *delayWorld) besideOthers(t *testing.T, comments int) {
 }
 
 // besideKilled calls measure while processes that deliver for notifiers are killed, one after the
-// other.
+// other. The first is killed only after a delivery, if there are notifiers.
 func (w *delayWorld) besideKilled(t *testing.T, notifiers []string, measure func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		for ctx.Err() == nil {
+		before := w.post.countOf(0)
+		for hasDelivered := len(notifiers) == 0; !hasDelivered || ctx.Err() == nil; {
 			c := w.start(t, 0, notifiersTask{Names: notifiers, Concurrency: 4, Timeout: time.Second, Recovered: true})
 			time.Sleep(300*time.Millisecond + rand.N(300*time.Millisecond)) // a start takes about 100 ms
+			for deadline := time.Now().Add(20 * time.Second); !hasDelivered; time.Sleep(10 * time.Millisecond) {
+				hasDelivered = w.post.countOf(0) > before || time.Now().After(deadline)
+			}
 			c.kill()
 			time.Sleep(300 * time.Millisecond)
 		}

@@ -47,15 +47,24 @@ func insist(ctx context.Context, call func() error) (bool, error) {
 }
 
 // keep sets, moves, cancels and ends reminders of an incident until ctx ends. The incident is open
-// when it returns.
+// when it returns. Even on a slow machine it cancels a reminder, closes the incident, and sets a
+// last reminder that stays.
 func (p *promises) keep(ctx context.Context, m incident.Manager, key incident.Key) error {
 	names := []string{"first", "second", "third"}
 	notifiers := []string{"", toFailing, toHanging}
 	whole := context.WithoutCancel(ctx) // a call that has begun is completed
-	for ctx.Err() == nil {
+	for i, isLast := 0, false; !isLast; i++ {
+		isLast = i >= 2 && ctx.Err() != nil
 		r := incident.Reminder{
 			Name: names[rand.N(3)], Notifier: notifiers[rand.N(3)], Unless: incident.UnlessLowered * incident.Unless(rand.N(2)),
 			At: time.Now().Add(50*time.Millisecond + rand.N(700*time.Millisecond)).Truncate(time.Microsecond),
+		}
+		end := rand.N(6)
+		switch {
+		case isLast:
+			r.At, end = r.At.Add(2*time.Second), 2
+		case i < 2:
+			end = i
 		}
 		set := p.begin(key, r)
 		ok, err := insist(whole, func() error { return m.Remind(whole, key, r) })
@@ -66,7 +75,7 @@ func (p *promises) keep(ctx context.Context, m incident.Manager, key incident.Ke
 			return err
 		}
 		time.Sleep(rand.N(400 * time.Millisecond))
-		switch rand.N(6) {
+		switch end {
 		case 0:
 			err = p.end(key, r.Name, func() error { return m.CancelReminder(whole, key, r.Name) })
 		case 1:

@@ -181,6 +181,9 @@ func (r *relays) live(ctx context.Context, t *testing.T, number int, task relayT
 	c.kill()
 }
 
+// enoughShared is the number of deliveries for a meaningful result.
+const enoughShared = 200
+
 // Without a fault nothing is delivered twice, whatever the number of processes, and however
 // long a delivery lasts within its timeout.
 func TestRelay_shared(t *testing.T) {
@@ -197,6 +200,9 @@ func TestRelay_shared(t *testing.T) {
 		children[number] = r.start(t, number, relayTask{Concurrency: 16, Timeout: 10 * time.Second, Slow: 300 * time.Millisecond, Writes: incidents})
 	}
 	time.Sleep(length)
+	for deadline := time.Now().Add(time.Minute); r.inbox.firsts() < enoughShared && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+	}
 	for _, c := range children {
 		_ = c.stdin.Close()
 		c.wait(t)
@@ -215,7 +221,7 @@ func TestRelay_shared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Lost+v.Invented+v.OutOfOrder+v.Repeated > 0 || v.Wanted < 200 {
+	if v.Lost+v.Invented+v.OutOfOrder+v.Repeated > 0 || v.Wanted < enoughShared {
 		t.Errorf("%+v", v)
 	}
 	by := map[int]int{}
