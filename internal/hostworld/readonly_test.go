@@ -3,6 +3,7 @@ package hostworld_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -85,9 +86,16 @@ func TestContextEnds(t *testing.T) {
 		}
 		tx := admin.MustBegin()
 		tx.MustExec("UPDATE incident SET version = version")
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		_, err = m.Comment(ctx, r.Key(), incident.NewComment{UserID: "ada", Comment: "Hm"})
+		given := ""
+		for attempt := 1; attempt <= 5; attempt++ {
+			given = fmt.Sprint("Hm ", attempt)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err = m.Comment(ctx, r.Key(), incident.NewComment{UserID: "ada", Comment: given})
+			cancel()
+			if !errors.Is(err, incident.ErrUnknownOutcome) {
+				break // otherwise the machine was too busy to answer in time
+			}
+		}
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, incident.ErrUnknownOutcome) {
 			t.Errorf("Comment() that waits until its context ends = %v", err)
 		}
@@ -103,7 +111,7 @@ func TestContextEnds(t *testing.T) {
 		}
 		comments := 0
 		for _, a := range log.Activities {
-			if a.Comment == "Hm" {
+			if a.Comment == given {
 				comments++
 			}
 		}

@@ -24,9 +24,9 @@ func TestTogether(t *testing.T) {
 		if err := managertest.OpenTogether(t.Context(), managers[0]); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), length)
+		ctx, cancel := context.WithTimeout(t.Context(), length+20*time.Second)
 		defer cancel()
-		var mu sync.Mutex
+		var mu sync.Mutex // guards ops
 		var ops []managertest.Operation
 		var all sync.WaitGroup
 		for i, m := range managers {
@@ -44,6 +44,11 @@ func TestTogether(t *testing.T) {
 				}
 			})
 		}
+		time.Sleep(length)
+		for !hasBoth(&mu, &ops) && ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
 		all.Wait()
 		report, err := managertest.CheckTogether(t.Context(), managers[0], s, ops, t.ArtifactDir())
 		if err != nil {
@@ -53,6 +58,19 @@ func TestTogether(t *testing.T) {
 			t.Errorf("%+v: the history has nothing in it", report)
 		}
 	})
+}
+
+// hasBoth reports whether operations read and wrote.
+func hasBoth(mu *sync.Mutex, ops *[]managertest.Operation) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	written := 0
+	for _, o := range *ops {
+		if o.Wrote() {
+			written++
+		}
+	}
+	return written > 10 && len(*ops)-written > 10
 }
 
 // runManagers returns Managers that follow each other until the end of the test.
