@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,6 +187,22 @@ func TestStore_lostReplyCache(t *testing.T) {
 	}
 }
 
+// awaitLocked waits until a write waits for a lock.
+func (l *lossy) awaitLocked(t *testing.T) {
+	t.Helper()
+	const waitingSQL = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		n := 0
+		if err := l.pool.Get(&n, waitingSQL); err != nil || time.Now().After(deadline) {
+			t.Errorf("no write waits for a lock: %v", err)
+			return
+		}
+		if n > 0 {
+			return
+		}
+	}
+}
+
 // A write that waits for a lock is committed when the lock is released, long after its
 // caller got ErrUnknownOutcome. From then on nothing older is served.
 func TestStore_lateCommitCache(t *testing.T) {
@@ -205,10 +222,16 @@ func TestStore_lateCommitCache(t *testing.T) {
 			}
 			lock := l.pool.MustBegin()
 			lock.MustExec(lockSQL)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			cut := time.AfterFunc(time.Second, l.proxy.Refuse) // the cancel request is lost too
-			defer cut.Stop()
+			var cutting sync.WaitGroup
+			defer cutting.Wait()
+			cutting.Go(func() {
+				l.awaitLocked(t)
+				l.proxy.Refuse() // the cancel request is lost too
+				time.Sleep(time.Second)
+				cancel()
+			})
 			if err := w.call(ctx, m, key); !errors.Is(err, incident.ErrUnknownOutcome) {
 				t.Fatalf("the call = %v, want ErrUnknownOutcome", err)
 			}
