@@ -33,7 +33,7 @@ const (
 
 	bareStatusSQL = `SELECT status, activities FROM incident WHERE organization_id = ? AND identifier = ?`
 
-	bareUpdateSQL = `UPDATE incident SET status = ?, version = version + 1, activities = ? WHERE organization_id = ? AND identifier = ?`
+	bareUpdateSQL = `UPDATE incident SET status = ?, version = version + 1, activities = ?, changed = ? WHERE organization_id = ? AND identifier = ?`
 
 	bareColumns = `i.organization_id, i.identifier, i.title, i.type, i.status, i.status_method, i.alert_rule_id, i.query_id,
 		i.detection_uuid, i.projects, i.date_started, i.date_detected, i.date_added, i.date_closed, i.version, i.optional`
@@ -139,7 +139,7 @@ func (b *bareSQLite) update(org string, identifier int64, status incident.Status
 		if err := tx.Stmtx(b.stmts[bareStatusSQL]).QueryRow(org, identifier).Scan(&before, &activities); err != nil {
 			return err
 		}
-		if err := b.exec(tx, bareUpdateSQL, int64(status), activities+1, org, identifier); err != nil {
+		if err := b.exec(tx, bareUpdateSQL, int64(status), activities+1, at, org, identifier); err != nil {
 			return err
 		}
 		return b.exec(tx, bareActivitySQL, org, identifier, activities+1, 2, int64(status), before, at, id[:], "")

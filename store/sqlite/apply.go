@@ -23,17 +23,19 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (incident.Applied,
 
 // apply makes all checks before it writes anything.
 func apply(ctx context.Context, q session, c *incident.Change) (applied incident.Applied, err error) {
-	if replayed, err := replay(ctx, q, c, &applied); replayed || err != nil {
-		return applied, err
-	}
 	var before stored
-	if c.Key.Identifier != 0 {
-		if before, err = readStored(ctx, q, c.Key); err != nil {
-			return applied, err
-		}
-		if c.Incident != nil && before.version != c.ExpectVersion {
-			return applied, incident.ErrVersionConflict
-		}
+	if c.Key.Identifier == 0 {
+		before, err = readNew(ctx, q, c)
+	} else {
+		before, err = readStored(ctx, q, c.Key, firstUUID(c))
+	}
+	switch {
+	case err != nil:
+		return applied, err
+	case before.earlier != 0:
+		return replay(ctx, q, c, before)
+	case c.Key.Identifier != 0 && c.Incident != nil && before.version != c.ExpectVersion:
+		return applied, incident.ErrVersionConflict
 	}
 	if err := checkSlots(ctx, q, c); err != nil {
 		return applied, err
@@ -45,11 +47,16 @@ func apply(ctx context.Context, q session, c *incident.Change) (applied incident
 	return w.applied, nil
 }
 
-// stored has the fields of a stored incident that a change needs.
+// stored is the stored state that a change needs.
 type stored struct {
+	incidents  int64 // of the organization; read for a new incident only
 	version    int64
 	activities int64 // the sequence of the last activity
 	place
+
+	// The incident that an earlier change with the same UUID wrote, and the sequence of its activity:
+	// 0 for none, and the sequence is 0 if it was found by the detection UUID.
+	earlier, sequence int64
 }
 
 // place identifies the position of an incident in lists. The start is part of the key of every
@@ -59,64 +66,83 @@ type place struct {
 	assignee incident.UserID
 }
 
-const storedSQL = `
-SELECT version, activities, date_started, optional ->> '$.response.assignee' FROM incident
-WHERE organization_id = ? AND identifier = ?`
+// firstUUID returns the UUID by which a repetition of the change is recognized: nil for none.
+func firstUUID(c *incident.Change) any {
+	if len(c.Activities) == 0 {
+		return nil
+	}
+	return c.Activities[0].NotificationUUID[:]
+}
 
-func readStored(ctx context.Context, q session, key incident.Key) (s stored, err error) {
-	found, err := queryOne(ctx, q, storedSQL, []any{string(key.OrganizationID), key.Identifier},
-		integer(&s.version), integer(&s.activities), instant(&s.started), text(&s.assignee))
+const earlierSQL = `SELECT identifier, sequence FROM incident_activity WHERE notification_uuid = ? AND organization_id = ?`
+
+const storedSQL = `
+SELECT i.version, i.activities, i.date_started, i.optional ->> '$.response.assignee', a.identifier, a.sequence
+FROM incident i
+LEFT JOIN incident_activity a ON a.notification_uuid = ?3 AND a.organization_id = ?1
+WHERE i.organization_id = ?1 AND i.identifier = ?2`
+
+// readStored returns the state of an existing incident, and the earlier change with a UUID.
+func readStored(ctx context.Context, q session, key incident.Key, id any) (s stored, err error) {
+	found, err := queryOne(ctx, q, storedSQL, []any{string(key.OrganizationID), key.Identifier, id},
+		integer(&s.version), integer(&s.activities), instant(&s.started), text(&s.assignee),
+		integer(&s.earlier), integer(&s.sequence))
+	if err != nil || found {
+		return s, err
+	}
+	if id != nil {
+		found, err = queryOne(ctx, q, earlierSQL, []any{id, string(key.OrganizationID)}, integer(&s.earlier), integer(&s.sequence))
+	}
 	if err == nil && !found {
 		err = incident.ErrNotFound
 	}
 	return s, err
 }
 
+const newSQL = `
+SELECT (SELECT incidents FROM incident_organization WHERE organization_id = ?1),
+	(SELECT identifier FROM incident_activity WHERE notification_uuid = ?2 AND organization_id = ?1),
+	(SELECT sequence FROM incident_activity WHERE notification_uuid = ?2 AND organization_id = ?1)`
+
+// readNew returns the state that a new incident meets.
+func readNew(ctx context.Context, q session, c *incident.Change) (s stored, err error) {
+	org := string(c.Key.OrganizationID)
+	if c.Incident.DetectionUUID != uuid.Nil {
+		found, err := queryOne(ctx, q, `SELECT identifier FROM incident WHERE organization_id = ? AND detection_uuid = ?`,
+			[]any{org, c.Incident.DetectionUUID[:]}, integer(&s.earlier))
+		if err != nil || found {
+			return s, err
+		}
+	}
+	_, err = queryOne(ctx, q, newSQL, []any{org, firstUUID(c)}, integer(&s.incidents), integer(&s.earlier), integer(&s.sequence))
+	return s, err
+}
+
 var errOtherIncident = fmt.Errorf("%w: the notification UUID belongs to another incident", incident.ErrConflict)
 
-// replay reports whether an earlier change had the same UUIDs, and its result in applied.
-func replay(ctx context.Context, q session, c *incident.Change, applied *incident.Applied) (bool, error) {
-	org, isNew := c.Key.OrganizationID, c.Key.Identifier == 0
-	found := incident.Key{OrganizationID: org}
-	if isNew && c.Incident.DetectionUUID != uuid.Nil {
-		known, err := queryOne(ctx, q, `SELECT identifier FROM incident WHERE organization_id = ? AND detection_uuid = ?`,
-			[]any{string(org), c.Incident.DetectionUUID[:]}, integer(&found.Identifier))
+// replay returns the result of an earlier change with the same UUIDs.
+func replay(ctx context.Context, q session, c *incident.Change, before stored) (applied incident.Applied, err error) {
+	found := incident.Key{OrganizationID: c.Key.OrganizationID, Identifier: before.earlier}
+	if before.sequence != 0 {
+		if c.Key.Identifier != 0 && found != c.Key {
+			return applied, errOtherIncident
+		}
+		a, err := readActivity(ctx, q, found, before.sequence)
 		if err != nil {
-			return false, err
+			return applied, err
 		}
-		if known {
-			applied.Replayed = true
-			applied.Incident, err = loadRow(ctx, q, found)
-			return true, err
-		}
+		applied.Activity = &a
 	}
-	if len(c.Activities) == 0 {
-		return false, nil
-	}
-	var sequence int64
-	known, err := queryOne(ctx, q,
-		`SELECT identifier, sequence FROM incident_activity WHERE notification_uuid = ? AND organization_id = ?`,
-		[]any{c.Activities[0].NotificationUUID[:], string(org)}, integer(&found.Identifier), integer(&sequence))
-	if err != nil || !known {
-		return false, err
-	}
-	if !isNew && found.Identifier != c.Key.Identifier {
-		return false, errOtherIncident
-	}
-	a, err := readActivity(ctx, q, found, sequence)
-	if err != nil {
-		return false, err
-	}
-	applied.Replayed, applied.Activity = true, &a
+	applied.Replayed = true
 	applied.Incident, err = loadRow(ctx, q, found)
-	return true, err
+	return applied, err
 }
 
 const loadRowSQL = `SELECT ` + incidentColumns + ` FROM incident i WHERE i.organization_id = ? AND i.identifier = ?`
 
 // loadRow returns an incident that exists.
 func loadRow(ctx context.Context, q session, key incident.Key) (inc incident.Incident, err error) {
-	found, err := queryOne(ctx, q, loadRowSQL, []any{string(key.OrganizationID), key.Identifier}, scanIncident(&inc)...)
+	found, err := queryOne(ctx, q, loadRowSQL, []any{string(key.OrganizationID), key.Identifier}, scanIncident(key.OrganizationID, &inc)...)
 	if err == nil && !found {
 		err = fmt.Errorf("sqlite: %s is listed but missing", key)
 	}

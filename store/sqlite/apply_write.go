@@ -45,22 +45,44 @@ func (w *writing) run(text string, args ...any) error {
 	return err
 }
 
-// nextTransaction returns the number of the transaction for the feed. Each write counts: a
-// number names a place in the history, whether or not the place ends a transaction.
+// nextTransaction returns the number of the transaction for the feed. A number names a place in
+// the history, whether or not the place ends a transaction: the writes of a batch share a number,
+// and each write in any other transaction has its own.
 func nextTransaction(ctx context.Context, q session) (number int64, err error) {
-	found, err := queryOne(ctx, q, `UPDATE incident_history SET transactions = transactions + 1 RETURNING transactions`, nil, integer(&number))
-	if err == nil && !found {
-		err = errNoHistory
+	c, own := q.(*conn)
+	if own && c.batch && c.counted {
+		return c.number, nil
 	}
-	return number, err
+	// RETURNING makes a temporary table for each execution. A process that writes alone knows the number.
+	if own && c.number > 0 {
+		n, err := c.exec(ctx, `UPDATE incident_history SET transactions = ?2 WHERE singleton = 1 AND transactions = ?1`, c.number, c.number+1)
+		if err != nil {
+			return 0, err
+		}
+		if n == 1 {
+			c.number, c.counted = c.number+1, true
+			return c.number, nil
+		}
+	}
+	found, err := queryOne(ctx, q,
+		`UPDATE incident_history SET transactions = transactions + 1 WHERE singleton = 1 RETURNING transactions`, nil, integer(&number))
+	switch {
+	case err != nil:
+		return 0, err
+	case !found:
+		return 0, errNoHistory
+	}
+	if own {
+		c.number, c.counted = number, true
+	}
+	return number, nil
 }
 
 var errNoHistory = errors.New("sqlite: the row of incident_history is missing; restore a backup")
 
-const nextIdentifierSQL = `
-INSERT INTO incident_organization (organization_id, incidents) VALUES (?, 1)
-ON CONFLICT DO UPDATE SET incidents = incidents + 1
-RETURNING incidents`
+const countIncidentSQL = `
+INSERT INTO incident_organization (organization_id, incidents) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET incidents = excluded.incidents`
 
 const insertIncidentSQL = `
 INSERT INTO incident (
@@ -93,7 +115,8 @@ func (w *writing) writeIncident() error {
 	statement := updateIncidentSQL
 	if w.identifier == 0 {
 		statement = insertIncidentSQL
-		if _, err := queryOne(w.ctx, w, nextIdentifierSQL, []any{w.org}, integer(&w.identifier)); err != nil {
+		w.identifier = w.before.incidents + 1
+		if err := w.run(countIncidentSQL, w.identifier); err != nil {
 			return err
 		}
 	}

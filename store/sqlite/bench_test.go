@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,11 @@ func newBare(b *testing.B) *bare {
 		`INSERT INTO incident_project VALUES ('acme', 'api', ?, ?)`,
 		`INSERT INTO incident_activity (organization_id, identifier, sequence, revision, type, value, previous_value, date_added,
 			notification_uuid, user_id, comment) VALUES ('acme', ?, ?, 0, ?, 0, 0, ?, ?, '', '')`,
+		`SELECT status, activities FROM incident WHERE organization_id = ? AND identifier = ?`,
+		`UPDATE incident SET status = ?, version = version + 1, activities = ?, changed = ? WHERE organization_id = ? AND identifier = ?`,
+		`SELECT organization_id, identifier, title, type, status, status_method, alert_rule_id, query_id, detection_uuid, projects,
+			date_started, date_detected, date_added, date_closed, version, optional
+			FROM incident WHERE organization_id = ? AND identifier = ?`,
 	} {
 		stmt, err := pool.Preparex(text)
 		if err != nil {
@@ -73,6 +79,78 @@ func (x *bare) create() error {
 		}
 	}
 	return tx.Commit()
+}
+
+// update changes the status of an incident.
+func (x *bare) update(n int64) error {
+	tx, err := x.pool.Beginx()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var status, activities int64
+	if err := tx.Stmtx(x.stmts[4]).QueryRow("acme", 1).Scan(&status, &activities); err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Stmtx(x.stmts[5]).Exec(10+10*(n%2), activities+1, n, "acme", 1); err != nil {
+		return err
+	}
+	if _, err := tx.Stmtx(x.stmts[3]).Exec(1, activities+1, 2, 1773446400000000+n, id[:]); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// row reads an incident by its key.
+func (x *bare) row() error {
+	var org, title, rule, query, projects string
+	var n, kind, status, method, started, detected, added, version int64
+	var id []byte
+	var closed sql.NullInt64
+	var optional sql.NullString
+	return x.stmts[6].QueryRow("acme", 1).Scan(&org, &n, &title, &kind, &status, &method, &rule, &query, &id, &projects,
+		&started, &detected, &added, &closed, &version, &optional)
+}
+
+func BenchmarkBare_update(b *testing.B) {
+	x := newBare(b)
+	if err := x.create(); err != nil {
+		b.Fatal(err)
+	}
+	for n := int64(0); b.Loop(); n++ {
+		if err := x.update(n); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBare_row(b *testing.B) {
+	x := newBare(b)
+	if err := x.create(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := x.row(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFire_unchanged(b *testing.B) {
+	m := newManager(b, nil)
+	f := incident.Firing{
+		Slot:      incident.Slot{OrganizationID: "acme", AlertRuleID: "errors", ProjectID: "api"},
+		TriggerID: "critical", Severity: incident.StatusCritical, Title: "Checkout is slow",
+	}
+	for b.Loop() {
+		if _, err := m.Fire(context.Background(), f); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkBare_create(b *testing.B) {

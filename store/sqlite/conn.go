@@ -25,6 +25,12 @@ type conn struct {
 	raw   driver.Conn
 	stmts map[string]driver.Stmt
 	args  []driver.NamedValue // is reused by each statement
+	row   []driver.Value      // is reused by each query, except within another query
+
+	// The state of nextTransaction.
+	number  int64 // the number that the connection counted last, or 0
+	batch   bool  // the transaction in progress is a batch
+	counted bool  // the batch in progress has its number
 }
 
 // maxStatements bounds the prepared statements of a connection.
@@ -101,7 +107,8 @@ func (c *conn) query(ctx context.Context, text string, args []any, row func([]dr
 	if err != nil {
 		return err
 	}
-	values := make([]driver.Value, len(rows.Columns()))
+	values := c.takeRow(len(rows.Columns()))
+	defer func() { c.row = values }()
 	for err == nil {
 		if err = rows.Next(values); err == nil {
 			err = row(values)
@@ -114,6 +121,16 @@ func (c *conn) query(ctx context.Context, text string, args []any, row func([]dr
 		err = closed
 	}
 	return err
+}
+
+// takeRow returns a row of n values.
+func (c *conn) takeRow(n int) []driver.Value {
+	row := c.row
+	c.row = nil
+	if cap(row) < n {
+		return make([]driver.Value, n)
+	}
+	return row[:n]
 }
 
 func (c *conn) close() error {

@@ -97,7 +97,7 @@ func (l *listing) byStatus(ctx context.Context) ([]incident.Incident, error) {
 		l.add("SELECT " + incidentColumns)
 		l.addStatusPart(status)
 	}
-	l.add(" ORDER BY 11 " + l.word() + ", 2 " + l.word()) // date_started, identifier
+	l.add(" ORDER BY 10 " + l.word() + ", 1 " + l.word()) // date_started, identifier
 	l.add(" LIMIT ?", l.Limit)
 	return l.readPage(ctx)
 }
@@ -238,7 +238,7 @@ func (l *listing) run(ctx context.Context, each func(), dest ...column) error {
 func (l *listing) readPage(ctx context.Context) ([]incident.Incident, error) {
 	page := make([]incident.Incident, 0, l.Limit)
 	var inc incident.Incident
-	dest := scanIncident(&inc)
+	dest := scanIncident(l.OrganizationID, &inc)
 	json := len(dest) - 1
 	err := l.run(ctx, func() {
 		page = append(page, inc)

@@ -10,9 +10,11 @@ import (
 
 // readState reads a row for each trigger, in order, or a single row without a trigger. The
 // columns of before come first.
-func readState(ctx context.Context, q session, text string, args []any, before ...column) (s incident.State, err error) {
+func readState(
+	ctx context.Context, q session, org incident.OrganizationID, text string, args []any, before ...column,
+) (s incident.State, err error) {
 	var t incident.Trigger
-	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
+	dest := slices.Concat(before, scanIncident(org, &s.Incident), scanTrigger(&t))
 	err = queryEach(ctx, q, text, args, func() {
 		if t.TriggerID != "" {
 			t.Incident = s.Incident.Key()
@@ -37,7 +39,7 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 }
 
 func load(ctx context.Context, q session, key incident.Key) (incident.State, error) {
-	state, err := readState(ctx, q, loadSQL, []any{string(key.OrganizationID), key.Identifier})
+	state, err := readState(ctx, q, key.OrganizationID, loadSQL, []any{string(key.OrganizationID), key.Identifier})
 	if err == nil && state.Incident.Identifier == 0 {
 		err = incident.ErrNotFound
 	}
@@ -56,7 +58,7 @@ ORDER BY t.trigger_id`
 func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
 	return read(ctx, s, "load slot", oneStatement, func(ctx context.Context, q session) (held incident.SlotState, err error) {
 		var holder int64
-		state, err := readState(ctx, q, loadSlotSQL, slotArgs(slot), integer(&held.Version), integer(&holder))
+		state, err := readState(ctx, q, slot.OrganizationID, loadSlotSQL, slotArgs(slot), integer(&held.Version), integer(&holder))
 		switch {
 		case state.Incident.Identifier == 0:
 		case holder != 0:

@@ -57,6 +57,9 @@ func (w *writing) enqueueFor(t *incident.NotifyTarget) error {
 	if wanted == 0 {
 		return nil
 	}
+	if w.Key.Identifier == 0 {
+		return w.run(openQueueSQL, w.identifier, t.Notifier, first, last, wanted, now())
+	}
 	var tail, pending int64
 	found, err := queryOne(w.ctx, w, queueTailSQL, []any{w.org, w.identifier, t.Notifier}, integer(&tail), integer(&pending))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // SetReminder implements [incident.OutboxStore].
 func (s *Store) SetReminder(ctx context.Context, w incident.ReminderWrite) (bool, error) {
 	return put(ctx, s, "set reminder", func(ctx context.Context, q session) (bool, error) {
-		before, err := readStored(ctx, q, w.Key)
+		before, err := readStored(ctx, q, w.Key, nil)
 		switch {
 		case err != nil:
 			return false, err

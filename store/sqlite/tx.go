@@ -118,6 +118,7 @@ func (w *writer) beginTx(ctx context.Context) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.conn.batch = false
 	w.conn.watch(t)
 	return t, nil
 }

@@ -259,8 +259,9 @@ func conclude(batch []*write, err error) {
 	}
 }
 
-// begin begins a transaction that has the right to write.
+// begin begins the transaction of a batch. It has the right to write.
 func (w *writer) begin() error {
+	w.conn.batch, w.conn.counted = true, false
 	_, err := w.conn.exec(context.Background(), "BEGIN IMMEDIATE")
 	return err
 }
