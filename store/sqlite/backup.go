@@ -14,8 +14,9 @@ import (
 
 // Backup copies a snapshot of the database to a new file. The file appears when it is complete. The
 // store remains in use. The copy contains all tables, also those of the host, and is a single file.
-// To restore it, stop all processes, remove the files PATH, PATH-wal and PATH-shm, and move the
-// copy to PATH. The copy has a history of its own: a cache that followed the original begins again.
+//
+// To restore a copy, stop all processes, remove PATH-wal and PATH-shm, and move the copy to PATH. The
+// copy has a history of its own: a process that followed the original begins with an empty cache.
 //
 // Backup returns [incident.ErrInvalid] if the path exists.
 func (s *Store) Backup(ctx context.Context, path string) error {
