@@ -171,6 +171,6 @@ func invalidReminder(s source) call {
 			r.At = pick(s, "bad", append([]time.Time{{}, s.w.now, s.w.now.Add(-time.Hour)}, badDates...))
 			return remind(key, r)
 		},
-		func() call { r.Unless = pick(s, "bad", []incident.Unless{-1, 4, 1 << 40}); return remind(key, r) },
+		func() call { r.Unless = pick(s, "bad", []incident.Unless{-1, 4, 1 << 30}); return remind(key, r) },
 	})()
 }
