@@ -7,8 +7,8 @@
 //
 // # Managing incidents
 //
-// A host calls a [Manager], which it creates from a store, such as the store of package
-// store/memory:
+// A host calls a [Manager], which it creates from a store. Package store/memory keeps incidents in
+// the process, store/sqlite in a file, and store/postgres in PostgreSQL:
 //
 //	incidents, err := incident.New(memory.New(), nil)
 //

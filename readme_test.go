@@ -42,19 +42,26 @@ func TestREADME_recipes(t *testing.T) {
 		return content
 	}
 	readme := read("README.md")
-	for title, example := range map[string]string{
-		"Several notifiers": "example_notifiers_test.go",
-		"Reminders":         "example_reminder_test.go",
+	for title, examples := range map[string][]string{
+		"Several notifiers": {"example_notifiers_test.go"},
+		"Reminders":         {"example_reminder_test.go"},
+		"SQLite": {
+			"store/sqlite/example_test.go", "store/sqlite/example_new_test.go",
+			"store/sqlite/example_tx_test.go", "store/sqlite/example_backup_test.go",
+		},
 	} {
 		section := regexp.MustCompile("(?s)\n## " + title + "\n.*?\n## ").Find(readme)
 		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(section, -1)
 		if len(blocks) == 0 {
 			t.Errorf("the section %q of the README has no recipe", title)
 		}
-		code := words(read(example))
+		var code string
+		for _, example := range examples {
+			code += words(read(example)) + "\n"
+		}
 		for _, block := range blocks {
 			if !strings.Contains(code, words(block[1])) {
-				t.Errorf("%s does not have the recipe\n%s", example, block[1])
+				t.Errorf("%s do not have the recipe\n%s", examples, block[1])
 			}
 		}
 	}

@@ -63,7 +63,8 @@ func (o *orders) failJoined(ctx context.Context, order int) error {
 	if _, err := hostTx.ExecContext(ctx, "INSERT INTO orders VALUES (?)", order); err != nil {
 		return err
 	}
-	tx, done, err := o.incidents.Join(o.store.Join(hostTx)) // a Manager of the same options
+	incidents, store := o.incidents, o.store
+	tx, done, err := incidents.Join(store.Join(hostTx)) // a Manager of the same options
 	if err != nil {
 		return err
 	}
