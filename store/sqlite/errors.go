@@ -13,10 +13,11 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Errors of the file. They come with a remedy, and with [incident.ErrUnavailable].
+// Errors that a host can tell apart. They come with [incident.ErrUnavailable].
 var (
 	// ErrFileReplaced means that the file was replaced, moved or removed while the store
-	// used it. Later writes went to the old file. Close the store and open it again.
+	// used it. Close the store and open it again. A write that was in progress may be in the
+	// old file only: its error matches [incident.ErrUnknownOutcome] instead.
 	ErrFileReplaced = errors.New("the file was replaced, moved or removed while it was in use")
 
 	// ErrNetworkFileSystem means that the file is on a network file system. Such file

@@ -14,8 +14,13 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Open opens the database of path, makes the file and its tables if they are missing, and
-// migrates older tables. The directory must exist. [Store.Close] closes it.
+// Open opens the database in the file of path, and migrates tables of an older version. It creates
+// missing tables and a missing file, which only its owner can read and write. The directory must
+// exist. The caller must call [Store.Close].
+//
+// Open returns [ErrNetworkFileSystem], [ErrNewerSchema] or another error that matches
+// [incident.ErrUnavailable] if the file cannot be used, and [incident.ErrInvalid] if the path or an
+// option is invalid.
 func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	s, err := open(ctx, path, opts)
 	if err == nil {
@@ -31,12 +36,15 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 }
 
 // New returns a store in the database of a host's pool. The driver of the pool must be
-// modernc.org/sqlite, and the database must be a file. The store opens connections of its own, and
-// uses the pool only in [Store.Join]. It puts the database into WAL mode. The host owns the pool: the
-// store changes no setting of the pool, and never closes it. [Store.Close] closes the
-// connections of the store.
+// modernc.org/sqlite, and the database must be a file. The store asks the pool for the file, opens
+// connections of its own, and puts the database into WAL mode. The host owns the pool: the store
+// changes no setting of the pool, and never closes it. The caller must call [Store.Close], which
+// closes the connections of the store.
 //
-// The tables must exist: see [Store.Migrate].
+// The tables must exist before other calls: see [Store.Migrate].
+//
+// New returns [incident.ErrInvalid] if the pool has another driver or no file, and otherwise the
+// errors of [Open].
 func New(ctx context.Context, pool *sqlx.DB, opts *Options) (*Store, error) {
 	if pool == nil {
 		return nil, fmt.Errorf("sqlite: new: %w", &incident.FieldError{Field: "pool", Problem: "is required"})

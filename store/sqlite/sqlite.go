@@ -6,28 +6,43 @@
 //	defer store.Close()
 //	incidents, err := incident.New(store, nil)
 //
-// [Open] makes the file and its tables. A host with a SQLite database of its own passes its pool
+// [Open] creates the file and its tables. A host with a SQLite database of its own passes its pool
 // to [New], and has the tables in the same file.
 //
 // # Durability
 //
-// A write that has returned is on disk: it survives a crash of the process or the machine, and a
-// loss of power. [SynchronousNormal] is faster, and survives a crash of the process only. Concurrent
-// writes share a commit.
+// A write that has returned without an error is on disk: it survives a crash of the process or
+// the machine, and a loss of power. With [SynchronousNormal] a write is faster, and survives a
+// crash of the process only. Concurrent writes share a commit.
+//
+// A call ends with its context, except a write whose commit is in progress. Such a write waits for
+// its outcome for a second, and then returns [incident.ErrUnknownOutcome].
+//
+// # Transactions
+//
+// Statements of the host and calls of the library commit together in two ways: [Tx] returns the
+// transaction of [incident.Manager.InTx], and [Store.Join] takes part in a transaction of the host.
+// Other writes wait while InTx runs, and while a transaction of the host has the right to write.
 //
 // # Processes
 //
 // Several processes of a machine may use the file at the same time. The file must be on a local
-// file system: [Open] refuses network file systems that it recognizes. The database is in WAL
-// mode, with the files PATH-wal and PATH-shm beside it. Do not copy, move or delete any of the
-// three while a process uses them; [Store.Backup] makes a copy. The methods of a store return
-// [ErrFileReplaced] after its file was replaced or removed.
+// file system: on Linux, [Open] refuses network file systems that it recognizes. The database is in
+// WAL mode, with the files PATH-wal and PATH-shm beside it. Do not copy, move or delete any of the
+// three while a process uses them; [Store.Backup] makes a copy. After the file was replaced or
+// removed, writes return [ErrFileReplaced], and so do reads at most 20 ms later.
 //
 // On Linux the package switches the driver to open file description locks: see OFDLocking of
 // modernc.org/sqlite. This affects all databases of the process. The environment variable
 // MODERNC_SQLITE_OFD_LOCK=0 prevents it. Without such locks, and always for PATH-shm, a process that
 // opens and closes the file loses its locks, for example by [os.ReadFile]. Then another process can
 // damage the database.
+//
+// # Errors
+//
+// Errors of the file match [incident.ErrUnavailable]. Their text has the remedy, for example for
+// a full disk, for a file that is read-only, damaged or not a database, and for a database that stays
+// busy. [ErrFileReplaced], [ErrNetworkFileSystem] and [ErrNewerSchema] can be told apart.
 package sqlite
 
 import (
@@ -42,7 +57,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Synchronous is how long a commit waits for the disk.
+// Synchronous selects the event that a commit waits for.
 type Synchronous int
 
 const (
@@ -68,16 +83,17 @@ type Options struct {
 	// others: see [incident.Manager.Run].
 	SingleProcess bool
 
-	// Synchronous is how long a commit waits for the disk. Defaults to [SynchronousFull].
+	// Synchronous selects the event that a commit waits for. Defaults to [SynchronousFull].
 	Synchronous Synchronous
 
 	// BusyTimeout bounds how long a call waits for the transactions of other processes, and
-	// of the host. A call whose context ends returns earlier.
+	// of the host. A call whose context ends returns earlier. For a transaction of
+	// [Store.InTx] in the same process, a call waits until its context ends.
 	//
 	// Defaults to [DefaultBusyTimeout].
 	BusyTimeout time.Duration
 
-	// Readers is the most reads at a time, 1 to 64. Each has a connection.
+	// Readers bounds the number of concurrent reads, 1 to 64. Each uses a connection.
 	//
 	// Defaults to the number of processors, but at least 4.
 	Readers int
