@@ -63,7 +63,7 @@ func auditNotifier(ctx context.Context, m incident.Manager, s incident.OutboxSto
 // drain claims and settles until nothing is due.
 func drain(ctx context.Context, s incident.OutboxStore, target incident.NotifyTarget) (drained, error) {
 	held := drained{map[incident.Key][]int64{}, map[incident.Key][]incident.Reminder{}}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		claims, err := s.Claim(ctx, incident.ClaimQuery{NotifyTarget: target, Limit: 100, PerOrganization: 100, Lease: time.Hour})
 		if err != nil {
@@ -89,9 +89,31 @@ func drain(ctx context.Context, s incident.OutboxStore, target incident.NotifyTa
 			}
 			settlements[i] = incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered}
 		}
-		if busy, err := s.Settle(ctx, settlements); err != nil || len(busy) > 0 {
-			return held, fmt.Errorf("settling: %v are busy, %w", busy, err)
+		if err := settleAll(ctx, s, settlements, deadline); err != nil {
+			return held, err
 		}
+	}
+}
+
+// settleAll settles claims, and repeats the settlements that are busy until the deadline.
+func settleAll(ctx context.Context, s incident.OutboxStore, all []incident.Settlement, deadline time.Time) error {
+	for {
+		busy, err := s.Settle(ctx, all)
+		if err != nil {
+			return fmt.Errorf("settling: %w", err)
+		}
+		if len(busy) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("settling: %v are busy", busy)
+		}
+		rest := make([]incident.Settlement, len(busy))
+		for i, index := range busy {
+			rest[i] = all[index]
+		}
+		all = rest
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -132,7 +132,10 @@ func wantBacklogs(t *trial, s incident.OutboxStore, when string, want map[string
 }
 
 // clock is the clock of a store, as the process knows it.
-type clock struct{ offset time.Duration }
+type clock struct {
+	offset    time.Duration
+	tolerance time.Duration // of a comparison with the clock
+}
 
 // mustClock reads the clock of a store. It uses an organization and a notifier of its own. A claim
 // that takes long does not tell the clock well, and is repeated.
@@ -155,7 +158,7 @@ func mustClock(t *trial, s incident.OutboxStore) (c clock) {
 			mustSettle(t, s, deliver(claim))
 		}
 		if len(claims) > 0 && took < best {
-			best, c = took, clock{claims[0].Now.Sub(before.Add(took / 2))}
+			best, c = took, clock{claims[0].Now.Sub(before.Add(took / 2)), rounding + took/2}
 		}
 	}
 	return c

@@ -92,7 +92,7 @@ func setReminderIsDueAtItsTime(t *trial, s incident.OutboxStore) {
 		hour.At = now.now().Add(time.Hour)
 		mustRemind(t, s, key, r, far, hour)
 		c := mustClaimReminder(t, s, key, r)
-		if c.Now.Before(r.At) || now.now().Before(r.At.Add(-rounding)) {
+		if c.Now.Before(r.At) || now.now().Before(r.At.Add(-now.tolerance)) {
 			t.Errorf("a reminder of %v is claimed at %v, and Now is %v", r.At, now.now(), c.Now)
 		}
 		mustSettle(t, s, deliver(c))

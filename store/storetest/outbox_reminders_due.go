@@ -30,9 +30,13 @@ func dueReminderIsRetried(t *trial, s incident.OutboxStore) {
 		}
 		q := anythingOf(notifier)
 		q.Lease = shortLease
+		begun := time.Now()
 		claims := mustClaim(t, s, q)
-		wantNoClaimOf(t, s, notifier, "while it is claimed")
 		c := mustClaimReminder(t, s, key, r) // after the lease
+		if since := time.Since(begun); since < shortLease-rounding {
+			t.Errorf("a lease of %v ended after %v", shortLease, since)
+		}
+		wantNoClaimOf(t, s, notifier, "while it is claimed")
 		if c.Attempt != claims[0].Attempt+1 || c.Attempt != 5 {
 			t.Errorf("after a lease the attempt is %d, want 5", c.Attempt)
 		}

@@ -169,18 +169,18 @@ func dueReminderIsPending(t *trial, s incident.OutboxStore) {
 		far, soon := reminder("far", name), reminder("soon", name)
 		far.At, soon.At = never, now.now().Add(shortLease)
 		mustRemind(t, s, key, far, soon)
-		if now.now().Before(soon.At.Add(-rounding)) {
+		if now.now().Before(soon.At.Add(-now.tolerance)) {
 			before := mustBacklogs(t, s)[name]
-			if now.now().Before(soon.At.Add(-rounding)) && before != (incident.Backlog{Reminders: 2}) {
+			if now.now().Before(soon.At.Add(-now.tolerance)) && before != (incident.Backlog{Reminders: 2}) {
 				t.Errorf("before a reminder is due Backlog() is %+v, want 2 reminders", before)
 			}
 		}
-		time.Sleep(shortLease + 2*rounding)
+		time.Sleep(shortLease + 2*now.tolerance)
 		wantAge := func(when string) {
 			t.Helper()
 			least := now.now().Sub(soon.At)
 			b := mustBacklogs(t, s)[name]
-			if most := now.now().Sub(soon.At); b.Oldest < least-rounding || b.Oldest > most+rounding {
+			if most := now.now().Sub(soon.At); b.Oldest < least-now.tolerance || b.Oldest > most+now.tolerance {
 				t.Errorf("%s Oldest is %v, want %v to %v", when, b.Oldest, least, most)
 			}
 			wantBacklogOf(t, s, name, when, counts{pending: 1, reminders: 1})
