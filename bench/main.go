@@ -28,7 +28,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
 	length := flag.Duration("length", 2*time.Second, "duration of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, sqlite, notifications, notifiers, delayed or scale; all except delayed and scale if empty")
+	only := flag.String("only", "", "memory, postgres, sqlite, notifications, notifiers, delayed, scale or sqlite-scale; all except delayed and the scales if empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	out := flag.String("o", "", "also write the results into this document, below its marker line")
 	load := flag.Int("load", 0, "fill the database of -dsn with this many incidents, and measure nothing")
@@ -68,7 +68,7 @@ func (b *bench) run(ctx context.Context, only, out string) (err error) {
 	}
 	parts := map[string]func(context.Context) error{
 		"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "notifiers": b.notifiers,
-		"delayed": b.delayed, "sqlite": b.sqlite,
+		"delayed": b.delayed, "sqlite": b.sqlite, "sqlite-scale": b.sqliteScale,
 	}
 	chosen := []string{only}
 	if only == "" {

@@ -75,10 +75,14 @@ func (s *server) load(ctx context.Context, n int) (*loaded, error) {
 	if err := load(ctx, db, opts.Schema, n); err != nil {
 		return nil, err
 	}
+	return newLoaded(m, n), nil
+}
+
+func newLoaded(m incident.Manager, n int) *loaded {
 	return &loaded{
 		Manager: m, org: incident.OrganizationID(pgload.Org(0)), incidents: int64(n / 2), among: int64(n / 2),
 		rng: rand.New(rand.NewPCG(1, 2)),
-	}, nil
+	}
 }
 
 // latest returns a copy whose calls are made on the latest n incidents.
