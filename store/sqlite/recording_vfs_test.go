@@ -18,6 +18,25 @@ import (
 type diskLog struct {
 	mu  sync.Mutex
 	ops []diskOp
+
+	fault func(kind diskOpKind) int32 // nil, or returns the result code of an operation that fails
+}
+
+// setFault sets fault.
+func (d *diskLog) setFault(fault func(kind diskOpKind) int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fault = fault
+}
+
+// refuse returns the result code of an operation that fails, otherwise 0.
+func (d *diskLog) refuse(kind diskOpKind) int32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fault == nil {
+		return lib.SQLITE_OK
+	}
+	return d.fault(kind)
 }
 
 type diskOp struct {
@@ -145,8 +164,11 @@ func newRecordingMethods(tls *libc.TLS, original uintptr) uintptr {
 	truncate := funcOf[func(tls *libc.TLS, file uintptr, size int64) int32](m.FxTruncate)
 	flush := funcOf[func(tls *libc.TLS, file uintptr, flags int32) int32](m.FxSync)
 	setFunc(&m.FxWrite, func(tls *libc.TLS, file, data uintptr, n int32, offset int64) int32 {
-		rc := write(tls, file, data, n, offset)
 		f := fileAt(file)
+		if rc := f.refuse(diskWrite); rc != lib.SQLITE_OK {
+			return rc
+		}
+		rc := write(tls, file, data, n, offset)
 		f.add(diskOp{kind: diskWrite, file: f.suffix, offset: offset, data: bytes.Clone(libc.GoBytes(data, int(n)))})
 		return rc
 	})
@@ -158,6 +180,9 @@ func newRecordingMethods(tls *libc.TLS, original uintptr) uintptr {
 	})
 	setFunc(&m.FxSync, func(tls *libc.TLS, file uintptr, flags int32) int32 {
 		f := fileAt(file)
+		if rc := f.refuse(diskSync); rc != lib.SQLITE_OK {
+			return rc
+		}
 		begun := f.len()
 		rc := flush(tls, file, flags)
 		if rc == lib.SQLITE_OK {
