@@ -93,6 +93,8 @@ func classify(code int) (remedy string, category error) {
 		return "the disk did not confirm a write; check the disk", incident.ErrUnavailable
 	case lib.SQLITE_CONSTRAINT_CHECK, lib.SQLITE_CONSTRAINT_NOTNULL, lib.SQLITE_CONSTRAINT_DATATYPE:
 		return "the database cannot keep a value", incident.ErrInvalid
+	case lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return "another row has the same UUID or key", incident.ErrConflict
 	}
 	if remedy := remedies[primary(code)]; remedy != "" {
 		return remedy, incident.ErrUnavailable

@@ -49,6 +49,7 @@ import (
 	"cmp"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -141,6 +142,7 @@ type database struct {
 	writer  writer
 	readers readers
 	queued  atomic.Bool // a change has queued activities
+	closing sync.Mutex  // lets one call of Close run
 }
 
 // Shared implements [incident.Store]. It returns true unless [Options.SingleProcess] is set.
@@ -155,6 +157,8 @@ func (s *Store) Queued() bool { return s.queued.Load() }
 // Close waits for the writes and reads in progress, and closes the file. The store must not be
 // used afterwards. The pool that was passed to [New] remains open.
 func (s *Store) Close() error {
+	s.closing.Lock()
+	defer s.closing.Unlock()
 	err := s.writer.close()
 	return cmp.Or(err, s.readers.close())
 }

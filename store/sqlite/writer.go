@@ -105,7 +105,7 @@ func (w *writer) do(ctx context.Context, apply func(q session) error) error {
 	}
 	select {
 	case <-j.done:
-		return j.err
+		return j.result()
 	case <-ctx.Done():
 	}
 	if w.withdraw(j) {
@@ -115,7 +115,7 @@ func (w *writer) do(ctx context.Context, apply func(q session) error) error {
 	defer late.Stop()
 	select {
 	case <-j.done:
-		return j.err
+		return j.result()
 	case <-late.C:
 		if w.abandon(j) {
 			return ctx.Err()
@@ -142,7 +142,7 @@ func (w *writer) apply(j *write) error {
 	if abandoned {
 		return incident.ErrInvalid // nobody reads it
 	}
-	return j.apply(w.conn)
+	return recovered(func() error { return j.apply(w.conn) })
 }
 
 // takeTurn waits until the caller may use the connection alone. The caller must call endTurn.
@@ -282,7 +282,7 @@ func (w *writer) commit() error {
 func (w *writer) rollBack() { _, _ = w.conn.exec(context.Background(), "ROLLBACK") }
 
 // run applies a batch in the transaction that has begun, and commits it. If a write violates a
-// constraint, each runs alone. Any other failure ends the whole batch: SQLite may have undone
+// constraint or panics, each runs alone. Any other failure ends the whole batch: SQLite may have undone
 // the transaction by itself, so that a later statement would be a transaction of its own.
 func (w *writer) run(batch []*write) {
 	defer w.checkpoints.after(w.database, 1)
@@ -294,7 +294,7 @@ func (w *writer) run(batch []*write) {
 		}
 		err := j.err
 		w.rollBack()
-		if isConstraint(err) && len(batch) > 1 {
+		if isOfOne(err) && len(batch) > 1 {
 			w.runEach(batch)
 			return
 		}
