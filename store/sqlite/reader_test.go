@@ -47,24 +47,3 @@ func TestReaders(t *testing.T) {
 		t.Errorf("after reads that were interrupted, Incidents() = %d incidents, %v; want 2", len(page), err)
 	}
 }
-
-// A closed store returns an error to every call.
-func TestStore_closed(t *testing.T) {
-	t.Parallel()
-	s, err := sqlite.Open(t.Context(), newPath(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := mustCreate(t, s, "x")
-	for range 2 {
-		if err := s.Close(); err != nil {
-			t.Errorf("Close() = %v, want nil", err)
-		}
-	}
-	_, err = load(s, n)
-	wantError(t, "Load() of a closed store", err, "closed", incident.ErrUnavailable)
-	_, err = create(t.Context(), s, "y")
-	wantError(t, "Apply() to a closed store", err, "closed", incident.ErrUnavailable)
-	err = s.InTx(t.Context(), func(incident.Store) error { return nil })
-	wantError(t, "InTx() of a closed store", err, "closed", incident.ErrUnavailable)
-}

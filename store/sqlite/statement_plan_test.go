@@ -8,16 +8,15 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/sqlite"
-	"github.com/incidentkit/incident/store/storetest"
 )
 
+// testPlans explains the statements that the suites have run.
+//
 // Without ANALYZE, SQLite plans a statement by its text and the indexes alone, whatever the
-// tables contain. A host may analyze its file, and may do so while the tables are small. No statement reads a whole table, and no list is sorted, except those named
-// here.
-func TestStatements_plans(t *testing.T) {
-	texts := statementTexts(t)
+// tables contain. A host may analyze its file, and may do so while the tables are small. No
+// statement reads a whole table, and no list is sorted, except those named here.
+func testPlans(t *testing.T, texts []string) {
 	if len(texts) < 40 {
 		t.Fatalf("the suites have run %d statements, want more", len(texts))
 	}
@@ -96,30 +95,32 @@ func maySort(text string) bool {
 	return strings.Contains(text, "FROM incident_seen") || strings.Contains(text, "FILTER (WHERE waits")
 }
 
-// statementTexts returns the texts of the statements that the suites run.
-func statementTexts(t *testing.T) []string {
-	t.Helper()
-	var mu sync.Mutex
-	found := map[string]bool{}
-	open := func(t *testing.T) *sqlite.Store {
-		s := mustOpen(t, newPath(t), nil)
-		t.Cleanup(func() {
-			mu.Lock()
-			defer mu.Unlock()
-			for _, text := range s.Texts() {
-				found[text] = true
-			}
-		})
-		return s
-	}
-	t.Run("store", func(t *testing.T) { storetest.Run(t, func(t *testing.T) incident.Store { return open(t) }) })
-	t.Run("feed", func(t *testing.T) { storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return open(t) }) })
-	t.Run("outbox", func(t *testing.T) { storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return open(t) }) })
-	for text := range found {
+// statementTexts collects the texts of the statements that stores have prepared.
+type statementTexts struct {
+	mu    sync.Mutex
+	found map[string]bool
+}
+
+// open opens a store whose statements are collected at the end of the test.
+func (c *statementTexts) open(t *testing.T) *sqlite.Store {
+	s := mustOpen(t, newPath(t), nil)
+	t.Cleanup(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, text := range s.Texts() {
+			c.found[text] = true
+		}
+	})
+	return s
+}
+
+// all returns the collected texts that read or write the tables.
+func (c *statementTexts) all() []string {
+	for text := range c.found {
 		command, _, _ := strings.Cut(strings.TrimSpace(text), " ")
 		if !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, strings.TrimSpace(command)) || strings.Contains(text, "incident_schema") {
-			delete(found, text)
+			delete(c.found, text)
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Keys(c.found))
 }

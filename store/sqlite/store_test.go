@@ -26,18 +26,20 @@ func mustOpen(t testing.TB, path string, opts *sqlite.Options) *sqlite.Store {
 
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "incidents.db") }
 
+// The suites show that the store keeps the contract. The plans are those of the statements that
+// the suites have run.
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) incident.Store { return mustOpen(t, newPath(t), nil) })
-}
-
-func TestStore_feed(t *testing.T) {
-	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return mustOpen(t, newPath(t), nil) })
-}
-
-func TestStore_outbox(t *testing.T) {
-	storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return mustOpen(t, newPath(t), nil) })
+	c := &statementTexts{found: map[string]bool{}}
+	t.Run("store", func(t *testing.T) { storetest.Run(t, func(t *testing.T) incident.Store { return c.open(t) }) })
+	t.Run("feed", func(t *testing.T) { storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return c.open(t) }) })
+	t.Run("outbox", func(t *testing.T) {
+		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return c.open(t) })
+	})
+	t.Run("plans", func(t *testing.T) { testPlans(t, c.all()) })
 }
 
 func TestStore_oneReader(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) incident.Store { return mustOpen(t, newPath(t), &sqlite.Options{Readers: 1}) })
+	storetest.Run(t, func(t *testing.T) incident.Store {
+		return mustOpen(t, newPath(t), &sqlite.Options{Readers: 1, Synchronous: sqlite.SynchronousNormal})
+	})
 }
