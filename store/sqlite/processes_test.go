@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -106,10 +107,6 @@ func TestProcesses_killed(t *testing.T) {
 			t.Parallel()
 			path := newPath(t)
 			s := mustOpen(t, path, nil)
-			m, err := incident.New(s, &incident.Options{Cache: incident.NoCache, Notifier: incident.NotifyElsewhere})
-			if err != nil {
-				t.Fatal(err)
-			}
 			var lines []string
 			steady := startChild(t, task{Name: "write", Path: path, Options: sqlite.Options{Synchronous: synchronous}})
 			for round := range rounds() {
@@ -120,12 +117,7 @@ func TestProcesses_killed(t *testing.T) {
 			}
 			lines = append(lines, steady.stop(t)...)
 			checkAcknowledged(t, s, lines)
-			if err := managertest.Audit(t.Context(), m, s, bystander); err != nil {
-				t.Error(err)
-			}
-			if result := textOf(t, path, "PRAGMA integrity_check"); result != "ok" {
-				t.Errorf("integrity_check = %s", result)
-			}
+			auditBystander(t, s, path)
 		})
 	}
 }
@@ -202,10 +194,15 @@ func TestProcesses_together(t *testing.T) {
 	t.Logf("%d calls: %+v", len(ops), report)
 }
 
-// Of four processes that write all the time, none starves.
+// Of four processes that write all the time, for a minute in the long form, none starves. What they
+// have acknowledged is there.
 func TestProcesses_fair(t *testing.T) {
 	path := newPath(t)
-	mustOpen(t, path, nil)
+	s := mustOpen(t, path, nil)
+	length := time.Second
+	if long {
+		length = time.Minute
+	}
 	var children []*child
 	for i := range 4 {
 		children = append(children, startChild(t, task{Name: "write", Path: path, Number: i}))
@@ -213,19 +210,50 @@ func TestProcesses_fair(t *testing.T) {
 	for _, c := range children {
 		c.next()
 	}
-	time.Sleep(time.Second)
-	least, most := 1<<30, 0
-	var counts []int
+	lines := make([][]string, len(children))
+	var all sync.WaitGroup
+	for i, c := range children {
+		all.Go(func() {
+			for line := c.next(); line != ""; line = c.next() { // so that the pipe never fills
+				lines[i] = append(lines[i], line)
+			}
+		})
+	}
+	time.Sleep(length)
 	for _, c := range children {
 		_ = c.stdin.Close() // all end at once
 	}
-	for _, c := range children {
-		n := len(c.stop(t))
+	all.Wait()
+	least, most := 1<<30, 0
+	var counts []int
+	for i, c := range children {
+		c.stop(t)
+		n := len(lines[i])
 		counts = append(counts, n)
 		least, most = min(least, n), max(most, n)
 	}
 	t.Logf("the processes wrote %v incidents", counts)
 	if least*10 < most {
 		t.Errorf("the processes wrote %v incidents in the same time, want at least a tenth of the most from each", counts)
+	}
+	checkAcknowledged(t, s, slices.Concat(lines...))
+	auditBystander(t, s, path)
+}
+
+// auditBystander fails unless the organization of the writing processes is whole.
+func auditBystander(t *testing.T, s *sqlite.Store, path string) {
+	t.Helper()
+	m, err := incident.New(s, &incident.Options{Cache: incident.NoCache, Notifier: incident.NotifyElsewhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := managertest.Audit(t.Context(), m, s, bystander); err != nil {
+		t.Error(err)
+	}
+	if err := managertest.AuditOutbox(t.Context(), m, s, bystander); err != nil {
+		t.Error(err)
+	}
+	if result := textOf(t, path, "PRAGMA integrity_check"); result != "ok" {
+		t.Errorf("integrity_check = %s", result)
 	}
 }
