@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -194,8 +195,9 @@ func TestProcesses_together(t *testing.T) {
 	t.Logf("%d calls: %+v", len(ops), report)
 }
 
-// Of four processes that write all the time, for a minute in the long form, none starves. What they
-// have acknowledged is there.
+// Of four processes that write all the time, none starves. What they have acknowledged is there. They
+// write for a second, and on a busy machine until they have written enough to compare. In the long
+// form they write for a minute.
 func TestProcesses_fair(t *testing.T) {
 	path := newPath(t)
 	s := mustOpen(t, path, nil)
@@ -211,15 +213,20 @@ func TestProcesses_fair(t *testing.T) {
 		c.next()
 	}
 	lines := make([][]string, len(children))
+	var written atomic.Int64
 	var all sync.WaitGroup
 	for i, c := range children {
 		all.Go(func() {
 			for line := c.next(); line != ""; line = c.next() { // so that the pipe never fills
 				lines[i] = append(lines[i], line)
+				written.Add(1)
 			}
 		})
 	}
 	time.Sleep(length)
+	for start := time.Now(); written.Load() < 1500 && time.Since(start) < 20*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
 	for _, c := range children {
 		_ = c.stdin.Close() // all end at once
 	}
