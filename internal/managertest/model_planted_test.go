@@ -125,8 +125,14 @@ func (r *recorder) Failed() bool {
 // each fault shows within 2,000 sequences; with this seed most faults show early.
 func mustFalsify(t *testing.T, newSetup func(seed uint64) setup) {
 	t.Helper()
+	mustFalsifyFrom(t, "4", newSetup)
+}
+
+// mustFalsifyFrom is mustFalsify with another seed.
+func mustFalsifyFrom(t *testing.T, seed string, newSetup func(seed uint64) setup) {
+	t.Helper()
 	for name, value := range map[string]string{
-		"rapid.checks": "2000", "rapid.steps": "60", "rapid.seed": "4", "rapid.failfile": "",
+		"rapid.checks": "2000", "rapid.steps": "60", "rapid.seed": seed, "rapid.failfile": "",
 		"rapid.nofailfile": "true", "rapid.shrinktime": "1ns",
 	} {
 		f := flag.Lookup(name)
