@@ -164,7 +164,7 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 	t.Helper()
 	table := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((\n    organization_id.*?)\n\)( WITH \([^)]*\))?;`)
 	commands := "CREATE SCHEMA " + opts.Schema + "; SET search_path TO " + opts.Schema + ";"
-	partitioned, parts := 0, 4
+	partitioned, parts := 0, 2
 	if long {
 		parts = 16
 	}
