@@ -41,12 +41,13 @@ PARKING    = ^(Parked|Replay|DiscardParked|Discard|Backlog|Notifiers|Types)$$
 # In store/postgres the suites keep the processors busy, and many of the other tests wait for
 # servers, leases and processes. The variants of a suite differ from it in their statements or
 # their pool, and TestModel calls from one goroutine: they run without the race detector. So do
-# UNRACED and the groups LISTS of TestStore, in which neither a test nor a call starts goroutines.
+# UNRACED and the groups LISTS of TestStore, in which neither a test nor a call starts goroutines, and
+# the Named groups of TestStore_outbox, which repeat cases on a second table.
 # A test that no expression names runs with the race detector; .ci/test-groups fails if two
 # expressions name a test, or if one names none.
 # Tests with bounds of milliseconds run when everything else has ended.
-SUITES   = ^Test(Store(_outbox|_feed)?|Linearizable(_singleProcess)?)$$
-VARIANTS = ^Test(Store_(oneConnection|unprepared|partitioned|ahead|(outbox|feed)Partitioned)|Model(_singleProcess)?)$$
+SUITES   = ^Test(Store(_outbox|_feed)?|Linearizable)$$
+VARIANTS = ^Test(Store_(oneConnection|unprepared|partitioned|ahead|(outbox|feed)Partitioned)|Model(_singleProcess)?|Linearizable_singleProcess)$$
 UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|readOnlyLeftovers|versions|schemaMay.*|statementsSuit.*|refusalsOf.*|remed.*|reportsLostTables|failsAfter.*|joinedSerializable|foldsTitles.*)|Migrate|Migrate_(refuses.*|toleratesAdditions|undoesAWrongStep|schemas|objects|readOnly|version1AndBack)|Migrations.*|Inspect|IsRefusal|New_.*|Open_.*|Incidents_.*|Apply_placeUnknown)$$
 LISTS    = ^(Incidents|CountIncidents|Names)$$
 TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
@@ -59,10 +60,10 @@ test-postgres:
 	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=10m -parallel=8 -skip='$(SUITES)|$(VARIANTS)|$(UNRACED)|$(TIMED)' ./store/postgres
 
 test-suites:
-	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' -skip='^TestStore$$/$(LISTS)' ./store/postgres
+	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=10m -parallel=4 -run='$(SUITES)' -skip='^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' ./store/postgres
 
 test-variants:
-	@$(GO) test $(QUICK) -count=1 -timeout=10m -parallel=6 -run='$(VARIANTS)|$(UNRACED)|^TestStore$$/$(LISTS)' -skip='^TestStore_/./$(EXHAUSTIVE)|_(oneConnection|ahead)$$/$(STATEMENTS)|_partitioned$$/$(VALUES)' ./store/postgres
+	@$(GO) test $(QUICK) -count=1 -timeout=10m -parallel=6 -run='$(VARIANTS)|$(UNRACED)|^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' -skip='^TestStore_/./$(EXHAUSTIVE)|_(oneConnection|ahead)$$/$(STATEMENTS)|_partitioned$$/$(VALUES)' ./store/postgres
 
 test-packages:
 	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)|$(FAULTS)' $$($(GO) list ./... | grep -v '/store/postgres$$')
