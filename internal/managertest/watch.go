@@ -271,6 +271,10 @@ func (w Watching) single(ctx context.Context, all *observers, unreported bool, w
 func (w Watching) many(ctx context.Context, all *observers) error {
 	busy := all.list[0]
 	busy.busy <- struct{}{}
+	if err := w.keep(ctx, busy); err != nil {
+		<-busy.busy
+		return err
+	}
 	err := w.Writer.InTx(ctx, func(tx incident.Manager) error {
 		for range w.Many {
 			if _, err := tx.Create(ctx, incident.NewIncident{OrganizationID: busy.org, Title: "One of many"}); err != nil {
@@ -285,6 +289,21 @@ func (w Watching) many(ctx context.Context, all *observers) error {
 		return err
 	}
 	return w.await(func() error { return all.agree(ctx, w.Writer) })
+}
+
+// keep writes a comment, and waits until the observer is called with it. While the observer is
+// busy, that call keeps further changes from it.
+func (w Watching) keep(ctx context.Context, busy *observer) error {
+	key := incident.Key{OrganizationID: busy.org, Identifier: 1}
+	if _, err := w.Writer.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "Wait for it"}); err != nil {
+		return err
+	}
+	return w.await(func() error {
+		if !busy.called.Load() {
+			return errors.New("the busy observer is not called")
+		}
+		return nil
+	})
 }
 
 // await calls check until it returns nil or the time is over.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -21,6 +22,8 @@ type observer struct {
 
 	busy chan struct{} // has a token while the observer works; a channel, for the bubbles of synctest
 
+	called atomic.Bool // it waits for busy
+
 	mu    sync.Mutex // guards the fields below
 	calls int
 	known map[incident.Key]incident.IncidentVersion
@@ -29,7 +32,9 @@ type observer struct {
 
 func (o *observer) watch(ctx context.Context) {
 	err := o.m.Watch(ctx, o.org, func(c incident.Changes) error {
+		o.called.Store(true)
 		o.busy <- struct{}{}
+		o.called.Store(false)
 		defer func() { <-o.busy }()
 		if err := o.receive(ctx, c); err != nil {
 			o.fail(ctx, err)
