@@ -19,6 +19,7 @@ type checkpoints struct {
 	running atomic.Bool
 	pages   atomic.Int64 // in the log at the last checkpoint, if there were too many; otherwise 0
 	most    atomic.Int64 // the number that is too many; 0 for mostPages
+	failed  atomic.Int64 // when a reader kept the log, in nanoseconds since 1970
 	done    sync.WaitGroup
 	conn    *conn // for the goroutine that runs
 }
@@ -32,8 +33,12 @@ const (
 	mostPages    = 4000
 )
 
-// patienceOfLog is how long writes wait for the readers of a long log.
-const patienceOfLog = 20 * time.Millisecond
+// patienceOfLog is how long writes wait for the readers of a long log. They wait again when the log
+// is twice as long, or after pauseOfLog.
+const (
+	patienceOfLog = 20 * time.Millisecond
+	pauseOfLog    = time.Second
+)
 
 // after counts commits, and starts a checkpoint if there were enough.
 func (c *checkpoints) after(d *database, commits int64) {
@@ -53,10 +58,16 @@ func (c *checkpoints) after(d *database, commits int64) {
 			return
 		}
 		c.every.Store(min(max(firstCommits, n*wantedPages/pages), maxCommits))
-		if pages > max(mostPages, c.most.Load()) {
+		if c.isLong(pages) {
 			c.pages.Store(pages)
 		}
 	})
+}
+
+// isLong reports whether a log is so long that the next write should wait for its readers.
+func (c *checkpoints) isLong(pages int64) bool {
+	rested := time.Since(time.Unix(0, c.failed.Load())) > pauseOfLog
+	return pages > mostPages && (rested || pages > c.most.Load())
 }
 
 // close waits for the checkpoint in progress.
@@ -100,7 +111,8 @@ func checkpoint(c *conn, mode string) (pages int64, kept bool, err error) {
 }
 
 // restartLog moves all of a long log while nothing is written, so that the log begins again. It
-// waits a little for readers. If a reader keeps the log, the next attempt is at twice the length.
+// waits a little for readers. If a reader keeps the log, the next attempt is at twice the length, or
+// after a pause.
 func (w *writer) restartLog() {
 	c := &w.checkpoints
 	pages := c.pages.Swap(0)
@@ -121,6 +133,7 @@ func (w *writer) restartLog() {
 		}
 	}
 	c.most.Store(2 * pages)
+	c.failed.Store(time.Now().UnixNano())
 }
 
 const pageSize = 4096
