@@ -183,7 +183,7 @@ type CommentEdit struct {
 	Comment string `json:"comment,omitzero"`
 }
 
-// ActivityFilter selects activities of one incident.
+// ActivityFilter selects activities of an incident.
 type ActivityFilter struct {
 	// Descending returns the latest activity first.
 	Descending bool `json:"descending,omitzero"`
@@ -251,7 +251,7 @@ type ActivityStore interface {
 	// date. It must return [ErrNotFound] if the incident does not exist.
 	Activities(ctx context.Context, key Key, q ActivityQuery) (ActivityLog, error)
 
-	// Activity returns one activity. It must return [ErrNotFound] if the incident or
+	// Activity returns an activity. It must return [ErrNotFound] if the incident or
 	// the activity does not exist.
 	Activity(ctx context.Context, key Key, sequence int64) (Activity, error)
 
@@ -281,7 +281,7 @@ func opening(log []Activity, inc *Incident, user UserID) []Activity {
 }
 
 // statusChange is the rule for the activity of a status change. It appends none if the
-// status is the previous one.
+// status is the previous status.
 func statusChange(log []Activity, previous Status, after *Incident, at time.Time) []Activity {
 	if previous == after.Status {
 		return log

@@ -37,7 +37,7 @@ func checkBulk(keys []Key, expectVersion int64) error {
 	return nil
 }
 
-// uuidOf returns the UUID of the activity of one incident in a call for many, zero for the
+// uuidOf returns the UUID of the activity of an incident in a call for many, zero for the
 // zero UUID.
 func uuidOf(call uuid.UUID, key Key) uuid.UUID {
 	if call == uuid.Nil {

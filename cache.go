@@ -15,7 +15,7 @@ import (
 //
 // Every key begins with its organization. Each incident and slot of each [Manager] has a key
 // of its own: several Managers may share a Cache, and none reads the entries of another or of
-// an earlier one. A Manager may change all of its keys, for example because the server of its
+// an earlier version. A Manager may change all of its keys, for example because the server of its
 // store was restored from a backup. Entries of the old keys are not requested again.
 type Cache interface {
 	// Get returns the entry of key, and false if there is none.
@@ -32,7 +32,7 @@ type Cache interface {
 // never changed, so that a cache may share it. A cache outside the process keeps the binary
 // form of the entry.
 type CacheEntry struct {
-	// Version orders the entries of one key.
+	// Version orders the entries of a key.
 	Version int64
 
 	// value is a *State, a *slotHolder, or nil for an entry that is not served: it only

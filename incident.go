@@ -125,7 +125,7 @@ func cloneTime(t *time.Time) *time.Time {
 	return &c
 }
 
-// listed replaces a nil list by an empty one, since nil is null in JSON.
+// listed replaces a nil list by an empty list, since nil is null in JSON.
 func listed[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -15,7 +15,7 @@ const (
 	MaxPageSize     = 100
 )
 
-// IncidentFilter selects the incidents of one organization that meet all of its
+// IncidentFilter selects the incidents of an organization that meet all of its
 // conditions. An empty condition does not restrict, but an Access without projects does.
 type IncidentFilter struct {
 	OrganizationID OrganizationID `json:"organizationId"` // required

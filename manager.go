@@ -148,7 +148,7 @@ func New(store Store, opts *Options) (Manager, error) {
 	return m, nil
 }
 
-// manager is a Manager, or the Manager of one transaction.
+// manager is a Manager, or the Manager of a transaction.
 type manager struct {
 	*core
 	store Store

@@ -196,7 +196,7 @@ func (m *manager) queued(set relaySet) {
 	}
 }
 
-// unqueued logs one warning if this Manager does not queue its activities, but another Manager
+// unqueued logs a warning if this Manager does not queue its activities, but another Manager
 // of the store does.
 func (m *manager) unqueued() {
 	if len(m.relays.all) > 0 || m.warned.Load() {

@@ -120,7 +120,7 @@ func (m *manager) readHolder(ctx context.Context, slot Slot, identifier int64) (
 	return s, err
 }
 
-// readStore calls a read of the store that is about one incident.
+// readStore calls a read of the store that is about an incident.
 func readStore[T any](ctx context.Context, m *manager, key Key, read func(context.Context, Key) (T, error)) (T, error) {
 	var none T
 	if err := m.usable(ctx); err != nil {

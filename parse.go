@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ParseKey returns the key whose [Key.String] is text. The organization may contain '#': the
-// identifier follows the last one. It returns [ErrInvalid] for any other text, such as one
+// ParseKey returns the key whose [Key.String] is text. The organization may contain '#':
+// the identifier follows the last. It returns [ErrInvalid] for any other text, such as a number
 // with a leading zero.
 func ParseKey(text string) (Key, error) {
 	i := strings.LastIndexByte(text, '#')

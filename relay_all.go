@@ -103,7 +103,7 @@ func (rs *relays) addStats(s *Stats) {
 	s.Abandoned = rs.backlog.abandoned()
 }
 
-// relayLogger logs for a relay. It adds the name of the notifier, if that has one. If the handler
+// relayLogger logs for a relay. It adds the name of the notifier, if it is not empty. If the handler
 // of the host panics, Run ends, as it does for other panics of the host: the goroutines of a relay
 // would end the process.
 type relayLogger struct {

@@ -136,7 +136,7 @@ type Assignment struct {
 type ResponseManager interface {
 	// Acknowledge records that a user works on an active incident, or no longer does, and
 	// subscribes the user. The first user stays: acknowledging the incident again changes
-	// nothing, except that an Until other than the present one replaces it. After the
+	// nothing, except that another Until replaces the present Until. After the
 	// acknowledgement has ended, another user can acknowledge the incident. Any user can
 	// withdraw it. Of a closed incident it changes nothing, since calls may arrive late.
 	//

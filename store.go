@@ -81,7 +81,7 @@ func (s *State) clone() *State {
 	return &State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers)}
 }
 
-// Change is the write of one call. A store writes all of it or nothing.
+// Change is the write of a call. A store writes all of it or nothing.
 type Change struct {
 	// Key names the incident. Identifier 0 creates an incident with the next identifier
 	// of the organization.

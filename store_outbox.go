@@ -16,7 +16,7 @@ import (
 //   - A claim takes the oldest activity of a queue, or the reminder. Nobody else can claim the
 //     queue until the claim is settled or its lease expires.
 //   - Appending to a queue does not change when the queue is due.
-//   - Leases, delays and reminders are measured by one clock, which all processes share.
+//   - Leases, delays and reminders are measured by the same clock, which all processes share.
 //   - A parked notification leaves the queue. Replaying makes it a queue of its own.
 //   - Queues of different notifiers are independent.
 //
@@ -93,7 +93,7 @@ type UsedOutbox interface {
 	OutboxStore
 
 	// Queued reports whether this process has applied a change with a [NotifyTarget],
-	// through this Store or another one with the same data and connection pool.
+	// through this Store or another store with the same data and connection pool.
 	Queued() bool
 }
 

@@ -108,7 +108,7 @@ func (s *State) triggerActivity(log []Activity, previous Status, a Activity) []A
 	return append(log, a)
 }
 
-// updates reports whether f replaces labels or annotations by different ones.
+// updates reports whether f replaces labels or annotations by others.
 func (f *Firing) updates(inc *Incident) bool {
 	return f.Update && !(maps.Equal(f.Labels, inc.Labels) && maps.Equal(f.Annotations, inc.Annotations))
 }
