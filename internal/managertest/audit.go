@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,8 +13,10 @@ import (
 )
 
 // Audit checks the invariants of organizations: everything that must hold after any calls
-// from any number of goroutines.
+// from any number of goroutines. A cache may have missed writes of other Managers that have just
+// returned, so that Audit waits for the feed first.
 func Audit(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
+	awaitFeed(ctx, m)
 	for _, org := range orgs {
 		a := auditor{
 			ctx: ctx, manager: m, store: store,
@@ -24,6 +27,15 @@ func Audit(ctx context.Context, m incident.Manager, store incident.Store, orgs .
 		}
 	}
 	return nil
+}
+
+// awaitFeed waits until the cache of m has the writes that have returned before.
+func awaitFeed(ctx context.Context, m incident.Manager) {
+	for begun := time.Now(); ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		if f := m.Stats().Feed; f.State != incident.FeedFollowing || f.Lag < time.Since(begun) {
+			return
+		}
+	}
 }
 
 type auditor struct {
