@@ -50,9 +50,18 @@ func (u *unreplicated) waiters(t *testing.T, function string) (n int) {
 	return n
 }
 
+// endWaiters ends the backends of earlier calls, which may wait for longer than their calls.
+func (u *unreplicated) endWaiters(t *testing.T) {
+	t.Helper()
+	for u.waiters(t, "pg_terminate_backend") > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // wantUnknown ends the context of a call while its commit waits for the standby.
 func (u *unreplicated) wantUnknown(t *testing.T, what string, call func(ctx context.Context) error) {
 	t.Helper()
+	u.endWaiters(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
@@ -138,6 +147,7 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 			t.Run(strings.ReplaceAll(function+" "+w.name, " ", "_"), func(t *testing.T) {
 				u.pool.MustExec(deleteAllSQL)
 				key := mustBegin(t, u.past)
+				u.endWaiters(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				done := make(chan error, 1)
