@@ -46,6 +46,11 @@ func TestAbsentStandby(t *testing.T) {
 			if _, err := m.Get(t.Context(), r.Key()); err != nil {
 				t.Fatal(err)
 			}
+			for n := 1; n > 0; { // the commit of the call before may still wait
+				if n, err = meet(t.Context(), admin, application, "pg_terminate_backend"); err != nil {
+					t.Fatal(err)
+				}
+			}
 			ctx, cancel := context.WithCancel(t.Context())
 			disturbed := make(chan error, 1)
 			go func() {
@@ -70,12 +75,19 @@ func meetWaiting(ctx context.Context, admin *sqlx.DB, application string, functi
 	defer cancel()
 	for _, function := range functions {
 		for n := 0; n == 0; time.Sleep(5 * time.Millisecond) {
-			err := admin.GetContext(ctx, &n, "SELECT count("+function+`(pid)) FROM pg_stat_activity
-				WHERE wait_event = 'SyncRep' AND application_name = $1`, application)
-			if err != nil {
+			var err error
+			if n, err = meet(ctx, admin, application, function); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// meet calls a function of the server on the connections of an application whose commits wait for
+// the standby, and returns their number.
+func meet(ctx context.Context, admin *sqlx.DB, application, function string) (n int, err error) {
+	err = admin.GetContext(ctx, &n, "SELECT count("+function+`(pid)) FROM pg_stat_activity
+		WHERE wait_event = 'SyncRep' AND application_name = $1`, application)
+	return n, err
 }
