@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,13 +143,53 @@ func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupi
 	if result == porcupine.Ok {
 		return nil
 	}
-	err := fmt.Errorf("the history of %d calls is %s, seed %d", len(history), result, l.seed)
+	err := fmt.Errorf("the history of %d calls is %s, seed %d%s", len(history), result, l.seed, contradiction(model, history, &info))
 	if l.artifacts == "" {
 		return err
 	}
 	path := filepath.Join(l.artifacts, fmt.Sprintf("%s-%d.html", name, l.seed))
 	return errors.Join(fmt.Errorf("%w: see %s (kept with go test -artifacts)", err, path),
 		porcupine.VisualizePath(model, info, path))
+}
+
+// contradiction describes where the longest linearization of a history ends: its last calls, and the
+// first calls that it leaves out, with their times in nanoseconds.
+func contradiction(model porcupine.Model, history []porcupine.Operation, info *porcupine.LinearizationInfo) string {
+	var text strings.Builder
+	parts := [][]porcupine.Operation{history}
+	if model.Partition != nil {
+		parts = model.Partition(history)
+	}
+	partial := info.PartialLinearizationsOperations()
+	for i, part := range parts {
+		var order []porcupine.Operation
+		for _, o := range partial[i] {
+			if len(o) > len(order) {
+				order = o
+			}
+		}
+		if len(order) == len(part) {
+			continue
+		}
+		type id struct {
+			client int
+			call   int64
+		}
+		taken := map[id]bool{}
+		for _, op := range order {
+			taken[id{op.ClientId, op.Call}] = true
+		}
+		rest := slices.DeleteFunc(slices.Clone(part), func(op porcupine.Operation) bool { return taken[id{op.ClientId, op.Call}] })
+		slices.SortFunc(rest, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
+		write := func(title string, ops []porcupine.Operation) {
+			for _, op := range ops {
+				fmt.Fprintf(&text, "\n  %s: %d to %d, client %d: %s", title, op.Call, op.Return, op.ClientId, model.DescribeOperation(op.Input, op.Output))
+			}
+		}
+		write("in order", order[max(len(order)-4, 0):])
+		write("left out", rest[:min(len(rest), 4)])
+	}
+	return text.String()
 }
 
 // partition splits a history by a key of its inputs.
