@@ -108,7 +108,7 @@
 //   - [OutboxStore] queues activities for notifiers, and keeps reminders. [UsedOutbox] knows
 //     whether any activities were queued;
 //   - [LocalStore] declares that reads cost no more than the cache;
-//   - [JoinedStore] takes part in a transaction of the host. [StoreOf] gives the package of a
+//   - [JoinedStore] takes part in a transaction of the host. [StoreAs] gives the package of a
 //     store access to the store of a transaction.
 //
 // Package store/storetest proves a store: Run tests a Store, RunFeed a FeedStore, and RunOutbox

@@ -29,7 +29,7 @@ var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended i
 // StoreOf returns the store of a Manager. For a Manager of [Manager.InTx] or [Manager.Join],
 // it is the store within the transaction.
 //
-// It is for packages of stores that give access to their own handles: see Tx of package
+// It is for packages of stores that give access to their own handles, as [StoreAs] is: see Tx of package
 // postgres. A direct write to the store follows no rule, and the cache does not see it.
 //
 // It returns [ErrInvalid] for a Manager of another package, and for a transaction that has
@@ -43,6 +43,25 @@ func StoreOf(m Manager) (Store, error) {
 		return nil, wrap(err, "store")
 	}
 	return own.store, nil
+}
+
+// StoreAs is [StoreOf] for a type of store. It looks behind stores with a method Unwrap() Store,
+// and returns [ErrInvalid] if there is no store of that type.
+func StoreAs[S Store](m Manager) (s S, err error) {
+	store, err := StoreOf(m)
+	if err != nil {
+		return s, err
+	}
+	for {
+		if s, ok := store.(S); ok {
+			return s, nil
+		}
+		outer, wraps := store.(interface{ Unwrap() Store })
+		if !wraps {
+			return s, wrap(invalid("tx", "has another kind of store"), "store")
+		}
+		store = outer.Unwrap()
+	}
 }
 
 func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {

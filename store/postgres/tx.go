@@ -115,23 +115,12 @@ func (s *Store) JoinedTo() incident.Store {
 // Tx returns [incident.ErrInvalid] if tx is not within a transaction, or belongs to another
 // kind of store.
 func Tx(tx incident.Manager) (*sqlx.Tx, error) {
-	store, err := incident.StoreOf(tx)
+	s, err := incident.StoreAs[*Store](tx)
+	if err == nil && s.tx == nil {
+		err = &incident.FieldError{Field: "tx", Problem: "is not within a transaction; pass the Manager that InTx passed to its function"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("postgres: tx: %w", err)
-	}
-	for {
-		outer, wraps := store.(interface{ Unwrap() incident.Store })
-		if !wraps {
-			break
-		}
-		store = outer.Unwrap()
-	}
-	s, ok := store.(*Store)
-	if !ok || s.tx == nil {
-		return nil, fmt.Errorf("postgres: tx: %w", &incident.FieldError{
-			Field:   "tx",
-			Problem: "is not within a transaction of this package; pass the Manager that InTx passed to its function",
-		})
 	}
 	s.tx.lent = true
 	return s.tx.Tx, nil
