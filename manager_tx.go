@@ -29,8 +29,8 @@ var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended i
 // StoreOf returns the store of a Manager. For a Manager of [Manager.InTx] or [Manager.Join],
 // it is the store within the transaction.
 //
-// It is for packages of stores that give access to their own handles, as [StoreAs] is: see Tx of package
-// postgres. A direct write to the store follows no rule, and the cache does not see it.
+// It is for packages of stores that give access to their own handles, like [StoreAs]: see Tx
+// of package postgres. A direct write to the store follows no rule, and the cache does not see it.
 //
 // It returns [ErrInvalid] for a Manager of another package, and for a transaction that has
 // ended or failed.
