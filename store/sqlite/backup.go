@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	driver "modernc.org/sqlite"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -55,30 +53,20 @@ func (s *Store) copyTo(ctx context.Context, path string) error {
 	if err := s.file.check(); err != nil {
 		return err
 	}
-	connector, err := driver.NewConnector(writerDSN(s.file.path, &s.options))
+	c, err := connect(ctx, writerDSN(s.file.path, &s.options))
 	if err != nil {
 		return err
 	}
-	raw, err := connector.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	c := newConn(raw)
 	_, err = c.exec(ctx, "VACUUM INTO ?", path)
 	return errors.Join(err, c.close())
 }
 
 // beginHistory gives a copy a history of its own. The copy is not in WAL mode.
 func beginHistory(ctx context.Context, path string) error {
-	connector, err := driver.NewConnector(dsn(path, nil))
+	c, err := connect(ctx, dsn(path, nil))
 	if err != nil {
 		return err
 	}
-	raw, err := connector.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	c := newConn(raw)
 	n, err := c.exec(ctx, "UPDATE incident_history SET history = randomblob(16)")
 	if err == nil && n != 1 {
 		err = errNoHistory

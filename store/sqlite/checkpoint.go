@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	driver "modernc.org/sqlite"
 )
 
 // checkpoints moves the log PATH-wal into the database from time to time, beside the writes. A
@@ -86,15 +84,11 @@ func (c *checkpoints) run(d *database) (pages int64) {
 		return 0
 	}
 	if c.conn == nil {
-		connector, err := driver.NewConnector(writerDSN(d.file.path, &d.options))
+		conn, err := connect(context.Background(), writerDSN(d.file.path, &d.options))
 		if err != nil {
 			return 0
 		}
-		raw, err := connector.Connect(context.Background())
-		if err != nil {
-			return 0
-		}
-		c.conn = newConn(raw)
+		c.conn = conn
 	}
 	pages, _, err := checkpoint(c.conn, "PASSIVE")
 	if err != nil {

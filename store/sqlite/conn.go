@@ -38,6 +38,19 @@ const maxStatements = 200
 
 func newConn(raw driver.Conn) *conn { return &conn{raw: raw, stmts: map[string]driver.Stmt{}} }
 
+// connect opens a connection that no pool has.
+func connect(ctx context.Context, dsn string) (*conn, error) {
+	connector, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(raw), nil
+}
+
 // prepare returns the prepared statement of a text.
 func (c *conn) prepare(text string) (driver.Stmt, error) {
 	if stmt := c.stmts[text]; stmt != nil {

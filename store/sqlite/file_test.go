@@ -72,7 +72,7 @@ func wantError(t testing.TB, what string, err error, remedy string, matches ...e
 func TestFile_keepsLocksAfterReadFile(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("there are no open file description locks")
+		t.Skip(runtime.GOOS + " has no open file description locks")
 	}
 	path := newPath(t)
 	s := mustOpen(t, path, nil)

@@ -18,10 +18,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if _, err = put(ctx, s, "migrate", migrate); err != nil {
-		return err
-	}
-	return nil
+	_, err = put(ctx, s, "migrate", migrate)
+	return err
 }
 
 var errMigrateTx = &incident.FieldError{Field: "tx", Problem: "cannot migrate; call the store outside the transaction"}

@@ -63,11 +63,7 @@ func New(ctx context.Context, pool *sqlx.DB, opts *Options) (*Store, error) {
 		return nil, translate(ctx, "new", err)
 	}
 	s, err := open(ctx, path, opts)
-	if err != nil {
-		return nil, translate(ctx, "new", err)
-	}
-	s.host = pool
-	return s, nil
+	return s, translate(ctx, "new", err)
 }
 
 // open opens the file without a look at its tables.

@@ -53,8 +53,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -138,7 +136,6 @@ var (
 type database struct {
 	options Options
 	file    *file
-	host    *sqlx.DB // the pool that was passed to New, or nil
 	writer  writer
 	readers readers
 	queued  atomic.Bool // a change has queued activities
