@@ -45,9 +45,9 @@ func (w *writing) run(text string, args ...any) error {
 	return err
 }
 
-// nextTransaction returns the number of the transaction for the feed. A number names a place in
-// the history, whether or not the place ends a transaction: the writes of a batch share a number,
-// and each write in any other transaction has its own.
+// nextTransaction returns the number of the transaction for the feed. A number is a position in
+// the history, whether or not a transaction ends there: the writes of a batch share a number, and
+// each write in any other transaction has its own.
 func nextTransaction(ctx context.Context, q session) (number int64, err error) {
 	c, own := q.(*conn)
 	if own && c.batch && c.counted {
