@@ -138,7 +138,7 @@ func newCoherence(o *Options, store Store, startedOver func()) *coherence.Engine
 		NotFound: ErrNotFound, Unavailable: ErrUnavailable, Panicked: storePanicked,
 		StartedOver: startedOver,
 	}
-	if _, ok := store.(FeedStore); ok && config.Shared {
+	if _, ok := storeAs[FeedStore](store); ok && config.Shared {
 		config.KeepOut = o.IncidentTTL
 	}
 	switch c := o.Cache.(type) {

@@ -1,20 +1,23 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"time"
 )
 
 // MaxCount is the highest number to which [IncidentManager.Count] counts the incidents of a
-// status.
+// status, if the filter has no lower Limit.
 const MaxCount = 10_000
 
 // Counts holds the numbers of incidents by status.
 type Counts struct {
-	// ByStatus has an entry for each status that the filter selects, at most [MaxCount].
+	// ByStatus has an entry for each status that the filter selects, at most the Limit of
+	// the filter.
 	ByStatus map[Status]int `json:"byStatus"`
 
-	// Capped lists the statuses with more than MaxCount incidents, in ascending order.
+	// Capped lists the statuses with more incidents than the Limit, in ascending order.
 	Capped []Status `json:"capped,omitzero"`
 }
 
@@ -45,24 +48,29 @@ func All(ctx context.Context, m IncidentManager, f IncidentFilter) iter.Seq2[Inc
 	}
 }
 
-// checkCount refuses a filter with a page.
-func (f IncidentFilter) checkCount() error {
+// countQuery validates the filter and returns its canonical form for a count. Its Limit is 1 above
+// that of the filter.
+func (f IncidentFilter) countQuery(now time.Time) (q IncidentQuery, err error) {
+	limit := cmp.Or(f.Limit, MaxCount)
 	switch {
 	case f.Cursor != "":
-		return invalid("cursor", "must be empty to count")
-	case f.Limit != 0:
-		return invalid("limit", "must be 0 to count")
+		return q, invalid("cursor", "must be empty to count")
+	case limit < 1 || limit > MaxCount:
+		return q, invalid("limit", "must be 1 to %d", MaxCount)
 	}
-	return nil
+	f.Limit = 0
+	q, err = f.query(now)
+	q.Limit = limit + 1
+	return q, err
 }
 
-// counted returns the counts of a store, of which each is at most MaxCount + 1.
-func counted(found map[Status]int, wanted []Status) Counts {
+// counted returns the counts of a store, each at most the limit.
+func counted(found map[Status]int, wanted []Status, limit int) Counts {
 	c := Counts{ByStatus: make(map[Status]int, len(wanted))}
 	for _, s := range wanted {
 		n := found[s]
-		if n > MaxCount {
-			n, c.Capped = MaxCount, append(c.Capped, s)
+		if n > limit {
+			n, c.Capped = limit, append(c.Capped, s)
 		}
 		c.ByStatus[s] = n
 	}

@@ -105,6 +105,14 @@ func TestManager_Count(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, some) {
 		t.Errorf("Count() of two statuses = %+v, %v, want %+v", got, err, some)
 	}
+	few := incident.Counts{
+		ByStatus: map[incident.Status]int{incident.StatusOpen: 3, incident.StatusClosed: 100},
+		Capped:   []incident.Status{incident.StatusClosed},
+	}
+	got, err = m.Count(t.Context(), incident.IncidentFilter{OrganizationID: "acme", Statuses: statuses, Limit: 100})
+	if err != nil || !reflect.DeepEqual(got, few) || s.query.Limit != 101 {
+		t.Errorf("Count() up to 100 = %+v, %v of %d, want %+v of 101", got, err, s.query.Limit, few)
+	}
 	s.n = nil
 	none := incident.Counts{ByStatus: map[incident.Status]int{incident.StatusCritical: 0}}
 	got, err = m.Count(t.Context(), incident.IncidentFilter{OrganizationID: "acme", Statuses: []incident.Status{incident.StatusCritical}})

@@ -64,11 +64,17 @@
 // [WatchManager.Watch] reports which incidents of an organization have changed, in all processes
 // that share the store. A host refreshes its pages with it, without asking again and again.
 //
+// # Pages and endpoints
+//
+// A host can mount handlers that use this package alone: package web/console has pages for people,
+// web/alertmanager receives the webhooks of Alertmanager and Grafana, and web/events receives events
+// in the form of PagerDuty's. Package web/webhook posts notifications as Standard Webhooks.
+//
 // # Health
 //
 // [Manager.Stats] reports the state of the cache, the feed and the delivery. [Options.Logger]
 // receives a record when the feed or the store is lost and when it is back, and when
-// notifications fail, are late or are parked.
+// notifications fail, are late or are parked. [Options.Trace] reports each call.
 //
 // # Errors
 //
@@ -107,10 +113,11 @@
 //     can serve reads from its cache;
 //   - [OutboxStore] queues activities for notifiers, and keeps reminders. [UsedOutbox] knows
 //     whether any activities were queued;
+//   - [ReportStore] computes reports, perhaps with a [ReportTally];
 //   - [LocalStore] declares that reads cost no more than the cache;
 //   - [JoinedStore] takes part in a transaction of the host. [StoreAs] gives the package of a
 //     store access to the store of a transaction.
 //
-// Package store/storetest proves a store: Run tests a Store, RunFeed a FeedStore, and RunOutbox
-// an OutboxStore. Each "must" of a contract is a case there.
+// Package store/storetest proves a store: Run tests a Store, RunFeed a FeedStore, RunOutbox an
+// OutboxStore, and RunReport a ReportStore. Each "must" of a contract is a case there.
 package incident

@@ -10,7 +10,7 @@ import (
 // the context's error, with [errors.Is].
 var (
 	// ErrNotFound means that the organization has no such record. A record of another
-	// organization is not found either.
+	// organization, and a deleted record, is not found either.
 	ErrNotFound = errors.New("not found")
 
 	// ErrInvalid means that an argument breaks a documented rule. The error is a

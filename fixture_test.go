@@ -269,8 +269,28 @@ func slotCalls() map[string]func(context.Context, incident.Manager) error {
 			_, err := m.Discard(ctx, "a notifier of the past")
 			return err
 		},
+		"Purge": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Purge(ctx, incident.Purge{OrganizationID: "acme", ClosedBefore: now})
+			return err
+		},
+		"EraseUser": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.EraseUser(ctx, incident.Erasure{OrganizationID: "acme", UserID: "ada"})
+			return err
+		},
+		"DeleteOrganization": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.DeleteOrganization(ctx, "acme")
+			return err
+		},
+		"Organizations": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Organizations(ctx, "", 1)
+			return err
+		},
 		"Count": func(ctx context.Context, m incident.Manager) error {
 			_, err := m.Count(ctx, incident.IncidentFilter{OrganizationID: "acme"})
+			return err
+		},
+		"Report": func(ctx context.Context, m incident.Manager) error {
+			_, err := m.Report(ctx, reportFilter())
 			return err
 		},
 	}

@@ -145,6 +145,7 @@ func (h *hub) Changes(ctx context.Context, since incident.FeedPosition) (changes
 	}()
 	n, err := strconv.Atoi(string(since))
 	for _, c := range h.log[n:] {
+		changes.Reset = changes.Reset || c.Reset
 		changes.Incidents = append(changes.Incidents, c.Incidents...)
 		changes.Slots = append(changes.Slots, c.Slots...)
 	}

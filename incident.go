@@ -252,8 +252,10 @@ type IncidentManager interface {
 	// the results of the following incidents, and the transaction.
 	UpdateStatusAll(ctx context.Context, keys []Key, u StatusUpdate) ([]BulkResult, error)
 
-	// Count counts the incidents that match a filter without Cursor and Limit, by status.
-	// It reads the store. A count of many incidents need not be of one moment.
+	// Count counts the incidents that match a filter without Cursor, by status. It counts
+	// each status up to the Limit of the filter, which is 1 to [MaxCount] here and defaults
+	// to it. A low Limit makes a count cheap. Count reads the store. A count of many
+	// incidents need not be of one moment.
 	Count(ctx context.Context, f IncidentFilter) (Counts, error)
 
 	// Active returns the active incident of a slot, and false if the slot is free. It

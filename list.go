@@ -59,7 +59,8 @@ type IncidentFilter struct {
 	Cursor string `json:"cursor,omitzero"`
 
 	// Limit is the size of the page, 1 to [MaxPageSize]. Defaults to
-	// [DefaultPageSize].
+	// [DefaultPageSize]. For [IncidentManager.Count] it is the highest number to which a
+	// status is counted, 1 to [MaxCount]. Defaults to MaxCount.
 	Limit int `json:"limit,omitzero"`
 }
 

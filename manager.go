@@ -20,7 +20,7 @@ import (
 //
 //   - the context's error if the context has ended;
 //   - [ErrInvalid] if the input breaks a rule;
-//   - [ErrNotFound] if the incident does not exist in its organization;
+//   - [ErrNotFound] if the incident does not exist in its organization, or was deleted;
 //   - [ErrUnavailable] or [ErrUnknownOutcome] if the store fails.
 //
 // A write whose context ends during the call may return an error that matches both
@@ -39,7 +39,9 @@ type Manager interface {
 	ResponseManager
 	NotificationManager
 	ReminderManager
+	RetentionManager
 	WatchManager
+	ReportManager
 
 	// InTx runs fn in a transaction. The writes of fn through tx are committed if fn
 	// returns nil, and undone if fn returns an error or panics. InTx returns fn's
@@ -105,10 +107,14 @@ type Manager interface {
 	// It also delivers queued notifications to the [Notifier], if there is one. The
 	// processes share this work.
 	//
+	// With [Options.Retention] it deletes incidents some time after they were closed. One of
+	// the processes does it at a time: see [Retention].
+	//
 	// Run returns nil after ctx has ended, when the deliveries in progress are done or
-	// [NotifyOptions.Grace] has passed. It returns [ErrConflict] at once if it is
+	// [NotifyOptions.Grace] has passed, and the deletions in progress are done or a second
+	// has passed. It returns [ErrConflict] at once if it is
 	// running already, and [ErrUnavailable] if code of the host panics in it, such as a
-	// handler of the Logger. It treats a panic of the store as an error of the store.
+	// handler of the Logger or KeepFor of the Retention. It treats a panic of the store as an error of the store.
 	Run(ctx context.Context) error
 
 	// Stats returns counters and the state of the Manager, without asking the store.
@@ -126,18 +132,21 @@ func New(store Store, opts *Options) (Manager, error) {
 	if err != nil {
 		return nil, wrap(err, "new")
 	}
-	if joined, ok := store.(JoinedStore); ok && joined.JoinedTo() != nil {
+	if joined, ok := storeAs[JoinedStore](store); ok && joined.JoinedTo() != nil {
 		return nil, wrap(invalid("store", "is joined to a transaction of the host's; make a Manager of the store itself, "+
 			"once, and pass this one to its Manager.Join for each transaction"), "new")
 	}
-	local, ok := store.(LocalStore)
+	if _, ok := storeAs[RetentionStore](store); !ok && options.Retention.enabled() {
+		return nil, wrap(invalid("Retention", "needs a store that is a RetentionStore"), "new")
+	}
+	local, ok := storeAs[LocalStore](store)
 	c := &core{
 		options:  options,
 		local:    ok && local.Local(),
 		watchers: newWatchers(),
 	}
 	c.coherence = newCoherence(&options, store, c.watchers.MissedAll)
-	if feed, ok := store.(FeedStore); ok && store.Shared() {
+	if feed, ok := storeAs[FeedStore](store); ok && store.Shared() {
 		c.feed = c.newFeed(feed)
 	}
 	m := &manager{core: c, store: store}
@@ -145,6 +154,9 @@ func New(store Store, opts *Options) (Manager, error) {
 		return nil, wrap(err, "new")
 	}
 	c.freshReads.Panicked = storePanicked
+	if options.Trace != nil {
+		return &traced{m: m}, nil
+	}
 	return m, nil
 }
 
@@ -172,6 +184,7 @@ type core struct {
 	failRun    atomic.Pointer[context.CancelCauseFunc]
 	warned     atomic.Bool // unqueued has logged its warning
 	inside     insiders
+	retention  retentionRecord
 
 	conflicts, loadsShared atomic.Uint64 // see Stats
 }
@@ -243,6 +256,9 @@ func (m *manager) Run(ctx context.Context) error {
 	if m.relays.outbox != nil {
 		start(m.relays.watchBacklog)
 	}
+	if m.options.Retention.enabled() {
+		start(m.retain)
+	}
 	<-running.Done()
 	parts.Wait()
 	if ctx.Err() == nil {
@@ -269,6 +285,7 @@ func (m *manager) Stats() Stats {
 		LoadsShared:   cached.LoadsShared + m.loadsShared.Load(),
 		Conflicts:     m.conflicts.Load(),
 		Feed:          m.feedStats(&cached),
+		Retention:     m.retention.stats(),
 	}
 	m.relays.addStats(&s)
 	return s

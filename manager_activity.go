@@ -42,7 +42,7 @@ func (m *manager) activities(ctx context.Context, key Key, f ActivityFilter) (Ac
 	}
 	log, err := m.store.Activities(ctx, key, q)
 	if err != nil {
-		return ActivityPage{}, err
+		return ActivityPage{}, m.observeAbsent(ctx, key, err)
 	}
 	m.observeVersion(ctx, key, log.Version)
 	found := log.Activities
@@ -138,7 +138,7 @@ func (m *manager) revise(ctx context.Context, key Key, e CommentEdit, rule func(
 	for range maxConflicts {
 		var a, revised Activity
 		if a, err = m.store.Activity(ctx, key, e.Sequence); err != nil {
-			return Activity{}, err
+			return Activity{}, m.observeAbsent(ctx, key, err)
 		}
 		if revised, err = rule(a, now); err != nil {
 			return Activity{}, err

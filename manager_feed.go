@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 
 	"github.com/incidentkit/incident/internal/coherence"
 )
@@ -15,7 +16,7 @@ func (c *core) newFeed(store FeedStore) *coherence.Feed {
 			observed := changes.versions()
 			observed.Observed = func() {
 				for _, v := range changes.Incidents {
-					c.watchers.Changed(v.Key.OrganizationID, v.Key.Identifier, v)
+					c.watchers.Changed(v.Key.OrganizationID, v.Key.Identifier, watched{IncidentVersion: v})
 				}
 			}
 			return observed, err
@@ -71,6 +72,16 @@ func (m *manager) observeVersion(ctx context.Context, key Key, version int64) {
 		}
 	}
 	m.observeKey(ctx, key.cacheKey(), coherence.Entry{Version: version})
+}
+
+// observeAbsent returns the error of a call of the store that names an incident. If the call found
+// no incident, the cache must not serve the incident to the next reader: another call may have
+// deleted it, and not reported that to the cache yet.
+func (m *manager) observeAbsent(ctx context.Context, key Key, err error) error {
+	if errors.Is(err, ErrNotFound) && !m.coherence.Off() {
+		m.coherence.Absent(ctx, key.cacheKey())
+	}
+	return err
 }
 
 // observeSlot is observe for a slot and the incident that holds it.

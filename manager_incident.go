@@ -53,7 +53,7 @@ func (m *manager) details(ctx context.Context, key Key, user UserID) (Details, e
 	}
 	d, err := m.store.LoadDetails(ctx, key, user)
 	if err != nil {
-		return Details{}, err
+		return Details{}, m.observeAbsent(ctx, key, err)
 	}
 	m.observe(ctx, &d.Incident)
 	d.Incident = d.Incident.listed()

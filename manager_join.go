@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"reflect"
 	"sync"
 )
 
@@ -28,11 +27,11 @@ func (m *manager) joinable(store Store) error {
 	case store == nil:
 		return invalid("store", "is required; pass the result of the store's own Join")
 	}
-	joined, ok := store.(JoinedStore)
+	joined, ok := storeAs[JoinedStore](store)
 	if !ok || joined.JoinedTo() == nil {
 		return invalid("store", "is not joined to a transaction of the host; pass the result of its Join")
 	}
-	if origin := joined.JoinedTo(); !reflect.TypeOf(origin).Comparable() || origin != m.store {
+	if !isWithin(m.store, joined.JoinedTo()) {
 		return invalid("store", "was joined from another store than that of the Manager; call Join of the store that was passed to New")
 	}
 	return nil

@@ -65,10 +65,7 @@ func (m *manager) count(ctx context.Context, f IncidentFilter) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	if err := f.checkCount(); err != nil {
-		return Counts{}, err
-	}
-	q, err := f.query(now)
+	q, err := f.countQuery(now)
 	if err != nil {
 		return Counts{}, err
 	}
@@ -76,10 +73,9 @@ func (m *manager) count(ctx context.Context, f IncidentFilter) (Counts, error) {
 	if len(wanted) == 0 {
 		wanted = []Status{StatusOpen, StatusClosed, StatusWarning, StatusCritical}
 	}
-	q.Limit = MaxCount + 1
 	found, err := m.store.CountIncidents(ctx, q)
 	if err != nil {
 		return Counts{}, err
 	}
-	return counted(found, wanted), nil
+	return counted(found, wanted, q.Limit-1), nil
 }

@@ -171,7 +171,7 @@ func (m *manager) discard(ctx context.Context, notifier string) (n int, err erro
 
 // outbox returns the store as an OutboxStore.
 func (m *manager) outbox() (OutboxStore, error) {
-	if outbox, ok := m.store.(OutboxStore); ok {
+	if outbox, ok := storeAs[OutboxStore](m.store); ok {
 		return outbox, nil
 	}
 	return nil, invalid("store", "keeps no notifications; use one that is an OutboxStore")
@@ -202,7 +202,7 @@ func (m *manager) unqueued() {
 	if len(m.relays.all) > 0 || m.warned.Load() {
 		return
 	}
-	used, ok := m.store.(UsedOutbox)
+	used, ok := storeAs[UsedOutbox](m.store)
 	if ok && used.Queued() && m.warned.CompareAndSwap(false, true) {
 		m.options.Logger.Warn("incident: a Manager without a Notifier writes to a store for which another Manager queues notifications: " +
 			"nobody is notified of its writes; give it the same Notifier, or NotifyElsewhere")

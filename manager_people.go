@@ -17,7 +17,7 @@ func (m *manager) markSeen(ctx context.Context, key Key, user UserID) (Seen, err
 	}
 	m.attempt()
 	seen, err := m.store.MarkSeen(ctx, Seen{Incident: key, UserID: user, LastSeen: now})
-	return seen, m.failed(err)
+	return seen, m.observeAbsent(ctx, key, m.failed(err))
 }
 
 func (m *manager) SeenBy(ctx context.Context, key Key) ([]Seen, error) {
@@ -40,7 +40,7 @@ func (m *manager) subscribe(ctx context.Context, key Key, user UserID) (Subscrip
 	}
 	m.attempt()
 	sub, err := m.store.Subscribe(ctx, Subscription{Incident: key, UserID: user, DateAdded: now})
-	return sub, m.failed(err)
+	return sub, m.observeAbsent(ctx, key, m.failed(err))
 }
 
 func (m *manager) Unsubscribe(ctx context.Context, key Key, user UserID) error {
@@ -58,7 +58,7 @@ func (m *manager) unsubscribe(ctx context.Context, key Key, user UserID) error {
 		return err
 	}
 	m.attempt()
-	return m.failed(m.store.Unsubscribe(ctx, key, user))
+	return m.observeAbsent(ctx, key, m.failed(m.store.Unsubscribe(ctx, key, user)))
 }
 
 func (m *manager) Subscribers(ctx context.Context, key Key) ([]Subscription, error) {

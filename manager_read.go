@@ -17,7 +17,7 @@ import (
 //	SeenBy, Subscribers,         store                     readStore      not cached
 //	  Reminders
 //	Details, List, Activities,   store                     (none)         not cached
-//	  Parked
+//	  Parked, Report
 //	write, to decide             cache, else fresh read    viewToChange  the store refuses an outdated decision
 //	write, after a conflict      fresh read                freshView      the cache was outdated
 //	write that changes nothing   fresh read                freshView      nobody would notice an outdated decision
@@ -31,7 +31,8 @@ import (
 //   - A fresh read begins after all calls that it answers: see Next of package flight.
 //
 // Each version of an incident or slot that a call reads from the store is reported to the
-// cache by observe, so that no later read of this process returns an older version.
+// cache by observe, so that no later read of this process returns an older version. A missing
+// incident is reported by observeAbsent.
 
 // subject is the incident or the slot that a read or write is about.
 type subject struct {
@@ -71,7 +72,7 @@ func (m *manager) readState(ctx context.Context, key Key) (*State, error) {
 		return &s, err
 	}
 	s, _, err := coherence.Load(ctx, m.coherence, key.cacheKey(), m.options.IncidentTTL, fetch, (*State).entry)
-	return s, err
+	return s, m.observeAbsent(ctx, key, err)
 }
 
 // readActive returns the state of a slot's active incident for a read, nil if the slot is
@@ -107,13 +108,13 @@ func (m *manager) readActive(ctx context.Context, slot Slot) (*State, error) {
 }
 
 // readHolder returns the state of the incident that holds a slot, nil for identifier 0. It
-// reads the slot again if the incident has left it meanwhile.
+// reads the slot again if the incident has left it, or was deleted, meanwhile.
 func (m *manager) readHolder(ctx context.Context, slot Slot, identifier int64) (*State, error) {
 	if identifier == 0 {
 		return nil, nil
 	}
 	s, err := m.readState(ctx, Key{OrganizationID: slot.OrganizationID, Identifier: identifier})
-	if err == nil && !s.occupies(slot) {
+	if errors.Is(err, ErrNotFound) || err == nil && !s.occupies(slot) {
 		v, err := m.storedView(ctx, &subject{slot: slot})
 		return v.state, err
 	}
@@ -129,7 +130,8 @@ func readStore[T any](ctx context.Context, m *manager, key Key, read func(contex
 	if err := checkKey(key); err != nil {
 		return none, err
 	}
-	return read(ctx, key)
+	v, err := read(ctx, key)
+	return v, m.observeAbsent(ctx, key, err)
 }
 
 // viewToChange returns the view on which a write is decided. It may come from the cache unless
@@ -172,7 +174,7 @@ func (m *manager) storedView(ctx context.Context, at *subject) (view, error) {
 		m.checkHistory(ctx, *at, state.Incident.Version, began)
 	}
 	m.observe(ctx, &state.Incident)
-	return view{state: &state, fresh: true}, err
+	return view{state: &state, fresh: true}, m.observeAbsent(ctx, at.key, err)
 }
 
 // cachedState returns the state of an incident, or of a slot's active incident, from the

@@ -75,6 +75,7 @@ func (m *manager) setReminder(ctx context.Context, key Key, r Reminder) error {
 		if err = m.failed(err); !v.fresh && errors.Is(err, ErrNotFound) {
 			m.checkHistory(ctx, at, 0, began) // the cache had it
 		}
+		err = m.observeAbsent(ctx, key, err)
 		switch {
 		case err == nil && !ok:
 			return invalid("reminder", "is beyond the limit of %d pending reminders of an incident; cancel some first", MaxReminders)
@@ -125,7 +126,7 @@ func (m *manager) cancelReminder(ctx context.Context, key Key, name string) erro
 		return err
 	}
 	m.attempt()
-	return m.failed(outbox.CancelReminder(ctx, key, name))
+	return m.observeAbsent(ctx, key, m.failed(outbox.CancelReminder(ctx, key, name)))
 }
 
 func (m *manager) Reminders(ctx context.Context, key Key) ([]Reminder, error) {

@@ -40,7 +40,7 @@ func (m *manager) fire(ctx context.Context, f *Firing, r *Result) error {
 	if err != nil {
 		return err
 	}
-	if v.fresh && v.state != nil && f.repeats(v.state) { // as most firings do
+	if v.fresh && v.state != nil && f.repeats(v.state, &e) { // as most firings do
 		r.Incident = m.owned(v.state)
 		return nil
 	}

@@ -35,8 +35,8 @@ var errBrokenOff = fmt.Errorf("%w: a part of the transaction panicked or ended i
 // It returns [ErrInvalid] for a Manager of another package, and for a transaction that has
 // ended or failed.
 func StoreOf(m Manager) (Store, error) {
-	own, ok := m.(*manager)
-	if !ok || own == nil {
+	own := owner(m)
+	if own == nil {
 		return nil, wrap(invalid("tx", "must be a Manager of this package, such as InTx passes to its function"), "store")
 	}
 	if err := own.usable(context.Background()); err != nil {
@@ -45,23 +45,18 @@ func StoreOf(m Manager) (Store, error) {
 	return own.store, nil
 }
 
-// StoreAs is [StoreOf] for a type of store. It looks behind stores with a method Unwrap() Store,
-// and returns [ErrInvalid] if there is no store of that type.
+// StoreAs is [StoreOf] for a type of store. It looks behind wrappers, as described at [Store], and
+// returns [ErrInvalid] if there is no store of that type.
 func StoreAs[S Store](m Manager) (s S, err error) {
 	store, err := StoreOf(m)
 	if err != nil {
 		return s, err
 	}
-	for {
-		if s, ok := store.(S); ok {
-			return s, nil
-		}
-		outer, wraps := store.(interface{ Unwrap() Store })
-		if !wraps {
-			return s, wrap(invalid("tx", "has another kind of store"), "store")
-		}
-		store = outer.Unwrap()
+	s, ok := storeAs[S](store)
+	if !ok {
+		return s, wrap(invalid("tx", "has another kind of store"), "store")
 	}
+	return s, nil
 }
 
 func (m *manager) InTx(ctx context.Context, fn func(tx Manager) error) error {

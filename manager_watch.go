@@ -31,12 +31,18 @@ const (
 // from its position later, or starts over with a Resync. So no commit falls between the sources.
 
 // watchHub has the watchers of a Manager by organization and identifier.
-type watchHub = watch.Hub[OrganizationID, int64, IncidentVersion]
+type watchHub = watch.Hub[OrganizationID, int64, watched]
 
-// newWatchers returns a hub without watchers. Version 0 stands for numbers that must be read.
+// watched is a change of an incident. Version 0 stands for numbers that must be read.
+type watched struct {
+	IncidentVersion
+	deleted bool // the numbers are the last
+}
+
+// newWatchers returns a hub without watchers.
 func newWatchers() *watchHub {
-	return watch.New[OrganizationID, int64](maxWatched, func(older, newer IncidentVersion) IncidentVersion {
-		if older.Version == 0 {
+	return watch.New[OrganizationID, int64](maxWatched, func(older, newer watched) watched {
+		if older.deleted || older.Version == 0 && !newer.deleted {
 			return older
 		}
 		return newer
@@ -75,7 +81,7 @@ func (m *manager) Watch(ctx context.Context, org OrganizationID, fn func(Changes
 
 // changes returns the Changes for a watcher. It is a Resync if the numbers of an incident cannot be
 // read.
-func (m *manager) changes(ctx context.Context, changed []watch.Change[int64, IncidentVersion], missed bool) Changes {
+func (m *manager) changes(ctx context.Context, changed []watch.Change[int64, watched], missed bool) Changes {
 	c := Changes{Resync: missed}
 	for _, v := range changed {
 		v := v.Value
@@ -86,7 +92,7 @@ func (m *manager) changes(ctx context.Context, changed []watch.Change[int64, Inc
 			}
 			v.Version, v.Activities = log.Version, log.Activities[0].Sequence
 		}
-		c.Incidents = append(c.Incidents, v)
+		c.Incidents = append(c.Incidents, v.IncidentVersion)
 	}
 	return c
 }
@@ -140,8 +146,15 @@ func (m *manager) report(keys ...Key) {
 		if key.Identifier == 0 {
 			m.watchers.Missed(key.OrganizationID)
 		} else {
-			m.watchers.Changed(key.OrganizationID, key.Identifier, IncidentVersion{Key: key})
+			m.watchers.Changed(key.OrganizationID, key.Identifier, watched{IncidentVersion: IncidentVersion{Key: key}})
 		}
+	}
+}
+
+// reportDeleted reports the deletion of an incident to the watchers unless the feed does.
+func (m *manager) reportDeleted(v IncidentVersion) {
+	if m.watchers.Watched() && (m.feed == nil || !m.feed.Knows()) {
+		m.watchers.Changed(v.Key.OrganizationID, v.Key.Identifier, watched{v, true})
 	}
 }
 

@@ -34,6 +34,9 @@ import (
 //	  Unsubscribe, Replay,
 //	  DiscardParked, Discard,
 //	  CancelReminder
+//	Purge, DeleteOrganization    deletion      the store selects the incidents, batch by batch:
+//	                                           they are reported to the cache after the commit
+//	EraseUser                    eraseBatch    likewise
 //
 // write and writeAlone end in commit, and commit in apply.
 
@@ -193,12 +196,12 @@ func (m *manager) takesTurns(key Key) bool {
 }
 
 // outrun reports whether err means that another writer was faster: it has changed the
-// incident, or opened one in the free slot.
+// incident, opened one in the free slot, or deleted the incident that the slot had.
 func (m *manager) outrun(err error, at subject) bool {
 	if errors.Is(err, ErrUnavailable) {
 		return false
 	}
-	if errors.Is(err, ErrVersionConflict) {
+	if errors.Is(err, ErrVersionConflict) || at.key.Identifier == 0 && errors.Is(err, ErrNotFound) {
 		return true
 	}
 	var taken *ConflictError
@@ -264,7 +267,7 @@ func (m *manager) apply(ctx context.Context, c *Change, applied *Applied) (err e
 	}
 	m.noteApplied(c, applied, err)
 	if err = m.failed(err); err != nil {
-		return err
+		return m.observeAbsent(ctx, c.Key, err)
 	}
 	if applied.Replayed {
 		m.observe(ctx, &applied.Incident)

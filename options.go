@@ -2,6 +2,7 @@ package incident
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -65,6 +66,41 @@ type Options struct {
 	//
 	// Defaults to none.
 	Notifiers map[string]NamedNotifier
+
+	// Retention makes [Manager.Run] delete incidents some time after they were closed. The
+	// store must be a [RetentionStore], as the stores of this module are. Of several
+	// processes, one works at a time, and should have the same Retention as the others.
+	//
+	// Defaults to keeping incidents for ever.
+	Retention Retention
+
+	// Trace is called when a call of the Manager begins, and the function that it returns when
+	// the call ends, with the returned error. The call runs with the context that Trace
+	// returns, which must derive from ctx: the store and the Authorizer receive it. So a host
+	// measures calls, and the spans of its database driver are children of the call's span.
+	// Module telemetry/otel has a ready Trace.
+	//
+	// The calls of the Managers of InTx and Join are reported, too, and each page of an
+	// iterator such as [All]. Not reported are
+	//
+	//   - Join and Stats, which ask nobody;
+	//   - Run and Watch, which last: see [Manager.Stats], and trace a Notifier by wrapping it;
+	//   - calls with a nil context, which fail.
+	//
+	// The function of InTx receives no context, so that its calls have contexts of the host.
+	// [Call.InTx] is the context of the InTx, for a Trace that makes the calls its children.
+	//
+	// A read that several calls share has the context of one of them, and a commit that several
+	// creations share has none of theirs.
+	//
+	// Trace must be safe for concurrent use, and must not call the Manager. If it returns nil
+	// for the context or the function, the call keeps ctx, or its end is not reported. A panic
+	// of Trace reaches the caller before the call begins. A panic of the function reaches the
+	// caller after the call has ended, perhaps with a commit. If a call itself panics or ends
+	// its goroutine, the function receives [ErrNoReturn].
+	//
+	// Defaults to none, which costs nothing.
+	Trace func(ctx context.Context, call Call) (calling context.Context, end func(err error))
 }
 
 // withDefaults returns a validated copy with defaults for all zero fields.
@@ -90,6 +126,9 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, err
 	}
 	if c.Notifiers, err = completeNotifiers(c.Notifiers); err != nil {
+		return c, err
+	}
+	if c.Retention, err = c.Retention.withDefaults(); err != nil {
 		return c, err
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())

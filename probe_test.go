@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/leaktest"
 	"github.com/incidentkit/incident/store/memory"
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // probe is a store that counts loads, delays calls and fails.
 type probe struct {

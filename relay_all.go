@@ -27,7 +27,7 @@ func newRelays(m *manager) (*relays, error) {
 		}
 		notifiers[""] = NamedNotifier{Notifier: o.Notifier, Notify: o.Notify}
 	}
-	rs.outbox, _ = m.store.(OutboxStore)
+	rs.outbox, _ = storeAs[OutboxStore](m.store)
 	switch {
 	case len(notifiers) == 0:
 		return rs, nil

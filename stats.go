@@ -46,6 +46,24 @@ type Stats struct {
 	// by name, as of the last count of Run, which counts every 15 s. Nil if there is
 	// nothing. See [NotificationManager.Discard].
 	Abandoned map[string]Backlog
+
+	// Retention describes what Run deletes by [Options.Retention].
+	Retention RetentionStats
+}
+
+// RetentionStats describes what [Manager.Run] of this process deletes by [Options.Retention]. Of
+// several processes, one works at a time, so that the numbers of the others stand still.
+type RetentionStats struct {
+	// Purged counts the deleted incidents.
+	Purged uint64
+
+	// Passes counts the complete passes over all organizations.
+	Passes uint64
+
+	// Held is the number of incidents that the last complete pass has held back: see
+	// [Purged]. PassAge is how long ago that pass ended. Both are 0 before the first.
+	Held    int
+	PassAge time.Duration
 }
 
 // NotificationStats describes the delivery of notifications.
@@ -78,8 +96,11 @@ type FeedStats struct {
 	// Told counts the versions of incidents and slots that the feed has reported.
 	Told uint64
 
-	// Resets counts how often the cache was dropped, because the changes since the last
-	// answer were not known. See [FeedChanges.Reset].
+	// Resets counts how often the cache was dropped:
+	//
+	//   - The changes since the last answer were not known. See [FeedChanges.Reset].
+	//   - An organization was deleted.
+	//   - A deletion failed, and may have done a part of its work.
 	Resets uint64
 }
 

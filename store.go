@@ -30,6 +30,14 @@ import (
 //     have written everything, durably. If a write succeeds after its context has ended,
 //     and cancelling it may have weakened the commit, the method returns ErrUnknownOutcome
 //     joined with the context's error.
+//
+// The optional contracts are [LocalStore], [FeedStore], [OutboxStore], [UsedOutbox],
+// [ReportStore], [RetentionStore] and [JoinedStore]. A Manager looks for each of them in its
+// store. If a store does not implement a contract and has a method Unwrap() Store, the Manager
+// continues with the result of Unwrap. So a wrapper, for example for metrics, needs only the
+// methods of Store and Unwrap. Its InTx must wrap the store of the transaction, too. Calls of
+// contracts that the wrapper does not implement bypass it. A wrapper without Unwrap hides the
+// contracts of the store within.
 type Store interface {
 	IncidentStore
 	ActivityStore

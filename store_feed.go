@@ -15,7 +15,8 @@ type FeedStore interface {
 	// Changes returns the versions that were committed after since, and no others, with
 	// the position for the next call. It must also return an incident if a comment was
 	// appended to it or revised after since, which leaves the version as it is. The
-	// position is a moment between call and return.
+	// position is a moment between call and return. A [RetentionStore] returns its deleted
+	// incidents, too.
 	// The next call must report everything that commits after that moment, in whatever
 	// order the transactions began. Changes that are up to a second old may be repeated,
 	// and a version may be reported after it has changed again. For the zero position,

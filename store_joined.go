@@ -6,6 +6,7 @@ type JoinedStore interface {
 	Store
 
 	// JoinedTo returns the store from which this one was joined to a transaction of the
-	// host, and nil if it is part of none. The answer is constant.
+	// host, and nil if it is part of none. The answer is constant. [Manager.Join] accepts the
+	// store if that is the store of the Manager, or is wrapped in it: see [Store].
 	JoinedTo() Store
 }

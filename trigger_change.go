@@ -7,28 +7,34 @@ import (
 )
 
 // repeats reports whether the trigger of f is active with the same severity already, and f
-// updates nothing.
-func (f *Firing) repeats(s *State) bool {
+// neither updates anything nor begins an episode.
+func (f *Firing) repeats(s *State, e *event) bool {
 	i, found := findTrigger(s.Triggers, f.TriggerID)
 	if !found {
 		return false
 	}
 	t := &s.Triggers[i]
-	return t.Status == TriggerStatusActive && t.Severity == f.Severity && !f.updates(&s.Incident)
+	return t.Status == TriggerStatusActive && t.Severity == f.Severity && !f.updates(&s.Incident) && !f.begins(t, e)
+}
+
+// begins reports whether f begins an episode of a trigger that is active since an earlier
+// episode. A date ahead of now would begin an episode with each repetition.
+func (f *Firing) begins(t *Trigger, e *event) bool {
+	return f.Episode && e.dated && e.date.Equal(e.named) && e.date.After(t.DateModified)
 }
 
 // decideFiring is the rule for a firing in an active incident.
 func decideFiring(before *State, f *Firing, e *event) (decision, error) {
-	if f.repeats(before) {
+	if f.repeats(before, e) {
 		return unchanged(before), nil
 	}
 	i, found := findTrigger(before.Triggers, f.TriggerID)
-	at, severity := e.date, Status(0)
+	at, severity, begins := e.date, Status(0), false
 	switch {
 	case found:
 		t := &before.Triggers[i]
 		if t.Status == TriggerStatusActive {
-			severity = t.Severity
+			severity, begins = t.Severity, f.begins(t, e)
 		}
 		var ok bool
 		if at, ok = e.follow(t.DateModified); !ok {
@@ -46,7 +52,7 @@ func decideFiring(before *State, f *Firing, e *event) (decision, error) {
 	if f.Severity < severity {
 		after.lower()
 	}
-	log := after.triggerActivity(nil, before.Incident.Status, Activity{
+	log := after.triggerActivity(nil, before.Incident.Status, begins, Activity{
 		Type:          ActivityTypeTriggerFired,
 		TriggerID:     f.TriggerID,
 		PreviousValue: severity,
@@ -96,12 +102,12 @@ func (s *State) lower() {
 
 // triggerActivity is the rule for the activity of a changed trigger: a StatusChange if the
 // status changed, otherwise a. It appends none if neither the status nor the trigger's severity
-// changed.
-func (s *State) triggerActivity(log []Activity, previous Status, a Activity) []Activity {
+// changed, and no episode begins.
+func (s *State) triggerActivity(log []Activity, previous Status, begins bool, a Activity) []Activity {
 	switch {
 	case s.Incident.Status != previous:
 		a.Type, a.PreviousValue, a.Value = ActivityTypeStatusChange, previous, s.Incident.Status
-	case a.PreviousValue == a.Value:
+	case a.PreviousValue == a.Value && !begins:
 		return log
 	}
 	a.Incident = s.Incident.key()
@@ -170,7 +176,7 @@ func decideResolution(before *State, id TriggerID, e *event) (decision, error) {
 			return decision{}, err
 		}
 	}
-	log := after.triggerActivity(nil, before.Incident.Status, Activity{
+	log := after.triggerActivity(nil, before.Incident.Status, false, Activity{
 		Type:          ActivityTypeTriggerResolved,
 		TriggerID:     id,
 		PreviousValue: t.Severity,

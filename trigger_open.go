@@ -71,7 +71,7 @@ func (d *draft) open(f *Firing, e *event) decision {
 	log, opened := opening(d.log[:0], &after.Incident, ""), after.Incident.Status
 	after.activate(0, false, f, e.date)
 	after.raise()
-	return decision{after: after, activities: after.triggerActivity(log, opened, Activity{TriggerID: f.TriggerID, DateAdded: e.date})}
+	return decision{after: after, activities: after.triggerActivity(log, opened, false, Activity{TriggerID: f.TriggerID, DateAdded: e.date})}
 }
 
 // reopensFor reports whether a firing reopens the incident, which was the last in the slot of
@@ -103,6 +103,6 @@ func reopen(last *State, f *Firing, e *event) (decision, error) {
 	}
 	after.activate(i, found, f, at)
 	after.startBy(e.date)
-	log := after.triggerActivity(nil, last.Incident.Status, Activity{TriggerID: f.TriggerID, DateAdded: at})
+	log := after.triggerActivity(nil, last.Incident.Status, false, Activity{TriggerID: f.TriggerID, DateAdded: at})
 	return decision{before: last, after: after, activities: after.update(log, f, at)}, nil
 }

@@ -69,7 +69,8 @@ func (e *event) advance(now time.Time) {
 // slot knows, so that it opens nothing. There are three cases:
 //
 //   - The firing has opened that incident.
-//   - Its date is within the time of the closed incident. An end ahead of now covers nothing.
+//   - Its date is within the time of the closed incident, and is not the start of an episode. An
+//     end ahead of now covers nothing.
 //   - It is outdated for its trigger.
 func (s *State) outdates(f *Firing, e *event) bool {
 	inc := &s.Incident
@@ -79,7 +80,7 @@ func (s *State) outdates(f *Firing, e *event) bool {
 	if !e.dated || inc.DateClosed == nil {
 		return false
 	}
-	if !inc.DateClosed.After(e.now) && !e.date.Before(inc.DateStarted) && e.date.Before(*inc.DateClosed) {
+	if !f.Episode && !inc.DateClosed.After(e.now) && !e.date.Before(inc.DateStarted) && e.date.Before(*inc.DateClosed) {
 		return true
 	}
 	i, found := findTrigger(s.Triggers, f.TriggerID)

@@ -86,6 +86,18 @@ type Firing struct {
 	// Each difference has an Edited activity.
 	Update bool `json:"update,omitzero"`
 
+	// Episode means that Date is the start of an episode: the source repeats the firing with
+	// the same Date while the condition is met, and begins the next episode with a later Date.
+	// Alertmanager and Grafana do so. It has no effect without a Date.
+	//
+	//   - A Date after the DateModified of an active trigger becomes its DateModified, with a
+	//     TriggerFired activity. A resolution of an earlier episode is then outdated, even if
+	//     it is delivered later.
+	//   - In a free slot, the time of the last incident outdates no firing of a trigger that
+	//     the incident does not have, or of a later episode: the source may have held the
+	//     firing back, and would not send it if the condition had ended.
+	Episode bool `json:"episode,omitzero"`
+
 	// DetectionUUID is the DetectionUUID of the incident that the firing opens. If the
 	// organization knows it, the firing opens no incident, and does not reopen the incident
 	// that it once opened. Zero for none.
@@ -135,12 +147,12 @@ type TriggerManager interface {
 	// the highest severity of the active triggers. If the severity of an active trigger
 	// falls, so may the status; otherwise Fire never lowers it. A trigger that becomes
 	// active before DateStarted moves DateStarted. Firing an active trigger again with the
-	// same severity changes nothing, unless [Firing.Update] does.
+	// same severity changes nothing, unless [Firing.Update] or [Firing.Episode] does.
 	//
 	// In a free slot Fire opens an incident, or reopens the last: see
 	// [Firing.ReopenWithin]. It changes nothing, and returns the last incident of the slot,
-	// if the Date is before what the trigger knows there, or within the time of that
-	// incident, from its DateStarted until its DateClosed.
+	// if the Date is before what the trigger knows there, or, without [Firing.Episode], within
+	// the time of that incident, from its DateStarted until its DateClosed.
 	//
 	// Opening an incident appends a Detected, a Created and a StatusChange activity. A later
 	// change of the status appends a StatusChange, any other change of the trigger a

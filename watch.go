@@ -24,7 +24,9 @@ type WatchManager interface {
 	// unchanged. fn runs in the goroutine of the caller, and may call the Manager.
 	//
 	// Watch reports changes of an incident's state and triggers, and comments that were
-	// added, edited or deleted. It does not report views and subscriptions. It reports a
+	// added, edited or deleted. It reports a deleted incident with a Version above all
+	// versions that it had; Get then returns [ErrNotFound]. It does not report views and
+	// subscriptions. It reports a
 	// change after the commit: a read in fn returns the change or a later state. It
 	// reports no change of a transaction that was undone. It may report a change twice,
 	// and an incident that has not changed, for example if the outcome of a write is

@@ -25,6 +25,7 @@
 //   - A load fills the cache only if nothing was published for its key since the load
 //     began. A write publishes its value under the same condition.
 //   - If the store itself goes back in time, all entries end at once. See generation.
+//   - A deletion takes the keys out of service that the store has deleted. See [Deletion].
 //
 // "Since the load began" is decided by epochs: each publication has a number, and the stripe of
 // a key keeps the highest as its epoch. The epoch is compared and the cache filled under the
@@ -114,6 +115,7 @@ type Engine struct {
 	readers   readers
 
 	creating  atomic.Int32 // publications of new rows in progress; a new row has no key to mark
+	deleting  atomic.Int32 // deletions in progress
 	overflown atomic.Bool  // some stripe had no room for a doubt
 
 	flight    flight.Group[string, any]

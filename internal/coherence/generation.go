@@ -43,6 +43,16 @@ func (c *Engine) beginGeneration() {
 	c.generation.Store(&generation{suffix: suffix})
 }
 
+// StartOver begins a generation, and logs the reason. The caller knows that entries are outdated,
+// and not which.
+func (c *Engine) StartOver(ctx context.Context, reason string) {
+	c.startOver()
+	c.counters.resets.Add(1)
+	if !c.off.Load() {
+		c.config.Logger.InfoContext(ctx, "incident: the cache starts over", "reason", reason)
+	}
+}
+
 // startOver begins a generation because changes of the store are not known.
 func (c *Engine) startOver() {
 	c.beginGeneration()
@@ -54,11 +64,11 @@ func (c *Engine) startOver() {
 // CheckHistory compares a version of key that was read from the store with the entry in the
 // cache. If the entry is newer, and nothing was published since the read began at epoch, the
 // store has lost commits: a new generation begins. Version 0 stands for a row that does not
-// exist.
+// exist. It is not compared during a [Deletion].
 //
 // It does nothing where a [Feed] is followed, since the feed reports such a loss.
 func (c *Engine) CheckHistory(ctx context.Context, key string, version int64, began Epoch) {
-	if c.followed || c.off.Load() {
+	if c.followed || c.off.Load() || version == 0 && c.deleting.Load() > 0 {
 		return
 	}
 	s := c.stripe(key)

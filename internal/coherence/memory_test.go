@@ -11,9 +11,11 @@ import (
 
 	gocache "github.com/patrickmn/go-cache"
 	"go.uber.org/goleak"
+
+	"github.com/incidentkit/incident/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func entry(version int64) Entry {
 	return Entry{Version: version, Value: &Holder{Identifier: version}}

@@ -2,7 +2,6 @@ package coherence
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -15,8 +14,11 @@ import (
 //     unknown.
 //  5. End publishes, and ends the marks.
 //
-// End stores the entry of each marked key. A key without an entry is emptied. If the outcome is
-// unknown, all keys are in doubt.
+// End stores the last entry of each marked key. A key without an entry is emptied. If the outcome
+// is unknown, all keys are in doubt.
+//
+// A reader that found no mark may ask the cache as late as during End. Each entry that End stores
+// is therefore a committed version.
 //
 // The keys of a joint publication, of a transaction of the host, are in doubt from the start
 // instead. It publishes nothing, and EndJoint takes the place of End.
@@ -29,6 +31,8 @@ type Publication struct {
 	marked  []mark
 	created int32 // new rows that may be among the entries
 	entries []publishedEntry
+
+	markOf, entryOf lastOfKey // find marks and entries by key
 
 	unknown bool // the outcome of the write
 	joint   *joint
@@ -126,7 +130,7 @@ func (p *Publication) mark(m mark) {
 // such a key in the same transaction may return a version that is not committed yet.
 func (p *Publication) Writes(key string) bool {
 	_, added := p.published(key)
-	return added || slices.ContainsFunc(p.marked, func(m mark) bool { return m.key == key })
+	return added || p.markOf.find(key, len(p.marked), func(i int) string { return p.marked[i].key }) >= 0
 }
 
 // Add adds an entry that was written. Its value must not change any more.
@@ -144,7 +148,9 @@ func (p *Publication) Add(key string, e Entry, ttl time.Duration) {
 func (p *Publication) Applied() { p.unknown = false }
 
 // Discard notes that nothing was written, or that all was undone.
-func (p *Publication) Discard() { p.unknown, p.entries = false, nil }
+func (p *Publication) Discard() {
+	p.unknown, p.entries, p.entryOf = false, nil, lastOfKey{}
+}
 
 // EndJoint notes that the transaction of the host has ended. It may be called in any
 // goroutine, and again.
@@ -170,6 +176,7 @@ func (p *Publication) End(ctx context.Context) {
 	}
 	p.c.creating.Add(-p.created)
 	p.marked, p.created, p.entries = nil, 0, nil
+	p.markOf, p.entryOf = lastOfKey{}, lastOfKey{}
 }
 
 // publish stores the entries, and empties the marked keys that have none. The write of such
@@ -177,7 +184,10 @@ func (p *Publication) End(ctx context.Context) {
 // tell the version because the reply to the write was lost.
 func (p *Publication) publish(ctx context.Context) {
 	number := p.c.published.Add(1)
-	for _, e := range p.entries {
+	for i, e := range p.entries {
+		if p.lastEntry(e.key) != i {
+			continue // nobody may see a version that was true within the transaction alone
+		}
 		p.replace(e.key, number, func(s *stripe, overtaken bool) {
 			s.learn(p.c.now(), e.key, e.entry)
 			if overtaken || s.inDoubt(p.c.now(), e.key) {
@@ -196,12 +206,15 @@ func (p *Publication) publish(ctx context.Context) {
 
 // published returns the last version that the publication has of a key.
 func (p *Publication) published(key string) (version int64, ok bool) {
-	for i := len(p.entries) - 1; i >= 0; i-- {
-		if p.entries[i].key == key {
-			return p.entries[i].entry.Version, true
-		}
+	if i := p.lastEntry(key); i >= 0 {
+		return p.entries[i].entry.Version, true
 	}
 	return 0, false
+}
+
+// lastEntry returns the index of the last entry of a key, or -1.
+func (p *Publication) lastEntry(key string) int {
+	return p.entryOf.find(key, len(p.entries), func(i int) string { return p.entries[i].key })
 }
 
 // replace runs put such that no load that began before can undo it. overtaken reports that

@@ -77,6 +77,7 @@ func Load[T any](ctx context.Context, c *Engine, key string, ttl time.Duration,
 	a, err := c.flight.Do(ctx, key+g.suffix, func(ctx context.Context) (any, error) {
 		s.loading.Add(1)
 		defer s.loading.Add(-1)
+		defer c.flight.Forget(key + g.suffix) // before the stripe rests: Observe then forgets no load
 		epoch := s.now()
 		v, err := fetch(ctx)
 		if err == nil {

@@ -16,10 +16,20 @@ import (
 // from any number of goroutines. A cache may have missed writes of other Managers that have just
 // returned, so that Audit waits for the feed first.
 func Audit(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
+	return audit(ctx, m, store, false, orgs)
+}
+
+// AuditPurged is [Audit] of organizations whose incidents may have been deleted, and whose users may
+// have been erased.
+func AuditPurged(ctx context.Context, m incident.Manager, store incident.Store, orgs ...incident.OrganizationID) error {
+	return audit(ctx, m, store, true, orgs)
+}
+
+func audit(ctx context.Context, m incident.Manager, store incident.Store, purged bool, orgs []incident.OrganizationID) error {
 	awaitFeed(ctx, m)
 	for _, org := range orgs {
 		a := auditor{
-			ctx: ctx, manager: m, store: store,
+			ctx: ctx, manager: m, store: store, purged: purged,
 			holders: map[incident.Slot]incident.Key{}, uuids: map[uuid.UUID]incident.Key{},
 		}
 		if err := a.organization(org); err != nil {
@@ -42,6 +52,7 @@ type auditor struct {
 	ctx     context.Context
 	manager incident.Manager
 	store   incident.Store
+	purged  bool // incidents may be missing, and authors of comments replaced
 	holders map[incident.Slot]incident.Key
 	uuids   map[uuid.UUID]incident.Key // of activities and of detections
 }
@@ -55,11 +66,11 @@ func (a *auditor) organization(org incident.OrganizationID) error {
 		return errors.New("the list is not in order")
 	}
 	for i, identifier := range sortedIdentifiers(list) {
-		if identifier != int64(i)+1 {
+		if identifier != int64(i)+1 && !a.purged {
 			return fmt.Errorf("identifier %d follows %d", identifier, i)
 		}
 	}
-	if err := duplicates(list); err != nil {
+	if err := a.duplicates(list); err != nil {
 		return err
 	}
 	for _, inc := range list {

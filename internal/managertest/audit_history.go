@@ -35,7 +35,7 @@ func (a *auditor) history(inc incident.Incident) error {
 		if err := a.activity(inc.Key(), int64(i)+1, act); err != nil {
 			return fmt.Errorf("%w: %s", err, describe(act))
 		}
-		if err := followed.follow(act); err != nil {
+		if err := followed.follow(act, a.purged); err != nil {
 			return fmt.Errorf("%w: %s", err, describe(act))
 		}
 		if act.Type != incident.ActivityTypeStatusChange {
@@ -69,7 +69,7 @@ func (a *auditor) activity(key incident.Key, sequence int64, act incident.Activi
 		return fmt.Errorf("is not activity %d", sequence)
 	case act.NotificationUUID == uuid.Nil:
 		return errors.New("has no UUID")
-	case isRevised != (act.Revision > 0) || isRevised && !isComment:
+	case isRevised && act.Revision == 0, act.Revision > 0 && !isComment, act.Revision > 0 && !isRevised && !a.purged:
 		return errors.New("is revised, but must not be")
 	case isComment && (act.Comment == "") != (act.DateDeleted != nil):
 		return errors.New("is a comment without text, or a deleted comment with text")

@@ -169,6 +169,7 @@ func nameNoTrigger(c *incident.Change) {
 
 func noDate(f *incident.Firing)      { f.Date = time.Time{} }
 func noUpdate(f *incident.Firing)    { f.Update = false }
+func noEpisode(f *incident.Firing)   { f.Episode = false }
 func noReopening(f *incident.Firing) { f.ReopenWithin = 0 }
 func noDetection(f *incident.Firing) { f.DetectionUUID = uuid.Nil }
 

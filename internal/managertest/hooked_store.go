@@ -20,6 +20,9 @@ type hookedStore struct {
 	local bool // the result of Local, whatever the store's own
 }
 
+// Unwrap lets a Manager find the [incident.ReportStore] within. Its reports have no hook.
+func (s *hookedStore) Unwrap() incident.Store { return s.Store }
+
 // Local implements [incident.LocalStore].
 func (s *hookedStore) Local() bool { return s.local }
 

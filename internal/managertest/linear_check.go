@@ -41,6 +41,14 @@ func Linearizable(t *testing.T, newStore NewStore) {
 		run("desk", seed, checkDesk)
 		run("family", seed, checkFamily)
 	}
+	for seed := range uint64(3) {
+		run("shelf", seed, func(s labSetup) error {
+			if _, deletes := s.store.(incident.RetentionStore); !deletes {
+				return nil
+			}
+			return checkShelves(s)
+		})
+	}
 	for _, seed := range []uint64{0, 2} {
 		run("triggers", seed, func(s labSetup) error { return checkSlots(s, triggered) })
 		run("late", seed, func(s labSetup) error { return checkSlots(s, late) })

@@ -5,9 +5,8 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/leaktest"
 	"github.com/incidentkit/incident/store/memory"
 )
 
@@ -21,7 +20,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 func newMemory(*testing.T) incident.Store { return memory.New() }

@@ -25,6 +25,10 @@ type call struct {
 	// isRead reports that the call cannot change anything.
 	isRead bool
 
+	// endsSlots reports that the versions of the slots of the call's organizations begin
+	// again.
+	endsSlots bool
+
 	do     func(ctx context.Context, m incident.Manager) (any, error)
 	expect func(w *world) (any, error)
 }

@@ -15,9 +15,9 @@ import (
 // that in short mode.
 func Model(t *testing.T, newStore NewStore) {
 	variants := map[string]func(seed uint64) setup{
-		"cache": func(seed uint64) setup { return setup{local: seed%2 == 0} },
+		"cache": func(seed uint64) setup { return setup{local: seed%2 == 0, quiet: seed>>1%4 == 0} },
 		"poor cache": func(seed uint64) setup {
-			return setup{cache: poorCache(seed), local: seed>>1%2 == 0}
+			return setup{cache: poorCache(seed), local: seed>>1%2 == 0, quiet: seed>>2%4 == 0}
 		},
 		"several processes":    func(uint64) setup { return setup{processes: 2} },
 		"no cache, authorizer": func(uint64) setup { return setup{cache: incident.NoCache, guarded: true} },
@@ -27,7 +27,9 @@ func Model(t *testing.T, newStore NewStore) {
 			t.Parallel()
 			rapid.Check(t, property(func(seed uint64) setup {
 				s := variant(seed)
-				s.store = newStore(t)
+				if s.store = newStore(t); s.quiet {
+					s.store = quiet(s.store)
+				}
 				return s
 			}))
 		})
@@ -50,8 +52,15 @@ func property(newSetup func(seed uint64) setup) func(*rapid.T) {
 			t.Fatal(err)
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"call":        func(t *rapid.T) { m.run(t, source.draw, 0, faultNone) },
-			"more calls":  func(t *rapid.T) { m.run(t, source.draw, 0, faultNone); m.run(t, source.draw, 0, faultNone) },
+			"call":       func(t *rapid.T) { m.run(t, source.draw, 0, faultNone) },
+			"more calls": func(t *rapid.T) { m.run(t, source.draw, 0, faultNone); m.run(t, source.draw, 0, faultNone) },
+			"deletion": func(t *rapid.T) {
+				draw := source.draw
+				if m.w.deletes && rapid.IntRange(0, 3).Draw(t, "of incidents") == 3 {
+					draw = source.drawDeletion
+				}
+				m.run(t, draw, 0, faultNone)
+			},
 			"transaction": func(t *rapid.T) { m.run(t, source.drawTx, 0, faultNone) },
 			"fault": func(t *rapid.T) {
 				draw := source.draw

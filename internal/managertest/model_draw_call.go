@@ -62,7 +62,7 @@ func drawRead(s source) call {
 		func() call { return seenBy(key) },
 		func() call { return subscribers(key) },
 		func() call { return list(s.filter()) },
-		func() call { f := s.filter(); f.Limit = 0; return count(f) },
+		func() call { f := s.filter(); f.Limit = pick(s, "count limit", []int{0, 1, 3}); return count(f) },
 		func() call { return activities(key, s.activityFilter()) },
 		func() call { return reminders(key) },
 	}
@@ -119,6 +119,7 @@ func (s source) firing() incident.Firing {
 		ReopenWithin:  pick(s, "reopen within", []time.Duration{0, 0, time.Second, 20 * time.Minute, 24 * time.Hour}),
 		Update:        s.oneIn(4, "update"),
 	}
+	f.Episode = f.Title == titles[len(titles)-1] // a draw of its own would move the seeds of planted faults
 	if s.oneIn(2, "labeled") {
 		f.Labels, f.Annotations = pick(s, "labels", labelSets), pick(s, "annotations", labelSets)
 	}

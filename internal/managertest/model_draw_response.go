@@ -202,7 +202,7 @@ func invalidResponse(s source) call {
 		func() call { f.Labels = pick(s, "bad", badLabels); return list(f) },
 		func() call { f.Labels = map[string]string{"a": ""}; return list(f) },
 		func() call { f.Assignee = user; return list(f) },
-		func() call { f.Limit = 1; return count(f) },
+		func() call { f.Limit = incident.MaxCount + 1; return count(f) },
 		func() call {
 			n := s.newIncident()
 			n.Labels = pick(s, "bad", badLabels)

@@ -236,7 +236,7 @@ func (w *world) details(key incident.Key, user incident.UserID) (any, error) {
 // list returns the whole list that a filter selects, without paging.
 func (w *world) list(f incident.IncidentFilter) (any, error) {
 	list := []incident.Incident{}
-	for _, r := range w.org(f.OrganizationID).records {
+	for r := range w.org(f.OrganizationID).living() {
 		if w.matches(r.incident, f) {
 			list = append(list, copyIncident(r.incident))
 		}

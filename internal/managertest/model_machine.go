@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,6 +38,7 @@ type setup struct {
 	cache   incident.Cache // defaults to the Manager's default
 	guarded bool           // with an Authorizer
 	focused bool           // on operations
+	quiet   bool           // without an outbox
 	local   bool           // the result of the store's Local
 
 	// processes, if above 1, is the number of Managers on the store. Their caches do not
@@ -58,6 +60,7 @@ func newMachine(s setup) (*machine, error) {
 	// If a call breaks several rules, the reported rule may depend on the cache.
 	m.w.guarded, m.w.careful, m.w.focused = s.guarded, s.processes > 1, s.focused
 	_, m.w.outbox = s.store.(incident.OutboxStore)
+	_, m.w.deletes = s.store.(incident.RetentionStore)
 	m.faults.disarm()
 	for range max(1, s.processes) {
 		caller, err := incident.New(withHook(s.store, m.faults, s.local), m.options(s))
@@ -150,6 +153,9 @@ func (m *machine) step(c call, caller incident.Manager, at int, f fault) error {
 		return err
 	}
 	scribble(got)
+	if c.endsSlots {
+		maps.DeleteFunc(m.slots, func(s incident.Slot, _ int64) bool { return slices.Contains(c.orgs, s.OrganizationID) })
+	}
 	return m.look(c)
 }
 
@@ -227,7 +233,11 @@ func (m *machine) finish() error {
 	if err := m.lookThrough(m.plain, m.w); err != nil {
 		return fmt.Errorf("without a cache: %w", err)
 	}
-	err := Audit(context.Background(), m.manager, m.store, orgs...)
+	audit := Audit
+	if m.w.purged {
+		audit = AuditPurged
+	}
+	err := audit(context.Background(), m.manager, m.store, orgs...)
 	if outbox, ok := m.store.(incident.OutboxStore); ok && err == nil {
 		err = m.auditNotifiers(outbox)
 	}
@@ -242,7 +252,7 @@ func (m *machine) auditNotifiers(s incident.OutboxStore) error {
 			return fmt.Errorf("for notifier %q: %w", n.Notifier, err)
 		}
 		for _, org := range orgs {
-			for _, r := range m.w.org(org).records {
+			for r := range m.w.org(org).living() {
 				want := slices.DeleteFunc(r.reminderList(), func(r incident.Reminder) bool { return r.Notifier != n.Notifier })
 				got := held.reminders[r.key()]
 				if err := withoutUUIDs(got); err != nil {
@@ -261,7 +271,11 @@ func (m *machine) auditNotifiers(s incident.OutboxStore) error {
 func (m *machine) lookThrough(manager incident.Manager, w *world) error {
 	for _, o := range orgs {
 		err := m.lookAt(manager, w, o)
-		for _, c := range pages(o) {
+		all := pages(o)
+		if _, ok := m.store.(incident.ReportStore); ok {
+			all = append(all, reports(w, o)...)
+		}
+		for _, c := range all {
 			err = cmp.Or(err, m.see(manager, w, c))
 		}
 		if err = cmp.Or(err, m.lookAtSlots(w, o)); err != nil {

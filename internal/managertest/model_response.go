@@ -1,6 +1,7 @@
 package managertest
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -280,10 +281,17 @@ func (w *world) count(f incident.IncidentFilter) (any, error) {
 	for _, s := range wanted {
 		c.ByStatus[s] = 0
 	}
-	for _, r := range w.org(f.OrganizationID).records {
-		if w.matches(r.incident, f) && slices.Contains(wanted, r.incident.Status) {
-			c.ByStatus[r.incident.Status]++
+	limit := cmp.Or(f.Limit, incident.MaxCount)
+	for r := range w.org(f.OrganizationID).living() {
+		s := r.incident.Status
+		switch {
+		case !w.matches(r.incident, f) || !slices.Contains(wanted, s):
+		case c.ByStatus[s] < limit:
+			c.ByStatus[s]++
+		case !slices.Contains(c.Capped, s):
+			c.Capped = append(c.Capped, s)
 		}
 	}
+	slices.Sort(c.Capped)
 	return c, nil
 }

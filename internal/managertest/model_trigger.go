@@ -57,7 +57,8 @@ func (w *world) fire(f incident.Firing) (any, error) {
 	if isActive {
 		before = t.Severity
 	}
-	if before == f.Severity && (!f.Update || sameLabels(r.incident, f)) {
+	begins := isActive && w.begins(t, f)
+	if before == f.Severity && !begins && (!f.Update || sameLabels(r.incident, f)) {
 		return unchanged(r), nil
 	}
 	at, isNews := w.order(r, f.TriggerID, f.Date)
@@ -70,13 +71,20 @@ func (w *world) fire(f incident.Firing) (any, error) {
 	switch {
 	case rank[to] > rank[from], rank[to] < rank[from] && isMilder:
 		w.setStatusByRule(r, to, f.TriggerID, at)
-	case before != f.Severity:
+	case before != f.Severity, begins:
 		w.append(r, incident.Activity{
 			Type: incident.ActivityTypeTriggerFired, TriggerID: f.TriggerID, PreviousValue: before, Value: f.Severity, DateAdded: at,
 		})
 	}
 	w.relabel(r, f, at)
 	return changed(r), nil
+}
+
+// begins reports whether a firing is the start of an episode, after the date that its active
+// trigger has.
+func (w *world) begins(t incident.Trigger, f incident.Firing) bool {
+	at := w.orNow(f.Date)
+	return f.Episode && !f.Date.IsZero() && !at.After(w.now) && at.After(t.DateModified)
 }
 
 // activate marks the trigger of a firing active. If it was not, the incident starts with the
@@ -144,7 +152,7 @@ func (w *world) isKnownTo(last *record, f incident.Firing) bool {
 		return false
 	}
 	at, ended := w.capped(w.orNow(f.Date)), *last.incident.DateClosed
-	isCovered := !at.Before(last.incident.DateStarted) && at.Before(ended) && !ended.After(w.now)
+	isCovered := !f.Episode && !at.Before(last.incident.DateStarted) && at.Before(ended) && !ended.After(w.now)
 	_, isNews := w.order(last, f.TriggerID, f.Date)
 	return isCovered || !isNews
 }

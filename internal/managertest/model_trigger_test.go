@@ -28,6 +28,7 @@ func TestOrder_everySequence(t *testing.T) {
 		{clock: back, within: 12, dates: []int{12}, brief: true},
 		{clock: back[:4], within: 12, dates: []int{12, 25}},
 		{clock: forward[:4], within: 0, dates: []int{12, 25}},
+		{clock: forward[:4], within: 0, dates: []int{12, 25}, episodes: true},
 	}
 	if os.Getenv("INCIDENT_TEST_LONG") != "" {
 		still, farBack := []int{20, 20, 20, 20, 20, 20}, []int{60, 10, 11, 12, 13, 90}
@@ -35,12 +36,13 @@ func TestOrder_everySequence(t *testing.T) {
 			for _, within := range []int{0, 4, 30} {
 				tests = append(tests,
 					explorer{clock: clock, within: within, dates: []int{12, 25}},
+					explorer{clock: clock[:5], within: within, dates: []int{12, 25, 41}, episodes: true},
 					explorer{clock: clock[:5], within: within, dates: []int{5, 12, 20, 25, 41}})
 			}
 		}
 	}
 	for _, x := range tests {
-		t.Run(fmt.Sprintf("%d events, %d dates, reopen within %d, clock %v", len(x.clock), len(x.dates), x.within, x.clock), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d events, %d dates, reopen within %d, clock %v, episodes %v", len(x.clock), len(x.dates), x.within, x.clock, x.episodes), func(t *testing.T) {
 			t.Parallel()
 			if err := x.explore(memory.New()); err != nil {
 				t.Fatal(err)
@@ -75,6 +77,8 @@ type explorer struct {
 	dates  []int // the minutes of events that have a date
 	within int   // of each firing, in minutes
 	brief  bool  // only firings are dated ahead of now, and users close nothing
+
+	episodes bool // each firing has Episode
 
 	manager incident.Manager
 	events  []orderEvent
@@ -136,7 +140,7 @@ func (x *explorer) call(e orderEvent, step int, slot incident.Slot, last int64) 
 	}
 	return fire(incident.Firing{
 		Slot: slot, TriggerID: e.trigger, Severity: e.severity, Title: "order", Date: date,
-		ReopenWithin: time.Duration(x.within) * time.Minute,
+		ReopenWithin: time.Duration(x.within) * time.Minute, Episode: x.episodes,
 	})
 }
 

@@ -20,6 +20,8 @@ type world struct {
 	careful bool      // no NotificationUUID is used for two calls
 	focused bool      // the calls are about operations, in one organization
 	outbox  bool      // the store is an OutboxStore
+	deletes bool      // the store is a RetentionStore
+	purged  bool      // something may have been deleted or erased
 	orgs    map[incident.OrganizationID]*organization
 }
 
@@ -42,6 +44,7 @@ type record struct {
 	seen        map[incident.UserID]time.Time
 	subscribers map[incident.UserID]time.Time
 	reminders   map[string]incident.Reminder // pending; without UUIDs
+	gone        bool                         // it was deleted
 }
 
 func newWorld(now time.Time) *world {
@@ -65,7 +68,7 @@ func (w *world) org(id incident.OrganizationID) *organization {
 // find returns the incident of key, or nil.
 func (w *world) find(key incident.Key) *record {
 	records := w.org(key.OrganizationID).records
-	if key.Identifier < 1 || key.Identifier > int64(len(records)) {
+	if key.Identifier < 1 || key.Identifier > int64(len(records)) || records[key.Identifier-1].gone {
 		return nil
 	}
 	return records[key.Identifier-1]
@@ -73,7 +76,8 @@ func (w *world) find(key incident.Key) *record {
 
 func (w *world) clone() *world {
 	c := newWorld(w.now)
-	c.guarded, c.careful, c.focused, c.outbox = w.guarded, w.careful, w.focused, w.outbox
+	c.guarded, c.careful, c.focused = w.guarded, w.careful, w.focused
+	c.outbox, c.deletes, c.purged = w.outbox, w.deletes, w.purged
 	for id, o := range w.orgs {
 		co := c.org(id)
 		maps.Copy(co.notifications, o.notifications)
@@ -183,7 +187,7 @@ func (w *world) claim(r *record) {
 
 // holder returns the incident that holds the slot, or nil.
 func (w *world) holder(slot incident.Slot) *record {
-	for _, r := range w.org(slot.OrganizationID).records {
+	for r := range w.org(slot.OrganizationID).living() {
 		if r.holds(slot) {
 			return r
 		}

@@ -132,6 +132,16 @@ func numbersOf(ctx context.Context, m incident.Manager, key incident.Key) (v inc
 // observers are all observers of a check.
 type observers struct{ list []*observer }
 
+// quiet returns an error while the observers are called.
+func (all *observers) quiet() error {
+	before := all.calls(watched) + all.calls(watchedToo)
+	time.Sleep(pauseUnreported)
+	if all.calls(watched)+all.calls(watchedToo) != before {
+		return errors.New("the observers still receive changes")
+	}
+	return nil
+}
+
 // failure returns the first error of an observer.
 func (all *observers) failure() error {
 	for _, o := range all.list {

@@ -5,9 +5,10 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/incidentkit/incident/internal/leaktest"
 )
 
 // shared is the server of the test binary.
@@ -33,22 +34,12 @@ func Main(m *testing.M, leaking ...string) {
 		for _, function := range leaking {
 			ignored = append(ignored, goleak.IgnoreAnyFunction(function))
 		}
-		if err := awaitNoLeak(ignored); err != nil {
+		if err := leaktest.Await(ignored...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
 	}
 	os.Exit(code)
-}
-
-// awaitNoLeak waits until no goroutine is leaked. A goroutine that is ending may take a moment on
-// a busy machine.
-func awaitNoLeak(ignored []goleak.Option) (err error) {
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if err = goleak.Find(ignored...); err == nil || time.Now().After(deadline) {
-			return err
-		}
-	}
 }
 
 // Shared returns the server of the test binary, and starts it at the first call. If it

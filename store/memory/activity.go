@@ -108,18 +108,30 @@ func (s *Store) appendActivities(o *organization, r *record, activities []incide
 		r.appendActivity(&activities[i])
 	}
 	o.indexUUIDs(r, from)
+	o.listAcknowledgement(r, from)
 	if s.inTx() {
 		s.undo(func() {
 			o.unindexUUIDs(r, from)
+			o.unlistAcknowledgement(r, from)
+			clear(r.activities[from-1:])
 			r.activities = r.activities[:from-1]
+			r.dropFormerArray()
 		})
 	}
 	return from
 }
 
+// dropFormerArray clears the initial array of activities if it is no longer in use, so that no ID
+// of an erased user remains in memory.
+func (r *record) dropFormerArray() {
+	if cap(r.activities) > len(r.firstActivities) {
+		r.firstActivities = [3]activity{}
+	}
+}
+
 // Activities implements [incident.ActivityStore].
 func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.ActivityQuery) (log incident.ActivityLog, err error) {
-	err = s.withRecord(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, scan, func(r *record) {
 		log.Version = r.incident.Version
 		last := int64(len(r.activities))
 		step, next := int64(1), q.After+1
@@ -144,7 +156,7 @@ func (s *Store) Activities(ctx context.Context, key incident.Key, q incident.Act
 // Activity implements [incident.ActivityStore].
 func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (a incident.Activity, err error) {
 	found := false
-	err = s.withRecord(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, scan, func(r *record) {
 		if found = sequence >= 1 && sequence <= int64(len(r.activities)); found {
 			a = r.activity(sequence)
 		}
@@ -158,7 +170,7 @@ func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) 
 // ReviseActivity implements [incident.ActivityStore].
 func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 	var refused error
-	err := s.withRecord(ctx, a.Incident, writer, func(r *record) {
+	err := s.withRecord(ctx, a.Incident, write, func(r *record) {
 		if a.Sequence < 1 || a.Sequence > int64(len(r.activities)) {
 			refused = fmt.Errorf("memory: %w", incident.ErrNotFound)
 			return

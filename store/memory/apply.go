@@ -10,12 +10,18 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Apply implements [incident.IncidentStore].
+// Apply implements [incident.IncidentStore]. It makes its copies of the change before it locks
+// the data, because writers wait for each other.
 func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	answer := answerOf(&c)
+	var row incident.Incident
+	if c.Incident != nil && c.Key.Identifier != 0 {
+		row = c.Incident.Clone()
+	}
+	if err := s.acquire(ctx, write); err != nil {
 		return incident.Applied{}, err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	o, r := s.record(c.Key)
 	if replayed, err := o.replay(&c, &applied); replayed || err != nil {
 		return applied, err
@@ -34,8 +40,19 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.
 	if err != nil {
 		return incident.Applied{}, err
 	}
-	s.write(o, r, &c, claimed, &applied)
-	return applied, nil
+	s.write(o, r, &row, &c, claimed, &answer)
+	return answer, nil
+}
+
+// answerOf returns the outcome of a change, without the identifier, the sequence and the slots.
+func answerOf(c *incident.Change) (answer incident.Applied) {
+	if c.Incident != nil {
+		copyIncident(&answer.Incident, c.Incident)
+	}
+	if n := len(c.Release) + len(c.Claim); n > 0 {
+		answer.Slots = make([]incident.SlotVersion, 0, n)
+	}
+	return answer
 }
 
 var errOtherIncident = errors.New("the notification UUID belongs to another incident")
@@ -101,12 +118,16 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 	return slots, nil
 }
 
-// write applies a change that passed all checks, and reports it in applied. It cannot fail.
-func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []*slot, applied *incident.Applied) {
+// write applies a change that passed all checks, and completes its answer. It cannot fail. An
+// existing incident takes over row.
+func (s *Store) write(
+	o *organization, r *record, row *incident.Incident, c *incident.Change, claimed []*slot, applied *incident.Applied,
+) {
 	if r == nil {
 		r = s.insert(o, c)
+		applied.Incident.Identifier = r.incident.Identifier
 	} else if c.Incident != nil {
-		s.update(o, r, c.Incident)
+		s.update(o, r, row)
 	}
 	applied.Sequence = s.appendActivities(o, r, c.Activities)
 	if len(c.Notify) > 0 && applied.Sequence > 0 {
@@ -114,9 +135,6 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 	}
 	if c.EndReminders {
 		s.endReminders(o, r.incident.Key())
-	}
-	if c.Incident != nil {
-		copyIncident(&applied.Incident, &r.incident)
 	}
 	if len(c.Triggers) > 0 {
 		before := r.triggers
@@ -127,9 +145,6 @@ func (s *Store) write(o *organization, r *record, c *incident.Change, claimed []
 	}
 	for _, sub := range c.Subscriptions {
 		s.subscribe(r, sub.UserID, sub.DateAdded)
-	}
-	if n := len(c.Release) + len(c.Claim); n > 0 {
-		applied.Slots = make([]incident.SlotVersion, 0, n)
 	}
 	for _, sl := range c.Release {
 		version := s.setHolder(o.slot(sl), 0)
@@ -150,9 +165,11 @@ func (s *Store) insert(o *organization, c *incident.Change) *record {
 		o.byDetection[id] = r.incident.Identifier
 	}
 	o.relist(nil, &r.incident)
+	s.listName(c.Key.OrganizationID, o)
 	if s.inTx() {
 		s.undo(func() {
 			o.relist(&r.incident, nil)
+			s.listName(c.Key.OrganizationID, o)
 			delete(o.byDetection, r.incident.DetectionUUID)
 			o.records.pop()
 			o.viewers.pop()
@@ -161,9 +178,10 @@ func (s *Store) insert(o *organization, c *incident.Change) *record {
 	return r
 }
 
+// update replaces the row of an incident. The record takes over inc.
 func (s *Store) update(o *organization, r *record, inc *incident.Incident) {
 	before := r.incident
-	r.incident = inc.Clone()
+	r.incident = *inc
 	o.relist(&before, &r.incident)
 	if s.inTx() {
 		s.undo(func() {

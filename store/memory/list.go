@@ -23,11 +23,11 @@ func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]inci
 		w.after = &k
 	}
 	for done := false; !done; {
-		if err := s.acquire(ctx, reader); err != nil {
+		if err := s.acquire(ctx, scan); err != nil {
 			return nil, err
 		}
 		done = w.run(s.organizations[q.OrganizationID])
-		s.release(reader)
+		s.release(scan)
 	}
 	return w.page, nil
 }
@@ -94,10 +94,15 @@ func (o *organization) bounds(q incident.IncidentQuery) (first, last int64) {
 		return first, last
 	}
 	first = q.Start.UnixMicro() - o.longest
-	if oldest, ok := o.active.min(); ok {
+	if oldest, ok := o.active.min(); ok && !onlyClosed(q.Statuses) {
 		first = min(first, oldest.started)
 	}
 	return first, last
+}
+
+// onlyClosed reports whether a query asks for closed incidents only.
+func onlyClosed(statuses []incident.Status) bool {
+	return len(statuses) > 0 && !slices.ContainsFunc(statuses, incident.Status.Active)
 }
 
 // shortest returns the lists that together contain all matches, choosing the alternative
@@ -144,9 +149,9 @@ func (o *organization) shortest(q incident.IncidentQuery) []*sortedList {
 	if q.Assignee != "" {
 		consider(existing(o.byAssignee[q.Assignee]))
 	}
-	switch isActive := incident.Status.Active; {
+	switch {
 	case len(q.Statuses) == 0:
-	case !slices.ContainsFunc(q.Statuses, isActive):
+	case onlyClosed(q.Statuses):
 		consider([]*sortedList{&o.closed})
 	case !slices.Contains(q.Statuses, incident.StatusClosed):
 		consider([]*sortedList{&o.active})
@@ -198,11 +203,11 @@ func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (m
 		}
 	}}
 	for done := false; !done; {
-		if err := s.acquire(ctx, reader); err != nil {
+		if err := s.acquire(ctx, scan); err != nil {
 			return nil, err
 		}
 		done = w.run(s.organizations[q.OrganizationID])
-		s.release(reader)
+		s.release(scan)
 	}
 	return counts, nil
 }

@@ -10,11 +10,11 @@ import (
 
 // withRecord locks the data and calls fn with the incident of key. It returns
 // [incident.ErrNotFound] if there is no such incident.
-func (s *Store) withRecord(ctx context.Context, key incident.Key, shares int64, fn func(r *record)) error {
-	if err := s.acquire(ctx, shares); err != nil {
+func (s *Store) withRecord(ctx context.Context, key incident.Key, a access, fn func(r *record)) error {
+	if err := s.acquire(ctx, a); err != nil {
 		return err
 	}
-	defer s.release(shares)
+	defer s.release(a)
 	_, r := s.record(key)
 	if r == nil {
 		return fmt.Errorf("memory: %w", incident.ErrNotFound)
@@ -25,16 +25,16 @@ func (s *Store) withRecord(ctx context.Context, key incident.Key, shares int64, 
 
 // Load implements [incident.IncidentStore].
 func (s *Store) Load(ctx context.Context, key incident.Key) (state incident.State, err error) {
-	err = s.withRecord(ctx, key, reader, func(r *record) { state = *r.copyState() })
+	err = s.withRecord(ctx, key, read, func(r *record) { state = *r.copyState() })
 	return state, err
 }
 
 // LoadSlot implements [incident.IncidentStore].
 func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotState, error) {
-	if err := s.acquire(ctx, reader); err != nil {
+	if err := s.acquire(ctx, read); err != nil {
 		return incident.SlotState{}, err
 	}
-	defer s.release(reader)
+	defer s.release(read)
 	o := s.organizations[sl.OrganizationID]
 	if o == nil {
 		return incident.SlotState{}, nil
@@ -43,8 +43,8 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 	if held == nil {
 		return incident.SlotState{}, nil
 	}
-	if held.last == 0 {
-		return incident.SlotState{}, nil
+	if !o.has(held.last) { // never claimed, or its last holder was deleted
+		return incident.SlotState{Version: held.version}, nil
 	}
 	state := o.get(held.last).copyState()
 	if held.holder == 0 {
@@ -55,7 +55,7 @@ func (s *Store) LoadSlot(ctx context.Context, sl incident.Slot) (incident.SlotSt
 
 // LoadDetails implements [incident.IncidentStore].
 func (s *Store) LoadDetails(ctx context.Context, key incident.Key, user incident.UserID) (d incident.Details, err error) {
-	err = s.withRecord(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, scan, func(r *record) {
 		v := s.viewersOf(key)
 		_, seen := v.find(user)
 		_, subscribed := r.subscribers.find(user)

@@ -5,23 +5,25 @@
 //
 //	incidents, err := incident.New(memory.New(), nil)
 //
-// Transactions are atomic and can be rolled back, and notifications are queued, retried
-// and parked, as in a database: the store passes the suites Run and RunOutbox of package
-// storetest. Reads run in parallel; writes are serialized.
+// Transactions are atomic and can be rolled back, notifications are queued, retried and
+// parked, and incidents can be deleted, as in a database: the store passes the suites Run,
+// RunOutbox and RunRetention of package storetest. Lists and other long reads run in parallel;
+// writes are serialized.
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/tidwall/btree"
 
 	"github.com/incidentkit/incident"
 )
 
-// Store is an [incident.Store] in memory. It is safe for concurrent use: reads run in
-// parallel, writes are serialized. A transaction blocks all other calls until it ends; a
+// Store is an [incident.Store] in memory. It is safe for concurrent use: long reads run
+// in parallel, writes are serialized. A transaction blocks all other calls until it ends; a
 // blocked call returns when its context is done.
 type Store struct {
 	*data
@@ -33,9 +35,10 @@ var _ incident.LocalStore = (*Store)(nil)
 // New returns an empty store.
 func New() *Store {
 	return &Store{data: &data{
-		lock:          semaphore.NewWeighted(writer),
 		organizations: map[incident.OrganizationID]*organization{},
+		names:         newTree(cmp.Less[incident.OrganizationID]),
 		outbox:        newOutbox(),
+		leases:        map[string]lease{},
 	}}
 }
 
@@ -47,25 +50,20 @@ func (s *Store) Local() bool { return true }
 
 // data is the state that a Store shares with its transactions.
 type data struct {
-	// lock guards the other fields. A reader acquires one share, a writer all shares. It
-	// is a semaphore, not an RWMutex, because Acquire returns when the context is done.
-	lock          *semaphore.Weighted
+	lock          lock // guards the fields below, except queued
 	organizations map[incident.OrganizationID]*organization
+	names         *btree.BTreeG[incident.OrganizationID] // of the organizations with incidents
 	outbox        outbox
+	leases        map[string]lease // by task
 
 	queued atomic.Bool // set once a change has been queued
 }
 
-const (
-	reader int64 = 1
-	writer int64 = 1 << 40
-)
-
-// acquire locks the data with the given shares. A transaction holds the lock already;
-// within it, acquire only reports whether the transaction and ctx are still usable.
-func (s *Store) acquire(ctx context.Context, shares int64) error {
+// acquire locks the data for a call. A transaction holds the lock already; within it,
+// acquire only reports whether the transaction and ctx are still usable.
+func (s *Store) acquire(ctx context.Context, a access) error {
 	if s.tx == nil {
-		return s.lock.Acquire(ctx, shares)
+		return s.lock.acquire(ctx, a)
 	}
 	if s.tx.ended.Load() {
 		return fmt.Errorf("memory: %w: the transaction has ended", incident.ErrInvalid)
@@ -73,8 +71,8 @@ func (s *Store) acquire(ctx context.Context, shares int64) error {
 	return ctx.Err()
 }
 
-func (s *Store) release(shares int64) {
+func (s *Store) release(a access) {
 	if s.tx == nil {
-		s.lock.Release(shares)
+		s.lock.release(a)
 	}
 }

@@ -11,9 +11,9 @@ import (
 
 // organization holds everything of one tenant. Organizations do not refer to each other.
 type organization struct {
-	// records and viewers hold the incident with identifier n at index n-1. Viewers
-	// change with every view, so they are stored apart from the records, for cache
-	// locality in a large store.
+	// records and viewers hold the incident with identifier n at index n-1, also after
+	// others were deleted. Viewers change with every view, so they are stored apart from
+	// the records, for cache locality in a large store.
 	records segments[record]
 	viewers segments[viewers]
 
@@ -29,6 +29,7 @@ type organization struct {
 	byProject           map[incident.ProjectID]*sortedList
 	byLabel             map[incident.Label]*sortedList  // nil until an incident has a label
 	byAssignee          map[incident.UserID]*sortedList // nil until an incident is assigned
+	acknowledged        sortedList                      // by the date of the first acknowledgement instead of the start
 	rules               map[incident.AlertRuleID]*rule
 	latestRule          *rule // cache of the rule that a writer asked for last
 	latestRuleID        incident.AlertRuleID
@@ -71,8 +72,13 @@ func (d *data) record(key incident.Key) (*organization, *record) {
 	return o, o.get(key.Identifier)
 }
 
+// has reports whether the incident exists. A deleted incident has a zero record, or none.
 func (o *organization) has(identifier int64) bool {
-	return o != nil && identifier >= 1 && identifier <= int64(o.records.length)
+	if o == nil {
+		return false
+	}
+	r := o.records.find(int(identifier) - 1)
+	return r != nil && r.incident.Identifier != 0
 }
 
 // appendLists appends the lists that contain the incident, and adds missing lists. An

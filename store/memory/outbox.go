@@ -110,10 +110,10 @@ func (s *Store) shut(o *organization, q *queue) {
 
 // Settle implements [incident.OutboxStore]. No queue is ever busy.
 func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []int, err error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, write); err != nil {
 		return nil, err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	if s.inTx() {
 		return nil, errOutboxInTx
 	}
@@ -161,10 +161,10 @@ func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 
 // Backlog implements [incident.OutboxStore].
 func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
-	if err := s.acquire(ctx, reader); err != nil {
+	if err := s.acquire(ctx, scan); err != nil {
 		return nil, err
 	}
-	defer s.release(reader)
+	defer s.release(scan)
 	now := s.outbox.now()
 	all := make(map[string]incident.Backlog, len(s.outbox.schedules))
 	for notifier, b := range s.outbox.schedules {
@@ -175,10 +175,10 @@ func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error
 
 // Discard implements [incident.OutboxStore].
 func (s *Store) Discard(ctx context.Context, notifier string, limit int) (int, error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, own); err != nil {
 		return 0, err
 	}
-	defer s.release(writer)
+	defer s.release(own)
 	if s.inTx() {
 		return 0, errOutboxInTx
 	}

@@ -10,10 +10,10 @@ import (
 
 // Claim implements [incident.OutboxStore].
 func (s *Store) Claim(ctx context.Context, c incident.ClaimQuery) ([]incident.Claim, error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, write); err != nil {
 		return nil, err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	if s.inTx() {
 		return nil, errOutboxInTx
 	}

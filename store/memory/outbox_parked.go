@@ -73,10 +73,10 @@ func (b *schedule) selected(q *incident.ParkedQuery) (page []parked) {
 
 // Parked implements [incident.OutboxStore].
 func (s *Store) Parked(ctx context.Context, q incident.ParkedQuery) ([]incident.ParkedNotification, error) {
-	if err := s.acquire(ctx, reader); err != nil {
+	if err := s.acquire(ctx, scan); err != nil {
 		return nil, err
 	}
-	defer s.release(reader)
+	defer s.release(scan)
 	var page []incident.ParkedNotification
 	for _, p := range s.outbox.schedules[q.Notifier].selected(&q) {
 		n := incident.ParkedNotification{
@@ -109,10 +109,10 @@ func (s *Store) DiscardParked(ctx context.Context, q incident.ParkedQuery) (inci
 
 // unpark removes the parked notifications that a query selects, and calls fn with each.
 func (s *Store) unpark(ctx context.Context, q *incident.ParkedQuery, fn func(*schedule, parked)) (done incident.ParkedBatch, err error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, own); err != nil {
 		return done, err
 	}
-	defer s.release(writer)
+	defer s.release(own)
 	if !s.organizations[q.OrganizationID].has(q.Identifier) && q.Identifier != 0 {
 		return done, fmt.Errorf("memory: %w", incident.ErrNotFound)
 	}

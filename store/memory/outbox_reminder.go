@@ -83,10 +83,10 @@ func (s *Store) endReminders(o *organization, key incident.Key) {
 
 // SetReminder implements [incident.OutboxStore].
 func (s *Store) SetReminder(ctx context.Context, w incident.ReminderWrite) (ok bool, err error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, write); err != nil {
 		return false, err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	o, r := s.record(w.Key)
 	switch {
 	case r == nil:
@@ -133,10 +133,10 @@ func (s *Store) openReminder(o *organization, key incident.Key, r incident.Remin
 
 // CancelReminder implements [incident.OutboxStore].
 func (s *Store) CancelReminder(ctx context.Context, key incident.Key, name string) error {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, write); err != nil {
 		return err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	o, r := s.record(key)
 	if r == nil {
 		return fmt.Errorf("memory: %w", incident.ErrNotFound)
@@ -151,10 +151,10 @@ func (s *Store) CancelReminder(ctx context.Context, key incident.Key, name strin
 
 // Reminders implements [incident.OutboxStore].
 func (s *Store) Reminders(ctx context.Context, key incident.Key) ([]incident.Reminder, error) {
-	if err := s.acquire(ctx, reader); err != nil {
+	if err := s.acquire(ctx, scan); err != nil {
 		return nil, err
 	}
-	defer s.release(reader)
+	defer s.release(scan)
 	o, r := s.record(key)
 	if r == nil {
 		return nil, fmt.Errorf("memory: %w", incident.ErrNotFound)

@@ -26,10 +26,10 @@ func (d *data) viewersOf(key incident.Key) *viewers {
 
 // MarkSeen implements [incident.SeenStore].
 func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen, error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, write); err != nil {
 		return incident.Seen{}, err
 	}
-	defer s.release(writer)
+	defer s.release(write)
 	v := s.viewersOf(seen.Incident)
 	if v == nil {
 		return incident.Seen{}, fmt.Errorf("memory: %w", incident.ErrNotFound)
@@ -51,10 +51,10 @@ func (s *Store) MarkSeen(ctx context.Context, seen incident.Seen) (incident.Seen
 
 // SeenBy implements [incident.SeenStore].
 func (s *Store) SeenBy(ctx context.Context, key incident.Key) ([]incident.Seen, error) {
-	if err := s.acquire(ctx, reader); err != nil {
+	if err := s.acquire(ctx, scan); err != nil {
 		return nil, err
 	}
-	defer s.release(reader)
+	defer s.release(scan)
 	v := s.viewersOf(key)
 	if v == nil {
 		return nil, fmt.Errorf("memory: %w", incident.ErrNotFound)

@@ -9,7 +9,7 @@ import (
 
 // Subscribe implements [incident.SubscriptionStore].
 func (s *Store) Subscribe(ctx context.Context, sub incident.Subscription) (incident.Subscription, error) {
-	err := s.withRecord(ctx, sub.Incident, writer, func(r *record) {
+	err := s.withRecord(ctx, sub.Incident, write, func(r *record) {
 		sub.DateAdded = s.subscribe(r, sub.UserID, sub.DateAdded)
 	})
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *Store) Subscribe(ctx context.Context, sub incident.Subscription) (incid
 
 // Unsubscribe implements [incident.SubscriptionStore].
 func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
-	return s.withRecord(ctx, key, writer, func(r *record) {
+	return s.withRecord(ctx, key, write, func(r *record) {
 		if i, found := r.subscribers.find(user); found {
 			s.deleteUser(&r.subscribers, i)
 		}
@@ -29,7 +29,7 @@ func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident
 
 // Subscribers implements [incident.SubscriptionStore].
 func (s *Store) Subscribers(ctx context.Context, key incident.Key) (subs []incident.Subscription, err error) {
-	err = s.withRecord(ctx, key, reader, func(r *record) {
+	err = s.withRecord(ctx, key, scan, func(r *record) {
 		subs = make([]incident.Subscription, 0, len(r.subscribers))
 		for _, u := range r.subscribers {
 			subs = append(subs, incident.Subscription{Incident: key, UserID: u.user, DateAdded: u.date})

@@ -9,7 +9,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// txn is a transaction in progress. It holds the writer's lock.
+// txn is a transaction in progress. It holds the lock for writing.
 type txn struct {
 	undo   []func() // of its writes, oldest first
 	ended  atomic.Bool
@@ -18,10 +18,10 @@ type txn struct {
 
 // InTx implements [incident.Store].
 func (s *Store) InTx(ctx context.Context, fn func(tx incident.Store) error) (err error) {
-	if err := s.acquire(ctx, writer); err != nil {
+	if err := s.acquire(ctx, own); err != nil {
 		return err
 	}
-	defer s.release(writer)
+	defer s.release(own)
 	if s.tx != nil {
 		return s.nested(fn)
 	}

@@ -91,17 +91,26 @@ func (s *Store) activity(ctx context.Context, key incident.Key, sequence int64) 
 	return found.Activities[0], nil
 }
 
+// reviseSQL locks the incident against deletion only. So a deletion skips the incident, instead of
+// waiting for the activity.
 const reviseSQL = `
-UPDATE @incident_activity
+WITH target AS (
+	SELECT identifier
+	FROM @incident
+	WHERE organization_id = $1 AND identifier = ?
+	FOR KEY SHARE
+)
+UPDATE @incident_activity a
 SET comment = ?, date_edited = ?, date_deleted = ?, revision = ?, changed = DEFAULT
-WHERE organization_id = $1 AND identifier = ? AND sequence = ? AND revision = ?
-RETURNING identifier`
+FROM target t
+WHERE a.organization_id = $1 AND a.identifier = t.identifier AND a.sequence = ? AND a.revision = ?
+RETURNING a.identifier`
 
 // ReviseActivity implements [incident.ActivityStore].
 func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 	return s.write(ctx, "revise activity", func(c *call) error {
-		st := s.statement(counted{string(a.Incident.OrganizationID), c}).add(reviseSQL,
-			a.Comment, a.DateEdited, a.DateDeleted, a.Revision, a.Incident.Identifier, a.Sequence, a.Revision-1)
+		st := s.statement(counted{string(a.Incident.OrganizationID), c}).add(reviseSQL, a.Incident.Identifier,
+			a.Comment, a.DateEdited, a.DateDeleted, a.Revision, a.Sequence, a.Revision-1)
 		written, err := queryCounted(ctx, s, c, st, readIdentifier)
 		if err != nil || written != 0 {
 			return err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -49,6 +50,16 @@ func UnmigrateBy(ctx context.Context, pool *sqlx.DB, opts *Options, known []Migr
 	return m.run(ctx, "unmigrate", m.nextDown)
 }
 
+// FindVersion returns the version of the tables, as a step finds it under the lock.
+func FindVersion(ctx context.Context, pool *sqlx.DB, q sqlx.QueryerContext) (int, error) {
+	m, err := newMigrator(pool, nil, migrations)
+	if err != nil {
+		return 0, err
+	}
+	f, err := m.findSound(ctx, q)
+	return f.schema, err
+}
+
 func internal(known []Migration) (all []migration) {
 	for _, m := range known {
 		all = append(all, migration{m.Up, m.Down, m.Objects})
@@ -59,6 +70,9 @@ func internal(known []Migration) (all []migration) {
 // SetLibraryVersion makes the store behave like that of a library whose newest migration
 // makes version.
 func (s *Store) SetLibraryVersion(version int) { s.schema.expected = version }
+
+// SetFeedMemory makes the store keep the records of deletions for d.
+func (s *Store) SetFeedMemory(d time.Duration) { s.feedMemory = d }
 
 // SchemaVersion is the version of the library's newest migration.
 const SchemaVersion = schemaVersion

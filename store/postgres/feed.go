@@ -3,6 +3,8 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/incidentkit/incident"
 )
@@ -22,6 +24,16 @@ import (
 //   - the time when its statistics were reset, as such a recovery does, and
 //   - whether the server is a standby.
 //
+// A position also ends when its changes are forgotten:
+//
+//   - The deletion of an organization deletes its slots, and their versions begin again. It
+//     increments incident_schema.resets. The identity contains that number, and is read in the
+//     snapshot of the position. So two positions differ in it if and only if the commit of such
+//     a deletion lies between them.
+//   - A record of a deleted incident is removed after [incident.FeedMemory]. The greatest number
+//     among their transactions is incident_schema.forgotten. Every position that contains all
+//     transactions up to it has reported the removed records. See forgetSQL.
+//
 // Every role can read these, in the same statement as the changes. Times are sent as
 // numbers, because the text of a time depends on settings of the connection.
 
@@ -30,9 +42,11 @@ SELECT concat_ws('/',
 	(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,
 	coalesce((SELECT (extract(epoch FROM stats_reset) * 1000000)::bigint FROM pg_stat_wal), 0),
 	pg_is_in_recovery(),
-	pg_current_snapshot())`
+	resets,
+	pg_current_snapshot()), `
 
-const positionOnlySQL = positionSQL + `
+const positionOnlySQL = positionSQL + `NULL::text
+FROM @incident_schema
 WHERE $1 = $1::text`
 
 // noTransaction is above every transaction number. As the upper bound of a range it makes the
@@ -40,44 +54,49 @@ WHERE $1 = $1::text`
 // several servers would evaluate a function on each server, and transaction numbers differ.
 const noTransaction = `'18446744073709551615'::xid8`
 
-// The ORDER BY clauses keep the planner from reading a whole table up to the limit. LIMIT 1
-// keeps it from reading all incidents for the comments.
-const changesSQL = positionSQL + `, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint
-WHERE $1 = $1::text
+const changesSQL = positionSQL + `forgotten::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint
+FROM @incident_schema
+WHERE $1 = $1::text`
+
+// changesParts read the rows whose transaction meets a condition: incidents, deleted incidents,
+// incidents with changed comments, and slots. The ORDER BY clauses keep the planner from reading a
+// whole table up to the limit. LIMIT 1 keeps it from reading all incidents for the comments.
+var changesParts = []string{`
 UNION ALL
-(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
+(SELECT NULL, NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
 FROM @incident
-WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
-ORDER BY changed LIMIT ?)
+WHERE {changed}
+ORDER BY changed LIMIT ?)`, `
 UNION ALL
-(SELECT NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
-FROM @incident
-WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
-ORDER BY changed LIMIT ?)
+(SELECT NULL, NULL, organization_id, version, NULL, NULL, NULL, identifier, activities
+FROM @incident_deleted
+WHERE {changed}
+ORDER BY changed LIMIT ?)`, `
 UNION ALL
-(SELECT NULL, c.organization_id, i.version, NULL, NULL, NULL, c.identifier, i.activities
+(SELECT NULL, NULL, c.organization_id, i.version, NULL, NULL, NULL, c.identifier, i.activities
 FROM (SELECT organization_id, identifier
 	FROM @incident_activity
-	WHERE type = 3 AND changed IS NOT NULL AND changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
+	WHERE type = 3 AND changed IS NOT NULL AND {changed}
 	ORDER BY changed LIMIT ?) c
-CROSS JOIN LATERAL (SELECT version, activities FROM @incident WHERE organization_id = c.organization_id AND identifier = c.identifier LIMIT 1) i)
+CROSS JOIN LATERAL (SELECT version, activities FROM @incident WHERE organization_id = c.organization_id AND identifier = c.identifier LIMIT 1) i)`, `
 UNION ALL
-(SELECT NULL, c.organization_id, i.version, NULL, NULL, NULL, c.identifier, i.activities
-FROM (SELECT organization_id, identifier
-	FROM @incident_activity
-	WHERE type = 3 AND changed IS NOT NULL AND changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
-	ORDER BY changed LIMIT ?) c
-CROSS JOIN LATERAL (SELECT version, activities FROM @incident WHERE organization_id = c.organization_id AND identifier = c.identifier LIMIT 1) i)
-UNION ALL
-(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL, NULL
+(SELECT NULL, NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL, NULL
 FROM @incident_slot
-WHERE changed >= pg_snapshot_xmax(?::pg_snapshot) AND changed < ` + noTransaction + `
-ORDER BY changed LIMIT ?)
-UNION ALL
-(SELECT NULL, organization_id, version, alert_rule_id, project_id, query_id, NULL, NULL
-FROM @incident_slot
-WHERE changed = ANY (ARRAY(SELECT pg_snapshot_xip(?::pg_snapshot)))
-ORDER BY changed LIMIT ?)`
+WHERE {changed}
+ORDER BY changed LIMIT ?)`}
+
+// The rows of a position are those of later transactions, and those of the transactions in
+// progress. The position of an idle server has none of the latter, and a text without their parts.
+// The bounds are parameters, since the server would parse a snapshot for each part. The subqueries
+// hide them from the planner: otherwise it plans each call again for its values.
+var (
+	laterSQL      = changesWhere("changed >= (SELECT ?::xid8) AND changed < " + noTransaction)
+	inProgressSQL = changesWhere("changed = ANY (ARRAY(SELECT unnest(?::xid8[])))")
+)
+
+func changesWhere(condition string) string {
+	return strings.ReplaceAll(strings.Join(changesParts, ""), "{changed}", condition)
+}
 
 // maxChanges bounds the changes of one call. Beyond it the feed resets: emptying the cache is
 // the cheaper way to catch up.
@@ -108,17 +127,22 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	st := s.statement("")
 	from, known := parsePosition(since)
 	if known {
-		shown, most := st.parameter(from.shown), st.parameter(int64(maxChanges+1))
-		st.add(changesSQL, shown, most, shown, most, shown, most, shown, most, shown, most, shown, most)
+		most := st.parameter(int64(maxChanges + 1))
+		later := st.parameter(strconv.FormatUint(from.end, 10))
+		st.add(changesSQL).add(laterSQL, later, most, later, most, later, most, later, most)
+		if len(from.inProgress) > 0 {
+			inProgress := st.parameter(from.inProgress)
+			st.add(inProgressSQL, inProgress, most, inProgress, most, inProgress, most, inProgress, most)
+		}
 	} else {
 		st.add(positionOnlySQL)
 	}
 	defer func() { <-s.feedCalls }()
 	return runStatement(ctx, s, st, func(rows rowSet) (incident.FeedChanges, error) {
-		c, err := readChanges(rows, !known)
+		c, forgotten, err := readChanges(rows, !known)
 		if err == nil && since != "" {
 			to, ok := parsePosition(c.Position)
-			c.Reset = !known || !ok || !to.follows(from) || len(c.Incidents)+len(c.Slots) > maxChanges
+			c.Reset = !known || !ok || !to.follows(from) || !from.contains(forgotten) || len(c.Incidents)+len(c.Slots) > maxChanges
 		}
 		if c.Reset {
 			c.Incidents, c.Slots = nil, nil
@@ -127,11 +151,12 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	})
 }
 
-func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, err error) {
-	dest := []any{text(&c.Position)}
+// readChanges also returns the text of incident_schema.forgotten.
+func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, forgotten string, err error) {
+	dest := []any{text(&c.Position), text(&forgotten)}
 	if positionOnly {
 		err = scanOne(rows, dest...)
-		return c, cmp.Or(err, rows.Err())
+		return c, "", cmp.Or(err, rows.Err())
 	}
 	var org incident.OrganizationID
 	var identifier, activities int64
@@ -150,5 +175,5 @@ func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, err er
 		org, identifier, activities, sv = "", 0, 0, incident.SlotVersion{}
 	}, append(dest, text(&org), integer(&sv.Version),
 		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&identifier), integer(&activities))...)
-	return c, cmp.Or(err, rows.Err())
+	return c, forgotten, cmp.Or(err, rows.Err())
 }

@@ -4,19 +4,19 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lib/pq"
+
 	"github.com/incidentkit/incident"
 )
 
-// position is a parsed [incident.FeedPosition].
+// position is a parsed [incident.FeedPosition]. It contains the transactions of a snapshot of the
+// server, whose text is "xmin:xmax:xip,xip": all below xmax except each xip.
 type position struct {
-	history string // identifies the server, and its history since it last lost a commit
-	shown   snapshot
-	end     uint64 // the lowest transaction number that was unassigned when shown was taken
+	history    string         // identifies the server, and its history since it last lost a commit
+	begin      uint64         // xmin: all lower transactions are in the snapshot
+	end        uint64         // xmax
+	inProgress pq.StringArray // each xip, in ascending order
 }
-
-// snapshot is the text of a pg_snapshot, "xmin:xmax:xip,xip". It excludes all transactions
-// from xmax on, and each xip.
-type snapshot string
 
 // parsePosition returns false for a text that is not a position of this version of the
 // package.
@@ -25,34 +25,35 @@ func parsePosition(text incident.FeedPosition) (p position, ok bool) {
 	if cut < 0 {
 		return p, false
 	}
-	p.history, p.shown = string(text[:cut]), snapshot(text[cut+1:])
-	p.end, ok = p.shown.end()
-	return p, ok
+	p.history = string(text[:cut])
+	return p, p.parseSnapshot(string(text[cut+1:]))
 }
 
-// end returns the xmax of a snapshot, and false for a text that the server would refuse.
-func (s snapshot) end() (xmax uint64, ok bool) {
-	parts := strings.Split(string(s), ":")
+// parseSnapshot returns false for a text that the server would refuse as a snapshot.
+func (p *position) parseSnapshot(text string) bool {
+	parts := strings.Split(text, ":")
 	if len(parts) != 3 {
-		return 0, false
+		return false
 	}
-	xmin, err1 := parseTransaction(parts[0])
-	xmax, err2 := parseTransaction(parts[1])
-	if err1 != nil || err2 != nil || xmin == 0 || xmin > xmax {
-		return 0, false
+	var err1, err2 error
+	p.begin, err1 = parseTransaction(parts[0])
+	p.end, err2 = parseTransaction(parts[1])
+	if err1 != nil || err2 != nil || p.begin == 0 || p.begin > p.end {
+		return false
 	}
 	if parts[2] == "" {
-		return xmax, true
+		return true
 	}
 	last := uint64(0)
 	for _, text := range strings.Split(parts[2], ",") {
 		xip, err := parseTransaction(text)
-		if err != nil || xip < xmin || xip >= xmax || xip < last {
-			return 0, false
+		if err != nil || xip < p.begin || xip >= p.end || xip < last {
+			return false
 		}
 		last = xip
+		p.inProgress = append(p.inProgress, text)
 	}
-	return xmax, true
+	return true
 }
 
 // parseTransaction parses a transaction number. It has 64 bits, and the first is always 0.
@@ -61,4 +62,14 @@ func parseTransaction(text string) (uint64, error) { return strconv.ParseUint(te
 // follows reports whether p belongs to the same history as earlier, and is not before it.
 func (p position) follows(earlier position) bool {
 	return p.history == earlier.history && p.end >= earlier.end
+}
+
+// contains reports whether all transactions up to a number are in the snapshot of p. An empty
+// number stands for none.
+func (p position) contains(number string) bool {
+	if number == "" {
+		return true
+	}
+	n, err := parseTransaction(number)
+	return err == nil && n < p.begin
 }

@@ -254,13 +254,21 @@ func (l *listing) addLabelList() {
 }
 
 // addLabelPart adds the places of the first rows of the rarest of the query's labels and
-// assignee. To find it, the server counts up to 1,000 rows of each.
+// assignee.
 func (l *listing) addLabelPart() {
+	l.addLabelRows(func() { l.addChecked(" AND date_started = p.date_started") })
+	l.addWindow()
+	l.addFirst()
+}
+
+// addLabelRows adds the places of the rarest of the query's labels and assignee. join adds a join.
+// To find the rarest, the server counts up to 1,000 rows of each.
+func (l *listing) addLabelRows(join func()) {
 	digests := l.parameter(digestsOf(l.Labels, l.Assignee))
 	l.add(`
 	SELECT p.date_started, p.identifier
 	FROM @incident_label p`)
-	l.addChecked(" AND date_started = p.date_started")
+	join()
 	l.add(`
 	WHERE organization_id = $1 AND digest = (
 		SELECT wanted.digest
@@ -272,8 +280,6 @@ func (l *listing) addLabelPart() {
 		) END
 		LIMIT 1
 	)`, digests, digests)
-	l.addWindow()
-	l.addFirst()
 }
 
 // addWindow restricts the list of a project or a label to the bounds of the page, and to the

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -174,18 +175,19 @@ func (m *migrator) takeLocked(ctx context.Context, tx *sqlx.Tx, next func(found)
 	return true, err
 }
 
-// findSound is find with an error for a database that cannot be migrated. It looks twice
-// before it refuses, because a tool without the lock may commit between find's statements.
+// findSound is find with an error for a database that cannot be migrated. It refuses only what
+// it finds twice in a row, because a tool without the lock may commit a version between find's
+// statements, and the next version during the next find.
 func (m *migrator) findSound(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
-	for range 2 {
+	for {
+		last := f
 		if f, err = m.find(ctx, q); err != nil {
 			return f, err
 		}
-		if err = m.check(f); err == nil {
-			break
+		if err = m.check(f); err == nil || f.schema == last.schema && slices.Equal(f.objects, last.objects) {
+			return f, err
 		}
 	}
-	return f, err
 }
 
 // migrationLockSQL sets the isolation level first. At another level the transaction's snapshot

@@ -3,8 +3,8 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -53,15 +53,47 @@ func meet(t *testing.T, pool *sqlx.DB, step string, run func(context.Context, *s
 	tool.MustExec(step)
 	done := make(chan error, 1)
 	go func() { done <- run(t.Context(), pool, nil) }()
-	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
-		if err := pool.Get(&waiting, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	mustWait(t, func() (bool, error) {
+		waiting := 0
+		err := pool.Get(&waiting, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		return waiting > 0 || len(done) > 0, err
+	})
 	if err := tool.Commit(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("beside a tool: %v", err)
 	}
+}
+
+// A tool that takes no advisory lock makes a version each time that Migrate inspects the
+// database, between Migrate's statements.
+func TestMigrate_inspectsBesideATool(t *testing.T) {
+	t.Parallel()
+	pool := mustOpen(t, pgtest.NewDatabase(t), 4)
+	all := postgres.Embedded()
+	mustMigrateTo(t, pool, nil, 1)
+	steps := all[1:]
+	version, err := postgres.FindVersion(t.Context(), pool, disturbed{pool, func() {
+		if len(steps) > 0 {
+			pool.MustExec(steps[0].Up)
+			steps = steps[1:]
+		}
+	}})
+	if err != nil || version != len(all) {
+		t.Errorf("found version %d and the error %v, want %d", version, err, len(all))
+	}
+}
+
+// disturbed is a queryer that calls disturb before each query of a version.
+type disturbed struct {
+	sqlx.QueryerContext
+	disturb func()
+}
+
+func (d disturbed) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
+	if strings.HasPrefix(query, "SELECT version, serves") {
+		d.disturb()
+	}
+	return d.QueryerContext.QueryRowxContext(ctx, query, args...)
 }

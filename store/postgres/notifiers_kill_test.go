@@ -131,9 +131,9 @@ func killNotifiers(t *testing.T, n, incidents, notifications int, length time.Du
 // settle waits until nothing is missing.
 func (r *notifierRelays) settle(t *testing.T, incidents int) {
 	t.Helper()
-	limit := 20 * time.Second
+	limit := time.Minute
 	if long {
-		limit *= 10
+		limit *= 4
 	}
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		v, _ := r.promises.judge(r.post)

@@ -19,7 +19,8 @@ package postgres
 // replayed that always hold.
 //
 // Rows that another transaction has locked are skipped. Only these statements read several
-// organizations: this statement, settleSQL, backlogSQL, discardSQL and changesSQL.
+// organizations: this statement, settleSQL, backlogSQL, discardSQL, changesSQL, organizationsSQL,
+// forgettableSQL and forgetSQL.
 const claimSQL = `
 WITH RECURSIVE matured AS MATERIALIZED (
 	SELECT {key}, due

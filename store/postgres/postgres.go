@@ -11,7 +11,8 @@
 //	…
 //	incidents, err := incident.New(store, nil)
 //
-// Each read is a single statement, and so is each write outside a transaction. A statement
+// Each read is a single statement, and so is each write outside a transaction, except deletions
+// and erasures. A statement
 // takes a single round trip once the connection has prepared it.
 //
 // A write whose reply was lost is repeated, in a way that cannot write twice, until its
@@ -27,6 +28,12 @@
 // connection of a joined transaction belongs to the host, and is never closed.
 //
 // Each connection keeps at most 130 prepared statements, whatever is read and written.
+//
+// A process with a library of schema version 3 or earlier does not hear of deletions. Update all
+// processes before the first Purge or DeleteOrganization, which excludes older libraries and
+// needs the right to UPDATE incident_schema. A record of each deletion is kept for the feed, until
+// it is older than [incident.FeedMemory] and every transaction of the server that was open then has
+// ended; a later Purge or DeleteOrganization removes it. VACUUM frees the space of deleted rows.
 //
 // Every key begins with the organization, so that the tables can be partitioned by it. The
 // package is not tested on Citus. Calls for a single organization avoid the statements that
@@ -145,7 +152,8 @@ type database struct {
 	feedCalls  chan struct{} // holds a token for each call of Changes in progress
 	schema     schemaCheck
 	wire       wire
-	queued     atomic.Bool // a change has queued activities
+	feedMemory time.Duration // how long the records of deletions are kept
+	queued     atomic.Bool   // a change has queued activities
 
 	remindersFirst atomic.Bool // the next claim of the notifier without a name begins with reminders
 
@@ -169,6 +177,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	}
 	return &Store{database: &database{
 		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls),
+		feedMemory: incident.FeedMemory + time.Second,
 	}}, nil
 }
 

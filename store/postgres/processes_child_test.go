@@ -33,11 +33,14 @@ type task struct {
 	Comments bool
 
 	// LooksOn makes the process only read, Contends makes it write to a single incident,
-	// and Relays and Notifiers make it deliver notifications. Otherwise it takes part in the
-	// random calls.
+	// Relays and Notifiers make it deliver notifications, Retains makes it write and delete,
+	// and Deletes makes it delete until it is killed. Otherwise it takes part in the random
+	// calls.
 	LooksOn, Contends bool
 	Relays            *relayTask
 	Notifiers         *notifiersTask
+	Retains           *retentionTask
+	Deletes           *deletionTask
 
 	// ClockSteps sets the Manager's clock an hour forward, back, and an hour slow, each
 	// second.
@@ -79,6 +82,12 @@ func (t task) run() error {
 	}
 	if t.Notifiers != nil {
 		return t.Notifiers.run(ctx, s, t.Number)
+	}
+	if t.Retains != nil {
+		return t.Retains.run(ctx, s, t.Number)
+	}
+	if t.Deletes != nil {
+		return t.Deletes.run(ctx, s)
 	}
 	opts := &incident.Options{}
 	if t.ClockSteps {

@@ -120,9 +120,9 @@ func killRelays(t *testing.T, n, concurrency, incidents, notifications int) {
 	r := newRelays(t)
 	r.begin(t, incidents)
 	var kills atomic.Int64
-	limit := 2 * time.Minute
+	limit := 5 * time.Minute // a process lives for a delivery at least, and starts slowly on a busy machine
 	if long {
-		limit *= 5
+		limit *= 2
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

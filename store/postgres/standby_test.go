@@ -53,9 +53,7 @@ func (u *unreplicated) waiters(t *testing.T, function string) (n int) {
 // endWaiters ends the backends of earlier calls, which may wait for longer than their calls.
 func (u *unreplicated) endWaiters(t *testing.T) {
 	t.Helper()
-	for u.waiters(t, "pg_terminate_backend") > 0 {
-		time.Sleep(time.Millisecond)
-	}
+	mustWait(t, func() (bool, error) { return u.waiters(t, "pg_terminate_backend") == 0, nil })
 }
 
 // wantUnknown ends the context of a call while its commit waits for the standby.
@@ -66,9 +64,7 @@ func (u *unreplicated) wantUnknown(t *testing.T, what string, call func(ctx cont
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- call(ctx) }()
-	for u.waiters(t, "abs") == 0 && len(done) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	mustWait(t, func() (bool, error) { return u.waiters(t, "abs") > 0 || len(done) > 0, nil })
 	cancel()
 	if err := <-done; !errors.Is(err, incident.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%s = %v, want ErrUnknownOutcome and the context's error", what, err)
@@ -152,9 +148,7 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 				defer cancel()
 				done := make(chan error, 1)
 				go func() { done <- w.call(ctx, u.waiting, key) }()
-				for n := 0; n == 0 && len(done) == 0; {
-					n = u.waiters(t, function)
-				}
+				mustWait(t, func() (bool, error) { return u.waiters(t, function) > 0 || len(done) > 0, nil })
 				time.AfterFunc(500*time.Millisecond, cancel)
 				if err := <-done; !errors.Is(err, incident.ErrUnknownOutcome) {
 					t.Errorf("%s = %v, want ErrUnknownOutcome", w.name, err)
@@ -171,9 +165,7 @@ func TestStore_standbyComesBack(t *testing.T) {
 	key := mustBegin(t, u.past)
 	done := make(chan error, 1)
 	go func() { done <- only(u.waiting.Comment(context.Background(), key, comment)) }()
-	for u.waiters(t, "abs") == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	mustWait(t, func() (bool, error) { return u.waiters(t, "abs") > 0 || len(done) > 0, nil })
 	u.pool.MustExec("ALTER SYSTEM SET synchronous_standby_names = ''")
 	u.pool.MustExec("SELECT pg_reload_conf()")
 	if err := <-done; err != nil {

@@ -18,8 +18,10 @@ import (
 // value. A text that depended on values would come in as many variants as there are
 // values, and each connection keeps its prepared statements.
 //
-// A store has at most maxTexts texts: 72 for changes (see layout), 16 for lists, 4 for
-// counts, 4 for claims, and 1 or 2 for every other call and table.
+// A store has at most maxTexts texts: 72 for changes (see layout), 16 for lists, 5 for
+// reports, 4 for counts, 4 for claims, and 1 or 2 for every other call and table.
+// About 30 texts for deletions are not counted, because they are rare: a connection keeps the
+// most recent texts.
 //
 // The shape of a statement consists of its fragments and of the parameter numbers in
 // them. Statements of the same shape share a [sqlText], assembled once.

@@ -90,6 +90,11 @@ func TestStore_plansReadNoWholeTable(t *testing.T) {
 	if err := pgload.Load(t.Context(), s.Pool(), s.Schema(), 30_000); err != nil {
 		t.Fatal(err)
 	}
+	var tables []string
+	mustDo(t, s.Pool().Select(&tables, `SELECT tablename FROM pg_tables WHERE schemaname = $1`, s.Schema()))
+	for _, table := range tables { // the statistics below are those that the plans use
+		s.Pool().MustExec(`ALTER TABLE ` + s.Schema() + `.` + table + ` SET (autovacuum_enabled = off)`)
+	}
 	for _, text := range []string{
 		`INSERT INTO incident_outbox (organization_id, identifier, replayed, next, last, due, since, attempts)
 		SELECT organization_id, identifier, identifier % 2, 1, activities, CASE identifier % 2 WHEN 0 THEN now() ELSE 'infinity' END, now(), 3
@@ -101,13 +106,15 @@ func TestStore_plansReadNoWholeTable(t *testing.T) {
 		SELECT organization_id, identifier, CASE identifier % 3 WHEN 0 THEN '' ELSE 'mail' END, 'late', 0, 1, 1,
 			now() + (identifier % 100 - 1) * interval '1 hour', now() + (identifier % 100 - 1) * interval '1 hour', 0, 1, gen_random_uuid()
 		FROM incident`,
-		`ANALYZE incident_outbox`,
-		`ANALYZE incident_queue`,
+		`INSERT INTO incident_deleted (organization_id, identifier, version, activities, date_deleted)
+		SELECT 'gone', n, 2, 3, now() FROM generate_series(1, 30000) n`,
+		`INSERT INTO incident_organization (organization_id, incidents) SELECT 'gone' || n, n FROM generate_series(1, 10000) n`,
 	} {
 		if _, err := s.Pool().ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}
+	analyzeWhole(t, s.Pool())
 	mail := map[string]incident.NamedNotifier{"mail": {Notifier: incident.NotifyElsewhere}}
 	for _, notifiers := range []map[string]incident.NamedNotifier{nil, mail} {
 		m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere, Notifiers: notifiers})
@@ -125,27 +132,34 @@ func TestStore_plansReadNoWholeTable(t *testing.T) {
 	for _, notifier := range []string{"", "mail"} {
 		callOutbox(t, s, notifier)
 	}
-	changes, err := s.Changes(t.Context(), "")
-	if err == nil {
-		_, err = s.Changes(t.Context(), changes.Position)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	callFeed(t, s)
+	callRetention(t, s)
 	statements := s.Statements()
-	if len(statements) < 40 {
+	if len(statements) < 60 {
 		t.Errorf("only %d statements were sent", len(statements))
 	}
 	for _, text := range statements {
-		if strings.Contains(text, "incident_schema") || strings.Contains(text, "GROUP BY notifier") { // it may read all rows
+		if strings.Contains(text, "GROUP BY notifier") { // it may read all rows
 			continue
 		}
 		plan := explain(t, s.Pool(), text)
+		plan = regexp.MustCompile(`Seq Scan on incident_(schema|task)`).ReplaceAllString(plan, "a few rows")
 		if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Hash Join") ||
 			strings.HasPrefix(strings.TrimSpace(text), "SELECT") && strings.Contains(plan, "Bitmap") {
 			t.Errorf("the statement\n%s\nhas the plan\n%s", text, plan)
 		}
 	}
+}
+
+// analyzeWhole analyzes tables of at most 60,000 rows without sampling, so that their plans do not
+// depend on chance.
+func analyzeWhole(t *testing.T, pool *sqlx.DB) {
+	t.Helper()
+	tx := pool.MustBegin()
+	defer tx.Rollback()
+	tx.MustExec("SET LOCAL default_statistics_target = 200")
+	tx.MustExec("ANALYZE")
+	mustDo(t, tx.Commit())
 }
 
 var parameter = regexp.MustCompile(`\$(\d+)`)
@@ -200,6 +214,9 @@ func callEverything(t *testing.T, m incident.Manager) {
 		if _, err := m.Count(ctx, f); err != nil {
 			t.Fatalf("count by %s: %v", name, err)
 		}
+		if _, err := m.Report(ctx, reportBy(f)); err != nil {
+			t.Fatalf("report by %s: %v", name, err)
+		}
 		page, err := m.List(ctx, f)
 		if err != nil || len(page.Incidents) == 0 {
 			t.Fatalf("list by %s: %d incidents, %v", name, len(page.Incidents), err)
@@ -214,6 +231,33 @@ func callEverything(t *testing.T, m incident.Manager) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// reportBy returns a report with the conditions of a list.
+func reportBy(f incident.IncidentFilter) incident.ReportFilter {
+	start := time.Date(2024, time.June, 1, 0, 0, 0, 0, time.UTC)
+	return incident.ReportFilter{
+		OrganizationID: f.OrganizationID, Access: f.Access, Projects: f.Projects, AlertRuleID: f.AlertRuleID, Labels: f.Labels,
+		Start: start, End: start.AddDate(0, 0, 90),
+	}
+}
+
+// callFeed makes the store send all statements of the feed.
+func callFeed(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	other := s.Pool().MustBegin()
+	defer other.Rollback()
+	position := incident.FeedPosition("")
+	for step := range 4 {
+		if step == 2 {
+			other.MustExec("SELECT pg_current_xact_id()") // in progress in the later positions
+		}
+		changes, err := s.Changes(t.Context(), position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		position = changes.Position
 	}
 }
 

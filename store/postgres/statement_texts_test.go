@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/incidentkit/incident"
@@ -19,11 +20,28 @@ import (
 const maxMemory = 48 << 20
 
 // A connection prepares few statements, whatever the calls, and the server keeps a generic
-// plan for each.
+// plan for each. The choice of a plan depends on the sizes that the tables have at the moment, so a
+// statement is planned again for each call only if that is so in each of several databases.
 func TestStore_keepsFewTexts(t *testing.T) {
 	t.Parallel()
+	const databases = 3
+	var replanned string
+	for range databases {
+		if replanned = replannedTexts(t); replanned == "" || t.Failed() {
+			return
+		}
+		t.Logf("statements were planned again for each call:\n%s", replanned)
+	}
+	t.Errorf("statements are planned again for each call in each of %d databases; those of the last are above", databases)
+}
+
+// replannedTexts makes random calls on new tables, and checks what each connection has prepared. It
+// returns the statements that have no generic plan after more than 20 calls.
+func replannedTexts(t *testing.T) (replanned string) {
+	t.Helper()
 	const conns = 3
 	pool := mustOpen(t, newTables(t), conns)
+	keepStatistics(t, pool)
 	s := mustNew(t, pool, nil)
 	var all []incident.Manager
 	for _, o := range []incident.Options{
@@ -39,22 +57,7 @@ func TestStore_keepsFewTexts(t *testing.T) {
 		}
 		all = append(all, m)
 	}
-	var callers errgroup.Group
-	for i := range conns {
-		rng := rand.New(rand.NewPCG(1, uint64(i)))
-		callers.Go(func() error {
-			for n := range 900 {
-				c := caller{Manager: all[n%len(all)], store: s, rng: rng, org: incident.OrganizationID(fmt.Sprint("org-", i))}
-				if err := c.call(t.Context()); err != nil && !isExpected(err) {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := callers.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	mustCallAll(t, all, s, conns)
 	t.Logf("the store has %d texts", len(s.Statements()))
 	if n := len(s.Statements()); n > postgres.MaxTexts {
 		t.Errorf("the store has %d texts, want at most %d", n, postgres.MaxTexts)
@@ -65,11 +68,15 @@ func TestStore_keepsFewTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		var found struct{ Texts, Replanned, Bytes int64 }
+		var found struct {
+			Texts, Bytes int64
+			Replanned    string
+		}
 		err = conn.GetContext(t.Context(), &found, `
 SELECT
 	(SELECT count(*) FROM pg_prepared_statements) AS texts,
-	(SELECT count(*) FROM pg_prepared_statements WHERE custom_plans > 20 AND generic_plans = 0) AS replanned,
+	(SELECT coalesce(string_agg(format(E'%s times: %s\n', custom_plans, statement), ''), '')
+		FROM pg_prepared_statements WHERE custom_plans > 20 AND generic_plans = 0) AS replanned,
 	(SELECT coalesce(sum(total_bytes), 0)::bigint FROM pg_backend_memory_contexts WHERE name LIKE 'CachedPlan%') AS bytes`)
 		if err != nil {
 			t.Fatal(err)
@@ -78,9 +85,45 @@ SELECT
 		if found.Texts > postgres.MaxTexts || found.Bytes > maxMemory {
 			t.Errorf("a connection has %d texts in %d bytes, want at most %d in %d", found.Texts, found.Bytes, postgres.MaxTexts, maxMemory)
 		}
-		if found.Replanned > 0 {
-			t.Errorf("%d statements are planned again for each call", found.Replanned)
-		}
+		replanned += found.Replanned
+	}
+	return replanned
+}
+
+// mustCallAll makes random calls of the Managers, by several callers at once.
+func mustCallAll(t *testing.T, all []incident.Manager, s *postgres.Store, callers int) {
+	t.Helper()
+	var group errgroup.Group
+	for i := range callers {
+		rng := rand.New(rand.NewPCG(1, uint64(i)))
+		group.Go(func() error {
+			for n := range 900 {
+				c := caller{Manager: all[n%len(all)], store: s, rng: rng, org: incident.OrganizationID(fmt.Sprint("org-", i))}
+				if err := c.call(t.Context()); err != nil && !isExpected(err) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepStatistics keeps the statistics of the tables as they are. The server prefers a generic plan once it
+// costs no more than the plans before, on average. If autovacuum analyzed tables that have grown
+// meanwhile, it would take many more calls.
+func keepStatistics(t *testing.T, pool *sqlx.DB) {
+	t.Helper()
+	var all []string
+	err := pool.SelectContext(t.Context(), &all, `SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', oid::regclass)
+		FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace`)
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d tables, %v", len(all), err)
+	}
+	for _, text := range all {
+		pool.MustExecContext(t.Context(), text)
 	}
 }
 
@@ -199,7 +242,7 @@ func (c *caller) labels() map[string]string {
 	return labels("team", []string{"payments", "search"}[c.rng.IntN(2)])
 }
 
-// respond acknowledges, assigns, edits or counts.
+// respond acknowledges, assigns, edits, marks, counts or reports.
 func (c *caller) respond(ctx context.Context) error {
 	switch key := c.key(); c.rng.IntN(5) {
 	case 0:
@@ -219,6 +262,9 @@ func (c *caller) respond(ctx context.Context) error {
 		return only(c.MarkDuplicate(ctx, key, incident.Duplicate{Of: c.key().Identifier, UserID: c.user()}))
 	}
 	f := c.filter()
+	if c.oneIn(2) {
+		return only(c.Report(ctx, reportBy(f)))
+	}
 	f.Limit = 0
 	return only(c.Count(ctx, f))
 }

@@ -119,7 +119,7 @@ const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
-DELETE FROM incident_queue;`
+DELETE FROM incident_queue; DELETE FROM incident_deleted; DELETE FROM incident_task;`
 
 // emptyStores returns a factory of empty stores, which tests use in turn. A test that asks
 // for a second store must not use the first any more.
@@ -178,8 +178,8 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 		}
 		return table
 	})
-	if partitioned != 11 {
-		t.Fatalf("%d tables are partitioned, want 11", partitioned)
+	if partitioned != 12 {
+		t.Fatalf("%d tables are partitioned, want 12", partitioned)
 	}
 	pool.MustExec(commands + "RESET search_path")
 	mustMigrate(t, pool, opts) // finds them

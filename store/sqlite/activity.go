@@ -55,7 +55,7 @@ WHERE a.organization_id = ? AND a.identifier = ? AND a.sequence = ?`
 
 // Activity implements [incident.ActivityStore].
 func (s *Store) Activity(ctx context.Context, key incident.Key, sequence int64) (incident.Activity, error) {
-	return read(ctx, s, "activity", oneStatement, func(ctx context.Context, q session) (incident.Activity, error) {
+	return read(ctx, s, "activity", ofOne, func(ctx context.Context, q session) (incident.Activity, error) {
 		return readActivity(ctx, q, key, sequence)
 	})
 }
@@ -83,6 +83,9 @@ func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
 	return err
 }
 
+// touchSQL has the feed report an incident whose comments have changed.
+const touchSQL = `UPDATE incident SET changed = ? WHERE organization_id = ? AND identifier = ?`
+
 func revise(ctx context.Context, q session, a *incident.Activity) error {
 	org, identifier := string(a.Incident.OrganizationID), a.Incident.Identifier
 	var revision int64
@@ -105,6 +108,6 @@ func revise(ctx context.Context, q session, a *incident.Activity) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.exec(ctx, `UPDATE incident SET changed = ? WHERE organization_id = ? AND identifier = ?`, number, org, identifier)
+	_, err = q.exec(ctx, touchSQL, number, org, identifier)
 	return err
 }

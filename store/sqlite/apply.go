@@ -79,12 +79,12 @@ const earlierSQL = `SELECT identifier, sequence FROM incident_activity WHERE not
 const storedSQL = `
 SELECT i.version, i.activities, i.date_started, i.optional ->> '$.response.assignee', a.identifier, a.sequence
 FROM incident i
-LEFT JOIN incident_activity a ON a.notification_uuid = ?3 AND a.organization_id = ?1
-WHERE i.organization_id = ?1 AND i.identifier = ?2`
+LEFT JOIN incident_activity a ON a.notification_uuid = ? AND a.organization_id = i.organization_id
+WHERE i.organization_id = ? AND i.identifier = ?`
 
 // readStored returns the state of an existing incident, and the earlier change with a UUID.
 func readStored(ctx context.Context, q session, key incident.Key, id any) (s stored, err error) {
-	found, err := queryOne(ctx, q, storedSQL, []any{string(key.OrganizationID), key.Identifier, id},
+	found, err := queryOne(ctx, q, storedSQL, []any{id, string(key.OrganizationID), key.Identifier},
 		integer(&s.version), integer(&s.activities), instant(&s.started), text(&s.assignee),
 		integer(&s.earlier), integer(&s.sequence))
 	if err != nil || found {

@@ -16,6 +16,7 @@ type writing struct {
 	applied incident.Applied
 
 	org         string
+	args        []any // the organization; has space for the arguments of a statement
 	identifier  int64
 	transaction int64 // the number of the transaction, or 0 if the change is not for the feed
 }
@@ -39,9 +40,15 @@ func (w *writing) write() error {
 	return nil
 }
 
+// maxArguments is the most arguments of a statement of run.
+const maxArguments = 17
+
 // run runs a statement whose arguments begin with the organization.
 func (w *writing) run(text string, args ...any) error {
-	_, err := w.exec(w.ctx, text, append([]any{w.org}, args...)...)
+	if w.args == nil {
+		w.args = append(make([]any, 0, maxArguments), w.org)
+	}
+	_, err := w.exec(w.ctx, text, append(w.args, args...)...)
 	return err
 }
 
@@ -55,7 +62,7 @@ func nextTransaction(ctx context.Context, q session) (number int64, err error) {
 	}
 	// RETURNING makes a temporary table for each execution. A process that writes alone knows the number.
 	if own && c.number > 0 {
-		n, err := c.exec(ctx, `UPDATE incident_history SET transactions = ?2 WHERE singleton = 1 AND transactions = ?1`, c.number, c.number+1)
+		n, err := c.exec(ctx, `UPDATE incident_history SET transactions = ? WHERE singleton = 1 AND transactions = ?`, c.number+1, c.number)
 		if err != nil {
 			return 0, err
 		}
@@ -86,17 +93,22 @@ ON CONFLICT DO UPDATE SET incidents = excluded.incidents`
 
 const insertIncidentSQL = `
 INSERT INTO incident (
-	organization_id, identifier, version, activities, changed, type, status, status_method,
+	version, activities, changed, type, status, status_method,
 	date_started, date_detected, date_added, date_closed,
-	detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional
+	detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional,
+	organization_id, identifier
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
+// The statements of a change bind their arguments in order: the driver makes a text of the number of
+// each numbered parameter.
 const updateIncidentSQL = `
 UPDATE incident SET
-	version = ?3, activities = ?4, changed = ?5, type = ?6, status = ?7, status_method = ?8,
-	date_started = ?9, date_detected = ?10, date_added = ?11, date_closed = ?12,
-	detection_uuid = ?13, title = ?14, title_folded = ?15, alert_rule_id = ?16, query_id = ?17, projects = ?18, optional = ?19
-WHERE organization_id = ?1 AND identifier = ?2`
+	version = ?, activities = ?, changed = ?, type = ?, status = ?, status_method = ?,
+	date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
+	detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?, optional = ?
+WHERE organization_id = ? AND identifier = ?`
+
+const countActivitiesOfSQL = `UPDATE incident SET activities = ?, changed = ? WHERE organization_id = ? AND identifier = ?`
 
 // writeIncident writes the row, or only its counter of activities.
 func (w *writing) writeIncident() error {
@@ -109,12 +121,11 @@ func (w *writing) writeIncident() error {
 		if len(w.Activities) == 0 {
 			return nil
 		}
-		return w.run(`UPDATE incident SET activities = ?3, changed = ?4 WHERE organization_id = ?1 AND identifier = ?2`,
-			w.identifier, activities, w.transaction)
+		_, err := w.exec(w.ctx, countActivitiesOfSQL, activities, w.transaction, w.org, w.identifier)
+		return err
 	}
-	statement := updateIncidentSQL
-	if w.identifier == 0 {
-		statement = insertIncidentSQL
+	isNew := w.identifier == 0
+	if isNew {
 		w.identifier = w.before.incidents + 1
 		if err := w.run(countIncidentSQL, w.identifier); err != nil {
 			return err
@@ -122,11 +133,20 @@ func (w *writing) writeIncident() error {
 	}
 	w.applied.Incident = inc.Clone()
 	w.applied.Incident.Identifier = w.identifier
-	return w.run(statement, w.identifier, inc.Version, activities, w.transaction,
+	columns := [...]any{
+		inc.Version, activities, w.transaction,
 		int(inc.Type), int(inc.Status), int(inc.StatusMethod),
 		micro(inc.DateStarted), micro(inc.DateDetected), micro(inc.DateAdded), optionalMicro(inc.DateClosed),
 		optionalUUID(inc.DetectionUUID), inc.Title, incident.FoldTitle(inc.Title),
-		string(inc.AlertRuleID), string(inc.QueryID), listOf(inc.Projects), optionalOf(inc))
+		string(inc.AlertRuleID), string(inc.QueryID), listOf(inc.Projects), optionalOf(inc),
+		w.org, w.identifier, // the key comes last in both statements
+	}
+	statement := updateIncidentSQL
+	if isNew {
+		statement = insertIncidentSQL
+	}
+	_, err := w.exec(w.ctx, statement, columns[:]...)
+	return err
 }
 
 const insertActivitySQL = `
@@ -201,9 +221,10 @@ func (w *writing) writeSubscriptions() error {
 
 const putSlotSQL = `
 INSERT INTO incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, last, changed)
-VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6)
+VALUES (?, ?, ?, ?, 1, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
-	version = version + 1, holder = ?5, last = CASE ?5 WHEN 0 THEN last ELSE ?5 END, changed = ?6
+	version = version + 1, holder = excluded.holder, last = CASE excluded.holder WHEN 0 THEN last ELSE excluded.holder END,
+	changed = excluded.changed
 RETURNING version`
 
 // writeSlots releases and claims slots.
@@ -220,7 +241,7 @@ func (w *writing) writeSlots() error {
 func (w *writing) setHolders(slots []incident.Slot, holder int64) error {
 	for _, sl := range slots {
 		sv := incident.SlotVersion{Slot: sl}
-		args := append(slotArgs(sl), holder, w.transaction)
+		args := append(slotArgs(sl), holder, holder, w.transaction)
 		if _, err := queryOne(w.ctx, w, putSlotSQL, args, integer(&sv.Version)); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -10,87 +9,115 @@ import (
 // checkpoints moves the log PATH-wal into the database from time to time, beside the writes. A
 // passive checkpoint waits for nobody, and moves only pages that no reader needs. The log begins
 // again if all pages were moved before the next commit. Steady writes prevent that; then a
-// checkpoint runs between two writes.
+// checkpoint runs between two writes. If writes are so fast that a checkpoint is left behind, they
+// wait for it.
 type checkpoints struct {
-	since   atomic.Int64 // the commits since the last checkpoint
-	every   atomic.Int64 // the commits until the next; 0 at the beginning
-	running atomic.Bool
-	pages   atomic.Int64 // in the log at the last checkpoint, if there were too many; otherwise 0
-	most    atomic.Int64 // the number that is too many; 0 for mostPages
-	failed  atomic.Int64 // when a reader kept the log, in nanoseconds since 1970
-	done    sync.WaitGroup
-	conn    *conn // for the goroutine that runs
+	since  atomic.Int64                  // the pages written since the last checkpoint began
+	ended  atomic.Pointer[chan struct{}] // closed at the end of the last checkpoint; nil before the first
+	pages  atomic.Int64                  // at most in the log at the end of the last checkpoint if too many, otherwise 0
+	most   atomic.Int64                  // the number that is too many; 0 for mostPages
+	failed atomic.Int64                  // when a reader kept the log, in nanoseconds since 1970
+	conn   *conn                         // for the goroutine that runs
+	before func()                        // if not nil, runs before each checkpoint, in a test
 }
 
-// The log is checkpointed when it has about wantedPages pages, and between two writes when it
-// has more than mostPages.
+// The log is checkpointed after wantedPages more pages, and between two writes when it has more than
+// mostPages. Writes wait for a checkpoint in progress after mostPages.
 const (
-	firstCommits = 32
-	maxCommits   = 2048
-	wantedPages  = 1000
-	mostPages    = 4000
+	wantedPages = 1000
+	mostPages   = 4000
 )
 
 // patienceOfLog is how long writes wait for the readers of a long log. They wait again when the log
-// is twice as long, or after pauseOfLog.
+// is twice as long, or after pauseOfLog. A process without processor time makes fewestAttempts.
 const (
-	patienceOfLog = 20 * time.Millisecond
-	pauseOfLog    = time.Second
+	patienceOfLog  = 20 * time.Millisecond
+	pauseOfLog     = time.Second
+	fewestAttempts = 10
 )
 
-// after counts commits, and starts a checkpoint if there were enough.
-func (c *checkpoints) after(d *database, commits int64) {
-	n := c.since.Add(commits)
-	every := c.every.Load()
-	if every == 0 {
-		every = firstCommits
-	}
-	if n < every || !c.running.CompareAndSwap(false, true) {
+// patienceOfCheckpoint is how long a batch waits for a checkpoint in progress.
+const patienceOfCheckpoint = time.Second
+
+// after counts the pages that c has written, and starts a checkpoint if there were enough. The caller
+// has the turn. A long log is left to the next batch.
+func (p *checkpoints) after(d *database, c *conn) {
+	if p.since.Add(c.written()) < wantedPages || p.pages.Load() != 0 || !p.wait(0) {
 		return
 	}
-	c.since.Store(0)
-	c.done.Go(func() {
-		defer c.running.Store(false)
-		pages := c.run(d)
+	p.since.Store(0)
+	ended := make(chan struct{})
+	p.ended.Store(&ended)
+	go func() {
+		defer close(ended)
+		if p.before != nil {
+			p.before()
+		}
+		pages := p.run(d)
 		if pages == 0 {
 			return
 		}
-		c.every.Store(min(max(firstCommits, n*wantedPages/pages), maxCommits))
-		if c.isLong(pages) {
-			c.pages.Store(pages)
+		if pages += p.since.Load(); p.isLong(pages) { // some pages may count twice
+			p.pages.Store(pages)
 		}
-	})
+	}()
 }
 
 // isLong reports whether a log is so long that the next write should wait for its readers.
-func (c *checkpoints) isLong(pages int64) bool {
-	rested := time.Since(time.Unix(0, c.failed.Load())) > pauseOfLog
-	return pages > mostPages && (rested || pages > c.most.Load())
+func (p *checkpoints) isLong(pages int64) bool {
+	rested := time.Since(time.Unix(0, p.failed.Load())) > pauseOfLog
+	return pages > mostPages && (rested || pages > p.most.Load())
+}
+
+// wait waits for the checkpoint in progress, and reports whether it has ended.
+func (p *checkpoints) wait(patience time.Duration) bool {
+	ended := p.ended.Load()
+	if ended == nil {
+		return true
+	}
+	select {
+	case <-*ended:
+		return true
+	default:
+	}
+	if patience == 0 {
+		return false
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-*ended:
+		return true
+	case <-late.C:
+		return false
+	}
 }
 
 // close waits for the checkpoint in progress.
-func (c *checkpoints) close() error {
-	c.done.Wait()
-	if c.conn == nil {
+func (p *checkpoints) close() error {
+	if ended := p.ended.Load(); ended != nil {
+		<-*ended
+	}
+	if p.conn == nil {
 		return nil
 	}
-	return c.conn.close()
+	return p.conn.close()
 }
 
 // run runs a passive checkpoint. It returns the number of pages that were in the log, or 0 after
 // a failure. The next checkpoint then moves more.
-func (c *checkpoints) run(d *database) (pages int64) {
+func (p *checkpoints) run(d *database) (pages int64) {
 	if d.file.check() != nil {
 		return 0
 	}
-	if c.conn == nil {
+	if p.conn == nil {
 		conn, err := connect(context.Background(), writerDSN(d.file.path, &d.options))
 		if err != nil {
 			return 0
 		}
-		c.conn = conn
+		p.conn = conn
 	}
-	pages, _, err := checkpoint(c.conn, "PASSIVE")
+	pages, _, err := checkpoint(p.conn, "PASSIVE")
 	if err != nil {
 		return 0
 	}
@@ -104,19 +131,25 @@ func checkpoint(c *conn, mode string) (pages int64, kept bool, err error) {
 	return pages, kept, err
 }
 
-// restartLog moves all of a long log while nothing is written, so that the log begins again. It
-// waits a little for readers. If a reader keeps the log, the next attempt is at twice the length, or
-// after a pause.
-func (w *writer) restartLog() {
+// boundLog waits for a checkpoint that the writes have left behind. It then moves all of a long
+// log while nothing is written, so that the log begins again, and waits a little for readers. If a
+// reader keeps the log, the next attempt is at twice the length, or after a pause.
+func (w *writer) boundLog() {
 	c := &w.checkpoints
-	pages := c.pages.Swap(0)
-	if pages == 0 || w.file.check() != nil {
+	if c.since.Load() > mostPages && !c.wait(patienceOfCheckpoint) {
 		return
 	}
-	if pages > walLimit/pageSize {
-		c.done.Wait()
+	pages := c.pages.Load()
+	if pages == 0 || w.file.check() != nil || !c.wait(patienceOfCheckpoint) {
+		return
 	}
-	for start := time.Now(); time.Since(start) < patienceOfLog; time.Sleep(minPause) {
+	c.pages.Store(0)
+	c.since.Store(0)
+	start := time.Now()
+	for n := 0; n < fewestAttempts || time.Since(start) < patienceOfLog; n++ {
+		if n > 0 {
+			time.Sleep(minPause)
+		}
 		_, kept, err := checkpoint(w.conn, "RESTART")
 		switch {
 		case err == nil && !kept:
@@ -129,5 +162,3 @@ func (w *writer) restartLog() {
 	c.most.Store(2 * pages)
 	c.failed.Store(time.Now().UnixNano())
 }
-
-const pageSize = 4096

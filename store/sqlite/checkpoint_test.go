@@ -56,3 +56,28 @@ func TestWriter_log(t *testing.T) {
 		t.Errorf("the log grew from %d to %d bytes after the reader had left it, want 32 MB more at most", held, after)
 	}
 }
+
+// A checkpoint that is left behind does not let the log grow: the writes wait for it.
+func TestWriter_logOfSlowCheckpoints(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := mustOpen(t, path, &sqlite.Options{Synchronous: sqlite.SynchronousNormal})
+	s.BeforeCheckpoints(func() { time.Sleep(300 * time.Millisecond) })
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 700 {
+				if _, err := create(context.Background(), s, strings.Repeat("x", 500)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	size := sizeOf(t, path+"-wal")
+	t.Logf("the log has %d bytes", size)
+	if size > 40<<20 {
+		t.Errorf("the log has %d bytes after writes beside slow checkpoints, want 40 MB at most", size)
+	}
+}

@@ -146,6 +146,17 @@ func (c *conn) takeRow(n int) []driver.Value {
 	return row[:n]
 }
 
+// written returns the number of pages that the connection has written into the log since the last
+// call.
+func (c *conn) written() int64 {
+	counters, ok := c.raw.(sqlite.DBStatus)
+	if !ok {
+		return 0
+	}
+	pages, _, _ := counters.Status(sqlite.DBStatusCacheWrite, true) // the counter exists
+	return int64(pages)
+}
+
 func (c *conn) close() error {
 	for _, stmt := range c.stmts {
 		_ = stmt.Close() // the connection is closed with all of its statements

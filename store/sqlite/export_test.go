@@ -1,6 +1,10 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+
+	"github.com/incidentkit/incident"
+)
 
 // SetFileSystem makes each directory be on the named network file system, until the returned
 // function is called.
@@ -21,7 +25,16 @@ func (s *Store) Exec(ctx context.Context, text string) error {
 }
 
 // Checkpoint starts a checkpoint beside the writes, unless another runs.
-func (s *Store) Checkpoint() { s.writer.checkpoints.after(s.database, 1<<20) }
+func (s *Store) Checkpoint() {
+	if s.writer.takeTurn(context.Background()) != nil {
+		return // the store is closed
+	}
+	s.writer.checkpoints.since.Add(wantedPages)
+	s.writer.endTurn()
+}
+
+// BeforeCheckpoints runs fn before each later checkpoint beside the writes.
+func (s *Store) BeforeCheckpoints(fn func()) { s.writer.checkpoints.before = fn }
 
 // StatementsOf returns the statements of a migration.
 var StatementsOf = statementsOf
@@ -58,6 +71,23 @@ func (s *Store) Do(ctx context.Context, apply func() error) error {
 	return s.writer.do(ctx, func(session) error { return apply() })
 }
 
+// Borrow calls read while it has the connection of the writer, and reports whether it was idle.
+func (s *Store) Borrow(read func()) bool { return s.writer.borrow(func(*conn) { read() }) }
+
+// Waiting returns the number of writes that wait.
+func (s *Store) Waiting() int {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return len(s.writer.waiting)
+}
+
+// ReaderConns returns the number of idle connections of the readers.
+func (s *Store) ReaderConns() int {
+	s.readers.mu.Lock()
+	defer s.readers.mu.Unlock()
+	return len(s.readers.idle)
+}
+
 // Bound is the driver's value of an argument.
 var Bound = bound
 
@@ -74,4 +104,14 @@ func (s *Store) Texts() (all []string) {
 		}
 	}
 	return all
+}
+
+// PurgeAfter runs a purge that calls between after it has found the due incidents.
+func (s *Store) PurgeAfter(ctx context.Context, pq incident.PurgeQuery, between func()) (incident.PurgeBatch, error) {
+	due, err := s.findDue(ctx, &pq)
+	if err != nil {
+		return incident.PurgeBatch{}, err
+	}
+	between()
+	return s.purgeDue(ctx, &pq, due)
 }

@@ -12,6 +12,9 @@ import (
 // A position is the identity of a history and the number of its last transaction. Commits are
 // serial, so that the transactions after a position are those with a greater number. A backup
 // that is restored has a history of its own.
+//
+// A deleted incident is reported by its deletion record. The history has the number of the last
+// transaction whose records were removed: the changes after an earlier position are not known.
 
 // maxChanges bounds the changes of a call. Beyond it the feed resets: emptying the cache is
 // the cheaper way to catch up.
@@ -19,6 +22,9 @@ const maxChanges = 20_000
 
 const changedIncidentsSQL = `
 SELECT organization_id, identifier, version, activities FROM incident WHERE changed > ? ORDER BY changed LIMIT ?`
+
+const deletedIncidentsSQL = `
+SELECT organization_id, identifier, version, activities FROM incident_deleted WHERE changed > ? ORDER BY changed LIMIT ?`
 
 const changedSlotsSQL = `
 SELECT organization_id, alert_rule_id, project_id, query_id, version FROM incident_slot WHERE changed > ? ORDER BY changed LIMIT ?`
@@ -48,14 +54,17 @@ func changes(ctx context.Context, q session, since incident.FeedPosition) (c inc
 		return c, nil
 	}
 	from, ok := parsePosition(since)
-	if c.Reset = !ok || from.history != present.history || from.number > present.number; c.Reset || from == present {
+	c.Reset = !ok || from.history != present.history || from.number > present.number || from.number < present.forgotten
+	if c.Reset || from.number == present.number {
 		return c, nil
 	}
 	iv := incident.IncidentVersion{}
-	err = queryEach(ctx, q, changedIncidentsSQL, []any{from.number, maxChanges + 1}, func() { c.Incidents = append(c.Incidents, iv) },
-		text(&iv.Key.OrganizationID), integer(&iv.Key.Identifier), integer(&iv.Version), integer(&iv.Activities))
-	if err != nil {
-		return c, err
+	for _, statement := range []string{changedIncidentsSQL, deletedIncidentsSQL} {
+		err = queryEach(ctx, q, statement, []any{from.number, maxChanges + 1}, func() { c.Incidents = append(c.Incidents, iv) },
+			text(&iv.Key.OrganizationID), integer(&iv.Key.Identifier), integer(&iv.Version), integer(&iv.Activities))
+		if err != nil {
+			return c, err
+		}
 	}
 	sv := incident.SlotVersion{}
 	err = queryEach(ctx, q, changedSlotsSQL, []any{from.number, maxChanges + 1}, func() { c.Slots = append(c.Slots, sv) },
@@ -68,12 +77,14 @@ func changes(ctx context.Context, q session, since incident.FeedPosition) (c inc
 
 // position is a parsed [incident.FeedPosition].
 type position struct {
-	history string
-	number  int64
+	history   string
+	number    int64
+	forgotten int64 // of the present position: earlier positions are a Reset
 }
 
 func readPosition(ctx context.Context, q session) (p position, err error) {
-	found, err := queryOne(ctx, q, `SELECT lower(hex(history)), transactions FROM incident_history`, nil, text(&p.history), integer(&p.number))
+	found, err := queryOne(ctx, q, `SELECT lower(hex(history)), transactions, forgotten FROM incident_history`, nil,
+		text(&p.history), integer(&p.number), integer(&p.forgotten))
 	if err == nil && !found {
 		err = errNoHistory
 	}

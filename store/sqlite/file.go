@@ -25,7 +25,7 @@ func init() {
 // file is the database file as it was opened.
 type file struct {
 	path string // absolute
-	info os.FileInfo
+	id   fileID
 }
 
 // newFile returns the file of an existing path.
@@ -37,13 +37,16 @@ func newFile(path string) (*file, error) {
 	if info.IsDir() {
 		return nil, fmt.Errorf("%w: %s is a directory; give the path of a file in it", incident.ErrInvalid, path)
 	}
-	return &file{path: path, info: info}, nil
+	id, err := fileIDOf(path)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &file{path: path, id: id}, nil
 }
 
 // check returns an error if the path has another file, or none. It opens nothing.
 func (f *file) check() error {
-	info, err := os.Stat(f.path)
-	if err == nil && os.SameFile(info, f.info) {
+	if f.id.has(f.path) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s: %w; close the store and open it again", incident.ErrUnavailable, f.path, ErrFileReplaced)
@@ -86,7 +89,7 @@ func writerDSN(path string, o *Options) string {
 		"_dqs":    {"0"},
 		"_pragma": {
 			"busy_timeout(0)", "synchronous(" + synchronous + ")", "wal_autocheckpoint(0)",
-			fmt.Sprintf("journal_size_limit(%d)", walLimit), "temp_store(MEMORY)", "cache_size(-16384)",
+			fmt.Sprintf("journal_size_limit(%d)", walLimit), "temp_store(MEMORY)", "cache_size(-16384)", "secure_delete(FAST)",
 		},
 	})
 }

@@ -62,8 +62,9 @@ func (l *listing) addConditions(by met) {
 		l.add(" AND (i.projects = '[]' OR EXISTS (SELECT 1 FROM json_each(i.projects) e WHERE e.value IN (SELECT value FROM json_each(?))))",
 			listOf(l.Access.Projects))
 	}
+	// The plus keeps SQLite from joining the subqueries: it takes half a second to plan the join of 32.
 	for _, d := range digestsOf(l.Labels, l.Assignee) {
-		l.add(" AND EXISTS (SELECT 1 FROM incident_label x WHERE x.organization_id = i.organization_id AND x.digest = ?"+
+		l.add(" AND +EXISTS (SELECT 1 FROM incident_label x WHERE x.organization_id = i.organization_id AND x.digest = ?"+
 			" AND x.date_started = i.date_started AND x.identifier = i.identifier)", d)
 	}
 	if l.Acknowledged != nil {

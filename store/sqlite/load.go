@@ -28,12 +28,12 @@ const loadSQL = `
 SELECT ` + incidentColumns + `, ` + triggerColumns + `
 FROM incident i
 LEFT JOIN incident_trigger t ON t.organization_id = i.organization_id AND t.identifier = i.identifier
-WHERE i.organization_id = ?1 AND i.identifier = ?2
+WHERE i.organization_id = ? AND i.identifier = ?
 ORDER BY t.trigger_id`
 
 // Load implements [incident.IncidentStore].
 func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, error) {
-	return read(ctx, s, "load", oneStatement, func(ctx context.Context, q session) (incident.State, error) {
+	return read(ctx, s, "load", ofOne, func(ctx context.Context, q session) (incident.State, error) {
 		return load(ctx, q, key)
 	})
 }
@@ -56,7 +56,7 @@ ORDER BY t.trigger_id`
 
 // LoadSlot implements [incident.IncidentStore].
 func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
-	return read(ctx, s, "load slot", oneStatement, func(ctx context.Context, q session) (held incident.SlotState, err error) {
+	return read(ctx, s, "load slot", ofOne, func(ctx context.Context, q session) (held incident.SlotState, err error) {
 		var holder int64
 		state, err := readState(ctx, q, slot.OrganizationID, loadSlotSQL, slotArgs(slot), integer(&held.Version), integer(&holder))
 		switch {

@@ -13,8 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/incidentkit/incident/internal/leaktest"
 	"github.com/incidentkit/incident/store/sqlite"
 )
 
@@ -43,7 +42,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // task is the work of a child process. The process reports on its standard output, a line for
@@ -54,7 +53,8 @@ type task struct {
 	Number  int
 	Options sqlite.Options
 
-	ReadsOnly bool // of the task together
+	ReadsOnly bool   // of the task together
+	To        string // of the task copy
 }
 
 // tasks are the works of child processes by name.
@@ -136,6 +136,23 @@ func (c *child) kill() (rest []string) {
 	}
 	_ = c.cmd.Wait()
 	return rest
+}
+
+// await returns the next value of a channel.
+func await[T any](t *testing.T, what string, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("20 s were not enough for %s", what)
+	}
+	return value
+}
+
+// awaitWaiting waits until n writes of the store wait.
+func awaitWaiting(t *testing.T, s *sqlite.Store, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("fewer than %d writes wait", n), func() bool { return s.Waiting() >= n })
 }
 
 // eventually waits until done returns true.

@@ -20,10 +20,18 @@ func (s *Store) Claim(ctx context.Context, cq incident.ClaimQuery) ([]incident.C
 	if err != nil || !due {
 		return nil, err
 	}
-	return put(ctx, s, "claim", func(ctx context.Context, q session) ([]incident.Claim, error) {
-		c := claiming{ClaimQuery: &cq, session: q, ctx: ctx, now: now()}
-		return c.claim()
-	})
+	for writes := 1; ; writes++ {
+		c, err := put(ctx, s, "claim", func(ctx context.Context, q session) (*claiming, error) {
+			c := &claiming{ClaimQuery: &cq, session: q, ctx: ctx, now: now(), last: writes == maxClaimWrites}
+			return c, c.claim()
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !c.postponed {
+			return c.claims, nil
+		}
+	}
 }
 
 const isDueSQL = `
@@ -44,16 +52,36 @@ type claiming struct {
 	now    int64
 	fence  int64
 	claims []incident.Claim
+
+	last      bool // claims even if more queues have arrived than a write makes ready
+	postponed bool // has claimed nothing; another write must follow
 }
 
 // maxMatured is the most leases and delays that a claim looks at.
 const maxMatured = 1000
 
+// A write of a claim makes up to maxArrivals new queues ready. If there are more, the next write
+// continues, so that other writers get their turns in between. Claims are made by the write that finds
+// fewer, or by write maxClaimWrites: until then, an organization with many new queues is in the way
+// of others.
+const (
+	maxArrivals    = 250
+	maxClaimWrites = 40
+)
+
+const arriveSQL = `
+UPDATE incident_queue SET ready = 1, due = due + 9007199254740992
+WHERE (organization_id, identifier, notifier, reminder, replayed) IN (
+	SELECT organization_id, identifier, notifier, reminder, replayed FROM incident_queue
+	WHERE notifier = ? AND ready = 0 AND due < 0 AND due < 9223372036854775807
+	ORDER BY due LIMIT ?
+)`
+
 const matureSQL = `
 UPDATE incident_queue SET ready = 1
 WHERE (organization_id, identifier, notifier, reminder, replayed) IN (
 	SELECT organization_id, identifier, notifier, reminder, replayed FROM incident_queue
-	WHERE notifier = ? AND ready = 0 AND due < 9223372036854775807 AND due <= ?
+	WHERE notifier = ? AND ready = 0 AND due < 9223372036854775807 AND due BETWEEN 0 AND ?
 	ORDER BY due LIMIT ?
 )`
 
@@ -63,28 +91,35 @@ const nextOrganizationSQL = `
 SELECT organization_id FROM incident_queue
 WHERE notifier = ? AND ready = 1 AND organization_id > ? ORDER BY organization_id LIMIT 1`
 
-// claim makes the queues ready whose lease or delay has ended, and walks the organizations that
-// have ready queues.
-func (c *claiming) claim() ([]incident.Claim, error) {
+// claim makes new queues ready, and those whose lease or delay has ended. It then walks the
+// organizations that have ready queues, unless more new queues may follow.
+func (c *claiming) claim() error {
+	arrived, err := c.exec(c.ctx, arriveSQL, c.Notifier, maxArrivals)
+	if err != nil {
+		return err
+	}
+	if c.postponed = arrived == maxArrivals && !c.last; c.postponed {
+		return nil
+	}
 	if _, err := c.exec(c.ctx, matureSQL, c.Notifier, c.now, maxMatured); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := queryOne(c.ctx, c, fencesSQL, []any{c.Limit}, integer(&c.fence)); err != nil {
-		return nil, err
+		return err
 	}
 	c.fence -= int64(c.Limit)
 	for org := c.After; len(c.claims) < c.Limit; {
 		found, err := queryOne(c.ctx, c, nextOrganizationSQL, []any{c.Notifier, string(org)}, text(&org))
 		if err != nil || !found {
-			return c.claims, err
+			return err
 		}
 		if !slices.Contains(c.Except, org) {
 			if err := c.claimFrom(org); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return c.claims, nil
+	return nil
 }
 
 // most returns the number of claims that the organization may get.

@@ -166,6 +166,7 @@ func TestProcesses_together(t *testing.T) {
 		children = append(children, startChild(t, task{Name: "together", Path: path, Number: i, ReadsOnly: i == 2}))
 	}
 	victim := startChild(t, task{Name: "write", Path: path, Number: 3})
+	lines := []string{victim.next()}
 	time.Sleep(700 * time.Millisecond)
 	if err := children[0].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -175,9 +176,9 @@ func TestProcesses_together(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(700 * time.Millisecond)
-	checkAcknowledged(t, s, victim.kill())
+	checkAcknowledged(t, s, append(lines, victim.kill()...))
 	time.Sleep(700 * time.Millisecond)
-	var lines []string
+	lines = nil
 	for _, c := range children {
 		lines = append(lines, c.stop(t)...)
 	}

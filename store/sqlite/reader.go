@@ -131,6 +131,10 @@ type kindOfRead int
 const (
 	// oneStatement is a read with a single statement.
 	oneStatement kindOfRead = iota
+	// ofOne is oneStatement for a single incident, with which most writes begin. While nothing is
+	// written, and no reader is in use, the read borrows the connection of the writer: a commit
+	// empties the page caches of all other connections.
+	ofOne
 	// snapshot is a read with several statements in a transaction.
 	snapshot
 	// longRead is oneStatement, but the end of the context interrupts it.
@@ -139,11 +143,15 @@ const (
 	longSnapshot
 )
 
-// read runs fn on a connection of the readers, or in the transaction of s, and returns the result.
-// fn may run several times.
+// read runs fn on a connection of the readers, or in the transaction of s, and returns the result:
+// zero if fn failed. fn may run several times.
 func read[T any](ctx context.Context, s *Store, op string, kind kindOfRead, fn func(ctx context.Context, q session) (T, error)) (T, error) {
 	result, err := readRaw(ctx, s, kind, fn)
-	return result, translate(ctx, op, err)
+	if err != nil {
+		var none T
+		return none, translate(ctx, op, err)
+	}
+	return result, nil
 }
 
 func readRaw[T any](ctx context.Context, s *Store, kind kindOfRead, fn func(ctx context.Context, q session) (T, error)) (result T, err error) {
@@ -151,7 +159,7 @@ func readRaw[T any](ctx context.Context, s *Store, kind kindOfRead, fn func(ctx 
 		return result, err
 	}
 	statements := ctx
-	if kind == oneStatement || kind == snapshot {
+	if kind == oneStatement || kind == ofOne || kind == snapshot {
 		statements = context.WithoutCancel(ctx) // a short statement need not be watched
 	}
 	if s.tx != nil {
@@ -161,6 +169,11 @@ func readRaw[T any](ctx context.Context, s *Store, kind kindOfRead, fn func(ctx 
 		}
 		result, err = fn(statements, q)
 		return result, s.tx.readError(err)
+	}
+	if kind == ofOne && len(s.readers.permits) == 0 && s.readers.checkFile() == nil {
+		if s.writer.borrow(func(c *conn) { result, err = fn(statements, c) }) && (err == nil || isAnswer(err)) {
+			return result, err
+		}
 	}
 	err = whileBusy(ctx, time.Now().Add(s.options.BusyTimeout), func() error {
 		c, err := s.readers.take(ctx)

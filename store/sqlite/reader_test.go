@@ -20,12 +20,10 @@ func TestReaders(t *testing.T) {
 		if _, err := create(t.Context(), tx, "y"); err != nil {
 			return err
 		}
-		begin := time.Now()
-		if _, err := load(s, n); err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a read that waits for the transaction waits for ever
+		defer cancel()
+		if _, err := s.Load(ctx, incident.Key{OrganizationID: "acme", Identifier: n}); err != nil {
 			t.Errorf("Load() during a transaction = %v, want nil", err)
-		}
-		if took := time.Since(begin); took > time.Second {
-			t.Errorf("Load() during a transaction took %v, want no wait", took)
 		}
 		return nil
 	})

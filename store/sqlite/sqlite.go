@@ -38,6 +38,20 @@
 // opens and closes the file loses its locks, for example by [os.ReadFile]. Then another process can
 // damage the database.
 //
+// # Deleting
+//
+// A deleted row is overwritten with zeros (PRAGMA secure_delete = FAST), so that the file keeps few
+// traces of erased users. Creations take about 1 % more processor time for it. Copies of deleted and
+// erased data remain for a while: in pages that SQLite has freed or split, in PATH-wal, and in older
+// backups. VACUUM removes the copies in pages, and a new backup has none.
+//
+// The file does not become smaller: later writes use the free pages first. VACUUM shrinks it. A host
+// runs VACUUM in a pool of its own. Reads continue meanwhile. Writes wait, at most for BusyTimeout,
+// and the disk needs space for two copies of the database.
+//
+// A process with an older library does not hear of deletions. Update all processes before the first
+// Purge or DeleteOrganization. It excludes older libraries from opening the file: [ErrNewerSchema].
+//
 // # Errors
 //
 // Errors of the file match [incident.ErrUnavailable]. Their text has the remedy, for example for
@@ -126,10 +140,11 @@ type Store struct {
 }
 
 var (
-	_ incident.FeedStore   = (*Store)(nil)
-	_ incident.OutboxStore = (*Store)(nil)
-	_ incident.UsedOutbox  = (*Store)(nil)
-	_ incident.JoinedStore = (*Store)(nil)
+	_ incident.FeedStore      = (*Store)(nil)
+	_ incident.OutboxStore    = (*Store)(nil)
+	_ incident.UsedOutbox     = (*Store)(nil)
+	_ incident.JoinedStore    = (*Store)(nil)
+	_ incident.RetentionStore = (*Store)(nil)
 )
 
 // database is the state that a store shares with the stores of its transactions.

@@ -35,6 +35,12 @@ func TestStore(t *testing.T) {
 	t.Run("outbox", func(t *testing.T) {
 		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return c.open(t) })
 	})
+	t.Run("retention", func(t *testing.T) {
+		storetest.RunRetention(t, func(t *testing.T) incident.RetentionStore { return c.open(t) })
+	})
+	t.Run("report", func(t *testing.T) {
+		storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return c.open(t) })
+	})
 	t.Run("plans", func(t *testing.T) { testPlans(t, c.all()) })
 }
 

@@ -115,6 +115,10 @@ func (j joinedStore) Subscribers(ctx context.Context, key incident.Key) ([]incid
 	return inHostTx(ctx, j, j.reads, func(s *sqlite.Store) ([]incident.Subscription, error) { return s.Subscribers(ctx, key) })
 }
 
+func (j joinedStore) Report(ctx context.Context, q incident.ReportQuery) (incident.ReportNumbers, error) {
+	return inHostTx(ctx, j, j.reads, func(s *sqlite.Store) (incident.ReportNumbers, error) { return s.Report(ctx, q) })
+}
+
 // InTx never repeats fn, because fn may have effects of its own.
 func (j joinedStore) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
 	_, err := inHostTx(ctx, j, j.writes, func(s *sqlite.Store) (struct{}, error) { return withNothing(s.InTx(ctx, fn)) })
@@ -125,8 +129,14 @@ func (j joinedStore) Shared() bool { return j.store.Shared() }
 
 // A store in transactions of the host keeps the contract too.
 func TestStore_joined(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) incident.Store {
-		h := newHost(t, "_txlock=immediate")
-		return joinedStore{reads: mustHostPool(t, h.store.Path(), ""), writes: h.pool, store: h.store}
-	})
+	storetest.Run(t, func(t *testing.T) incident.Store { return newJoinedStore(t) })
+}
+
+func TestStore_joinedReport(t *testing.T) {
+	storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return newJoinedStore(t) })
+}
+
+func newJoinedStore(t *testing.T) joinedStore {
+	h := newHost(t, "_txlock=immediate")
+	return joinedStore{reads: mustHostPool(t, h.store.Path(), ""), writes: h.pool, store: h.store}
 }

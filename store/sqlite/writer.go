@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -18,15 +17,19 @@ import (
 // writer runs the writes of the process on a single connection, since SQLite has a single writer
 // anyway. Writes that wait together share a commit. The first write starts a goroutine that leads
 // until no write waits. While nothing is written there is no goroutine.
+//
+// If the context of the first write cannot end, its caller leads until that write is done, which saves
+// two switches of goroutines. A caller whose context can end does not lead: it could not leave a
+// hanging disk.
 type writer struct {
 	*database
 	pool *sqlx.DB   // has the one connection
 	link *sqlx.Conn // keeps the connection
-	conn *conn      // for the goroutine that leads, or that has the turn
+	conn *conn      // for the goroutine that leads, has the turn or borrows
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*write   // in order of arrival
-	led     bool       // a goroutine leads, or a transaction has the turn
+	led     bool       // a goroutine leads or borrows, or a transaction has the turn
 	closed  bool
 
 	checkpoints checkpoints
@@ -36,10 +39,11 @@ type writer struct {
 type write struct {
 	apply    func(q session) error // nil for a transaction, which takes the turn itself
 	deadline time.Time
-	turn     chan struct{} // closed when the transaction has the turn
-	done     chan struct{} // closed when err is set
+	turn     chan struct{} // of a transaction, closed when it has the turn
+	done     chan struct{} // of any other write, closed when err is set
 	err      error
 
+	leads     bool // its caller leads, unless somebody leads already
 	began     bool // it is part of a batch, and cannot be withdrawn any more
 	applied   bool // apply was called
 	abandoned bool // its caller has left before apply was called
@@ -62,15 +66,17 @@ func (w *writer) adopt(raw any) error {
 }
 
 func (w *writer) newWrite(apply func(q session) error) *write {
-	return &write{
-		apply:    apply,
-		deadline: time.Now().Add(w.options.BusyTimeout),
-		turn:     make(chan struct{}),
-		done:     make(chan struct{}),
+	j := &write{apply: apply, deadline: time.Now().Add(w.options.BusyTimeout)}
+	if apply == nil {
+		j.turn = make(chan struct{})
+	} else {
+		j.done = make(chan struct{})
 	}
+	return j
 }
 
-// enter adds a write to those that wait, and starts a goroutine to lead if there is none.
+// enter adds a write to those that wait. If nobody leads, enter starts a goroutine to lead, unless the
+// caller wants to lead. Afterwards, j.leads reports whether the caller must.
 func (w *writer) enter(j *write) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,10 +84,11 @@ func (w *writer) enter(j *write) error {
 		return errClosed
 	}
 	w.waiting = append(w.waiting, j)
-	if !w.led {
-		w.led = true
-		go w.lead()
+	j.leads = j.leads && !w.led
+	if !w.led && !j.leads {
+		go w.leadApart()
 	}
+	w.led = true
 	return nil
 }
 
@@ -100,8 +107,13 @@ func (w *writer) withdraw(j *write) bool {
 // may run several times, and must change nothing if it returns an error that isAnswer.
 func (w *writer) do(ctx context.Context, apply func(q session) error) error {
 	j := w.newWrite(apply)
+	j.leads = ctx.Done() == nil
 	if err := w.enter(j); err != nil {
 		return err
+	}
+	if j.leads {
+		w.lead(j)
+		return j.result()
 	}
 	select {
 	case <-j.done:
@@ -122,27 +134,6 @@ func (w *writer) do(ctx context.Context, apply func(q session) error) error {
 		}
 		return unknownOutcome(ctx, ctx.Err())
 	}
-}
-
-// abandon keeps a write of a batch from being applied, and reports whether it could.
-func (w *writer) abandon(j *write) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	j.abandoned = !j.applied
-	return j.abandoned
-}
-
-// apply applies a write of a batch. The memory of its caller may have changed if the caller has
-// left before.
-func (w *writer) apply(j *write) error {
-	w.mu.Lock()
-	abandoned := j.abandoned
-	j.applied = !abandoned
-	w.mu.Unlock()
-	if abandoned {
-		return incident.ErrInvalid // nobody reads it
-	}
-	return recovered(func() error { return j.apply(w.conn) })
 }
 
 // takeTurn waits until the caller may use the connection alone. The caller must call endTurn.
@@ -166,158 +157,32 @@ func (w *writer) takeTurn(ctx context.Context) error {
 
 // endTurn lets the next writes begin.
 func (w *writer) endTurn() {
-	w.checkpoints.after(w.database, 1)
+	w.checkpoints.after(w.database, w.conn)
+	w.pass()
+}
+
+// pass lets the next writes begin, and ends the lead of the caller.
+func (w *writer) pass() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.led = len(w.waiting) > 0; w.led {
-		go w.lead()
+		go w.leadApart()
 	}
 }
 
-// lead runs batches until nothing waits, or gives the turn to a transaction.
-func (w *writer) lead() {
-	for failed := 0; ; {
-		first := w.first()
-		switch {
-		case first == nil:
-			return
-		case first.apply == nil:
-			close(first.turn)
-			return
-		}
-		w.restartLog()
-		err := cmp.Or(w.file.check(), w.begin())
-		if isBusy(err) {
-			w.expire(err)
-			time.Sleep(pauseAfter(failed))
-			failed++
-			continue
-		}
-		failed = 0
-		batch := w.batch()
-		if err != nil {
-			conclude(batch, err)
-			continue
-		}
-		w.run(batch)
-	}
-}
-
-// first returns the first write that waits. Without any, the lead ends. A transaction has begun
-// its turn then.
-func (w *writer) first() *write {
+// borrow lets fn read on the connection if nothing is written, and reports whether fn was called.
+// Writes wait until fn returns.
+func (w *writer) borrow(fn func(c *conn)) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		w.led = false
-		return nil
+	if w.led || w.closed {
+		w.mu.Unlock()
+		return false
 	}
-	first := w.waiting[0]
-	if first.apply == nil {
-		first.began = true
-		w.waiting = w.waiting[1:]
-	}
-	return first
-}
-
-// batch returns the next writes. They can no longer be withdrawn.
-func (w *writer) batch() []*write {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := 0
-	for n < min(len(w.waiting), maxBatch) && w.waiting[n].apply != nil {
-		w.waiting[n].began = true
-		n++
-	}
-	batch := slices.Clone(w.waiting[:n])
-	w.waiting = slices.Delete(w.waiting, 0, n)
-	return batch
-}
-
-// expire ends the writes whose deadline has passed.
-func (w *writer) expire(err error) {
-	now := time.Now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.waiting = slices.DeleteFunc(w.waiting, func(j *write) bool {
-		expired := j.apply != nil && now.After(j.deadline)
-		if expired {
-			j.began, j.err = true, err
-			close(j.done)
-		}
-		return expired
-	})
-}
-
-// conclude answers writes.
-func conclude(batch []*write, err error) {
-	for _, j := range batch {
-		if err != nil {
-			j.err = err
-		}
-		close(j.done)
-	}
-}
-
-// begin begins the transaction of a batch. It has the right to write.
-func (w *writer) begin() error {
-	w.conn.batch, w.conn.counted = true, false
-	_, err := w.conn.exec(context.Background(), "BEGIN IMMEDIATE")
-	return err
-}
-
-// commit commits, and reports an unknown outcome if the file was replaced meanwhile.
-func (w *writer) commit() error {
-	if _, err := w.conn.exec(context.Background(), "COMMIT"); err != nil {
-		w.rollBack()
-		return commitError(context.Background(), err)
-	}
-	if err := w.file.check(); err != nil {
-		return unknownOutcome(context.Background(), err)
-	}
-	return nil
-}
-
-// rollBack undoes the transaction. SQLite may have undone it by itself.
-func (w *writer) rollBack() { _, _ = w.conn.exec(context.Background(), "ROLLBACK") }
-
-// run applies a batch in the transaction that has begun, and commits it. If a write violates a
-// constraint or panics, each runs alone. Any other failure ends the whole batch: SQLite may have undone
-// the transaction by itself, so that a later statement would be a transaction of its own.
-func (w *writer) run(batch []*write) {
-	defer w.checkpoints.after(w.database, 1)
-	for _, j := range batch {
-		j.err = w.apply(j)
-		switch {
-		case j.err == nil, isAnswer(j.err):
-			continue
-		}
-		err := j.err
-		w.rollBack()
-		if isOfOne(err) && len(batch) > 1 {
-			w.runEach(batch)
-			return
-		}
-		conclude(batch, err)
-		return
-	}
-	conclude(batch, w.commit())
-}
-
-// runEach applies each write of a batch in a transaction of its own.
-func (w *writer) runEach(batch []*write) {
-	for _, j := range batch {
-		j.err = whileBusy(context.Background(), j.deadline, w.begin)
-		if j.err == nil {
-			j.err = w.apply(j)
-			if j.err == nil || isAnswer(j.err) {
-				j.err = cmp.Or(w.commit(), j.err)
-			} else {
-				w.rollBack()
-			}
-		}
-		close(j.done)
-	}
+	w.led = true
+	w.mu.Unlock()
+	defer w.pass()
+	fn(w.conn)
+	return true
 }
 
 // close waits for the writes in progress and closes the connection.

@@ -21,7 +21,7 @@ func applyTogether(t *testing.T, s *sqlite.Store, changes []incident.Change) (re
 	var all sync.WaitGroup
 	for i, c := range changes {
 		all.Go(func() { results[i], errs[i] = s.Apply(context.Background(), c) })
-		time.Sleep(2 * time.Millisecond) // in this order
+		awaitWaiting(t, s, i+1) // in this order
 	}
 	release()
 	all.Wait()
@@ -129,7 +129,7 @@ func TestWriter_batchWithPanic(t *testing.T) {
 				t.Errorf("change %d = %v, want nil", i, err)
 			}
 		})
-		time.Sleep(2 * time.Millisecond)
+		awaitWaiting(t, s, i+1)
 	}
 	release()
 	all.Wait()

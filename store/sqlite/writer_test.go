@@ -197,7 +197,7 @@ func TestInTx_full(t *testing.T) {
 func TestWriter_leaves(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	s := mustOpen(t, path, nil)
+	s := mustOpen(t, path, &sqlite.Options{BusyTimeout: 5 * time.Minute})
 	release := holdWriteLock(t, path)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -206,8 +206,8 @@ func TestWriter_leaves(t *testing.T) {
 	wantError(t, "Apply() while another transaction writes", err, "", context.DeadlineExceeded)
 	err = s.InTx(ctx, func(incident.Store) error { return nil })
 	wantError(t, "InTx() while another transaction writes", err, "", context.DeadlineExceeded)
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("a call left %v after the begin, want soon after the end of its context", took)
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("a call left %v after the begin, want soon after the end of its context, and long before BusyTimeout", took)
 	}
 	release()
 	if n := mustCreate(t, s, "y"); n != 1 {
@@ -249,8 +249,13 @@ func TestWriter_patience(t *testing.T) {
 	close(blocked)
 	wantError(t, "a write whose disk hangs", err, "", incident.ErrUnknownOutcome, context.Canceled)
 	testAbandoned(t, s)
-	ctx, cancel = context.WithCancel(t.Context())
-	if err := s.Do(ctx, func() error { cancel(); return nil }); err != nil {
+	for range 5 { // on a busy machine a commit may last longer than the patience
+		ctx, cancel = context.WithCancel(t.Context())
+		if err = s.Do(ctx, func() error { cancel(); return nil }); !errors.Is(err, incident.ErrUnknownOutcome) {
+			break
+		}
+	}
+	if err != nil {
 		t.Errorf("a write whose context ends during the commit = %v, want nil", err)
 	}
 }
@@ -273,7 +278,7 @@ func testAbandoned(t *testing.T, s *sqlite.Store) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	applied := false
-	time.Sleep(20 * time.Millisecond) // the first waits, so that the second is in the same batch
+	awaitWaiting(t, s, 1)
 	all.Go(func() {
 		err := s.Do(ctx, func() error {
 			applied = true
@@ -285,7 +290,7 @@ func testAbandoned(t *testing.T, s *sqlite.Store) {
 		}
 		close(blocked)
 	})
-	time.Sleep(20 * time.Millisecond)
+	awaitWaiting(t, s, 2) // both are in the same batch
 	release()
 	<-inBatch
 	cancel()

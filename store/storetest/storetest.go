@@ -1,6 +1,6 @@
-// Package storetest checks that a store keeps the contract of [incident.Store], of
-// [incident.FeedStore] and of [incident.OutboxStore]. The whole test of a store is a
-// call:
+// Package storetest checks that a store keeps the contract of [incident.Store], and those of
+// [incident.FeedStore], [incident.OutboxStore] and [incident.RetentionStore], which have the
+// suites [RunFeed], [RunOutbox] and [RunRetention]. The whole test of a store is a call:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) incident.Store { return memory.New() })

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/leaktest"
 	"github.com/incidentkit/incident/store/memory"
 )
 
@@ -22,7 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(plant) != "" {
 		os.Exit(m.Run()) // a hung case leaves its goroutines
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // The broken stores are made of a store that keeps the contract.

@@ -3,8 +3,8 @@
 -- COLLATE "C" compares the host's names byte by byte. Every key begins with the
 -- organization, so that the tables can be partitioned by it; the package
 -- documentation describes distribution over several servers. There are no foreign
--- keys: each statement of the library finds the incident that it writes for, and none
--- deletes an incident.
+-- keys: each statement of the library finds the incident that it writes for, or
+-- deletes everything that belongs to it.
 
 -- Has one row. A library of schema version n uses the tables if serves <= n <= version.
 CREATE TABLE incident_schema (
