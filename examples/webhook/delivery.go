@@ -10,8 +10,8 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/examples/internal/statuspage"
-	"github.com/incidentkit/incident/examples/webhook/webhook"
 	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/web/webhook"
 )
 
 // deliverHistory imports a history, delivers it to a receiver, and reports on both.

@@ -19,8 +19,8 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/examples/internal/statuspage"
-	"github.com/incidentkit/incident/examples/webhook/webhook"
 	"github.com/incidentkit/incident/store/memory"
+	"github.com/incidentkit/incident/web/webhook"
 )
 
 // desk handles notifications, and can be made to fail.

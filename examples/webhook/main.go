@@ -5,7 +5,7 @@
 //	go run ./examples/webhook
 //	go run ./examples/webhook -fail 10 examples/statuspage/testdata/sample.json
 //
-// Hosts copy package webhook, in the folder of that name.
+// Notifier and receiver are those of package web/webhook.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/incidentkit/incident/examples/webhook/webhook"
+	"github.com/incidentkit/incident/web/webhook"
 )
 
 // receiver is a server that receives webhooks. It runs here for the demonstration;

@@ -21,9 +21,9 @@
 // responds 410, delays no other. An activity has the same UUID for all of them, so that their
 // receivers must not share a [Ledger].
 //
-// The module of the reference implementation in Go signs and verifies.
-//
-// Copy the package into a host and change it as needed.
+// Signatures are symmetric, of version v1: HMAC-SHA256 with a [Secret] that sender and receiver
+// share. The package imports the standard library and package incident only; the tests of
+// examples/webhook compare it with the reference implementation in Go.
 package webhook
 
 import (

@@ -8,8 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
 const (
@@ -68,12 +66,6 @@ func (s Secret) Text() string {
 
 // Format implements [fmt.Formatter]. No verb prints the key.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, secretPrefix+"[redacted]") }
-
-// webhook returns the reference implementation with the key of a valid Secret.
-func (s Secret) webhook() *standardwebhooks.Webhook {
-	w, _ := standardwebhooks.NewWebhookRaw(s.key()) // fails only for an empty key
-	return w
-}
 
 // checkSecrets validates and copies secrets.
 func checkSecrets(secrets []Secret) ([]Secret, error) {

@@ -59,6 +59,7 @@ func TestSigned(t *testing.T) {
 		"none":                     {"", false, errNoSignature},
 		"only others":              {"v2,xyz " + otherKind, false, errNoSignature},
 		"a version alone":          {"v1", false, errNoSignature},
+		"without a version":        {right[3:], false, errNoSignature},
 		"another case":             {"V1" + right[2:], false, errNoSignature},
 		"empty":                    {"v1,", false, nil},
 		"no base64":                {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1O!=", false, nil},

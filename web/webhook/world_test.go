@@ -16,12 +16,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var now = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 
@@ -88,7 +88,7 @@ func newDelivery(t testing.TB, n incident.Notification, at time.Time, secrets ..
 	return d
 }
 
-// handmade signs a delivery as the standard says, without the reference implementation.
+// handmade signs a delivery as the standard says, without the code of the package.
 func handmade(d delivery, secrets ...Secret) string {
 	var all []string
 	for _, s := range secrets {
