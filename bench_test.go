@@ -122,6 +122,31 @@ func BenchmarkTriggers_cached(b *testing.B) {
 	}
 }
 
+// The shortest call with a Trace that does nothing, compared with a Manager without Trace.
+func BenchmarkTriggers_traced(b *testing.B) {
+	ctx := b.Context()
+	store := memory.New()
+	plain, err := incident.New(store, nil)
+	check(b, err)
+	inc, err := plain.Fire(ctx, incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusCritical, Title: "Error rate"})
+	check(b, err)
+	traced, err := incident.New(store, &incident.Options{
+		Trace: func(ctx context.Context, _ incident.Call) (context.Context, func(error)) { return ctx, nil },
+	})
+	check(b, err)
+	on := func(m incident.Manager) func() {
+		return func() {
+			_, err := m.Triggers(ctx, inc.Key())
+			check(b, err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		on(traced)()
+	}
+	compare(b, "untraced", 2, 200_000, on(plain), on(traced))
+}
+
 // keyCache records the last key that was looked up.
 type keyCache struct {
 	incident.Cache

@@ -28,10 +28,11 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
 	length := flag.Duration("length", 2*time.Second, "duration of a side's turn in a round")
-	only := flag.String("only", "", "memory, postgres, sqlite, notifications, notifiers, delayed, scale or sqlite-scale; all except delayed and the scales if empty")
+	only := flag.String("only", "", "memory, postgres, sqlite, notifications, notifiers, delayed, report, scale, retention, console, sqlite-report, sqlite-scale, sqlite-retention or sqlite-console; the first five if empty")
 	match := flag.String("match", "", "only comparisons whose name contains this")
 	out := flag.String("o", "", "also write the results into this document, below its marker line")
 	load := flag.Int("load", 0, "fill the database of -dsn with this many incidents, and measure nothing")
+	incidents := flag.Int("incidents", 100_000, "the incidents of retention, sqlite-retention and the consoles")
 	dsn := flag.String("dsn", "", "the database of -load; the tables are created there")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -43,7 +44,7 @@ func main() {
 	case *load > 0:
 		err = fill(ctx, *dsn, *load)
 	default:
-		b := &bench{rounds: *rounds, length: *length, match: *match}
+		b := &bench{rounds: *rounds, length: *length, match: *match, incidents: *incidents}
 		err = b.run(ctx, *only, *out)
 	}
 	if err != nil {
@@ -54,12 +55,13 @@ func main() {
 
 // bench is a run.
 type bench struct {
-	rounds   int
-	length   time.Duration
-	match    string
-	machine  string
-	sections []*section
-	failed   int // missed bars that are no ratios
+	rounds    int
+	length    time.Duration
+	match     string
+	machine   string
+	incidents int // of the parts retention, console and sqlite-console
+	sections  []*section
+	failed    int // missed bars that are no ratios
 }
 
 func (b *bench) run(ctx context.Context, only, out string) (err error) {
@@ -69,6 +71,8 @@ func (b *bench) run(ctx context.Context, only, out string) (err error) {
 	parts := map[string]func(context.Context) error{
 		"postgres": b.postgres, "memory": b.memory, "scale": b.scale, "notifications": b.notifications, "notifiers": b.notifiers,
 		"delayed": b.delayed, "sqlite": b.sqlite, "sqlite-scale": b.sqliteScale,
+		"retention": b.retention, "sqlite-retention": b.sqliteRetention, "report": b.numbers, "sqlite-report": b.sqliteNumbers,
+		"console": b.console, "sqlite-console": b.sqliteConsole,
 	}
 	chosen := []string{only}
 	if only == "" {
@@ -134,7 +138,10 @@ func (b *bench) postgres(ctx context.Context) error {
 		return err
 	}
 	all, err = reads(ctx, s)
-	return b.measure(all, err)
+	if err := b.measure(all, err); err != nil {
+		return err
+	}
+	return b.readLatencies(ctx, s, all[0].ours, all[0].theirs)
 }
 
 func (b *bench) memory(ctx context.Context) error {

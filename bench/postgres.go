@@ -157,7 +157,7 @@ func reads(ctx context.Context, s *server) ([]comparison, error) {
 		return &side{name: "SELECT by primary key", call: func(g, i int) error { return bare("acme", int64((g*61+i)%n)+1) }}
 	}
 	var all []comparison
-	for _, goroutines := range []int{1, 16} {
+	for _, goroutines := range []int{1, 4, 16} {
 		all = append(all, comparison{
 			ours: &side{name: "Get", call: func(g, i int) error {
 				_, err := m.Get(ctx, incident.Key{OrganizationID: "acme", Identifier: int64((g*61+i)%n) + 1})

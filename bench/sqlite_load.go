@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -72,8 +73,9 @@ var sqliteTables = []string{
 	`DELETE FROM loads`,
 }
 
-// load makes a file with n incidents, and returns a Manager on it.
-func (f *files) load(ctx context.Context, n int) (*loaded, error) {
+// load makes a file with n incidents, runs more statements, and returns a Manager on it. The file is on
+// disk then: otherwise the system would write it beside the measurements.
+func (f *files) load(ctx context.Context, n int, more ...string) (*loaded, error) {
 	start := time.Now()
 	path := f.path("loaded")
 	store, err := sqlite.Open(ctx, path, nil) // makes the tables
@@ -83,7 +85,7 @@ func (f *files) load(ctx context.Context, n int) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fillSQLite(ctx, path, n); err != nil {
+	if err := errors.Join(fillSQLite(ctx, path, n, more), flush(path)); err != nil {
 		return nil, err
 	}
 	if store, err = sqlite.Open(ctx, path, nil); err != nil {
@@ -95,8 +97,17 @@ func (f *files) load(ctx context.Context, n int) (*loaded, error) {
 	return newLoaded(m, n), err
 }
 
+// flush waits until a file is on disk. No connection may have the file open.
+func flush(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
 // fillSQLite fills the tables of a file. Half of the incidents belong to the first organization.
-func fillSQLite(ctx context.Context, path string, n int) error {
+func fillSQLite(ctx context.Context, path string, n int, more []string) error {
 	pool, err := sqlx.ConnectContext(ctx, "sqlite",
 		"file:"+path+"?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)&_pragma=cache_size(-2000000)&_pragma=temp_store(MEMORY)")
 	if err != nil {
@@ -133,6 +144,11 @@ func fillSQLite(ctx context.Context, path string, n int) error {
 			if _, err := tx.ExecContext(ctx, text, args...); err != nil {
 				return fmt.Errorf("table %d: %w", i, err)
 			}
+		}
+	}
+	for _, text := range more {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
 		}
 	}
 	return tx.Commit()
