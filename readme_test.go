@@ -1,6 +1,7 @@
 package incident_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,50 @@ func TestREADME(t *testing.T) {
 	}
 }
 
+// The recipes of the first screen compile as parts of a host.
+func TestREADME_mounts(t *testing.T) {
+	t.Parallel() // it waits for the compiler
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "**Mount it.**")
+	rest, _, _ = strings.Cut(rest, "| store |")
+	var recipes []any
+	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(rest, -1) {
+		recipes = append(recipes, block[1])
+	}
+	if len(recipes) != 2 {
+		t.Fatalf("the README mounts %d handlers, want 2", len(recipes))
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, fmt.Appendf(nil, mounting, recipes...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, file).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+const mounting = `package main
+
+import (
+	"net/http"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/web/alertmanager"
+	"github.com/incidentkit/incident/web/console"
+)
+
+func mount(incidents incident.Manager, mux *http.ServeMux, viewerOf func(*http.Request) (console.Viewer, error), token string) error {
+	%s
+	%s
+	return err
+}
+
+func main() { _ = mount }
+`
+
 // The recipes of these sections of the README are parts of the examples.
 func TestREADME_recipes(t *testing.T) {
 	t.Parallel()
@@ -43,8 +88,11 @@ func TestREADME_recipes(t *testing.T) {
 	}
 	readme := read("README.md")
 	for title, examples := range map[string][]string{
-		"Several notifiers": {"example_notifiers_test.go"},
-		"Reminders":         {"example_reminder_test.go"},
+		"Several notifiers":    {"example_notifiers_test.go"},
+		"Reminders":            {"example_reminder_test.go"},
+		"The month in numbers": {"example_report_test.go"},
+		"Keep 90 days":         {"example_retention_test.go"},
+		"Forget a user":        {"example_retention_test.go"},
 		"SQLite": {
 			"store/sqlite/example_test.go", "store/sqlite/example_new_test.go",
 			"store/sqlite/example_tx_test.go", "store/sqlite/example_backup_test.go",

@@ -60,6 +60,20 @@ func TestFeed(t *testing.T) {
 	})
 }
 
+func TestRetention(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) {
+		stores := w.stores(t)
+		storetest.RunRetention(t, func(t *testing.T) incident.RetentionStore { return stores(t) })
+	})
+}
+
+func TestReport(t *testing.T) {
+	inEach(t, func(t *testing.T, w world) {
+		stores := w.stores(t)
+		storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return stores(t) })
+	})
+}
+
 func TestOutbox(t *testing.T) {
 	inMost(t, func(t *testing.T, w world) {
 		stores := w.stores(t)

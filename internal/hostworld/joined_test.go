@@ -65,6 +65,10 @@ func (j joined) Load(ctx context.Context, key incident.Key) (incident.State, err
 	return inHostTx(ctx, j, func(s *postgres.Store) (incident.State, error) { return s.Load(ctx, key) })
 }
 
+func (j joined) Report(ctx context.Context, q incident.ReportQuery) (incident.ReportNumbers, error) {
+	return inHostTx(ctx, j, func(s *postgres.Store) (incident.ReportNumbers, error) { return s.Report(ctx, q) })
+}
+
 func (j joined) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
 	return inHostTx(ctx, j, func(s *postgres.Store) (map[incident.Status]int, error) { return s.CountIncidents(ctx, q) })
 }
@@ -153,6 +157,13 @@ func inEachJoined(t *testing.T, suite func(t *testing.T, w world)) {
 
 func TestJoined_store(t *testing.T) {
 	inEachJoined(t, func(t *testing.T, w world) { storetest.Run(t, w.joinedStores(t)) })
+}
+
+func TestJoined_report(t *testing.T) {
+	inEachJoined(t, func(t *testing.T, w world) {
+		stores := w.joinedStores(t)
+		storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return stores(t).(incident.ReportStore) })
+	})
 }
 
 func TestJoined_model(t *testing.T) {

@@ -75,7 +75,7 @@ const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
 DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
-DELETE FROM incident_queue;`
+DELETE FROM incident_queue; DELETE FROM incident_deleted; DELETE FROM incident_task;`
 
 // schema is a store in a schema of its own, and a pool that empties the schema.
 type schema struct {
