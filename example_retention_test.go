@@ -35,9 +35,12 @@ func ExampleRetention() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 100*time.Millisecond) // until the program ends
-	defer stop()
-	if err := incidents.Run(ctx); err != nil {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- incidents.Run(ctx) }()
+	await(func() bool { return incidents.Stats().Retention.Passes > 0 })
+	stop() // when the program ends
+	if err := <-ended; err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("passes:", incidents.Stats().Retention.Passes)
