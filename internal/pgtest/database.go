@@ -8,6 +8,9 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/lib/pq"
 )
 
 // NewDatabase creates an empty database on the shared server, and returns its URL. The
@@ -84,11 +87,24 @@ func (s *Server) createDatabase(options string) (name, target string, err error)
 		return "", "", err
 	}
 	u.Path = "/" + name
-	return name, u.String(), s.do("CREATE DATABASE " + name + " STRATEGY file_copy" + options)
+	return name, u.String(), s.doUnused("CREATE DATABASE " + name + " STRATEGY file_copy" + options)
 }
 
 func (s *Server) dropDatabase(name string) error {
-	return s.do("DROP DATABASE " + name + " WITH (FORCE)")
+	return s.doUnused("DROP DATABASE " + name + " WITH (FORCE)")
+}
+
+// doUnused runs a command that needs a database without connections. The server itself waits for
+// five seconds until they have ended, even after it has told them to; on a busy machine that takes
+// longer.
+func (s *Server) doUnused(command string) error {
+	const objectInUse = "55006"
+	for deadline := time.Now().Add(startTimeout); ; {
+		err := s.do(command)
+		if failed, ok := errors.AsType[*pq.Error](err); !ok || failed.Code != objectInUse || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // templates are the databases of a server that others are copies of, by the name of

@@ -22,7 +22,7 @@ import (
 )
 
 // gone is how long processes and folder of a server may outlive it.
-const gone = 10 * time.Second
+const gone = time.Minute
 
 // remains is everything that must not outlive a server.
 type remains struct {

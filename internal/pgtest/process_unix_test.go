@@ -17,7 +17,7 @@ func TestProcessesNaming_findsTheSame(t *testing.T) {
 	t.Cleanup(s.Stop)
 	var in, naming []int
 	// The server may start a process at any time.
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		in, naming = processesIn(s.home.dir), processesNaming(s.home.dir)
 		slices.Sort(in)
 		slices.Sort(naming)

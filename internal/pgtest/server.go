@@ -21,8 +21,9 @@ import (
 // EnvURL names a running server to use instead of starting a server.
 const EnvURL = "INCIDENT_TEST_POSTGRES_URL"
 
-// startTimeout bounds the start and the stop of a server.
-const startTimeout = 30 * time.Second
+// startTimeout bounds the start and the stop of a server, which take a second on a machine without
+// other work.
+const startTimeout = 2 * time.Minute
 
 // errForeign is returned for a server that this package did not start.
 var errForeign = errors.New("pgtest: the server of " + EnvURL + " was not started by this package")
