@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,11 @@ type Operation struct {
 // Wrote reports whether the call may have written.
 func (o *Operation) Wrote() bool {
 	return o.Slot != nil || o.Register != nil && o.Register.Op == opUpdate
+}
+
+// Cached reports whether the call is a read that a cache may answer.
+func (o *Operation) Cached() bool {
+	return o.Register != nil && slices.Contains([]registerOp{opGet, opActive, opTriggers}, o.Register.Op)
 }
 
 // TogetherWorker makes the calls of a process in a history of several processes.

@@ -90,7 +90,7 @@ func (h *togetherHistory) take(ctx context.Context, m incident.Manager, ops []Op
 			if o.Slot.Op != opHolder && o.Slot.Op != opRead {
 				h.slots = append(h.slots, o.operation(*o.Slot, o.SlotOutput))
 			}
-		case slices.Contains([]registerOp{opGet, opActive, opTriggers}, o.Register.Op):
+		case o.Cached():
 			h.cached = append(h.cached, o)
 		default:
 			if o.Unknown {

@@ -32,6 +32,9 @@ type task struct {
 	// Comments makes the process comment on acme#1 until it is killed.
 	Comments bool
 
+	// Continues makes the writers of Contends write until the first byte of the standard input.
+	Continues bool
+
 	// LooksOn makes the process only read, Contends makes it write to a single incident,
 	// Relays and Notifiers make it deliver notifications, Retains makes it write and delete,
 	// and Deletes makes it delete until it is killed. Otherwise it takes part in the random
@@ -101,8 +104,14 @@ func (t task) run() error {
 	defer all.Wait()
 	defer cancel()
 	all.Go(func() { _ = m.Run(ctx) }) // Run ends with its context
+	told := make(chan struct{})
 	go func() {
-		_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
+		stdin := bufio.NewReader(os.Stdin)
+		_, err := stdin.ReadByte() // blocks until the process is told something, or until the end
+		close(told)
+		for err == nil {
+			_, err = stdin.ReadByte()
+		}
 		cancel()
 	}()
 	if t.Comments {
@@ -110,7 +119,11 @@ func (t task) run() error {
 	}
 	out := json.NewEncoder(os.Stdout)
 	if t.Contends {
-		return contend(ctx, m, t.Number, out)
+		var until <-chan struct{}
+		if t.Continues {
+			until = told
+		}
+		return contend(ctx, m, t.Number, until, out)
 	}
 	pause := 2 * time.Millisecond
 	if long {
@@ -129,17 +142,26 @@ func steppingClock() time.Time {
 
 // contention counts the outcomes of a goroutine's writes.
 type contention struct {
-	Changed  int
-	Failures []string
+	Made, Changed int
+	Failures      []string
 }
 
 // contendingWriters is the number of goroutines of a process that write to the same
-// incident, contendedWrites the number of writes of each.
+// incident, contendedWrites the least number of writes of each.
 const contendingWriters, contendedWrites = 4, 25
 
 // contend fires and resolves continuously from several goroutines. Each has a trigger of
-// its own in the same incident, so that each write changes the incident.
-func contend(ctx context.Context, m incident.Manager, number int, out *json.Encoder) error {
+// its own in the same incident, so that each write changes the incident. The writers make
+// contendedWrites each, and more until told is closed, unless it is nil.
+func contend(ctx context.Context, m incident.Manager, number int, told <-chan struct{}, out *json.Encoder) error {
+	isTold := func() bool {
+		select {
+		case <-told:
+			return true
+		default:
+			return told == nil
+		}
+	}
 	var all sync.WaitGroup
 	results := make([]contention, contendingWriters)
 	for w := range results {
@@ -147,7 +169,8 @@ func contend(ctx context.Context, m incident.Manager, number int, out *json.Enco
 		all.Go(func() {
 			own := firing
 			own.TriggerID = incident.TriggerID(fmt.Sprintf("of process %d, writer %d", number, w))
-			for i := range contendedWrites {
+			for i := 0; i < contendedWrites || !isTold(); i++ {
+				r.Made++
 				var u incident.Result
 				var err error
 				if i%2 == 0 {
