@@ -222,7 +222,7 @@ func (b *beside) startNew(ctx context.Context, m incident.Manager) {
 
 // awaitDeliveries waits until n notifications came to the notifier without a name.
 func (b *beside) awaitDeliveries(n int) {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && b.unnamed.count() < n; {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && b.unnamed.count() < n; {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
@@ -263,7 +263,7 @@ func TestStore_besideVersion2(t *testing.T) {
 		t.Errorf("Replay = %+v, %v, want the notification that version 2 parked", n, err)
 	}
 	b.awaitDeliveries(want + 1)
-	for deadline := time.Now().Add(10 * time.Second); len(mustBacklog(t, s)) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); len(mustBacklog(t, s)) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if all := mustBacklog(t, s); len(all) != 0 {

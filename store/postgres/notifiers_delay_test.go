@@ -151,7 +151,7 @@ func (w *delayWorld) besideKilled(t *testing.T, notifiers []string, measure func
 		for hasDelivered := len(notifiers) == 0; !hasDelivered || ctx.Err() == nil; {
 			c := w.start(t, 0, notifiersTask{Names: notifiers, Concurrency: 4, Timeout: time.Second, Recovered: true})
 			time.Sleep(300*time.Millisecond + rand.N(300*time.Millisecond)) // a start takes about 100 ms
-			for deadline := time.Now().Add(20 * time.Second); !hasDelivered; time.Sleep(10 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); !hasDelivered; time.Sleep(10 * time.Millisecond) {
 				hasDelivered = w.post.countOf(0) > before || time.Now().After(deadline)
 			}
 			c.kill()
@@ -193,7 +193,7 @@ func (w *delayWorld) comment(t *testing.T, m incident.Manager, comments int) map
 		committed[c.NotificationUUID] = time.Now()
 		time.Sleep(w.pause)
 	}
-	for deadline := time.Now().Add(20 * time.Second); w.third.missing(committed) > 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); w.third.missing(committed) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d notifications have not come", w.third.missing(committed))
 		}

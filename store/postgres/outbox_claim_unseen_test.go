@@ -36,7 +36,7 @@ func awaitHeld(t *testing.T, gate *sqlx.Tx) {
 	t.Helper()
 	const waitingSQL = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		n := 0
 		if err := gate.GetContext(t.Context(), &n, waitingSQL); err != nil {
 			t.Fatal(err)

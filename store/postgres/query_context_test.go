@@ -127,13 +127,13 @@ func TestStore_silence(t *testing.T) {
 					t.Errorf("round trip %d: error = %v, want the context's", n, err)
 				}
 				checkTrace(t, trace(t, l.past), before, after, err)
-				// A busy machine may be late once, but not three times.
+				// A busy machine may be late a few times, but not five times in turn.
 				if took <= time.Second {
 					slow = 0
-				} else if slow++; slow < 3 {
+				} else if slow++; slow < 5 {
 					n--
 				} else {
-					t.Fatalf("round trip %d: the call took %v, as it did twice before; its context ended after 50 ms", n, took)
+					t.Fatalf("round trip %d: the call took %v, as it did four times before; its context ended after 50 ms", n, took)
 				}
 			}
 		})
@@ -156,6 +156,7 @@ func TestStore_silentReads(t *testing.T) {
 		err := op.call(ctx, l.through, key)
 		cancel()
 		l.proxy.Heal()
+		dropIdle(t, l.proxied)
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, incident.ErrUnknownOutcome) {
 			t.Errorf("%s: error = %v, want the context's", op.name, err)
 		}

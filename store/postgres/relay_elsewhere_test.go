@@ -89,7 +89,7 @@ func TestRelay_writtenElsewhere(t *testing.T) {
 		"reads":    func() { _, _ = here.Get(ctx, key) },
 		"delivers": func() { mustCreateBare(t, here) },
 	} {
-		const most, rounds = 100 * time.Millisecond, 5
+		const most, rounds = 100 * time.Millisecond, 10
 		median := delay(busy)
 		for round := 1; median > most && round < rounds; round++ { // a round is as short as a disturbance of the machine
 			median = delay(busy)
@@ -142,8 +142,8 @@ func TestRelay_manyFollowers(t *testing.T) {
 			if len(n1.Recipients) != n*9/10 || n1.Attempt != 1 {
 				t.Errorf("at attempt %d it came for %d, want %d at the first", n1.Attempt, len(n1.Recipients), n*9/10)
 			}
-		case <-time.After(30 * time.Second):
-			t.Fatal("it has not come within 30 s")
+		case <-time.After(time.Minute):
+			t.Fatal("it has not come within a minute")
 		}
 		break
 	}

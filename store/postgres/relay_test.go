@@ -73,7 +73,7 @@ func TestRelay(t *testing.T) {
 	}
 	writing.Wait()
 	const want = writers * rounds * 5
-	for deadline := time.Now().Add(20 * time.Second); r.count() < want && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); r.count() < want && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond)
@@ -136,7 +136,7 @@ func TestRelay_longTransaction(t *testing.T) {
 			}
 		}()
 		<-created
-		for deadline := time.Now().Add(10 * time.Second); r.count() < 2+40 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); r.count() < 2+40 && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := r.count(); n != 2+40 {
@@ -148,7 +148,7 @@ func TestRelay_longTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	committed.Store(true)
-	for deadline := time.Now().Add(10 * time.Second); r.count() < 46 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); r.count() < 46 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond)

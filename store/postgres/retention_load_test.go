@@ -56,6 +56,8 @@ type load struct {
 	pipe     *os.File // the processes' end
 	children [3]*child
 	lines    [3][]retentionLine
+	counts   [3]atomic.Pointer[retentionCounts] // the last of each process
+	reads    atomic.Int64                       // of all processes so far
 	reading  sync.WaitGroup
 	stopped  atomic.Bool // the processes have ended
 
@@ -86,11 +88,19 @@ func newLoad(t *testing.T) *load {
 		work := retentionTask{Writers: []int{6, 5, 5}[i], Purges: i == 2, Memory: retentionMemory}
 		c := startChildWith(t, task{URL: url, Number: i, Retains: &work}, to)
 		l.children[i] = c
+		l.counts[i].Store(&retentionCounts{})
 		l.reading.Go(func() {
 			for d := json.NewDecoder(c.stdout); ; {
 				var line retentionLine
 				if d.Decode(&line) != nil {
 					return
+				}
+				switch s := line.Sighting; {
+				case line.Counts != nil:
+					l.counts[i].Store(line.Counts)
+					continue
+				case s != nil && (s.Kind == cachedRead || s.Kind == storedRead):
+					l.reads.Add(1)
 				}
 				l.lines[i] = append(l.lines[i], line)
 			}
@@ -210,6 +220,7 @@ func TestRetention_underLoad(t *testing.T) {
 		l.stand(t, 3*pause)
 		l.goOn(t, pause)
 	}
+	l.awaitMeaning(t)
 	l.stop(t)
 	l.settle(t)
 	cancel()
@@ -217,6 +228,28 @@ func TestRetention_underLoad(t *testing.T) {
 	mustDo(t, l.pipe.Close())
 	l.reading.Wait()
 	l.judge(t)
+}
+
+// The numbers of reads and of hits of caches for a meaningful result.
+const enoughRetentionReads, enoughHits = 1000, 500
+
+// awaitMeaning waits until the processes have read enough, and the process that was stopped has
+// noticed that it has missed deletions.
+func (l *load) awaitMeaning(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		hits := uint64(0)
+		for i := range l.counts {
+			hits += l.counts[i].Load().Hits
+		}
+		reads, resets := l.reads.Load(), l.counts[1].Load().Resets
+		if reads >= enoughRetentionReads && hits >= enoughHits && resets > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the run shows nothing: %d reads, %d hits, %d resets", reads, hits, resets)
+		}
+	}
 }
 
 // stop ends the processes.
@@ -271,7 +304,7 @@ func TestRetention_underLoadReissued(t *testing.T) {
 }
 
 // settle delivers what is queued, and purges until nothing of the deleted incidents remains. It fails
-// after 30 s without progress.
+// after a minute without progress.
 func (l *load) settle(t *testing.T) {
 	t.Helper()
 	r := &retained{number: len(l.children)}
@@ -298,13 +331,13 @@ func (l *load) settle(t *testing.T) {
 			rest += int64(rows)
 		}
 		if rest < least {
-			least, deadline = rest, time.Now().Add(30*time.Second)
+			least, deadline = rest, time.Now().Add(time.Minute)
 		}
 		if time.Now().After(deadline) {
 			var open []string
 			mustDo(t, l.pool.Select(&open, `SELECT concat_ws(' ', now() - xact_start, state, query) FROM pg_stat_activity
 				WHERE coalesce(backend_xid, backend_xmin) IS NOT NULL AND pid <> pg_backend_pid()`))
-			t.Fatalf("30 s without progress after the writes, %d notifications are queued, of deleted incidents remain %v, and these transactions are open: %q",
+			t.Fatalf("a minute without progress after the writes, %d notifications are queued, of deleted incidents remain %v, and these transactions are open: %q",
 				backlog[""].Pending, left, open)
 		}
 	}

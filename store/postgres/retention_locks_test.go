@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/postgres"
 )
@@ -127,7 +129,7 @@ func rowsOf(t *testing.T, s *postgres.Store) map[string]int {
 // meanwhile: the transaction can lock the other incidents.
 func TestStore_eraseUserWaitsWithoutLocks(t *testing.T) {
 	s, _ := newStore(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	keys := closedBy(t, s, "a rule", "another rule", "a third rule")
 	host := s.Pool().MustBegin()
@@ -164,18 +166,25 @@ func TestStore_eraseUserWaitsWithoutLocks(t *testing.T) {
 // awaitLockWait waits until a statement waits for a lock.
 func awaitLockWait(t *testing.T, s *postgres.Store) {
 	t.Helper()
-	for range 1000 {
+	mustWait(t, func() (bool, error) {
 		n := 0
 		err := s.Pool().Get(&n, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("no statement waits for a lock")
+		return n > 0, err
+	})
+}
+
+// awaitQuiet waits until no other connection of the database has a transaction. The statement of a
+// call whose context has ended may end later, and even commit.
+func awaitQuiet(t *testing.T, pool *sqlx.DB) {
+	t.Helper()
+	mustWait(t, func() (bool, error) { return isQuiet(pool) })
+}
+
+func isQuiet(pool *sqlx.DB) (bool, error) {
+	n := 0
+	err := pool.Get(&n, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+		AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND (state <> 'idle' OR backend_xid IS NOT NULL)`)
+	return n == 0, err
 }
 
 // Of concurrent writes, purges, replays and deletions of the organization, each ends, and nothing
@@ -234,6 +243,7 @@ func TestStore_retentionBesideWriters(t *testing.T) {
 	})
 	run("delete the organization", func() error { return only(s.DeleteOrganization(ctx, "acme", 3)) })
 	all.Wait()
+	awaitQuiet(t, s.Pool())
 	for done := false; !done; {
 		b, err := s.DeleteOrganization(t.Context(), "acme", 100)
 		if err != nil {

@@ -55,6 +55,7 @@ func TestStore_retentionAfterLostReplies(t *testing.T) {
 				p.Do(fault, pgtest.CutRST, n, 1)
 				_, err := call(ctx, through)
 				met := p.Heal()
+				dropIdle(t, through.Pool())
 				if errors.Is(err, incident.ErrUnknownOutcome) {
 					unknown++
 				} else if err != nil && !errors.Is(err, incident.ErrUnavailable) {

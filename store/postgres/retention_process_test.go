@@ -63,11 +63,12 @@ type sighting struct {
 type retentionLine struct {
 	Sighting  *sighting              `json:",omitempty"`
 	Operation *managertest.Operation `json:",omitempty"`
-	End       *retentionEnd          `json:",omitempty"`
+	Counts    *retentionCounts       `json:",omitempty"`
 }
 
-// retentionEnd has the counters of a process at its end.
-type retentionEnd struct{ Hits, Resets uint64 }
+// retentionCounts are the counters of a process so far. It reports them again and again, and at its
+// end.
+type retentionCounts struct{ Hits, Resets uint64 }
 
 // retained is a process with a retentionTask.
 type retained struct {
@@ -97,12 +98,22 @@ func (t *retentionTask) run(ctx context.Context, s *postgres.Store, number int) 
 		_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
 		stop()
 	}()
+	go func() {
+		for working.Err() == nil {
+			r.emitCounts()
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
 	err = r.work(working)
-	stats := r.m.Stats()
 	end()
 	run.Wait()
-	r.emit(retentionLine{End: &retentionEnd{stats.CacheHits, stats.Feed.Resets}})
+	r.emitCounts()
 	return err
+}
+
+func (r *retained) emitCounts() {
+	stats := r.m.Stats()
+	r.emit(retentionLine{Counts: &retentionCounts{stats.CacheHits, stats.Feed.Resets}})
 }
 
 // options returns the options of the Manager, which delivers into out.

@@ -177,7 +177,7 @@ func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, a
 func awaitProgress(t *testing.T, done *atomic.Int64) {
 	t.Helper()
 	target := done.Load() + 60
-	for deadline := time.Now().Add(30 * time.Second); done.Load() < target; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); done.Load() < target; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the writers make no progress")
 		}

@@ -87,6 +87,10 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 			}
 			u.wantUnknown(t, w.name, func(ctx context.Context) error { return w.call(ctx, u.waiting, key) })
 			pgtest.AwaitIdle(t, u.store.Pool())
+			mustWait(t, func() (bool, error) { // the commit may become visible later
+				u.waiters(t, "pg_terminate_backend")
+				return isQuiet(u.pool)
+			})
 			if got, want := trace(t, u.waiting), trace(t, u.past); got != want {
 				t.Errorf("afterwards the Manager reads\n%s\nwant\n%s", got, want)
 			}

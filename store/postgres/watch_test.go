@@ -35,7 +35,7 @@ func watching(t *testing.T) managertest.Watching {
 	s, url := newStore(t)
 	w := managertest.Watching{
 		Watcher: mustManager(t, s), Writer: mustManager(t, mustNew(t, mustOpen(t, url, 8), nil)),
-		Observers: 4, Within: 20 * time.Second,
+		Observers: 4, Within: time.Minute,
 	}
 	mustRun(t, w.Watcher)
 	return w
@@ -54,17 +54,17 @@ func TestWatch(t *testing.T) {
 func TestWatch_withoutRun(t *testing.T) {
 	s, _ := newStore(t)
 	m := mustManager(t, s)
-	w := managertest.Watching{Watcher: m, Writer: m, Observers: 2, Writes: 50, Within: 20 * time.Second}
+	w := managertest.Watching{Watcher: m, Writer: m, Observers: 2, Writes: 50, Within: time.Minute}
 	if err := w.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
 // A write of another process is told after 50 ms in the median. Delays are noisy, since a round is as
-// short as a disturbance of the machine: the best of five rounds counts.
+// short as a disturbance of the machine: the best of ten rounds counts.
 func TestWatch_delay(t *testing.T) {
 	var median time.Duration
-	for range 5 {
+	for range 10 {
 		if median = watchDelay(t); median <= 50*time.Millisecond || t.Failed() {
 			return
 		}
@@ -153,7 +153,7 @@ func watchComments(t *testing.T, m incident.Manager) *commentWatcher {
 		if _, resyncs := w.now(); resyncs > 0 {
 			return w
 		}
-		if time.Since(begun) > 20*time.Second {
+		if time.Since(begun) > time.Minute {
 			t.Fatal("the watcher is not told a resync at the beginning")
 		}
 	}
@@ -184,7 +184,7 @@ func (w *commentWatcher) awaitActivity(t *testing.T, m incident.Manager) {
 		switch {
 		case known.Activities == want:
 			return
-		case time.Since(begun) > 20*time.Second:
+		case time.Since(begun) > time.Minute:
 			t.Fatalf("the watcher knows %+v, want activity %d", known, want)
 		}
 	}
@@ -197,7 +197,8 @@ func mustCommentOn(t *testing.T, m incident.Manager) {
 	}
 }
 
-// What is written while the watching process is cut off is told when its connections are back.
+// What is written while the watching process is cut off is told when its connections are back, without
+// a resync. A server that is too busy to answer twice is a reason for a resync, but not five times.
 func TestWatch_cut(t *testing.T) {
 	t.Parallel()
 	url := newTables(t)
@@ -211,17 +212,22 @@ func TestWatch_cut(t *testing.T) {
 		"silent":  func() { proxy.Do(pgtest.Silence, 0, 1, 1_000_000) },
 		"refused": proxy.Refuse,
 	} {
-		mustCommentOn(t, other)
-		w.awaitActivity(t, other)
-		_, before := w.now()
-		cut()
-		time.Sleep(100 * time.Millisecond)
-		mustCommentOn(t, other)
-		time.Sleep(time.Second)
-		proxy.Heal()
-		w.awaitActivity(t, other)
-		if _, after := w.now(); after != before {
-			t.Errorf("%s: the outage of a second was followed by %d resyncs", name, after-before)
+		resyncs := 1
+		for attempt := 0; resyncs > 0 && attempt < 5; attempt++ {
+			mustCommentOn(t, other)
+			w.awaitActivity(t, other)
+			_, before := w.now()
+			cut()
+			time.Sleep(100 * time.Millisecond)
+			mustCommentOn(t, other)
+			time.Sleep(time.Second)
+			proxy.Heal()
+			w.awaitActivity(t, other)
+			_, after := w.now()
+			resyncs = after - before
+		}
+		if resyncs > 0 {
+			t.Errorf("%s: each outage of a second was followed by resyncs, the last by %d", name, resyncs)
 		}
 	}
 }
@@ -254,7 +260,7 @@ func TestWatch_killedWriter(t *testing.T) {
 	for range 3 {
 		c := startChild(t, task{URL: url, Comments: true})
 		begin := lastActivity(t, m)
-		for deadline := time.Now().Add(time.Minute); lastActivity(t, m) < begin+50; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); lastActivity(t, m) < begin+50; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the process makes no progress")
 			}

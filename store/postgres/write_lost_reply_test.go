@@ -237,14 +237,21 @@ func (l *lossy) checkOutbox(t *testing.T) {
 	}
 }
 
+// dropIdle drops the idle connections of a pool, which a proxy has cut: their ends may arrive later,
+// and a read that meets such an end may fail.
+func dropIdle(t *testing.T, pool *sqlx.DB) {
+	t.Helper()
+	pgtest.AwaitIdle(t, pool)
+	most := pool.Stats().MaxOpenConnections
+	pool.SetMaxIdleConns(0)
+	pool.SetMaxIdleConns(most)
+}
+
 // prepare prepares the statements of a write behind the proxy, so that every later round trip
-// belongs to the write. It returns the incident for the write. First it drops the connections that
-// the proxy has cut: their ends may arrive later.
+// belongs to the write. It returns the incident for the write.
 func (l *lossy) prepare(t *testing.T, w write) incident.Key {
 	t.Helper()
-	pgtest.AwaitIdle(t, l.proxied)
-	l.proxied.SetMaxIdleConns(0)
-	l.proxied.SetMaxIdleConns(2)
+	dropIdle(t, l.proxied)
 	l.empty()
 	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
 		t.Fatal(err)
