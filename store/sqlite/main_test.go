@@ -143,8 +143,8 @@ func await[T any](t *testing.T, what string, from <-chan T) (value T) {
 	t.Helper()
 	select {
 	case value = <-from:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("20 s were not enough for %s", what)
+	case <-time.After(time.Minute):
+		t.Fatalf("a minute was not enough for %s", what)
 	}
 	return value
 }
@@ -159,8 +159,8 @@ func awaitWaiting(t *testing.T, s *sqlite.Store, n int) {
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for start := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > 20*time.Second {
-			t.Fatalf("20 s later: %s", what)
+		if time.Since(start) > time.Minute {
+			t.Fatalf("a minute later: %s", what)
 		}
 	}
 }

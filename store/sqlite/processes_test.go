@@ -198,8 +198,20 @@ func TestProcesses_together(t *testing.T) {
 
 // Of four processes that write all the time, none starves. What they have acknowledged is there. They
 // write for a second, and on a busy machine until they have written enough to compare. In the long
-// form they write for a minute.
+// form they write for a minute. A busy machine may let a process starve, but not in each of five rounds.
 func TestProcesses_fair(t *testing.T) {
+	var counts []int
+	for range 5 {
+		if counts = writeTogether(t); slices.Min(counts)*10 >= slices.Max(counts) || t.Failed() {
+			return
+		}
+	}
+	t.Errorf("the processes wrote %v incidents in the same time, want at least a tenth of the most from each", counts)
+}
+
+// writeTogether returns how many incidents each of four processes has written.
+func writeTogether(t *testing.T) (counts []int) {
+	t.Helper()
 	path := newPath(t)
 	s := mustOpen(t, path, nil)
 	length := time.Second
@@ -232,20 +244,14 @@ func TestProcesses_fair(t *testing.T) {
 		_ = c.stdin.Close() // all end at once
 	}
 	all.Wait()
-	least, most := 1<<30, 0
-	var counts []int
 	for i, c := range children {
 		c.stop(t)
-		n := len(lines[i])
-		counts = append(counts, n)
-		least, most = min(least, n), max(most, n)
+		counts = append(counts, len(lines[i]))
 	}
 	t.Logf("the processes wrote %v incidents", counts)
-	if least*10 < most {
-		t.Errorf("the processes wrote %v incidents in the same time, want at least a tenth of the most from each", counts)
-	}
 	checkAcknowledged(t, s, slices.Concat(lines...))
 	auditBystander(t, s, path)
+	return counts
 }
 
 // auditBystander fails unless the organization of the writing processes is whole.

@@ -20,7 +20,7 @@ func TestReaders(t *testing.T) {
 		if _, err := create(t.Context(), tx, "y"); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a read that waits for the transaction waits for ever
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a read that waits for the transaction waits for ever
 		defer cancel()
 		if _, err := s.Load(ctx, incident.Key{OrganizationID: "acme", Identifier: n}); err != nil {
 			t.Errorf("Load() during a transaction = %v, want nil", err)

@@ -18,7 +18,7 @@ func TestStore_Purge_linear(t *testing.T) {
 		few, many = 60_000, 1_000_000
 	}
 	var ratio float64
-	for range 3 { // on a busy machine
+	for range 8 { // on a busy machine
 		if ratio = float64(purgeTime(t, many)) / float64(purgeTime(t, few)); ratio < 2 {
 			return
 		}
@@ -45,7 +45,7 @@ func purgeTime(t *testing.T, n int) time.Duration {
 // Creations beside a purge wait for a portion of it, not for more.
 func TestStore_Purge_latency(t *testing.T) {
 	var beside, most time.Duration
-	for range 3 { // on a busy machine
+	for range 8 { // on a busy machine
 		alone, besidePurge := creationsBesideAPurge(t)
 		if beside, most = besidePurge, 10*alone+10*time.Millisecond; beside <= most || t.Failed() {
 			return
