@@ -11,6 +11,10 @@ import (
 	"github.com/incidentkit/incident/internal/coherence"
 )
 
+// erasures takes the place of an identifier in the line of the erasures of an organization. They
+// may wait for transactions of the host, and deletions must not wait with them.
+const erasures = -1
+
 // blockedFor is how long DeleteOrganization waits for incidents that other transactions are
 // changing.
 const blockedFor = 10 * time.Second
@@ -67,9 +71,10 @@ func (p Purge) canonical() (Purge, error) {
 
 // purgeBatch deletes a batch of incidents.
 func (m *manager) purgeBatch(ctx context.Context, store RetentionStore, q PurgeQuery) (PurgeBatch, error) {
-	b, err := deletion(ctx, m, q.OrganizationID, func() (PurgeBatch, []IncidentVersion, error) {
+	b, err := deletion(ctx, m, Key{OrganizationID: q.OrganizationID}, func(began coherence.Deletion) (PurgeBatch, error) {
 		b, err := store.Purge(ctx, q)
-		return b, b.Purged, err
+		m.deleted(ctx, began, b.Purged)
+		return b, err
 	})
 	if err == nil && b.Next != nil && q.After != nil && !q.After.startedBefore(b.Next) {
 		err = errStands
@@ -135,16 +140,15 @@ func (e *Erasure) check() error {
 
 // eraseBatch replaces a user in a batch of incidents.
 func (m *manager) eraseBatch(ctx context.Context, store RetentionStore, q EraseQuery) (EraseBatch, error) {
-	began := m.coherence.BeginDeletion()
-	defer began.End()
-	b, err := store.EraseUser(ctx, q)
-	for _, v := range b.Changed {
-		began.Changed(ctx, v.Key.cacheKey(), v.Version)
-		m.report(v.Key)
-	}
-	if err != nil {
-		m.partDone(ctx, began, q.OrganizationID, err)
-	} else if b.Next != 0 && b.Next <= q.After {
+	b, err := deletion(ctx, m, Key{q.OrganizationID, erasures}, func(began coherence.Deletion) (EraseBatch, error) {
+		b, err := store.EraseUser(ctx, q)
+		for _, v := range b.Changed {
+			began.Changed(ctx, v.Key.cacheKey(), v.Version)
+			m.report(v.Key)
+		}
+		return b, err
+	})
+	if err == nil && b.Next != 0 && b.Next <= q.After {
 		err = errStands
 	}
 	return b, err
@@ -186,12 +190,13 @@ func (m *manager) deleteOrganization(ctx context.Context, org OrganizationID) (n
 // deleteBatch deletes a batch of an organization's incidents. The last batch also deletes its
 // slots, whose versions begin again: all entries of the cache end.
 func (m *manager) deleteBatch(ctx context.Context, store RetentionStore, org OrganizationID, limit int) (DeleteBatch, error) {
-	return deletion(ctx, m, org, func() (DeleteBatch, []IncidentVersion, error) {
+	return deletion(ctx, m, Key{OrganizationID: org}, func(began coherence.Deletion) (DeleteBatch, error) {
 		b, err := store.DeleteOrganization(ctx, org, limit)
 		if err == nil && b.Done {
 			m.coherence.StartOver(ctx, "an organization was deleted")
 		}
-		return b, b.Deleted, err
+		m.deleted(ctx, began, b.Deleted)
+		return b, err
 	})
 }
 
@@ -240,15 +245,16 @@ func (m *manager) retentionStore() (RetentionStore, error) {
 	return nil, invalid("store", "deletes nothing; use one that is a RetentionStore")
 }
 
-// deletion calls a method of the store that deletes incidents of an organization. Before it
-// returns, it reports them to the cache and the watchers.
+// deletion calls a method of the store that deletes incidents of an organization, or changes those
+// that it selects. call reports them to the cache and the watchers before it returns. If it panics,
+// it may have done a part of its work.
 //
-// Deletions of an organization take turns. Otherwise a call might find nothing to delete, and
-// return while another call has yet to report the same incidents to the cache.
-func deletion[B any](ctx context.Context, m *manager, org OrganizationID, call func() (B, []IncidentVersion, error)) (b B, err error) {
+// Calls with the same line take turns. Otherwise a call might find nothing to do, and return while
+// another call has yet to report the same incidents to the cache.
+func deletion[B any](ctx context.Context, m *manager, line Key, call func(coherence.Deletion) (B, error)) (b B, err error) {
 	turn := m.turns.Turn()
 	defer turn.Leave()
-	if _, err := turn.Take(ctx, subject{key: Key{OrganizationID: org}}); err != nil {
+	if _, err := turn.Take(ctx, subject{key: line}); err != nil {
 		return b, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -256,15 +262,23 @@ func deletion[B any](ctx context.Context, m *manager, org OrganizationID, call f
 	}
 	began := m.coherence.BeginDeletion()
 	defer began.End()
-	b, deleted, err := call()
-	for _, v := range deleted {
+	outcome := ErrUnknownOutcome
+	defer func() {
+		if outcome != nil {
+			m.partDone(ctx, began, line.OrganizationID, outcome)
+		}
+	}()
+	b, err = call(began)
+	outcome = err
+	return b, err
+}
+
+// deleted reports deleted incidents to the cache and the watchers.
+func (m *manager) deleted(ctx context.Context, began coherence.Deletion, all []IncidentVersion) {
+	for _, v := range all {
 		began.Deleted(ctx, v.Key.cacheKey(), v.Version)
 		m.reportDeleted(v)
 	}
-	if err != nil {
-		m.partDone(ctx, began, org, err)
-	}
-	return b, err
 }
 
 // partDone reports to the cache and the watchers that a call of the store has failed and may have
