@@ -18,6 +18,10 @@ type transaction struct {
 	written     keyList       // for the watchers
 	ended       atomic.Bool
 
+	// lent means that the host has the store within the transaction. It may have undone writes by
+	// a savepoint of its own, so that the commit does not tell which of them are in the store.
+	lent bool
+
 	joined bool // the host has begun the transaction, and ends it
 	part   bool // the transaction is a savepoint of a joined transaction
 }
@@ -41,6 +45,9 @@ func StoreOf(m Manager) (Store, error) {
 	}
 	if err := own.usable(context.Background()); err != nil {
 		return nil, wrap(err, "store")
+	}
+	if own.tx != nil {
+		own.tx.lent = true
 	}
 	return own.store, nil
 }
@@ -87,7 +94,9 @@ func (m *manager) inTx(ctx context.Context, fn func(tx Manager) error) error {
 		}
 		return tx.failure
 	})
-	settle(&p, err)
+	if err != nil || !tx.lent { // otherwise a read of each written key tells its outcome
+		settle(&p, err)
+	}
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
 		m.queued(relaySet(tx.queued.Load()))
 		m.report(tx.written.take()...)

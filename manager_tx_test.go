@@ -42,3 +42,28 @@ func TestStoreAs_unwraps(t *testing.T) {
 		t.Errorf("StoreAs() of another type = %v, want ErrInvalid", err)
 	}
 }
+
+// After a transaction that the host had too, a read of the store tells what was written. The next
+// read fills the cache.
+func TestInTx_lentReadsTheStore(t *testing.T) {
+	m, p := probed(t, nil)
+	err := m.InTx(t.Context(), func(tx incident.Manager) error {
+		if _, err := incident.StoreOf(tx); err != nil {
+			return err
+		}
+		mustClose(t, tx)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.loads.Load()
+	for range 5 {
+		if got := mustGet(t, m); got.Status != incident.StatusClosed {
+			t.Errorf("Get() after the commit = %v", got.Status)
+		}
+	}
+	if got := p.loads.Load() - before; got != 2 {
+		t.Errorf("five reads are %d loads, want two", got)
+	}
+}

@@ -50,7 +50,7 @@ func (s *Store) JoinedTo() incident.Store {
 //	})
 //
 // The host must not commit the transaction, roll it back, or use it after the function has
-// returned.
+// returned. It may undo a part by a savepoint.
 //
 // Tx returns [incident.ErrInvalid] if tx is not within a transaction, or belongs to another
 // kind of store.

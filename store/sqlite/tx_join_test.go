@@ -178,3 +178,56 @@ func TestJoin_refusals(t *testing.T) {
 		t.Errorf("%d incidents were written, want 1", incidents)
 	}
 }
+
+// A host may undo a part of the library's transaction by a savepoint of its own. Nothing of that
+// part is read afterwards.
+func TestTx_hostUndoesAPart(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "_txlock=immediate")
+	ctx := t.Context()
+	m, err := incident.New(mustOpen(t, newPath(t), &sqlite.Options{SingleProcess: true}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]incident.Manager{"shared": h.Manager, "alone": m} {
+		before, err := m.Create(ctx, disruption)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Get(ctx, before.Key()); err != nil {
+			t.Fatal(err)
+		}
+		slot := incident.Slot{OrganizationID: "acme", AlertRuleID: "rule", ProjectID: "api"}
+		var undone incident.Result
+		err = m.InTx(ctx, func(tx incident.Manager) error {
+			db, err := sqlite.Tx(tx)
+			if err != nil {
+				return err
+			}
+			db.MustExec("SAVEPOINT part")
+			_, err1 := tx.UpdateStatus(ctx, before.Key(), incident.StatusUpdate{Status: incident.StatusClosed})
+			var err2 error
+			undone, err2 = tx.Fire(ctx, incident.Firing{Slot: slot, TriggerID: "5%", Severity: incident.StatusCritical, Title: "undone"})
+			db.MustExec("ROLLBACK TO part")
+			return errors.Join(err1, err2)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Get(ctx, before.Key()); err != nil || got.Status != incident.StatusOpen {
+			t.Errorf("%s: Get() of an incident whose change was undone = %v, %v", name, got.Status, err)
+		}
+		if _, err := m.Get(ctx, undone.Key()); !errors.Is(err, incident.ErrNotFound) {
+			t.Errorf("%s: Get() of an incident whose creation was undone = %v, want ErrNotFound", name, err)
+		}
+		if _, active, err := m.Active(ctx, slot); err != nil || active {
+			t.Errorf("%s: Active() = %t, %v, want a free slot", name, active, err)
+		}
+		if r, err := m.UpdateStatus(ctx, before.Key(), incident.StatusUpdate{Status: incident.StatusClosed}); err != nil || !r.Changed {
+			t.Errorf("%s: the change after it was undone = %t, %v", name, r.Changed, err)
+		}
+		if got := m.Stats().Feed.Resets; got != 0 {
+			t.Errorf("%s: %d resets, want none: nothing was lost", name, got)
+		}
+	}
+}
