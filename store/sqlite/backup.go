@@ -28,6 +28,13 @@ func (s *Store) backup(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if path == "" {
+		return &incident.FieldError{Field: "path", Problem: "is required"}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return unavailable(err)
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return errBackupExists
 	}

@@ -80,3 +80,23 @@ func TestBackup(t *testing.T) {
 		t.Errorf("a failed backup left %v, %v", files, err)
 	}
 }
+
+// A path may be relative to the working directory. The test must not run beside others.
+func TestBackup_relativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("file:x", 0o700); err != nil { // SQLite reads such a path as a URI
+		t.Fatal(err)
+	}
+	s := mustOpen(t, "incidents.db", nil)
+	n := mustCreate(t, s, "x")
+	for _, path := range []string{"copy.db", "./file:x/copy.db", "file:x/other.db"} {
+		if err := s.Backup(t.Context(), path); err != nil {
+			t.Errorf("Backup(%q) = %v", path, err)
+			continue
+		}
+		if _, err := load(mustOpen(t, path, nil), n); err != nil {
+			t.Errorf("Load() from the backup %q = %v", path, err)
+		}
+	}
+	wantError(t, "Backup() without a path", s.Backup(t.Context(), ""), "is required", incident.ErrInvalid)
+}
