@@ -204,7 +204,7 @@ func exchange(t testing.TB, url string, parts ...string) (*http.Response, []byte
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	for _, part := range parts {
 		if _, err := io.WriteString(conn, part); err != nil {
 			break // the server has had enough; it may have said so
@@ -253,12 +253,16 @@ func testHostileHeaders(w *world) {
 	brief := defaultLimits
 	brief.header = 200 * time.Millisecond
 	url = w.strict(brief)
-	began := time.Now()
-	if res, body, err := exchange(w, url, start); err == nil && res.StatusCode < 400 {
-		w.Errorf("half a header = %d %s", res.StatusCode, body)
+	took := time.Hour
+	for attempt := 0; attempt < 5 && took > defaultLimits.header/2; attempt++ { // a busy machine may be late
+		began := time.Now()
+		if res, body, err := exchange(w, url, start); err == nil && res.StatusCode < 400 {
+			w.Errorf("half a header = %d %s", res.StatusCode, body)
+		}
+		took = time.Since(began)
 	}
-	if d := time.Since(began); d > 5*time.Second {
-		w.Errorf("half a header was waited for %v", d)
+	if took > defaultLimits.header/2 {
+		w.Errorf("half a header was waited for %v", took)
 	}
 }
 
@@ -283,7 +287,7 @@ func testSlowBodies(w *world) {
 				w.Errorf("%v: %v", r, err)
 				continue
 			}
-			if d := time.Since(began); res.StatusCode != http.StatusRequestTimeout || d > 5*time.Second {
+			if d := time.Since(began); res.StatusCode != http.StatusRequestTimeout || d > defaultLimits.read*2/3 {
 				w.Errorf("%v with a slow body = %d %s after %v", r, res.StatusCode, body, d)
 			}
 			sent, err := http.NewRequestWithContext(w.Context(), r.method, url+r.path, nil)

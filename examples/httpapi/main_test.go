@@ -231,7 +231,7 @@ func TestServe_Shutdown(t *testing.T) {
 	}()
 	<-entered
 	stop()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			break

@@ -99,7 +99,7 @@ func reconcile(t *testing.T, r *receiver, peers [2]*program) {
 func await(t *testing.T, check func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}

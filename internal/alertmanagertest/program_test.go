@@ -3,15 +3,17 @@ package alertmanagertest
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/incidentkit/incident/internal/pgtest"
 )
 
 // buildProgram compiles the Alertmanager program of the required version, and returns its path. Its
@@ -104,16 +106,18 @@ receivers:
             credentials_file: %s
 `
 
-// freeAddresses returns addresses on which nothing listens.
+// freeAddresses returns addresses on which nothing listens, and that no outgoing connection takes
+// while a program restarts.
 func freeAddresses(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for len(addresses) < n {
+		port, err := pgtest.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
+		if address := fmt.Sprint("127.0.0.1:", port); !slices.Contains(addresses, address) {
+			addresses = append(addresses, address)
+		}
 	}
 	return addresses
 }
@@ -131,7 +135,7 @@ func (p *program) start() {
 	if err := p.process.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	for range 600 {
+	for range 2400 {
 		if res, err := http.Get("http://" + p.web + "/-/ready"); err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()

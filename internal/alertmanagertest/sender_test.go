@@ -47,7 +47,7 @@ func sender(t *testing.T, target string, maxAlerts uint64, credentials string) *
 // post sends alerts once, as the dispatcher of Alertmanager would.
 func post(t *testing.T, n *webhook.Notifier, alerts ...*alert.Alert) notify.NotifyVerdict {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ctx = notify.WithGroupKey(ctx, `{}:{alertname="Latency"}`)
 	ctx = notify.WithReceiverName(ctx, "incidents")

@@ -71,7 +71,7 @@ func TestAbsentStandby(t *testing.T) {
 // meetWaiting calls functions of the server, one after the other, on the connection of an
 // application whose commit waits for the standby.
 func meetWaiting(ctx context.Context, admin *sqlx.DB, application string, functions []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for _, function := range functions {
 		for n := 0; n == 0; time.Sleep(5 * time.Millisecond) {

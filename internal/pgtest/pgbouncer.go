@@ -76,7 +76,7 @@ func findPgBouncer() (string, error) {
 
 // startPgBouncer starts a PgBouncer and waits until it reaches the server.
 func startPgBouncer(h *home, program string, target *url.URL, settings []string) (string, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return "", err
 	}

@@ -133,7 +133,7 @@ func (s *Server) Restart() error {
 	// A port that was free a moment ago may be taken by now.
 	for range 10 {
 		if s.port == 0 {
-			if s.port, err = freePort(); err != nil {
+			if s.port, err = FreePort(); err != nil {
 				return err
 			}
 		}
@@ -149,9 +149,9 @@ func (s *Server) Restart() error {
 	return err
 }
 
-// freePort returns a port below the range that systems use for outgoing connections. An
+// FreePort returns a port below the range that systems use for outgoing connections. An
 // outgoing connection could take the port of a server that is restarting.
-func freePort() (port int, err error) {
+func FreePort() (port int, err error) {
 	for range 100 {
 		port = 15_000 + rand.IntN(15_000)
 		var l net.Listener

@@ -55,11 +55,12 @@ func feedStopsRepeating(t *trial, s incident.FeedStore) {
 	f.mustCatchUp(t)
 	f.wantReported(t, key, slotOf(acme, api))
 	for reported := time.Now(); f.hasReports(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(reported) > time.Second {
-			t.Fatalf("a second later the feed still reports %v and %v, want nothing", f.incidents, f.slots)
-		}
+		asked := time.Now() // an answer may take long
 		f = followFeedFrom(s, f.position)
 		f.mustCatchUp(t)
+		if asked.Sub(reported) > time.Second && f.hasReports() {
+			t.Fatalf("a second later the feed still reports %v and %v, want nothing", f.incidents, f.slots)
+		}
 	}
 }
 

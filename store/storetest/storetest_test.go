@@ -89,7 +89,7 @@ func faulty(s incident.Store) incident.Store {
 }
 
 func TestRun_faultsEndTheirCasesAlone(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPlanted$", "-test.v", "-test.timeout=1m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPlanted$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), plant+"=1")
 	out, err := cmd.CombinedOutput()
 	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 1 {

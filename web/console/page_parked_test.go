@@ -43,7 +43,7 @@ func newParkedWorld(t *testing.T) *world {
 	}
 	w.create("A secret", "pay")
 	w.create("For all")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
