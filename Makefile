@@ -9,6 +9,9 @@ RACE ?= $(RACED)
 # Otherwise each test binary sleeps for a second before it exits.
 export GORACE ?= atexit_sleep_ms=0
 
+# The timeouts below end tests that hang: they are many times what the tests take, since a machine may
+# be busy.
+
 # make lint vets the tests, and nobody debugs the binaries of make test.
 QUICK = -vet=off -ldflags=-w
 
@@ -64,20 +67,20 @@ test-compile:
 # The parts of make test, three at a time: the longest first, and the others fill the gaps. go test
 # prints each package as a whole.
 test-postgres: test-compile
-	@$(GO) test $(QUICK) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)|$(VARIANTS)|$(PROCESSES)' ./store/postgres
+	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 -skip='$(TIMED)|$(VARIANTS)|$(PROCESSES)' ./store/postgres
 
 test-timed-packages:
-	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=5m -parallel=16 -run='$(TIMED)' .
+	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' .
 
 test-timed-postgres:
-	@$(GO) test $(QUICK) -count=1 -timeout=5m -parallel=16 -run='$(TIMED)' -skip='$(LONGEST)' ./store/postgres
+	@$(GO) test $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' -skip='$(LONGEST)' ./store/postgres
 
 test-packages:
-	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=10m -parallel=8 -skip='$(TIMED)|$(FAULTS)' $$($(GO) list ./... | grep -v -e '/store/postgres$$' -e '/store/storetest$$')
+	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=30m -parallel=8 -skip='$(TIMED)|$(FAULTS)' $$($(GO) list ./... | grep -v -e '/store/postgres$$' -e '/store/storetest$$')
 
 test-faults: test-compile
-	@$(GO) test $(QUICK) -count=1 -timeout=10m -parallel=8 -run='$(FAULTS)' ./internal/managertest
-	@$(GO) test $(QUICK) -count=1 -timeout=10m -parallel=8 ./store/storetest
+	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 -run='$(FAULTS)' ./internal/managertest
+	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 ./store/storetest
 
 # Most tests of store/sqlite make a database of their own, and a third of their time was the file
 # system's: they keep their files in MEMORY, where there is room. make race and make soak have all
@@ -85,29 +88,29 @@ test-faults: test-compile
 MEMORY = $(shell df -k --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 2000000 { print "/dev/shm" }')
 
 test-sqlite:
-	@cd store/sqlite && GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$${TMPDIR:-$(MEMORY)}" $(GO) test $(QUICK) -count=1 -timeout=10m -skip='^TestStore_(oneReader|joined)$$/$(STATEMENTS)|^TestStore_/./$(EXHAUSTIVE)' .
+	@cd store/sqlite && GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$${TMPDIR:-$(MEMORY)}" $(GO) test $(QUICK) -count=1 -timeout=30m -skip='^TestStore_(oneReader|joined)$$/$(STATEMENTS)|^TestStore_/./$(EXHAUSTIVE)' .
 
 test-examples:
-	@cd examples && $(GO) test $(QUICK) -count=1 -timeout=10m ./...
+	@cd examples && $(GO) test $(QUICK) -count=1 -timeout=30m ./...
 
 test-hostworld: test-compile
-	@cd internal/hostworld && $(GO) test $(QUICK) -count=1 -timeout=10m -skip='$(WORLDS)' ./...
+	@cd internal/hostworld && $(GO) test $(QUICK) -count=1 -timeout=30m -skip='$(WORLDS)' ./...
 
 test-migratetest: test-compile
-	@cd internal/migratetest && $(GO) test $(QUICK) -count=1 -timeout=10m ./...
+	@cd internal/migratetest && $(GO) test $(QUICK) -count=1 -timeout=30m ./...
 
 # In store/sqlite the race detector runs with the tests in which goroutines of the store meet; make
 # soak runs it with all.
 SQLITE_RACED = ^Test(Writer_(batch|full|faults|leaves|busy|patience|diskFails).*|InTx.*|Join|Join_.*|Readers|Store_closed.*|Relay.*|Processes_together)$$
 
 race: ## Run with the race detector what make test runs without it.
-	$(GO) test -race $(QUICK) -count=1 -timeout=20m -parallel=8 -skip='$(VARIANTS)|$(MODEL)|$(UNRACED)|$(TIMED)|^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' ./store/postgres
-	$(GO) test -race $(QUICK) -count=1 -timeout=5m -parallel=16 -run='$(TIMED)' ./store/postgres
-	cd store/sqlite && $(GO) test -race $(QUICK) -count=1 -timeout=10m -run='$(SQLITE_RACED)' .
+	$(GO) test -race $(QUICK) -count=1 -timeout=1h -parallel=8 -skip='$(VARIANTS)|$(MODEL)|$(UNRACED)|$(TIMED)|^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' ./store/postgres
+	$(GO) test -race $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' ./store/postgres
+	cd store/sqlite && $(GO) test -race $(QUICK) -count=1 -timeout=30m -run='$(SQLITE_RACED)' .
 	$(GO) test -race $(QUICK) -count=1 -timeout=1h -skip='$(FAULTS)' ./store/storetest
 	cd examples && $(GO) test -race $(QUICK) -count=1 -timeout=1h ./...
-	cd telemetry/prometheus && $(GO) test -race $(QUICK) -count=1 -timeout=10m ./...
-	cd telemetry/otel && $(GO) test -race $(QUICK) -count=1 -timeout=10m ./...
+	cd telemetry/prometheus && $(GO) test -race $(QUICK) -count=1 -timeout=30m ./...
+	cd telemetry/otel && $(GO) test -race $(QUICK) -count=1 -timeout=30m ./...
 
 # The suites that a version of the server could break. The others kill processes, or wait
 # for ends that the library sets.
@@ -118,7 +121,7 @@ test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 1
 	@for version in $${VERSIONS:-15 16 17 18}; do \
 		bin="$$(.ci/postgres $$version)" && "$$bin/postgres" --version && \
 		INCIDENT_TEST_POSTGRES_URL= INCIDENT_TEST_POSTGRES_BIN="$$bin" \
-			$(GO) test -count=1 -timeout=10m ./store/postgres -run '$(VERSIONED)' -skip '$(UNVERSIONED)' || exit 1; \
+			$(GO) test -count=1 -timeout=30m ./store/postgres -run '$(VERSIONED)' -skip '$(UNVERSIONED)' || exit 1; \
 	done
 
 lint: ## Check the format, the layout, the code, the commands in the documents, and which modules a host inherits.

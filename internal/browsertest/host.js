@@ -1,6 +1,7 @@
 // Hosts are processes of the program in host/, and viewers the users of its console.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { createServer } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -30,8 +31,6 @@ export class Host {
 		return host
 	}
 
-	get port() { return new URL(this.url).port }
-
 	// kill ends the process as a crash does.
 	async kill() {
 		this.process.kill('SIGKILL')
@@ -55,6 +54,22 @@ export class Host {
 	async activities(incident, type) {
 		const page = await this.on(incident, 'activities', { limit: 100 })
 		return page.activities.filter((a) => type === undefined || a.type === type)
+	}
+}
+
+// freePort returns a port below the range that systems use for outgoing connections, so that none takes
+// it while a host restarts.
+export async function freePort() {
+	for (;;) {
+		const port = 15_000 + Math.floor(Math.random() * 15_000)
+		const server = createServer()
+		const isFree = await new Promise((resolve) => {
+			server.once('error', () => resolve(false))
+			server.listen(port, '127.0.0.1', () => resolve(true))
+		})
+		if (!isFree) continue
+		await new Promise((resolve) => server.close(resolve))
+		return port
 	}
 }
 

@@ -60,7 +60,7 @@ class Scenario {
 		await signIn(context, host, { user: 'dana', org: this.org, zone: 'UTC', ...viewer })
 		context.on('page', (page) => this.watch(page))
 		const page = await context.newPage()
-		page.setDefaultTimeout(20_000)
+		page.setDefaultTimeout(60_000)
 		page.root = host.url
 		return page
 	}
@@ -115,7 +115,7 @@ export function overflow(page) {
 }
 
 // until waits until get returns what satisfies. It is for states that no page shows.
-export async function until(get, satisfies, what, limit = 10_000) {
+export async function until(get, satisfies, what, limit = 60_000) {
 	const end = Date.now() + limit
 	for (;;) {
 		const value = await get()
