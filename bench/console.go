@@ -44,7 +44,7 @@ var consolePages = []struct{ name, path, unlimited string }{
 	{"List of a project", "/?status=all&project=all", ""},
 	{"List of a project, active", "/?project=project-04", anyViewer},
 	{"List of a rule", "/?status=all&rule=busy", ""},
-	{"List of a title", "/?status=all&q=Latency", restrictedViewer},
+	{"List of a title", "/?status=all&q=Latency", ""},
 	{"List of an assignee", "/?status=all&assignee=ada", anyViewer},
 	{"List of a label, closed", "/?status=closed&label=team%3Dpayments", anyViewer},
 	{"List of a window", "/?status=all&from=2025-03-01&to=2025-12-01", ""},

@@ -85,8 +85,18 @@ func (s *Store) listing(q incident.IncidentQuery, most int, counts bool) *listin
 	return l
 }
 
-// listKey is the sort key of lists.
+// bound is an exclusive bound of the places of a part.
+type bound interface {
+	// addTo adds the condition that the place of a row compares to the bound by the operator.
+	addTo(l *listing, operator string)
+}
+
+// listKey is a place in a list, by its sort key.
 type listKey struct{ started, identifier reference }
+
+func (k listKey) addTo(l *listing, operator string) {
+	l.add(" AND (date_started, identifier) "+operator+" (SELECT ?::timestamptz, ?::bigint)", k.started, k.identifier)
+}
 
 // addBounds adds the parameters that the parts of a list share.
 func (l *listing) addBounds() {
@@ -131,10 +141,10 @@ func statusArray(statuses []incident.Status) string {
 	return string(append(text, '}'))
 }
 
-// addBetween restricts a part to the bounds of the page.
-func (l *listing) addBetween() {
-	l.add(" AND (date_started, identifier) > (SELECT ?::timestamptz, ?::bigint)", l.after.started, l.after.identifier)
-	l.add(" AND (date_started, identifier) < (SELECT ?::timestamptz, ?::bigint)", l.before.started, l.before.identifier)
+// addBetween restricts a part to the places between two bounds.
+func (l *listing) addBetween(after, before bound) {
+	after.addTo(l, ">")
+	before.addTo(l, "<")
 }
 
 // addFirst ends a part. Its rows are read singly until the page is full. The literal is
@@ -171,7 +181,7 @@ func (l *listing) addStatusPart(status incident.Status) {
 	if l.AlertRuleID != "" {
 		l.add(" AND alert_rule_id = ? AND alert_rule_id <> ''", l.rule)
 	}
-	l.addBetween()
+	l.addBetween(l.after, l.before)
 	if l.start != 0 && status == incident.StatusClosed {
 		l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
 	}
@@ -216,16 +226,18 @@ func (l *listing) driving() (projects []incident.ProjectID, access *incident.Pro
 // is also among the first rows of each project that it affects, so no project is read
 // further than a page.
 func (l *listing) addProjectParts(projects []incident.ProjectID) {
+	if l.title != 0 {
+		l.addProjectBatches(projects)
+		return
+	}
 	l.add(`
 	SELECT DISTINCT date_started, identifier FROM (
 		SELECT found.* FROM unnest((SELECT ?::text[])) AS wanted (project)
 		CROSS JOIN LATERAL (
 			SELECT * FROM (
 	SELECT p.date_started, p.identifier
-	FROM @incident_project p`, idArray(projects))
-	l.addChecked("")
-	l.add(`
-	WHERE organization_id = $1 AND project_id = wanted.project`)
+	FROM @incident_project p
+	WHERE organization_id = $1 AND project_id = wanted.project`, idArray(projects))
 	l.addWindow()
 	l.addFirst()
 	l.add(") first")
@@ -236,8 +248,7 @@ func (l *listing) addProjectParts(projects []incident.ProjectID) {
 	SELECT date_started, identifier
 	FROM @incident
 	WHERE organization_id = $1 AND projects = '{}' AND ?::text::boolean`, strconv.FormatBool(len(l.Projects) == 0))
-	l.addBetween()
-	l.addConditions()
+	l.addBetween(l.after, l.before)
 	l.addFirst()
 	l.add(`)
 	) found`)
@@ -285,9 +296,9 @@ func (l *listing) addLabelRows(join func()) {
 // addWindow restricts the list of a project or a label to the bounds of the page, and to the
 // starts that an incident in the window can have.
 func (l *listing) addWindow() {
-	l.addBetween()
+	l.addBetween(l.after, l.before)
 	if l.start != 0 {
-		l.add(" AND date_started >= least("+longestBefore+oldestActive+")", l.start)
+		l.add(" AND date_started >= "+earliestInWindow, l.start)
 	}
 }
 
@@ -303,9 +314,6 @@ ORDER BY place.date_started ` + l.direction + `, place.identifier ` + l.directio
 
 // addChecked joins the incidents of p that meet the conditions.
 func (l *listing) addChecked(also string) {
-	if l.title == 0 {
-		return
-	}
 	l.add(`
 	CROSS JOIN LATERAL (
 		SELECT FROM @incident WHERE organization_id = $1 AND identifier = p.identifier` + also)

@@ -95,8 +95,9 @@ const longestBefore = `(
 		WHERE organization_id = $1 AND date_closed IS NOT NULL
 	)`
 
-// oldestActive is the earliest start of an active incident, for each active status.
-const oldestActive = `,
+// earliestInWindow is the earliest start that an incident in the window can have: that of the longest
+// before, or of an active incident of each status.
+const earliestInWindow = `least(` + longestBefore + `,
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 1),
 		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 10),
-		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 20)`
+		(SELECT min(date_started) FROM @incident WHERE organization_id = $1 AND status = 20))`
