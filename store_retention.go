@@ -57,7 +57,8 @@ type RetentionStore interface {
 	// DeleteOrganization deletes at most limit incidents of an organization, active ones
 	// too, with everything that belongs to them. Once none is left, it deletes everything
 	// else of the organization except the identifier of its last incident, and returns
-	// Done. Positions of the feed before that must be answered with a Reset. It does
+	// Done. A call must delete an incident or return Done, unless other transactions are
+	// changing the incidents that are left. Positions of the feed before that must be answered with a Reset. It does
 	// nothing and returns Done if there is nothing to delete.
 	DeleteOrganization(ctx context.Context, org OrganizationID, limit int) (DeleteBatch, error)
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -15,7 +16,11 @@ func identifiersAfter(ctx context.Context, q session, org incident.OrganizationI
 	return all, err
 }
 
-// DeleteOrganization implements [incident.RetentionStore].
+// pausesForOthers is the pause between two writes of a call, as a multiple of the time of a write.
+const pausesForOthers = 4
+
+// DeleteOrganization implements [incident.RetentionStore]. Once no incident is left, it continues,
+// write by write, until everything else is deleted.
 func (s *Store) DeleteOrganization(ctx context.Context, org incident.OrganizationID, limit int) (incident.DeleteBatch, error) {
 	if s.tx != nil {
 		return incident.DeleteBatch{}, translate(ctx, "delete organization", errRetentionTx)
@@ -26,14 +31,36 @@ func (s *Store) DeleteOrganization(ctx context.Context, org incident.Organizatio
 	if err != nil {
 		return incident.DeleteBatch{}, err
 	}
-	return put(ctx, s, "delete organization", func(ctx context.Context, q session) (b incident.DeleteBatch, err error) {
+	for {
+		began := time.Now()
+		b, err := s.deleteFirst(ctx, org, first)
+		if err != nil || b.Done || b.remain || len(b.Deleted) > 0 {
+			return b.DeleteBatch, err
+		}
+		select {
+		case <-time.After(pausesForOthers * time.Since(began)):
+		case <-ctx.Done():
+			return incident.DeleteBatch{}, translate(ctx, "delete organization", ctx.Err())
+		}
+	}
+}
+
+// deletedFirst is the outcome of a write of DeleteOrganization.
+type deletedFirst struct {
+	incident.DeleteBatch
+	remain bool // there are further incidents
+}
+
+// deleteFirst deletes the incidents and, if no other is left, some of everything else.
+func (s *Store) deleteFirst(ctx context.Context, org incident.OrganizationID, first []int64) (deletedFirst, error) {
+	return put(ctx, s, "delete organization", func(ctx context.Context, q session) (b deletedFirst, err error) {
 		d := deletion{portion: newPortion(ctx, q, org)}
 		if err := d.deleteEach(first); err != nil {
 			return b, err
 		}
 		b.Deleted = d.deleted
 		left, err := identifiersAfter(ctx, q, org, 0, 1)
-		if err != nil || len(left) > 0 {
+		if b.remain = len(left) > 0; err != nil || b.remain {
 			return b, err
 		}
 		b.Done, err = d.end()

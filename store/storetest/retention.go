@@ -102,6 +102,7 @@ func deleteOrganizationContract() []group[incident.RetentionStore] {
 			{"UsesUpIdentifiers", deleteOrganizationUsesUpIdentifiers},
 			{"ForgetsUUIDs", deleteOrganizationForgetsUUIDs},
 			{"FreesSlots", deleteOrganizationFreesSlots},
+			{"OfManySlots", deleteOrganizationOfManySlots},
 			{"ReturnsGreaterVersions", deleteOrganizationReturnsGreaterVersions},
 			{"OfNothing", deleteOrganizationOfNothing},
 			{"IsolatesOrganizations", deleteOrganizationIsolatesOrganizations},

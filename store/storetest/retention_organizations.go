@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -114,6 +115,25 @@ func deleteOrganizationFreesSlots(t *trial, s incident.RetentionStore) {
 	}
 	mustDeleteOrganization(t, s, acme, 2)
 	wantGone(t, s, next)
+}
+
+// The slots of an organization are more than its incidents. A call that finds no incident deletes
+// the rest, however much that is: a caller takes a call that deletes nothing for blocked by others.
+func deleteOrganizationOfManySlots(t *trial, s incident.RetentionStore) {
+	projects := make([]incident.ProjectID, incident.MaxProjects)
+	for i := range projects {
+		projects[i] = nthProject(i)
+	}
+	for i := range 12 {
+		inc := ruled(acme, projects...)
+		inc.QueryID = incident.QueryID(fmt.Sprint("query ", i))
+		mustCreate(t, s, inc)
+	}
+	mustDeleteOrganization(t, s, acme, everything)
+	got := mustLoadSlot(t, s, incident.Slot{OrganizationID: acme, AlertRuleID: slotOf(acme, api).AlertRuleID, ProjectID: projects[99], QueryID: "query 11"})
+	if got.State != nil || got.Last != nil || got.Version != 0 {
+		t.Errorf("LoadSlot() of a deleted organization = %s, want a slot that nobody had", show(got))
+	}
 }
 
 // The returned version of a deleted incident is greater than all that the incident had.

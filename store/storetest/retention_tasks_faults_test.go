@@ -49,6 +49,17 @@ func organizationDeletionFaults() []retentionFault {
 				return batch, err
 			}
 		}), []string{"DeleteOrganization/OfNothing", "DeleteOrganization/DeletesAll"}},
+		{"DeleteOrganizationIsDoneLate", removing(func(_ *brokenRetention, remove removeFunc) removeFunc {
+			deleted, idle := 0, 0
+			return func(ctx context.Context, org incident.OrganizationID, limit int) (incident.DeleteBatch, error) {
+				batch, err := remove(ctx, org, limit)
+				if deleted += len(batch.Deleted); deleted > 10 && idle < 2 {
+					idle++
+					batch.Done = false
+				}
+				return batch, err
+			}
+		}), []string{"DeleteOrganization/OfManySlots"}},
 		{"NothingToDeleteIsAnError", removing(func(_ *brokenRetention, remove removeFunc) removeFunc {
 			return func(ctx context.Context, org incident.OrganizationID, limit int) (incident.DeleteBatch, error) {
 				batch, err := remove(ctx, org, limit)
