@@ -200,12 +200,18 @@ func TestOpen_errors(t *testing.T) {
 	if err := s.Exec(t.Context(), "UPDATE incident_schema SET version = 99, serves = 99"); err != nil {
 		t.Fatal(err)
 	}
+	utf16 := newPath(t)
+	pool := mustHostPool(t, utf16, "_pragma=encoding('UTF-16')")
+	pool.MustExec("CREATE TABLE orders (n INTEGER)")
+	_, err := sqlite.New(t.Context(), pool, nil)
+	wantError(t, "New() of a database in UTF-16", err, "UTF-8", incident.ErrUnavailable)
 	for name, c := range map[string]struct {
 		path, remedy string
 		matches      error
 	}{
 		"not a database":     {text, "not a SQLite database", incident.ErrUnavailable},
 		"missing directory":  {filepath.Join(t.TempDir(), "missing", "x.db"), "the directory must exist", incident.ErrUnavailable},
+		"in UTF-16":          {utf16, "UTF-8", incident.ErrUnavailable},
 		"directory":          {t.TempDir(), "give the path of a file", incident.ErrInvalid},
 		"no path":            {"", "store/memory", incident.ErrInvalid},
 		"memory":             {":memory:", "store/memory", incident.ErrInvalid},

@@ -36,10 +36,10 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 }
 
 // New returns a store in the database of a host's pool. The driver of the pool must be
-// modernc.org/sqlite, and the database must be a file. The store asks the pool for the file, opens
-// connections of its own, and puts the database into WAL mode. The host owns the pool: the store
-// changes no setting of the pool, and never closes it. The caller must call [Store.Close], which
-// closes the connections of the store.
+// modernc.org/sqlite, and the database must be a file and have the encoding UTF-8. The store asks
+// the pool for the file, opens connections of its own, and puts the database into WAL mode. The host
+// owns the pool: the store changes no setting of the pool, and never closes it. The caller must call
+// [Store.Close], which closes the connections of the store.
 //
 // The tables must exist before other calls: see [Store.Migrate].
 //
@@ -124,7 +124,7 @@ func (w *writer) open(ctx context.Context, d *database) error {
 	w.pool.SetMaxOpenConns(1)
 	err = whileBusy(ctx, time.Now().Add(d.options.BusyTimeout), func() error {
 		if w.link != nil {
-			return w.setWAL(ctx)
+			return w.prepare(ctx)
 		}
 		link, err := w.pool.Connx(ctx)
 		if err != nil {
@@ -134,12 +134,26 @@ func (w *writer) open(ctx context.Context, d *database) error {
 			return err
 		}
 		w.link = link
-		return w.setWAL(ctx)
+		return w.prepare(ctx)
 	})
 	if err != nil {
 		_ = w.close() // the first error tells more
 	}
 	return err
+}
+
+// prepare refuses a database in which texts are not in the order of their bytes in UTF-8, and puts
+// any other into WAL mode.
+func (w *writer) prepare(ctx context.Context) error {
+	var encoding string
+	if _, err := queryOne(ctx, w.conn, "PRAGMA encoding", nil, text(&encoding)); err != nil {
+		return err
+	}
+	if encoding != "UTF-8" {
+		return fmt.Errorf("%w: the database has the encoding %s; give a file of its own, or copy the tables to a database in UTF-8",
+			incident.ErrUnavailable, encoding)
+	}
+	return w.setWAL(ctx)
 }
 
 // setWAL puts the database into WAL mode.
