@@ -29,7 +29,7 @@ type content struct {
 }
 
 func (c *content) add(name, value string, limit int) {
-	if name == "" || id(name) != name && name[0] != '#' {
+	if !isID(name) {
 		return
 	}
 	if value = cut(incident.NormalizeComment(value), limit); value == "" {

@@ -94,7 +94,8 @@ func (d *delivery) hasEnded() bool {
 	return d.ended
 }
 
-// record writes an alert, and counts it. A panic of the host's Map concerns this alert alone.
+// record writes an alert, and counts it. A panic of the Manager ends the process no more than an error
+// would, and loses no alert: the request may be repeated.
 func (d *delivery) record(a *Alert, write func(a *Alert) (changed bool, err error)) {
 	var (
 		changed bool
@@ -102,18 +103,32 @@ func (d *delivery) record(a *Alert, write func(a *Alert) (changed bool, err erro
 	)
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: panic: %v", incident.ErrInvalid, v)
+			err = fmt.Errorf("panic: %v", v)
 		}
 		d.count(a, changed, err)
 	}()
 	changed, err = write(a)
 }
 
+// mapped returns the firing of an alert, or an error of type unusable. A panic of the host's Map concerns
+// this alert alone.
+func (d *delivery) mapped(a *Alert) (f incident.Firing, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+		if err != nil {
+			err = unusable{err}
+		}
+	}()
+	return d.firingOf(d.org, a)
+}
+
 // fire writes a firing.
 func (d *delivery) fire(a *Alert) (bool, error) {
-	f, err := d.firingOf(d.org, a)
+	f, err := d.mapped(a)
 	if err != nil {
-		return false, unusable{err}
+		return false, err
 	}
 	d.reconcilers.saw(&f)
 	r, err := d.manager.Fire(d.ctx, f)
@@ -174,9 +189,9 @@ func resolvedAt(triggers []incident.Trigger, id incident.TriggerID) (time.Time, 
 
 // resolve writes a resolution.
 func (d *delivery) resolve(a *Alert) (bool, error) {
-	f, err := d.firingOf(d.org, a)
+	f, err := d.mapped(a)
 	if err != nil {
-		return false, unusable{err}
+		return false, err
 	}
 	resolution := resolutionOf(&f, a)
 	r, err := d.manager.Resolve(d.ctx, resolution)

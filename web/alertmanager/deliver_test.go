@@ -40,6 +40,31 @@ func (f *faulty) Triggers(ctx context.Context, key incident.Key) ([]incident.Tri
 	return f.Manager.Triggers(ctx, key)
 }
 
+// A panic of the Manager is no proof that an alert cannot be used.
+func TestHandler_panicOfTheManagerIsRepeated(t *testing.T) {
+	for call, webhookOf := range map[string]string{
+		"Fire warning":    webhook(firing("warning", 0), firing("critical", 0)),
+		"Resolve warning": webhook(resolved("warning", 0, 10), firing("critical", 0)),
+	} {
+		panics := true
+		w := newWorldOver(t, func(m incident.Manager) incident.Manager {
+			return &faulty{m, func(of string) error {
+				if panics && of == call {
+					panic("boom")
+				}
+				return nil
+			}}
+		})
+		w.postBody(webhookOf, http.StatusServiceUnavailable)
+		panics = false
+		w.postBody(webhookOf, http.StatusOK)
+		w.want(critical)
+		if s := w.handler.Stats(); s.Failed != 1 || s.Unusable != 0 {
+			t.Errorf("%s: counted %+v", call, s)
+		}
+	}
+}
+
 // Alertmanager repeats 5xx alone: each error that a repetition can heal has such a status.
 func TestHandler_statusOfFailures(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -134,7 +134,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (summary, error)
 // authenticate returns the organization of the sender.
 func (h *Handler) authenticate(r *http.Request) (incident.OrganizationID, error) {
 	if h.options.Authenticate != nil {
-		return h.options.Authenticate(r)
+		org, err := h.options.Authenticate(r)
+		if err == nil && !isID(string(org)) { // a fault of the host must lose no alert
+			err = errors.New("Options.Authenticate has returned an organization that is no identifier")
+		}
+		return org, err
 	}
 	if !h.keys.admit(r) {
 		return "", ErrUnauthorized

@@ -189,6 +189,22 @@ func TestMapping_linksAreHTTP(t *testing.T) {
 	}
 }
 
+// A name that no label can have costs the label, and not the alert.
+func TestMapping_oddNames(t *testing.T) {
+	long := strings.Repeat("x", incident.MaxIDSize)
+	for _, name := range []string{"\x01", "#\x01", "#\n", long + "x", "#" + long, "\u0085", "#\u0085"} {
+		w := newWorld(t)
+		a := labeled(labels{"alertname": "Latency", name: "v"})
+		a["annotations"] = labels{"summary": "Slow", name: "v"}
+		w.post(a)
+		w.want(warning)
+		inc := w.list()[0]
+		if inc.Labels[name] != "" || inc.Annotations[name] != "" || inc.Annotations["summary"] != "Slow" {
+			t.Errorf("%q: labels %q, annotations %q", name, inc.Labels, inc.Annotations)
+		}
+	}
+}
+
 func TestOptions_Map(t *testing.T) {
 	w := newWorld(t, func(o *alertmanager.Options) {
 		o.Map = func(a *alertmanager.Alert, f *incident.Firing) error {

@@ -20,11 +20,15 @@ func TestOptions_Authenticate(t *testing.T) {
 				return "acme", nil
 			case "broken":
 				return "", errors.New("no directory: " + token)
+			case "none":
+				return "", nil // no alert is lost by the faults of a host
+			case "odd":
+				return "a\nb", nil
 			}
 			return "", alertmanager.ErrUnauthorized
 		}
 	})
-	for tenant, want := range map[string]int{"acme": 200, "broken": 503, "other": 401} {
+	for tenant, want := range map[string]int{"acme": 200, "broken": 503, "none": 503, "odd": 503, "other": 401} {
 		r := request(webhook(firing("warning", 0)))
 		r.URL.RawQuery = "tenant=" + tenant
 		status, answer := w.do(r)
@@ -57,6 +61,9 @@ func TestNew_refusesBadOptions(t *testing.T) {
 		"both": func(o *alertmanager.Options) {
 			o.Authenticate = func(*http.Request) (incident.OrganizationID, error) { return org, nil }
 		},
+		"odd organization":   func(o *alertmanager.Options) { o.Organization = "a\nb" },
+		"long organization":  func(o *alertmanager.Options) { o.Organization = incident.OrganizationID(strings.Repeat("x", 256)) },
+		"odd project":        func(o *alertmanager.Options) { o.Project = "a\xff" },
 		"source":             func(o *alertmanager.Options) { o.Source = "a\nb" },
 		"long source":        func(o *alertmanager.Options) { o.Source = strings.Repeat("x", 256) },
 		"source hash":        func(o *alertmanager.Options) { o.Source = "#x" },
