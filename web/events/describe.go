@@ -45,8 +45,11 @@ type annotations struct {
 	cut     bool
 }
 
-// reserve is the room for the annotation that counts the omitted.
-const reserve = 64
+// omitted is the name of the annotation that counts the omitted. reserve is its room.
+const (
+	omitted = "omitted"
+	reserve = 64
+)
 
 // add adds a value under a name, or under the first free name of "name 2", "name 3" and so on.
 func (a *annotations) add(name, value string) {
@@ -59,7 +62,7 @@ func (a *annotations) add(name, value string) {
 		return
 	}
 	name = named(name)
-	for i, base := 2, name; a.values[name] != ""; i++ {
+	for i, base := 2, name; a.values[name] != "" || name == omitted; i++ {
 		name = fmt.Sprintf("%s %d", shortened(base, incident.MaxIDSize-8), i)
 	}
 	size := a.size + len(name) + len(kept)
@@ -70,9 +73,14 @@ func (a *annotations) add(name, value string) {
 	a.values[name], a.size = kept, size
 }
 
-// addURL adds a URL of http or https. It leaves out any other URL.
+// addURL adds a URL of http or https without its user and password, which are for the sender alone. It
+// leaves out any other URL.
 func (a *annotations) addURL(name, text string) {
 	u, err := url.Parse(text)
+	if err == nil && u.User != nil {
+		u.User = nil
+		text, a.cut = u.String(), true
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(text) > maxURL {
 		a.cut = a.cut || text != ""
 		return
@@ -148,7 +156,7 @@ func annotationsOf(m *message, about *payload) (values map[string]string, cut bo
 	}
 	a.details(about.CustomDetails)
 	if a.omitted > 0 {
-		a.values["omitted"], a.cut = fmt.Sprint(a.omitted), true
+		a.values[omitted], a.cut = fmt.Sprint(a.omitted), true
 	}
 	return a.values, a.cut
 }

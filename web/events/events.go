@@ -28,8 +28,8 @@
 //
 // Source, component, group and class become labels of that name. Annotations have the rest: client and
 // client_url, each link and image with an http or https URL under the name of its text, and the members
-// of custom_details, as text or as JSON. Texts are cut to the limits of package incident. An annotation
-// "omitted" counts the members without room.
+// of custom_details, as text or as JSON. Passwords in links are removed. Texts are cut to the limits of
+// package incident. An annotation "omitted" counts the members without room.
 //
 // # Time and repetition
 //
@@ -146,6 +146,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if len(c.User) > incident.MaxIDSize {
 		return c, fmt.Errorf("events: User has %d bytes, limit %d", len(c.User), incident.MaxIDSize)
+	}
+	if !isID(c.User) {
+		return c, errors.New("events: User must be valid UTF-8 without control characters")
 	}
 	c.MaxBodySize = cmp.Or(c.MaxBodySize, DefaultMaxBodySize)
 	c.MaxInProgress = cmp.Or(c.MaxInProgress, DefaultMaxInProgress)

@@ -170,15 +170,17 @@ func TestNew_validatesOptions(t *testing.T) {
 	}
 	w := newWorld(t, nil)
 	for want, o := range map[string]*Options{
-		"events: Options.Routes has no route":                             {},
-		"events: MaxBodySize and MaxInProgress must not be negative":      {MaxBodySize: -1},
-		"events: User has 256 bytes, limit 255":                           {User: incident.UserID(strings.Repeat("x", 256))},
-		"events: routes 1 and 2 have the same key":                        changed(func(*Route) {}),
-		"events: route 2: Key has 15 bytes, want at least 16; use NewKey": changed(func(r *Route) { r.Key = key[:15] }),
-		"events: route 2: OrganizationID is required":                     changed(func(r *Route) { r.OrganizationID = "" }),
-		"events: route 2: ProjectID is required":                          changed(func(r *Route) { r.ProjectID = "" }),
-		"events: route 2: identifiers have a limit of 255 bytes":          changed(func(r *Route) { r.AlertRuleID = incident.AlertRuleID(strings.Repeat("x", 256)) }),
-		"events: route 2: ReopenWithin must not be negative":              changed(func(r *Route) { r.ReopenWithin = -1 }),
+		"events: Options.Routes has no route":                                         {},
+		"events: MaxBodySize and MaxInProgress must not be negative":                  {MaxBodySize: -1},
+		"events: User has 256 bytes, limit 255":                                       {User: incident.UserID(strings.Repeat("x", 256))},
+		"events: routes 1 and 2 have the same key":                                    changed(func(*Route) {}),
+		"events: route 2: Key has 15 bytes, want at least 16; use NewKey":             changed(func(r *Route) { r.Key = key[:15] }),
+		"events: route 2: OrganizationID is required":                                 changed(func(r *Route) { r.OrganizationID = "" }),
+		"events: route 2: ProjectID is required":                                      changed(func(r *Route) { r.ProjectID = "" }),
+		"events: route 2: identifiers have a limit of 255 bytes":                      changed(func(r *Route) { r.AlertRuleID = incident.AlertRuleID(strings.Repeat("x", 256)) }),
+		"events: User must be valid UTF-8 without control characters":                 {User: "a\nb"},
+		"events: route 2: identifiers must be valid UTF-8 without control characters": changed(func(r *Route) { r.OrganizationID = "a\x00b" }),
+		"events: route 2: ReopenWithin must not be negative":                          changed(func(r *Route) { r.ReopenWithin = -1 }),
 	} {
 		if _, err := New(w.incidents, o); err == nil || err.Error() != want {
 			t.Errorf("New() = %v, want %s", err, want)

@@ -90,6 +90,14 @@ func TestHandler_describes(t *testing.T) {
 			map[string]string{"Runbook": "https://a.example/1", "Runbook 2": "http://a.example/2", "link": "https://a.example/3"},
 			true,
 		},
+		"credentials in links": {
+			trigger("x", nil).with(fields{"client_url": "http://probe@a.example/", "links": []any{fields{"href": "https://ada:s3cr3t@a.example/1"}}}), nil,
+			map[string]string{"client_url": "http://a.example/", "link": "https://a.example/1"},
+			true,
+		},
+		"details with the name of the count": {
+			trigger("x", fields{"custom_details": fields{"omitted": "7"}}), nil, map[string]string{"omitted 2": "7"}, false,
+		},
 		"images": {
 			trigger("x", nil).with(fields{"images": []any{fields{"src": "https://a.example/1.png", "alt": "Load"}, fields{"src": "https://a.example/2.png"}}}), nil,
 			map[string]string{"Load": "https://a.example/1.png", "image": "https://a.example/2.png"},
