@@ -23,6 +23,10 @@ func NormalizeTitle(title string) string {
 	return normalized(title, MaxTitleLength, utf8.RuneCountInString, func(rune) int { return 1 })
 }
 
+// IsID reports whether a text is accepted as an identifier of the host, or as the name of a label: it
+// has 1 to [MaxIDSize] bytes of valid UTF-8 without control characters.
+func IsID[ID ~string](id ID) bool { return checkID("", id, false) == nil }
+
 // NormalizeComment returns a comment that is accepted, by the rules of [NormalizeTitle], except
 // that the limit is [MaxCommentSize] bytes. It becomes "" without a visible character: a
 // [NewComment] is then refused, and the remark of an update is empty.

@@ -32,6 +32,17 @@ func TestNormalize_makesTextsAcceptable(t *testing.T) {
 	}
 }
 
+func TestIsID(t *testing.T) {
+	for id, want := range map[UserID]bool{
+		"a": true, " ": true, "災/%?": true, "#": true, UserID(strings.Repeat("x", MaxIDSize)): true,
+		"": false, UserID(strings.Repeat("x", MaxIDSize+1)): false, "a\nb": false, "a\tb": false, "\x00": false, "\u0085": false, "a\xff": false,
+	} {
+		if got := IsID(id); got != want {
+			t.Errorf("IsID(%q) is %t", id, got)
+		}
+	}
+}
+
 func TestNormalizeTitle_cutsBetweenCharacters(t *testing.T) {
 	fill := func(n int) string { return strings.Repeat("x", n) }
 	most := MaxTitleLength - 1 // beside the ellipsis

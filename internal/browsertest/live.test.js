@@ -114,6 +114,35 @@ scenario('a lost connection is told, and the page recovers', async (s) => {
 	await banner.waitFor({ state: 'detached' })
 })
 
+scenario('a sign-in page instead of an answer is told', async (s) => {
+	const host = await s.host()
+	const incident = await host.create(s.org, 'Checkout fails')
+	const page = await s.viewer(host)
+	await page.goto(page.root)
+	await row(page, incident).waitFor()
+	const title = await page.title()
+	// A host's middleware answers before the console does: with its page, or with a redirect to it.
+	await page.route(page.root, (route) => route.request().resourceType() === 'xhr'
+		? route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>Acme login</title><form></form>' }) : route.continue())
+	await host.create(s.org, 'Not shown')
+	await page.locator('#status', { hasText: 'You are signed out. Reload the page to sign in.' }).waitFor()
+	assert.equal(await page.title(), title)
+	assert.equal(await row(page, incident).count(), 1)
+})
+
+scenario('a zone that no browser knows costs no banner', async (s) => {
+	s.mayLog = gone
+	const host = await s.host()
+	const page = await s.viewer(host)
+	await page.goto(page.root)
+	await page.evaluate(() => { document.documentElement.dataset.zone = 'Acme/HQ' })
+	await page.locator('#pause').click()
+	await page.locator('#status', { hasText: /^Paused\. Showing the state of \d\d:\d\d UTC\.$/ }).waitFor()
+	await page.locator('#pause').click()
+	await page.context().setOffline(true)
+	await page.locator('#status', { hasText: /^Connection lost\. Showing the state of \d\d:\d\d UTC\.$/ }).waitFor()
+})
+
 scenario('a visible tab has one stream, and a hidden tab has none', async (s) => {
 	const host = await s.ownHost()
 	const streams = (n) => until(() => host.call('streams'), (open) => open === n, `${n} open streams`)

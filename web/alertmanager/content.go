@@ -29,7 +29,7 @@ type content struct {
 }
 
 func (c *content) add(name, value string, limit int) {
-	if !isID(name) {
+	if !incident.IsID(name) {
 		return
 	}
 	if value = cut(incident.NormalizeComment(value), limit); value == "" {

@@ -135,7 +135,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (summary, error)
 func (h *Handler) authenticate(r *http.Request) (incident.OrganizationID, error) {
 	if h.options.Authenticate != nil {
 		org, err := h.options.Authenticate(r)
-		if err == nil && !isID(string(org)) { // a fault of the host must lose no alert
+		if err == nil && !incident.IsID(org) { // a fault of the host must lose no alert
 			err = errors.New("Options.Authenticate has returned an organization that is no identifier")
 		}
 		return org, err

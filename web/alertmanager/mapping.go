@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/incidentkit/incident"
 )
@@ -63,15 +62,10 @@ func (h *Handler) firingOf(org incident.OrganizationID, a *Alert) (incident.Firi
 
 var errNoName = errors.New("the alert has no alertname")
 
-// isID reports whether package incident accepts a text as an identifier, or as the name of a label.
-func isID(text string) bool {
-	return text != "" && len(text) <= incident.MaxIDSize && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
-}
-
 // id returns a text as an identifier: the text itself if it is accepted and does not begin with #,
 // otherwise # and its hash.
 func id(text string) string {
-	if isID(text) && text[0] != '#' {
+	if incident.IsID(text) && text[0] != '#' {
 		return text
 	}
 	sum := sha256.Sum256([]byte(text))

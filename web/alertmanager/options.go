@@ -128,7 +128,7 @@ func (o *Options) check() error {
 		return refused("Options.Authenticate excludes Organization, Tokens, Username and Password")
 	case o.Authenticate == nil && o.Organization == "":
 		return refused("Options.Organization or Options.Authenticate is required")
-	case !isID(string(cmp.Or(o.Organization, "none"))) || !isID(string(cmp.Or(o.Project, DefaultProject))):
+	case o.Organization != "" && !incident.IsID(o.Organization) || o.Project != "" && !incident.IsID(o.Project):
 		return refused("Options.Organization and Project must have at most %d bytes, and no control characters", incident.MaxIDSize)
 	case o.Authenticate == nil && len(o.Tokens) == 0 && o.Username == "":
 		return refused("Options.Tokens, Options.Username or Options.Authenticate is required")

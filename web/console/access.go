@@ -24,10 +24,16 @@ func (v *Viewer) check() error {
 	switch {
 	case v.Organization == "" || v.User == "":
 		return errors.New("console: Options.Authenticate has returned a Viewer without Organization or User")
+	case !incident.IsID(v.Organization) || !incident.IsID(v.User), v.Access != nil && !allIDs(v.Access.Projects):
+		return errors.New("console: Options.Authenticate has returned a Viewer with an identifier that no incident can have")
 	case v.Access != nil && len(v.Access.Projects) > incident.MaxAccessProjects:
 		return fmt.Errorf("console: Options.Authenticate has returned a Viewer with %d projects, limit %d", len(v.Access.Projects), incident.MaxAccessProjects)
 	}
 	return nil
+}
+
+func allIDs(projects []incident.ProjectID) bool {
+	return !slices.ContainsFunc(projects, func(p incident.ProjectID) bool { return !incident.IsID(p) })
 }
 
 // key returns the key of the incident in the path. It returns [incident.ErrNotFound] for a text

@@ -22,7 +22,8 @@
 //
 // # Writes
 //
-// No GET writes. A form of another site is refused. A form carries the version of the incident and an
+// No GET writes. A form of another site is refused: a proxy in front must pass the Host header on
+// unchanged. A form carries the version of the incident and an
 // idempotency key:
 //
 //   - A form that is sent twice is written once, also after an outcome that the store does not know.
@@ -102,7 +103,8 @@ type Options struct {
 
 	// Assignees returns the users to whom the viewer may assign incidents, in the order of the
 	// form. Other users are refused, except the viewer and the present assignee. An
-	// [incident.Authorizer] is asked, too. Defaults to the viewer alone.
+	// [incident.Authorizer] is asked, too. After an error, which is logged, the page offers the
+	// viewer alone. Defaults to the viewer alone.
 	Assignees func(ctx context.Context, v Viewer) ([]incident.UserID, error)
 
 	// Timeout bounds a request, except a stream. Defaults to 10 s.

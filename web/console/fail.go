@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/incidentkit/incident"
 )
@@ -113,8 +114,13 @@ func (c *console) fail(req *request, err error) {
 	p := problemOf(err)
 	if errors.Is(err, ErrSignIn) && navigates(req.r) {
 		if c.options.SignIn != "" && req.r.Method != http.MethodPost {
-			redirect(req.w, c.options.SignIn, http.StatusSeeOther)
-			return
+			if req.r.URL.RawQuery == "" {
+				redirect(req.w, c.options.SignIn, http.StatusSeeOther)
+				return
+			}
+			// A form may have sent the query. Chromium blocks the redirects of a form to another
+			// origin, also those of the sign-in page, by the form-action of the policy.
+			req.w.Header().Set("Refresh", "0; url="+c.options.SignIn)
 		}
 		p.SignIn = c.options.SignIn
 		if _, err := req.form(); err == nil && req.r.Method == http.MethodPost {
@@ -141,8 +147,11 @@ func (c *console) fail(req *request, err error) {
 }
 
 // navigates reports whether a browser opens the answer as a page. A script follows no redirect to
-// the sign-in page.
+// the sign-in page. Over plain http browsers do not name the destination.
 func navigates(r *http.Request) bool {
-	dest := r.Header.Get("Sec-Fetch-Dest")
-	return dest == "" || dest == "document"
+	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "" {
+		return dest == "document"
+	}
+	accept := r.Header.Get("Accept")
+	return accept == "" || strings.Contains(accept, "text/html")
 }

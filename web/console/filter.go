@@ -32,13 +32,21 @@ type filter struct {
 	Problems map[string]string
 }
 
-// filterOf parses the query. Without a status the filter selects the statuses of the given name.
+// filterOf parses the query. Without a status the filter selects the statuses of the given name. Blanks
+// around what a viewer has typed are ignored. A link to a value that has them says so with "exact".
 func (req *request) filterOf(query url.Values, status string) *filter {
 	f := &filter{values: url.Values{}, Problems: map[string]string{}}
 	f.OrganizationID, f.Access = req.viewer.Organization, req.viewer.Access
+	exact := query.Has("exact")
+	if exact {
+		f.values.Set("exact", "1")
+	}
 	for _, name := range filterFields {
 		for _, v := range query[name] {
-			if v = strings.TrimSpace(v); v != "" {
+			if !exact {
+				v = strings.TrimSpace(v)
+			}
+			if v != "" {
 				f.values.Add(name, v)
 			}
 		}
@@ -86,7 +94,7 @@ func (f *filter) setStatuses(absent string) {
 
 func (f *filter) setLabels() {
 	for _, text := range f.values["label"] {
-		label, value, found := strings.Cut(text, "=")
+		label, value, found := cutLabel(text)
 		if !found || label == "" || value == "" {
 			f.Problems["label"] = "Write a label as name=value."
 			return
@@ -100,6 +108,30 @@ func (f *filter) setLabels() {
 		f.Labels[label] = value
 	}
 }
+
+// escapeLabel escapes the name of a label in labelText.
+var escapeLabel = strings.NewReplacer(`=`, `\=`, `\`, `\\`)
+
+// labelText returns a label as a filter has it, name=value. A "=" or "\" in the name has a "\" before it.
+func labelText(name, value string) string { return escapeLabel.Replace(name) + "=" + value }
+
+// cutLabel is the inverse of labelText.
+func cutLabel(text string) (name, value string, found bool) {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '=':
+			return b.String(), text[i+1:], true
+		case text[i] == '\\' && i+1 < len(text) && (text[i+1] == '=' || text[i+1] == '\\'):
+			i++
+		}
+		b.WriteByte(text[i])
+	}
+	return "", "", false
+}
+
+// hasBlanks reports whether a filter needs "exact" for a value.
+func hasBlanks(value string) bool { return strings.TrimSpace(value) != value }
 
 // bound parses a date, or a date and a time, in the viewer's zone, or a time with a zone as in
 // RFC 3339. A date is its beginning or, as the end of the window, its last microsecond.

@@ -40,6 +40,7 @@ func (c *console) nameFuncs(req *request) (user func(incident.UserID) string, pr
 		name, err := ask()
 		if err != nil {
 			c.options.Logger.ErrorContext(req, "console: a name is unknown", "error", err)
+			return ""
 		}
 		return name
 	}

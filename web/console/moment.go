@@ -26,6 +26,14 @@ func (req *request) at(t time.Time) moment {
 	}
 }
 
+// zoneName returns the name of the viewer's time zone, or its abbreviation if the name says nothing.
+func (req *request) zoneName() string {
+	if name := req.zone.String(); name != "" && name != "Local" {
+		return name
+	}
+	return req.now.In(req.zone).Format("MST")
+}
+
 // atText returns the time of an activity's text, which is RFC 3339.
 func (req *request) atText(text string) (moment, bool) {
 	t, err := time.Parse(time.RFC3339Nano, text)

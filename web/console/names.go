@@ -53,6 +53,7 @@ func resolve[ID ~string](c *console, req *request, kind string, ask namesFunc[ID
 		var err error
 		if known, err = ask(req, req.viewer.Organization, ids); err != nil {
 			c.options.Logger.ErrorContext(req, "console: the names of "+kind+" are unknown", "error", err)
+			known = nil
 		}
 	}
 	for id, n := range wanted {

@@ -67,7 +67,7 @@ type navLink struct {
 // render answers with a page. The ETag is that of its content without the token.
 func (c *console) render(req *request, p page) error {
 	l := layout{
-		Title: plain(p.title), Site: c.options.Title, Root: req.root, Page: p.name, Live: c.live(), Zone: req.zone.String(),
+		Title: plain(p.title), Site: c.options.Title, Root: req.root, Page: p.name, Live: c.live(), Zone: req.zoneName(),
 		Token: req.token, Heading: p.heading, Main: p.main,
 	}
 	if req.signed {
@@ -100,8 +100,8 @@ func (c *console) render(req *request, p page) error {
 	return nil
 }
 
-// plain returns a text without controls of direction. The title of a document has no elements that
-// could isolate them.
+// plain returns a text without controls of direction, for a title or an attribute, which has no elements
+// that could isolate them.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {

@@ -169,9 +169,9 @@ func (c *console) readIncident(req *request, cursor string) (*incidentView, erro
 		return err
 	}, func() (err error) {
 		if !req.viewer.ReadOnly && details.Status.Active() {
-			assignees, err = c.options.Assignees(req, req.viewer)
+			assignees = c.offered(req)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -188,6 +188,17 @@ func (c *console) readIncident(req *request, cursor string) (*incidentView, erro
 	return view, nil
 }
 
+// offered returns the users of the form "assign". A page that offers the viewer alone is better than none:
+// an error is logged.
+func (c *console) offered(req *request) []incident.UserID {
+	users, err := c.options.Assignees(req, req.viewer)
+	if err != nil {
+		c.options.Logger.ErrorContext(req, "console: the assignees are unknown", "error", err)
+		return nil
+	}
+	return users
+}
+
 // viewOf returns the facts of an incident.
 func (c *console) viewOf(req *request, d *incident.Details) *incidentView {
 	v := &incidentView{
@@ -199,7 +210,7 @@ func (c *console) viewOf(req *request, d *incident.Details) *incidentView {
 	}
 	v.Closed, v.RuleHref = req.atOptional(d.DateClosed), req.listURL("rule", v.Rule)
 	for i := range v.Labels {
-		v.Labels[i].List = req.listURL("label", v.Labels[i].Name+"="+v.Labels[i].Value)
+		v.Labels[i].List = req.listURL("label", labelText(v.Labels[i].Name, v.Labels[i].Value))
 	}
 	for _, p := range d.Projects {
 		v.Projects = append(v.Projects, projectView{req.names.project(p), req.listURL("project", string(p))})
@@ -227,7 +238,11 @@ func (c *console) viewOf(req *request, d *incident.Details) *incidentView {
 
 // listURL returns the URL of all incidents with a value of a filter.
 func (req *request) listURL(field, value string) string {
-	return req.root + "?" + url.Values{field: {value}, "status": {"all"}}.Encode()
+	query := url.Values{field: {value}, "status": {"all"}}
+	if hasBlanks(value) {
+		query.Set("exact", "1")
+	}
+	return req.root + "?" + query.Encode()
 }
 
 func (req *request) atOptional(t *time.Time) *moment {

@@ -337,7 +337,11 @@ func (v *lanesView) laneOf(req *request, key string) *lane {
 	default:
 		l.Name = req.names.project(incident.ProjectID(key))
 	}
-	l.Href = v.link(req, "", append(listStatus(v.Filter), v.By, key)...)
+	only := append(listStatus(v.Filter), v.By, key)
+	if hasBlanks(key) {
+		only = append(only, "exact", "1")
+	}
+	l.Href = v.link(req, "", only...)
 	return l
 }
 
@@ -359,7 +363,7 @@ func barOf(req *request, inc *incident.Incident, at, window span) laneBar {
 	}
 	b := laneBar{
 		Href: req.incidentURL(inc.Identifier), X: percentage(x), Width: percentage(end - x), Class: statusOf(inc.Status).Class,
-		Label: fmt.Sprintf("#%d %s, %s, %s – %s", inc.Identifier, cut(inc.Title, maxRowTitle), inc.Status, req.at(inc.DateStarted).Text, until),
+		Label: fmt.Sprintf("#%d %s, %s, %s – %s", inc.Identifier, plain(cut(inc.Title, maxRowTitle)), inc.Status, req.at(inc.DateStarted).Text, until),
 	}
 	if end-x > 12 {
 		b.Text = fmt.Sprintf("#%d", inc.Identifier)

@@ -182,6 +182,11 @@ func TestLanes_hostileText(t *testing.T) {
 	hostile := `</title></svg><script>alert(1)</script>" onload="x ` + "\u202e" + `]]>&amp;`
 	w.lasted(hostile, 5, 4, `"><svg onload=alert(1)>`)
 	page := w.page("dana", "/lanes", http.StatusOK)
+	for _, label := range regexp.MustCompile(`<title>[^<]*|class="lane-bar[^>]*|aria-label="#[^"]*`).FindAllString(page, -1) {
+		if strings.Contains(label, "\u202e") {
+			t.Errorf("the label %q turns the text after the title", label)
+		}
+	}
 	w.lacks(page, "<script>alert", `<svg onload`, ` onload="`, `<b>"`)
 	d := xml.NewDecoder(strings.NewReader(page[strings.Index(page, `<svg class="lane"`):strings.Index(page, `<nav class="pager"`)]))
 	d.Strict = true

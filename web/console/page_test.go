@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,18 @@ func TestPage_signIn(t *testing.T) {
 	if got := w.do("", http.MethodGet, "/", nil, "Sec-Fetch-Dest", "empty"); got.Code != http.StatusUnauthorized {
 		t.Errorf("a script gets status %d", got.Code)
 	}
+	// The policy forbids a form that searches to be redirected to another origin.
+	if got := w.do("", http.MethodGet, "/lanes?q=x", nil); got.Code != http.StatusUnauthorized || got.Header().Get("Refresh") != "0; url=/login" {
+		t.Errorf("status %d, Refresh %q", got.Code, got.Header().Get("Refresh"))
+	}
+	// Over plain http a browser does not say for what it asks.
+	for accept, want := range map[string]int{
+		"text/html,application/xhtml+xml,*/*;q=0.8": http.StatusSeeOther, "*/*": http.StatusUnauthorized, "text/event-stream": http.StatusUnauthorized,
+	} {
+		if got := w.do("", http.MethodGet, "/", nil, "Accept", accept); got.Code != want {
+			t.Errorf("a request that accepts %s has status %d, want %d", accept, got.Code, want)
+		}
+	}
 	page := w.post("", "/incidents/1/comment", url.Values{"comment": {"my <text>"}, "uuid": {strings.Repeat("ab", 16)}}, http.StatusUnauthorized).Body.String()
 	w.wants(page, `href="/login"`, "my &lt;text&gt;</textarea>", strings.Repeat("ab", 16), "Send again")
 }
@@ -110,6 +123,48 @@ func TestPage_asksForAllNamesAtOnce(t *testing.T) {
 	w.wants(w.page("dana", path, http.StatusOK), `<bdi class="actor">Dana &lt;D&gt;</bdi> commented`, "<option value=\"erin\">erin", `<li><a href="../?project=shop&amp;status=all"><bdi>shop</bdi></a></li>`)
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
+	}
+}
+
+// A page is better than none: without the host's directory it shows identifiers, and offers the viewer to
+// be assigned.
+func TestPage_ofADirectoryThatFails(t *testing.T) {
+	t.Parallel()
+	away := errors.New("the directory is away")
+	var log bytes.Buffer
+	w := newWorld(t, func(o *console.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.UserNames = func(context.Context, incident.OrganizationID, []incident.UserID) (map[incident.UserID]string, error) {
+			return map[incident.UserID]string{"dana": "half a name"}, away
+		}
+		o.Assignees = func(context.Context, console.Viewer) ([]incident.UserID, error) {
+			return []incident.UserID{"erin"}, away
+		}
+	})
+	path := w.create("Checkout fails")
+	page := w.page("dana", path, http.StatusOK)
+	w.wants(page, "Signed in as</span> <bdi>dana</bdi>", `<option value="dana">dana</option>`)
+	w.lacks(page+w.page("dana", path+"/markdown", http.StatusOK), "half a name", "erin", "away")
+	if got := strings.Count(log.String(), "the directory is away"); got < 2 {
+		t.Errorf("logged %q", log.String())
+	}
+	// A form still asks whether the assignee is permitted.
+	w.post("dana", path+"/assign", w.form(page, "assignee", "erin"), http.StatusServiceUnavailable)
+	w.post("dana", path+"/assign", w.form(page, "assignee", "dana"), http.StatusSeeOther)
+}
+
+// A zone without a name that says something is shown by its abbreviation.
+func TestPage_zoneWithoutAName(t *testing.T) {
+	t.Parallel()
+	for want, location := range map[string]*time.Location{
+		"CEST": time.FixedZone("CEST", 2*60*60), "+0330": time.FixedZone("", 3*60*60+30*60), now.Local().Format("MST"): time.Local,
+	} {
+		w := newWorld(t, func(o *console.Options) {
+			o.Authenticate = func(*http.Request) (console.Viewer, error) {
+				return console.Viewer{Organization: "acme", User: "dana", Location: location}, nil
+			}
+		})
+		w.wants(w.page("dana", "/", http.StatusOK), "Times are in "+strings.ReplaceAll(want, "+", "&#43;")+".")
 	}
 }
 
@@ -261,6 +316,9 @@ func TestPage_ofAViewerThatNoHostShouldReturn(t *testing.T) {
 		{Organization: "acme"},
 		{User: "dana"},
 		{Organization: "acme", User: "dana", Access: &incident.ProjectAccess{Projects: make([]incident.ProjectID, incident.MaxAccessProjects+1)}},
+		{Organization: "acme", User: "dana", Access: &incident.ProjectAccess{Projects: []incident.ProjectID{"shop", ""}}},
+		{Organization: "acme", User: "a\nb"},
+		{Organization: incident.OrganizationID(strings.Repeat("x", incident.MaxIDSize+1)), User: "dana"},
 	} {
 		w := newWorld(t, func(o *console.Options) {
 			o.Authenticate = func(*http.Request) (console.Viewer, error) { return v, nil }

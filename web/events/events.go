@@ -147,7 +147,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if len(c.User) > incident.MaxIDSize {
 		return c, fmt.Errorf("events: User has %d bytes, limit %d", len(c.User), incident.MaxIDSize)
 	}
-	if !isID(c.User) {
+	if c.User != "" && !incident.IsID(c.User) {
 		return c, errors.New("events: User must be valid UTF-8 without control characters")
 	}
 	c.MaxBodySize = cmp.Or(c.MaxBodySize, DefaultMaxBodySize)

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/incidentkit/incident"
 )
@@ -61,16 +59,11 @@ func (r *Route) Slot(dedupKey string) incident.Slot {
 const hashPrefix = "sha256:"
 
 func queryOf(dedupKey string) incident.QueryID {
-	if isID(dedupKey) && !strings.HasPrefix(dedupKey, hashPrefix) {
+	if incident.IsID(dedupKey) && !strings.HasPrefix(dedupKey, hashPrefix) {
 		return incident.QueryID(dedupKey)
 	}
 	sum := sha256.Sum256([]byte(dedupKey))
 	return incident.QueryID(hashPrefix + hex.EncodeToString(sum[:]))
-}
-
-// isID reports whether package incident accepts a text as an identifier that may be empty.
-func isID[T ~string](text T) bool {
-	return len(text) <= incident.MaxIDSize && utf8.ValidString(string(text)) && !strings.ContainsFunc(string(text), unicode.IsControl)
 }
 
 // route is a [Route] with the hash of its key.
@@ -92,7 +85,7 @@ func checkRoutes(routes []Route) ([]route, error) {
 			problem = "ProjectID is required"
 		case max(len(r.OrganizationID), len(r.ProjectID), len(r.AlertRuleID)) > incident.MaxIDSize:
 			problem = fmt.Sprintf("identifiers have a limit of %d bytes", incident.MaxIDSize)
-		case !isID(r.OrganizationID) || !isID(r.ProjectID) || !isID(r.AlertRuleID):
+		case !incident.IsID(r.OrganizationID) || !incident.IsID(r.ProjectID) || r.AlertRuleID != "" && !incident.IsID(r.AlertRuleID):
 			problem = "identifiers must be valid UTF-8 without control characters"
 		case r.ReopenWithin < 0:
 			problem = "ReopenWithin must not be negative"

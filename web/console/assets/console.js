@@ -13,9 +13,13 @@ function say(text, kind = '') {
 	if (text && !kind) said = setTimeout(say, 5000, '')
 }
 
-const clock = (date) => new Intl.DateTimeFormat('en-GB', {
-	hour: '2-digit', minute: '2-digit', timeZone: document.documentElement.dataset.zone, timeZoneName: 'short',
-}).format(date)
+function clock(date, timeZone = $('html').dataset.zone) {
+	try {
+		return date.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit', timeZone, timeZoneName: 'short' })
+	} catch { // not a known zone
+		return clock(date, 'UTC')
+	}
+}
 
 // The page asks for itself, and replaces the regions that differ. Trusted Types permit the parser of
 // XMLHttpRequest, and it runs no script.
@@ -49,13 +53,16 @@ async function refresh() {
 }
 
 function take(answer) {
-	if (answer.status === 401) return end('You are signed out. Reload the page to sign in.')
-	if (answer.status === 404) return end('This page is gone.')
-	if (answer.status !== 304 && (answer.status !== 200 || !answer.response)) throw answer.status
+	const { status } = answer
+	if (status === 401 || status === 200 && answer.response?.body.dataset.page !== page) { // or sign-in
+		return end('You are signed out. Reload the page to sign in.')
+	}
+	if (status === 404) return end('This page is gone.')
+	if (status !== 304 && status !== 200) throw status
 	asOf = new Date(answer.getResponseHeader('Date') ?? Date.now())
 	if (lost) say('')
 	lost = false
-	if (answer.status === 304) return
+	if (status === 304) return
 	etag = answer.getResponseHeader('ETag') ?? ''
 	latest = answer.response
 	apply()
