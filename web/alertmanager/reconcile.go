@@ -74,7 +74,8 @@ type Reconciler struct {
 	handler *Handler
 	options ReconcileOptions
 
-	passes sync.Mutex // one pass at a time
+	passes sync.Mutex        // one pass at a time; guards mapped
+	mapped map[string]target // of the alerts of the last answer, by their labels
 
 	mu     sync.Mutex
 	last   time.Time // the last answer that proved something
@@ -180,14 +181,24 @@ func (r *Reconciler) isEvidence(alerts []*Alert) bool {
 	return false
 }
 
-// targetsOf returns the triggers of alerts. An alert that cannot be used has none, and no incident.
+// targetsOf returns the triggers of alerts. An alert that [Options.Map] cannot map now, as without the host's
+// directory, is still there: it has the trigger that it had in the last answer. An alert that could not
+// be used before has none, and no incident.
 func (r *Reconciler) targetsOf(alerts []*Alert) map[target]bool {
-	targets := make(map[target]bool, len(alerts))
+	targets, mapped := make(map[target]bool, len(alerts)), make(map[string]target, len(alerts))
 	for _, a := range alerts {
+		labels := queryOf(a.Labels["alertname"], a.Labels, "")
+		t, known := r.mapped[labels]
 		if f, err := r.handler.firingOf(r.options.Organization, a); err == nil {
-			targets[target{f.Slot, f.TriggerID}] = true
+			t, known = target{f.Slot, f.TriggerID}, true
+		} else if errors.Is(err, ErrSkip) {
+			known = false
+		}
+		if known {
+			targets[t], mapped[labels] = true, t
 		}
 	}
+	r.mapped = mapped
 	return targets
 }
 
