@@ -67,7 +67,7 @@ func TestRun_survivesPanicsOfTheStore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
-	for deadline := time.Now().Add(20 * time.Second); store.changes.Load() == 0 || store.claims.Load() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); store.changes.Load() == 0 || store.claims.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d calls of Changes, %d of Claim", store.changes.Load(), store.claims.Load())
 		}
@@ -83,7 +83,7 @@ func TestRun_survivesPanicsOfTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); store.settles.Load() < 2; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); store.settles.Load() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d calls of Settle", store.settles.Load())
 		}
@@ -131,7 +131,7 @@ func TestRun_endsWithAPanicOfTheHandler(t *testing.T) {
 				if !errors.Is(err, incident.ErrUnavailable) {
 					t.Errorf("Run() = %v, want ErrUnavailable", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("Run continues")
 			}
 		})

@@ -132,7 +132,7 @@ type unknown struct{}
 
 // checkTimeout bounds the search for a linearization. A successful search takes
 // milliseconds.
-const checkTimeout = 30 * time.Second
+const checkTimeout = 3 * time.Minute
 
 // checkHistory reports whether the history is linearizable with respect to the model.
 func (l *lab) checkHistory(name string, model porcupine.Model, history []porcupine.Operation) error {

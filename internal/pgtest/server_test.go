@@ -2,8 +2,10 @@ package pgtest_test
 
 import (
 	"database/sql"
+	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident/internal/pgtest"
 )
@@ -93,8 +95,9 @@ func TestNewDatabaseLike(t *testing.T) {
 		_, err = db.Exec("CREATE TABLE numbers (n int)")
 		return err
 	}
+	name := fmt.Sprint("numbers ", time.Now().UnixNano()) // the test may run again in this process
 	for want := range 2 {
-		a, b := open(t, pgtest.NewDatabaseLike(t, "numbers", fill)), open(t, pgtest.NewDatabaseLike(t, "numbers", fill))
+		a, b := open(t, pgtest.NewDatabaseLike(t, name, fill)), open(t, pgtest.NewDatabaseLike(t, name, fill))
 		for range want {
 			if _, err := a.Exec("INSERT INTO numbers VALUES (1)"); err != nil {
 				t.Fatal(err)
