@@ -63,12 +63,18 @@ func (t *transaction) ended() bool {
 // queryJoined sends the text, prepared if the pool has prepared it already. It does not
 // prepare the text itself: that takes another connection, and the pool may have none.
 func (t *transaction) queryJoined(ctx context.Context, q *sqlText, args []any) (rowSet, error) {
+	if t.Tx == nil {
+		return nil, errNoTx
+	}
 	if stmt := q.stmt.Load(); stmt != nil {
 		return t.StmtxContext(ctx, stmt).QueryxContext(ctx, args...)
 	}
 	q.joined.Store(true)
 	return t.QueryxContext(ctx, q.text, args...)
 }
+
+// errNoTx is returned if the host passed nil to Join.
+var errNoTx = &incident.FieldError{Field: "tx", Problem: "is nil; pass the transaction that the host has begun to Join"}
 
 // Join returns a store whose calls are part of a transaction of the host. The host has begun
 // tx on the pool of s, and commits it or rolls it back. Pass the store to
@@ -324,6 +330,9 @@ func (s *Store) control(ctx context.Context, command string) error {
 	a := &attempt{inTx: true, session: s.tx.session}
 	_, err := within(ctx, a, func() (struct{}, error) {
 		return struct{}{}, s.tx.use(ctx, func() error {
+			if s.tx.Tx == nil {
+				return errNoTx
+			}
 			_, err := s.tx.ExecContext(ctx, command)
 			return err
 		})

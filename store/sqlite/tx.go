@@ -30,6 +30,7 @@ type transaction struct {
 }
 
 var (
+	errNoTx   = &incident.FieldError{Field: "tx", Problem: "is nil; pass the transaction that the host has begun to Join"}
 	errEnded  = fmt.Errorf("%w: the transaction has ended", incident.ErrInvalid)
 	errUndone = fmt.Errorf("%w: SQLite has rolled the transaction back, as it does when the disk is full or fails; repeat it", incident.ErrUnavailable)
 )
@@ -37,6 +38,8 @@ var (
 // begun returns the session of the transaction, and an error after its end.
 func (t *transaction) begun() (session, error) {
 	switch {
+	case t.Tx == nil:
+		return nil, errNoTx
 	case t.ended.Load():
 		return nil, errEnded
 	case t.undone.Load():

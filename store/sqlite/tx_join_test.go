@@ -179,6 +179,23 @@ func TestJoin_refusals(t *testing.T) {
 	}
 }
 
+// A host that overlooked why its transaction did not begin gets an error from each call.
+func TestJoin_withoutATransaction(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "_txlock=immediate")
+	tx, done, err := h.Join(h.store.Join(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	_, err = tx.Get(t.Context(), incident.Key{OrganizationID: "acme", Identifier: 1})
+	wantError(t, "Get() without a transaction", err, "is nil", incident.ErrInvalid)
+	_, err = h.store.Join(nil).Apply(t.Context(), incident.Change{Key: incident.Key{OrganizationID: "acme"}})
+	wantError(t, "Apply() without a transaction", err, "is nil", incident.ErrInvalid)
+	err = tx.InTx(t.Context(), func(incident.Manager) error { return nil })
+	wantError(t, "InTx() without a transaction", err, "is nil", incident.ErrInvalid)
+}
+
 // A host may undo a part of the library's transaction by a savepoint of its own. Nothing of that
 // part is read afterwards.
 func TestTx_hostUndoesAPart(t *testing.T) {
