@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { freePort } from './host.js'
+import { signIn } from './host.js'
 import { scenario, until } from './scenario.js'
 
 const gone = /net::ERR_/ // a page's requests while its host is away
@@ -128,6 +129,22 @@ scenario('a sign-in page instead of an answer is told', async (s) => {
 	await page.locator('#status', { hasText: 'You are signed out. Reload the page to sign in.' }).waitFor()
 	assert.equal(await page.title(), title)
 	assert.equal(await row(page, incident).count(), 1)
+})
+
+scenario('a page does not become that of another user', async (s) => {
+	const host = await s.host()
+	const incident = await host.create(s.org, 'Checkout fails')
+	const page = await s.viewer(host)
+	await page.goto(`${page.root}incidents/${incident.identifier}`)
+	await page.locator('#comment textarea').fill('for my colleagues')
+	await signIn(page.context(), host, { user: 'mallory', org: s.org, zone: 'UTC' })
+	await host.on(incident, 'acknowledge', { userId: 'erin' })
+	await page.locator('#status', { hasText: 'You are signed out. Reload the page to sign in.' }).waitFor()
+	assert.equal(await page.locator('#head .acknowledged').count(), 0)
+	s.mayLog = /status of 409/
+	await page.locator('#comment button').click()
+	await page.locator('h1', { hasText: 'Signed in as another user' }).waitFor()
+	assert.equal(await page.locator('#resend-text').inputValue(), 'for my colleagues')
 })
 
 scenario('a zone that no browser knows costs no banner', async (s) => {

@@ -28,6 +28,8 @@
 //
 //   - A form that is sent twice is written once, also after an outcome that the store does not know.
 //   - If the incident has changed, nothing is written. The page lists the changes, and keeps the text.
+//   - If the browser is signed in as another user or in another organization since the page was opened,
+//     nothing is written.
 //
 // A comment depends on no version. A call for many incidents does not either.
 package console

@@ -52,6 +52,11 @@ var problems = []struct {
 		Status: http.StatusMethodNotAllowed, Title: "Not a page",
 		Text: "This address does not answer requests of this kind.", Next: "Go to the incidents, and follow the links from there.", Home: true,
 	}},
+	{errOtherViewer, problem{
+		Status: http.StatusConflict, Title: "Signed in as another user",
+		Text: "The form is from a page of another user or organization.", Fate: unwritten,
+		Next: "Sign in as before, then send it again. Or go to the incidents.", Home: true,
+	}},
 	{errTooLarge, problem{
 		Status: http.StatusRequestEntityTooLarge, Title: "Too long",
 		Text: "The form has more text than an incident can keep.", Fate: unwritten, Next: "Go back, shorten the text, and send it again.",
@@ -126,6 +131,9 @@ func (c *console) fail(req *request, err error) {
 		if _, err := req.form(); err == nil && req.r.Method == http.MethodPost {
 			p.Resend = resendOf(req.r) // a session that ends costs no text
 		}
+	}
+	if errors.Is(err, errOtherViewer) {
+		p.Resend = resendOf(req.r)
 	}
 	if req.r.Method != http.MethodPost {
 		p.Fate = ""

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"mime"
 	"net/http"
@@ -27,8 +28,8 @@ type form struct {
 	since   int64 // the sequence of the latest activity that the viewer has seen
 }
 
-// form reads the body of a POST.
-func (req *request) form() (*form, error) {
+// readForm reads the body of a POST, once.
+func (req *request) readForm() (*form, error) {
 	kind, _, err := mime.ParseMediaType(req.r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, errMedia
@@ -82,9 +83,44 @@ func newToken() string {
 	return hex.EncodeToString(b[:])
 }
 
+// The lengths of a token, and of a token of a viewer.
+const (
+	tokenSize       = 32
+	viewerTokenSize = tokenSize + 16
+)
+
 func isToken(text string) bool {
 	_, err := hex.DecodeString(text)
-	return err == nil && len(text) == 32
+	return err == nil && (len(text) == tokenSize || len(text) == viewerTokenSize)
+}
+
+// tokenOf returns the token of a viewer's page: a token and a hash of it and the viewer.
+func tokenOf(token string, v *Viewer) string {
+	h := sha256.New()
+	for _, part := range []string{token, string(v.Organization), string(v.User)} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // never fails
+	}
+	return token + hex.EncodeToString(h.Sum(nil)[:(viewerTokenSize-tokenSize)/2])
+}
+
+// errOtherViewer means that a form was made for another viewer.
+var errOtherViewer = errors.New("the form is of another viewer")
+
+// checkViewer refuses the form of a page that another viewer has opened in the same browser. Its
+// identifiers name other incidents in the organization of this viewer.
+func (req *request) checkViewer() error {
+	if req.r.Method != http.MethodPost {
+		return nil
+	}
+	f, err := req.form()
+	if err != nil {
+		return nil // the route refuses it, if it needs a form
+	}
+	token := f.values.Get("uuid")
+	if isToken(token) && len(token) == viewerTokenSize && tokenOf(token[:tokenSize], &req.viewer) != token {
+		return errOtherViewer
+	}
+	return nil
 }
 
 // notificationUUID derives the idempotency key of a write from the token of the form's page, the

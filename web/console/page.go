@@ -52,6 +52,7 @@ type layout struct {
 	Zone    string // the name of the viewer's time zone
 	Token   string // the value of "uuid" in the forms
 	User    *name  // the viewer; nil if unknown
+	Viewer  string // identifies the viewer to the script, without a name
 	Writes  bool   // the viewer may write
 	Nav     []navLink
 	Heading any
@@ -71,6 +72,7 @@ func (c *console) render(req *request, p page) error {
 		Token: req.token, Heading: p.heading, Main: p.main,
 	}
 	if req.signed {
+		l.Viewer = tokenOf("", &req.viewer)
 		l.User, l.Writes, l.Nav = req.names.user(req.viewer.User), !req.viewer.ReadOnly, req.nav()
 	}
 	if p.status != 0 || req.r.Method == http.MethodPost {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -58,6 +59,7 @@ type request struct {
 	r      *http.Request
 	viewer Viewer
 	signed bool // viewer is known
+	form   func() (*form, error)
 
 	root  string // the relative path to the mount: "./", "../" or "../../"
 	now   time.Time
@@ -67,10 +69,12 @@ type request struct {
 }
 
 func (c *console) newRequest(ctx context.Context, w http.ResponseWriter, r *http.Request) *request {
-	return &request{
+	req := &request{
 		Context: ctx, w: w, r: r, root: rootOf(r.URL.EscapedPath()), now: c.options.Now(), zone: time.UTC,
 		names: newNames(), token: newToken(),
 	}
+	req.form = sync.OnceValues(req.readForm)
+	return req
 }
 
 // routes returns the handler of all routes. Each answer has the headers of secure, and a
@@ -225,6 +229,7 @@ func (c *console) authenticated(rt route) http.Handler {
 		viewer, err := c.authenticate(limited, r)
 		if err == nil {
 			req.viewer, req.signed, req.zone = viewer, true, cmp.Or(viewer.Location, time.UTC)
+			req.token = tokenOf(req.token, &viewer)
 			switch {
 			case len(r.URL.RawQuery) > maxQuery:
 				err = errQuery
@@ -233,7 +238,9 @@ func (c *console) authenticated(rt route) http.Handler {
 			case viewer.ReadOnly && r.Method == http.MethodPost && !rt.seen:
 				err = errReadOnly
 			default:
-				err = rt.handle(c, req)
+				if err = req.checkViewer(); err == nil {
+					err = rt.handle(c, req)
+				}
 			}
 		}
 		if err != nil {

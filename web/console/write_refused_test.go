@@ -176,3 +176,35 @@ func TestBulk_ofAStoreThatFails(t *testing.T) {
 	w.faults.writes = nil
 	w.wants(w.post("dana", "/bulk", form, http.StatusOK).Body.String(), "Done.")
 }
+
+// Who signs in to another organization in a second tab does not write there with the forms of the first.
+func TestWrite_refusesFormsOfAnotherViewer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := w.create("Checkout fails")
+	if _, err := w.incidents.Create(t.Context(), incident.NewIncident{OrganizationID: "globex", Title: "Another"}); err != nil {
+		t.Fatal(err)
+	}
+	page := w.page("dana", path, http.StatusOK)
+	for _, other := range []string{"foreign", "erin"} {
+		for _, action := range []string{"comment", "resolve", "follow"} {
+			form := w.form(page, "comment", "for acme alone")
+			answer := w.post(other, path+"/"+action, form, http.StatusConflict).Body.String()
+			w.wants(answer, "Signed in as another user", "for acme alone", form.Get("uuid"), "Nothing was written.")
+		}
+		w.post(other, "/bulk?confirm=yes", w.form(w.page("dana", "/", http.StatusOK), "key", "1", "action", "resolve"), http.StatusConflict)
+	}
+	// An incident that the other viewer does not have costs no text, either.
+	if _, err := w.incidents.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Only here"}); err != nil {
+		t.Fatal(err)
+	}
+	form := w.form(w.page("dana", "/incidents/2", http.StatusOK), "comment", "for acme alone")
+	w.wants(w.post("foreign", "/incidents/2/comment", form, http.StatusConflict).Body.String(), "for acme alone")
+	// The resent form is that of its viewer.
+	w.post("dana", "/incidents/2/comment", form, http.StatusSeeOther)
+	for _, key := range []incident.Key{{OrganizationID: "acme", Identifier: 1}, {OrganizationID: "globex", Identifier: 1}} {
+		if n := w.activities(key); n != 2 {
+			t.Errorf("%s has %d activities, want 2", key, n)
+		}
+	}
+}

@@ -54,7 +54,7 @@ async function refresh() {
 
 function take(answer) {
 	const { status } = answer
-	if (status === 401 || status === 200 && answer.response?.body.dataset.page !== page) { // or sign-in
+	if (status === 401 || status === 200 && answer.response?.body.dataset.viewer !== viewer) {
 		return end('You are signed out. Reload the page to sign in.')
 	}
 	if (status === 404) return end('This page is gone.')
@@ -154,7 +154,7 @@ addEventListener('focusout', () => held && setTimeout(apply))
 // A visible page has a stream, which says when to ask. Without streams the page asks every 10 s.
 
 let source, retry, ticks, failures = 0, paused = false
-const { live, page, stream } = body.dataset
+const { live, page, stream, viewer } = body.dataset
 
 function connect() {
 	disconnect()
