@@ -96,7 +96,7 @@ type Options struct {
 	Title string
 
 	// UserNames returns the names to show for users. It is called once for each page, with all
-	// users of the page. An ID without a name in the result is shown itself. After an error, which
+	// users of the page, and for the Markdown of an incident once for each user. An ID without a name in the result is shown itself. After an error, which
 	// is logged, all IDs are. Defaults to the IDs.
 	UserNames func(ctx context.Context, org incident.OrganizationID, users []incident.UserID) (map[incident.UserID]string, error)
 

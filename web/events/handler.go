@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -63,7 +64,7 @@ func mayBeJSON(h http.Header) bool {
 		return true
 	}
 	media, params, err := mime.ParseMediaType(text)
-	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+	if charset, given := params["charset"]; given && !slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(charset)) {
 		return false
 	}
 	switch media {

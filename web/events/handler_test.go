@@ -114,6 +114,7 @@ func TestHandler_answersByMethodPathAndMediaType(t *testing.T) {
 		"another path":         {"POST", "/metrics", "application/json", "", 404},
 		"no media type":        {"POST", "/", "", "", 202},
 		"a charset":            {"POST", "/", "application/json; charset=UTF-8", "", 202},
+		"a careless charset":   {"POST", "/", "application/json;charset=UTF8", "", 202},
 		"another charset":      {"POST", "/", "application/json; charset=latin1", "", 415},
 		"text":                 {"POST", "/", "text/plain", "", 202},
 		"as curl -d":           {"POST", "/", "application/x-www-form-urlencoded", "", 202},
