@@ -41,6 +41,9 @@ func (l *listing) addCounts() {
 		driving, _ = l.driving()
 	}
 	l.addConditionParameters(projects, access)
+	if l.mayBeFew() {
+		l.addFew()
+	}
 	for i, status := range allStatuses {
 		if i > 0 {
 			l.add("\nUNION ALL ")
@@ -48,8 +51,13 @@ func (l *listing) addCounts() {
 		l.add("SELECT " + strconv.Itoa(int(status)) + "::bigint, count(*) FROM (SELECT FROM (")
 		switch {
 		case byStatus || status.Active():
-			l.add("SELECT")
+			l.add("(SELECT")
 			l.addStatusPart(status)
+			l.add(")")
+			if l.mayBeFew() {
+				l.add(" UNION ALL SELECT")
+				l.addFewRows(&status)
+			}
 		case byLabel:
 			l.addLabelPart()
 		default:

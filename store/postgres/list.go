@@ -13,7 +13,8 @@ import (
 // project. The list of a label, or of an assignee, is a part by itself. The server reads no more
 // of a part than a page needs, wherever the page begins.
 // Conditions without an index are checked row by row: the rarer a title, the more of a list
-// is read for it.
+// is read for it. Lists of projects are then read side by side: see addProjectBatches. If the
+// projects or the label have few incidents, these are checked: see addFew.
 //
 // There are few texts for all filters. An absent condition is sent as a value that every row
 // meets, except the two that would slow an unfiltered list down: the rule, and, unless the
@@ -161,6 +162,9 @@ func (l *listing) addPage() {
 // addStatusList merges the first rows of each status, within the rule if the query names it.
 func (l *listing) addStatusList() {
 	l.addConditionParameters(l.Projects, l.Access)
+	if l.mayBeFew() {
+		l.addFew()
+	}
 	l.add("SELECT " + incidentColumns + " FROM (")
 	for i, status := range allStatuses {
 		if i > 0 {
@@ -169,6 +173,10 @@ func (l *listing) addStatusList() {
 		l.add("\n\t(SELECT *")
 		l.addStatusPart(status)
 		l.add(")")
+	}
+	if l.mayBeFew() {
+		l.add("\n\tUNION ALL\n\tSELECT checked.*")
+		l.addFewRows(nil)
 	}
 	l.add("\n) i")
 	l.addPage()
@@ -184,6 +192,9 @@ func (l *listing) addStatusPart(status incident.Status) {
 	l.addBetween(l.after, l.before)
 	if l.start != 0 && status == incident.StatusClosed {
 		l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
+	}
+	if l.mayBeFew() {
+		l.add(" AND NOT (SELECT are FROM are_few)")
 	}
 	l.addRowConditions("")
 	l.addFirst()
