@@ -67,6 +67,18 @@ func internal(known []Migration) (all []migration) {
 	return all
 }
 
+// ReadRows reads rows of the server, and calls between after the first.
+func (s *Store) ReadRows(ctx context.Context, between func()) error {
+	_, err := query(ctx, s, "read", s.statement("1000").add("SELECT n FROM generate_series(1, $1::bigint) n"), func(rows rowSet) (n int64, err error) {
+		return n, scanEach(rows, func() {
+			if n == 1 {
+				between()
+			}
+		}, integer(&n))
+	})
+	return err
+}
+
 // SetLibraryVersion makes the store behave like that of a library whose newest migration
 // makes version.
 func (s *Store) SetLibraryVersion(version int) { s.schema.expected = version }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -30,7 +31,12 @@ type session struct {
 	released atomic.Bool
 	busy     chan struct{} // holds a token while a statement of a transaction runs
 	spoiled  atomic.Bool   // the pool must not get the connection back
+	gone     chan struct{} // closed when the pool has the connection back, or closes it
 }
+
+// driverPatience is how long a driver may take to return after its connection was closed. Then the
+// pool closes the connection beside the driver.
+const driverPatience = 3 * time.Second
 
 // session takes a connection out of the pool. The end of ctx ends waiting for a
 // connection, and connecting if the driver can be interrupted.
@@ -39,7 +45,7 @@ func (d *database) session(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{database: d, conn: conn, busy: make(chan struct{}, 1)}
+	s := &session{database: d, conn: conn, busy: make(chan struct{}, 1), gone: make(chan struct{})}
 	err = conn.Raw(func(raw any) (err error) {
 		s.raw, err = driverConn(raw)
 		return err
@@ -70,6 +76,7 @@ func (s *session) release(bad bool) {
 	if !s.released.CompareAndSwap(false, true) {
 		return
 	}
+	close(s.gone)
 	if bad || s.spoiled.Load() {
 		s.database.connStates.forget(s.raw)
 		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -79,13 +86,22 @@ func (s *session) release(bad bool) {
 	_ = s.conn.Close()
 }
 
-// kill ends the connection while a statement runs on it, and the driver returns. A
-// transaction must still release the connection.
+// kill ends the connection while a statement runs on it. The driver returns then, and its caller
+// releases the connection: database/sql may have statements of its own on it, and would
+// close them beside the driver. A transaction must release the connection in any case.
 func (s *session) kill(inTx bool) {
 	s.killed.Store(true)
+	s.spoiled.Store(true)
 	s.database.connStates.forget(s.raw)
 	s.closeNetwork()
-	if !inTx {
+	if inTx {
+		return
+	}
+	timer := time.NewTimer(driverPatience)
+	defer timer.Stop()
+	select {
+	case <-s.gone:
+	case <-timer.C:
 		s.release(true)
 	}
 }

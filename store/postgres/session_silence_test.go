@@ -315,6 +315,30 @@ func shortCall(t *testing.T, m incident.Manager, key incident.Key, w write) time
 	return took
 }
 
+// While the driver still works for an abandoned call, database/sql does not get its connection: it would
+// close the statements that it has prepared on it for joined transactions, beside the driver. A busy
+// machine may be late, but not five times in turn.
+func TestStore_abandonedConnectionIsLeftToTheDriver(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	isLeft := false
+	for attempt := 0; attempt < 5 && !isLeft; attempt++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		goOn := make(chan struct{})
+		err := s.ReadRows(ctx, func() { cancel(); <-goOn })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a call whose reader stands still = %v, want Canceled", err)
+		}
+		time.Sleep(200 * time.Millisecond)
+		isLeft = s.Pool().Stats().InUse == 1
+		close(goOn)
+		pgtest.AwaitIdle(t, s.Pool())
+	}
+	if !isLeft {
+		t.Error("database/sql has the connection while the driver reads from it")
+	}
+}
+
 // Close leaves no prepared statement on the host's connections.
 func TestStore_closeLeavesNothingPrepared(t *testing.T) {
 	t.Parallel()
