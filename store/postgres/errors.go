@@ -24,6 +24,7 @@ const (
 	checkViolation        = "23514"
 	serializationFailure  = "40001"
 	deadlockDetected      = "40P01"
+	noActiveTransaction   = "25P01"
 	inFailedTransaction   = "25P02"
 	readOnlyTransaction   = "25006"
 	queryCanceled         = "57014"

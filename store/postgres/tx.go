@@ -270,8 +270,8 @@ func (s *Store) checkLent(ctx context.Context) error {
 	if !s.tx.lent {
 		return nil
 	}
-	err := s.control(ctx, "SELECT 1")
-	if errors.Is(err, sql.ErrTxDone) {
+	err := s.control(ctx, "SAVEPOINT incident_end") // outside a transaction an error, unlike COMMIT
+	if errors.Is(err, sql.ErrTxDone) || sqlState(err) == noActiveTransaction {
 		return fmt.Errorf("postgres: commit: %w; the transaction was committed or rolled back by the host, which must leave that to InTx",
 			incident.ErrUnknownOutcome)
 	}

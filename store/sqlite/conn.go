@@ -164,8 +164,8 @@ func (c *conn) close() error {
 	return c.raw.Close()
 }
 
-// watch has the connection record in t that its transaction was rolled back other than by the
-// store. SQLite does so by itself when the disk is full or fails. Nil ends that.
+// watch has the connection record in t that its transaction was rolled back or committed other than
+// by the store. SQLite rolls back by itself when the disk is full or fails. Nil ends that.
 func (c *conn) watch(t *transaction) {
 	hooks, ok := c.raw.(sqlite.HookRegisterer)
 	if !ok {
@@ -173,7 +173,9 @@ func (c *conn) watch(t *transaction) {
 	}
 	if t == nil {
 		hooks.RegisterRollbackHook(nil)
+		hooks.RegisterCommitHook(nil)
 		return
 	}
 	hooks.RegisterRollbackHook(func() { t.undone.Store(true) })
+	hooks.RegisterCommitHook(func() int32 { t.committed.Store(true); return 0 })
 }

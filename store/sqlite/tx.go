@@ -23,6 +23,7 @@ type transaction struct {
 	conn       *conn       // nil in a host's transaction
 	ended      atomic.Bool // InTx has returned
 	undone     atomic.Bool // SQLite or the host has ended the transaction
+	committed  atomic.Bool // the host has committed it, which it must leave to InTx
 	failure    error       // of the first failed statement; the transaction cannot be committed
 	savepoints int         // the number of savepoints so far
 	depth      int         // the number of open savepoints
@@ -30,8 +31,10 @@ type transaction struct {
 }
 
 var (
-	errNoTx   = &incident.FieldError{Field: "tx", Problem: "is nil; pass the transaction that the host has begun to Join"}
-	errEnded  = fmt.Errorf("%w: the transaction has ended", incident.ErrInvalid)
+	errNoTx      = &incident.FieldError{Field: "tx", Problem: "is nil; pass the transaction that the host has begun to Join"}
+	errEnded     = fmt.Errorf("%w: the transaction has ended", incident.ErrInvalid)
+	errCommitted = fmt.Errorf("%w: the transaction was committed or rolled back by the host, which must leave that to InTx",
+		incident.ErrUnknownOutcome)
 	errUndone = fmt.Errorf("%w: SQLite has rolled the transaction back, as it does when the disk is full or fails; repeat it", incident.ErrUnavailable)
 )
 
@@ -42,6 +45,8 @@ func (t *transaction) begun() (session, error) {
 		return nil, errNoTx
 	case t.ended.Load():
 		return nil, errEnded
+	case t.committed.Load():
+		return nil, errCommitted
 	case t.undone.Load():
 		return nil, errUndone
 	}
@@ -129,15 +134,14 @@ func (w *writer) beginTx(ctx context.Context) (*transaction, error) {
 // commitTx commits the transaction.
 func (w *writer) commitTx(ctx context.Context, t *transaction) error {
 	w.conn.watch(nil)
-	if t.undone.Load() {
+	if _, err := t.begun(); err != nil {
 		_ = t.Rollback() // there is nothing left
-		return errUndone
+		return err
 	}
 	err := t.Commit()
 	switch {
 	case errors.Is(err, sql.ErrTxDone):
-		return fmt.Errorf("%w: the transaction was committed or rolled back by the host, which must leave that to InTx",
-			incident.ErrUnknownOutcome)
+		return errCommitted
 	case err != nil:
 		w.rollBack()
 		return commitError(ctx, err)

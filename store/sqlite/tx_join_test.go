@@ -248,3 +248,44 @@ func TestTx_hostUndoesAPart(t *testing.T) {
 		}
 	}
 }
+
+// A host must not end the transaction of InTx. If it does so, later calls write nothing, and InTx
+// does not report success.
+func TestTx_hostEndsTheTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for name, c := range map[string]struct {
+		end     func(db *sqlx.Tx) error
+		matches error
+		left    int
+	}{
+		"COMMIT":     {func(db *sqlx.Tx) error { _, err := db.Exec("COMMIT"); return err }, incident.ErrUnknownOutcome, 1},
+		"Commit()":   {func(db *sqlx.Tx) error { return db.Commit() }, incident.ErrUnknownOutcome, 1},
+		"ROLLBACK":   {func(db *sqlx.Tx) error { _, err := db.Exec("ROLLBACK"); return err }, incident.ErrUnavailable, 0},
+		"Rollback()": {func(db *sqlx.Tx) error { return db.Rollback() }, incident.ErrUnavailable, 0},
+	} {
+		h := newHost(t, "_txlock=immediate")
+		err := h.InTx(ctx, func(tx incident.Manager) error {
+			db, err := sqlite.Tx(tx)
+			if err == nil {
+				_, err = tx.Create(ctx, disruption)
+			}
+			if err == nil {
+				err = c.end(db)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = tx.Create(ctx, disruption)
+			wantError(t, "Create() after "+name, err, "", c.matches)
+			return nil
+		})
+		wantError(t, "InTx() with "+name, err, "", c.matches)
+		if _, incidents := h.counts(t); incidents != c.left {
+			t.Errorf("%s: %d incidents, want %d", name, incidents, c.left)
+		}
+		if _, err := h.Create(ctx, disruption); err != nil {
+			t.Errorf("Create() after the transaction of %s = %v", name, err)
+		}
+	}
+}
