@@ -101,7 +101,7 @@ test-migratetest: test-compile
 
 # In store/sqlite the race detector runs with the tests in which goroutines of the store meet; make
 # soak runs it with all.
-SQLITE_RACED = ^Test(Writer_(batch|full|faults|leaves|busy|patience|diskFails).*|InTx.*|Join|Join_.*|Readers|Store_closed.*|Relay.*|Processes_together)$$
+SQLITE_RACED = ^Test(Writer_(batch|full|faults|leaves|late|isAwaited|busy|patience|diskFails).*|InTx.*|Join|Join_.*|Readers|Store_closed.*|Relay.*|Processes_together)$$
 
 race: ## Run with the race detector what make test runs without it.
 	$(GO) test -race $(QUICK) -count=1 -timeout=1h -parallel=8 -skip='$(VARIANTS)|$(MODEL)|$(UNRACED)|$(TIMED)|^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' ./store/postgres

@@ -2,6 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"sync/atomic"
+
+	driver "modernc.org/sqlite"
 
 	"github.com/incidentkit/incident"
 )
@@ -73,6 +76,22 @@ func (s *Store) Do(ctx context.Context, apply func() error) error {
 
 // Borrow calls read while it has the connection of the writer, and reports whether it was idle.
 func (s *Store) Borrow(read func()) bool { return s.writer.borrow(func(*conn) { read() }) }
+
+// MaxBatch is the most writes that share a commit.
+const MaxBatch = maxBatch
+
+// CountCommits counts the later commits of the writer, up to the next transaction.
+func (s *Store) CountCommits() *atomic.Int64 {
+	n := new(atomic.Int64)
+	s.writer.conn.raw.(driver.HookRegisterer).RegisterCommitHook(func() int32 { n.Add(1); return 0 })
+	return n
+}
+
+// IsLate reports whether a portion of a purge ends after a time.
+var IsLate = isLate
+
+// IsAwaited reports, in a write, whether other writes wait for it.
+func (s *Store) IsAwaited() bool { return s.writer.isAwaited() }
 
 // Waiting returns the number of writes that wait.
 func (s *Store) Waiting() int {

@@ -21,7 +21,7 @@ func (s *Store) EraseUser(ctx context.Context, eq incident.EraseQuery) (incident
 		return incident.EraseBatch{Next: found.next}, err
 	}
 	return put(ctx, s, "erase user", func(ctx context.Context, q session) (b incident.EraseBatch, err error) {
-		e := erasure{portion: newPortion(ctx, q, eq.OrganizationID), user: eq.UserID, as: eq.As}
+		e := erasure{portion: s.newPortion(ctx, q, eq.OrganizationID), user: eq.UserID, as: eq.As}
 		for i, identifier := range found.identifiers {
 			if err := e.erase(identifier); err != nil {
 				return b, err

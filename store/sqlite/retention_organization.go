@@ -54,7 +54,7 @@ type deletedFirst struct {
 // deleteFirst deletes the incidents and, if no other is left, some of everything else.
 func (s *Store) deleteFirst(ctx context.Context, org incident.OrganizationID, first []int64) (deletedFirst, error) {
 	return put(ctx, s, "delete organization", func(ctx context.Context, q session) (b deletedFirst, err error) {
-		d := deletion{portion: newPortion(ctx, q, org)}
+		d := deletion{portion: s.newPortion(ctx, q, org)}
 		if err := d.deleteEach(first); err != nil {
 			return b, err
 		}

@@ -9,11 +9,14 @@ import (
 
 // Purge, DeleteOrganization and EraseUser find incidents on a connection that reads. A write then
 // checks each of them again, and deletes or changes it. Only the write makes other writers wait,
-// those of this process and of others. Therefore it ends after portionTime, but not within an
-// incident.
+// those of this process and of others. Therefore it ends after portionTime, or after yieldTime while
+// another write of this process waits, but not within an incident.
 
-// portionTime is how long a portion takes, beside its last incident and its commit.
-const portionTime = 2 * time.Millisecond
+// portionTime and yieldTime are how long a portion takes, beside its last incident and its commit.
+const (
+	portionTime = 2 * time.Millisecond
+	yieldTime   = 500 * time.Microsecond
+)
 
 // mostVisited is the most incidents that a call visits.
 const mostVisited = 250
@@ -26,14 +29,20 @@ type portion struct {
 	ctx   context.Context // of the statements; it does not end
 	org   incident.OrganizationID
 	start time.Time
+
+	awaited func() bool // reports whether another write waits
 }
 
-func newPortion(ctx context.Context, q session, org incident.OrganizationID) portion {
-	return portion{session: q, ctx: ctx, org: org, start: time.Now()}
+func (s *Store) newPortion(ctx context.Context, q session, org incident.OrganizationID) portion {
+	return portion{session: q, ctx: ctx, org: org, start: time.Now(), awaited: s.writer.isAwaited}
 }
 
 // isLate reports whether the portion has taken long enough.
-func (p *portion) isLate() bool { return time.Since(p.start) > portionTime }
+func (p *portion) isLate() bool { return isLate(time.Since(p.start), p.awaited) }
+
+func isLate(took time.Duration, awaited func() bool) bool {
+	return took > portionTime || took > yieldTime && awaited()
+}
 
 // listed is an incident with the sequence of its last activity.
 type listed struct {

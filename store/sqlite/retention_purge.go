@@ -44,7 +44,7 @@ func (s *Store) findDue(ctx context.Context, pq *incident.PurgeQuery) (dueIncide
 // purgeDue deletes or holds back the found incidents that are still due.
 func (s *Store) purgeDue(ctx context.Context, pq *incident.PurgeQuery, due dueIncidents) (incident.PurgeBatch, error) {
 	return put(ctx, s, "purge", func(ctx context.Context, q session) (incident.PurgeBatch, error) {
-		p := purge{deletion: deletion{portion: newPortion(ctx, q, pq.OrganizationID)}, closedBefore: micro(pq.ClosedBefore)}
+		p := purge{deletion: deletion{portion: s.newPortion(ctx, q, pq.OrganizationID)}, closedBefore: micro(pq.ClosedBefore)}
 		if err := p.visit(due); err != nil {
 			return incident.PurgeBatch{}, err
 		}

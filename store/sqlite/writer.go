@@ -15,17 +15,18 @@ import (
 )
 
 // writer runs the writes of the process on a single connection, since SQLite has a single writer
-// anyway. Writes that wait together share a commit. The first write starts a goroutine that leads
-// until no write waits. While nothing is written there is no goroutine.
+// anyway. Writes that wait together, or arrive before the commit of those, share it. The first write
+// starts a goroutine that leads until no write waits. While nothing is written there is no goroutine.
 //
 // If the context of the first write cannot end, its caller leads until that write is done, which saves
 // two switches of goroutines. A caller whose context can end does not lead: it could not leave a
 // hanging disk.
 type writer struct {
 	*database
-	pool *sqlx.DB   // has the one connection
-	link *sqlx.Conn // keeps the connection
-	conn *conn      // for the goroutine that leads, has the turn or borrows
+	pool   *sqlx.DB   // has the one connection
+	link   *sqlx.Conn // keeps the connection
+	conn   *conn      // for the goroutine that leads, has the turn or borrows
+	behind int        // the writes of the batch after the one being applied, for the goroutine that leads
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*write   // in order of arrival

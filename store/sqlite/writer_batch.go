@@ -53,7 +53,7 @@ func (w *writer) lead(own *write) {
 			continue
 		}
 		failed = 0
-		batch := w.batch()
+		batch := w.batch(maxBatch)
 		if err != nil {
 			conclude(batch, err)
 			continue
@@ -79,12 +79,12 @@ func (w *writer) first() *write {
 	return first
 }
 
-// batch returns the next writes. They can no longer be withdrawn.
-func (w *writer) batch() []*write {
+// batch returns up to most of the next writes. They can no longer be withdrawn.
+func (w *writer) batch(most int) []*write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
-	for n < min(len(w.waiting), maxBatch) && w.waiting[n].apply != nil {
+	for n < min(len(w.waiting), most) && w.waiting[n].apply != nil {
 		w.waiting[n].began = true
 		n++
 	}
@@ -140,15 +140,20 @@ func (w *writer) commit() error {
 // rollBack undoes the transaction. SQLite may have undone it by itself.
 func (w *writer) rollBack() { _, _ = w.conn.exec(context.Background(), "ROLLBACK") }
 
-// run applies a batch in the transaction that has begun, and commits it. If a write violates a
-// constraint or panics, each runs alone. Any other failure ends the whole batch: SQLite may have undone
-// the transaction by itself, so that a later statement would be a transaction of its own.
+// run applies a batch in the transaction that has begun, and commits it. Writes that arrive before the
+// commit join the batch: their callers would wait for the commit anyway. If a write violates a constraint
+// or panics, each runs alone. Any other failure ends the whole batch: SQLite may have undone the
+// transaction by itself, so that a later statement would be a transaction of its own.
 func (w *writer) run(batch []*write) {
 	defer w.checkpoints.after(w.database, w.conn)
-	for _, j := range batch {
+	for n := 0; n < len(batch); n++ {
+		j := batch[n]
+		w.behind = len(batch) - n - 1
 		j.err = w.apply(j)
-		switch {
-		case j.err == nil, isAnswer(j.err):
+		if j.err == nil || isAnswer(j.err) {
+			if w.behind == 0 {
+				batch = append(batch, w.batch(maxBatch-len(batch))...)
+			}
 			continue
 		}
 		err := j.err
@@ -165,7 +170,8 @@ func (w *writer) run(batch []*write) {
 
 // runEach applies each write of a batch in a transaction of its own.
 func (w *writer) runEach(batch []*write) {
-	for _, j := range batch {
+	for n, j := range batch {
+		w.behind = len(batch) - n - 1
 		j.err = whileBusy(context.Background(), j.deadline, w.begin)
 		if j.err == nil {
 			j.err = w.apply(j)
@@ -177,6 +183,13 @@ func (w *writer) runEach(batch []*write) {
 		}
 		close(j.done)
 	}
+}
+
+// isAwaited reports whether other writes wait for the end of the write that calls it.
+func (w *writer) isAwaited() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.behind > 0 || len(w.waiting) > 0
 }
 
 // abandon keeps a write of a batch from being applied, and reports whether it could.
