@@ -108,6 +108,9 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err := b.measure(all, err); err != nil {
 		return err
 	}
+	if err := b.latencies(ctx, s, all[0].ours, all[0].theirs); err != nil {
+		return err
+	}
 	all, stop, err := besideFeed(ctx, s)
 	if err == nil {
 		err = b.measure(all, nil)
@@ -141,7 +144,7 @@ func (b *bench) postgres(ctx context.Context) error {
 	if err := b.measure(all, err); err != nil {
 		return err
 	}
-	return b.readLatencies(ctx, s, all[0].ours, all[0].theirs)
+	return b.latencies(ctx, s, all[0].ours, all[0].theirs)
 }
 
 func (b *bench) memory(ctx context.Context) error {

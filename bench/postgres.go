@@ -45,15 +45,14 @@ func besideFloor(ctx context.Context, s *server) ([]comparison, error) {
 		return nil, err
 	}
 	var all []comparison
-	for _, goroutines := range []int{1, 16} {
-		bar := 0.8
-		if goroutines == 1 {
-			bar = 0
-		}
+	for _, at := range []struct {
+		goroutines int
+		bar        float64
+	}{{1, 0}, {4, 0}, {16, 0.8}, {64, 1}} {
 		all = append(all, comparison{
 			ours:       &side{name: "Create", call: func(g, n int) error { return create(ctx, m, orgOf(g*17+n)) }},
 			theirs:     &side{name: "one bare prepared statement", call: func(g, n int) error { return bare(orgOf(g*17 + n)) }},
-			goroutines: goroutines, bar: bar,
+			goroutines: at.goroutines, bar: at.bar,
 		})
 	}
 	return all, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Apply implements [incident.IncidentStore]. Creations of an organization that meet share a
-// commit; every other change is applied alone, in the transaction if the store has one.
+// Apply implements [incident.IncidentStore]. Creations that meet are written together;
+// every other change is applied alone, in the transaction if the store has one.
 func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.Applied, error) {
 	isCreation := change.Key.Identifier == 0
 	c := newCall("apply")
@@ -20,7 +20,7 @@ func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.App
 		var applied incident.Applied
 		var err error
 		if isCreation && !c.once && s.tx == nil {
-			applied, err = s.applyGrouped(ctx, change, c)
+			applied, err = s.applyInLane(ctx, change, c)
 		} else {
 			applied, err = s.applyAlone(ctx, change, c)
 		}

@@ -18,6 +18,25 @@ func (s *Store) Statements() (texts []string) {
 	return texts
 }
 
+// HoldLanes has all creations wait that need not go with their organization alone, until release
+// is called. waiting returns their number.
+func (s *Store) HoldLanes() (waiting func() int, release func()) {
+	l := &s.lanes
+	add := func(n int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.alone += n * maxAlone
+		l.batches += n * maxBatches
+		s.next()
+	}
+	add(1)
+	return func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.waiting)
+	}, func() { add(-1) }
+}
+
 // Migration is a migration of the library, or a later migration of a test.
 type Migration struct {
 	Up, Down string

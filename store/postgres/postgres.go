@@ -148,7 +148,7 @@ type database struct {
 	options    Options
 	texts      texts
 	connStates connStates
-	groups     groups
+	lanes      lanes
 	feedCalls  chan struct{} // holds a token for each call of Changes in progress
 	schema     schemaCheck
 	wire       wire

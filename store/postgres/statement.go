@@ -18,7 +18,7 @@ import (
 // value. A text that depended on values would come in as many variants as there are
 // values, and each connection keeps its prepared statements.
 //
-// A store has at most maxTexts texts: 72 for changes (see layout), 16 for lists, 5 for
+// A store has at most maxTexts texts: 75 for changes (see layout and batchLayout), 16 for lists, 5 for
 // reports, 4 for counts, 4 for claims, and 1 or 2 for every other call and table.
 // About 30 texts for deletions are not counted, because they are rare: a connection keeps the
 // most recent texts.

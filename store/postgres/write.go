@@ -58,9 +58,6 @@ func (c *call) lost() bool { return c.sent.Load() > c.answered.Load() }
 // distrust withdraws an answer: the write may not have been committed.
 func (c *call) distrust() { c.sent.Add(1) }
 
-// trust takes a distrust back.
-func (c *call) trust() { c.answered.Add(1) }
-
 // inTransaction returns the call for a transaction, whose commit alone decides what is
 // written: a statement without an answer is then no lost write.
 func (c *call) inTransaction() *call {

@@ -14,9 +14,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// readTurn is the duration of a side's turn. Short turns let both sides meet the same disturbances
+// latencyTurn is the duration of a side's turn. Short turns let both sides meet the same disturbances
 // of the machine.
-const readTurn = 100 * time.Millisecond
+const latencyTurn = 100 * time.Millisecond
 
 // cost is the cost of the calls of a side: how long each lasted, and the processor time of all.
 type cost struct {
@@ -32,11 +32,10 @@ func (c *cost) String() string {
 		(c.client / n).Round(100*time.Nanosecond), (c.server / n).Round(100*time.Nanosecond))
 }
 
-// readLatencies notes the latencies and the processor time of Get beside those of the bare
+// latencies notes the latencies and the processor time of a call beside those of the bare
 // statement, by the number of goroutines.
-func (b *bench) readLatencies(ctx context.Context, s *server, get, bare *side) error {
-	const name = "Get"
-	if !strings.Contains(name, b.match) {
+func (b *bench) latencies(ctx context.Context, s *server, ours, bare *side) error {
+	if !strings.Contains(ours.name, b.match) {
 		return nil
 	}
 	admin, err := s.open(ctx)
@@ -45,9 +44,9 @@ func (b *bench) readLatencies(ctx context.Context, s *server, get, bare *side) e
 	}
 	defer admin.Close()
 	for _, goroutines := range []int{1, 4, 16, 64} {
-		sides := []*side{get, bare}
+		sides := []*side{ours, bare}
 		costs := make([]cost, len(sides))
-		rounds := b.rounds * max(1, int(b.length/readTurn/4))
+		rounds := b.rounds * max(1, int(b.length/latencyTurn/4))
 		for round := range rounds + 1 {
 			for i := range sides {
 				n := (i + round) % len(sides) // the sides take turns in going first
@@ -60,7 +59,7 @@ func (b *bench) readLatencies(ctx context.Context, s *server, get, bare *side) e
 				}
 			}
 		}
-		b.note("%s, goroutines: %d: %v. The bare statement: %v.", name, goroutines, &costs[0], &costs[1])
+		b.note("%s, goroutines: %d: %v. The bare statement: %v.", ours.name, goroutines, &costs[0], &costs[1])
 	}
 	return nil
 }
@@ -80,7 +79,7 @@ func (c *cost) add(ctx context.Context, admin *sqlx.DB, s *side, goroutines int)
 			var latencies []time.Duration
 			var err error
 			start := time.Now()
-			for n, began := 0, start; err == nil && began.Sub(start) < readTurn; n++ {
+			for n, began := 0, start; err == nil && began.Sub(start) < latencyTurn; n++ {
 				err = s.call(g, n)
 				now := time.Now()
 				latencies = append(latencies, now.Sub(began))

@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+)
+
+// runBatch writes the members of a lane in the background, because each waits with a context of
+// its own.
+func (s *Store) runBatch(ln *lane) {
+	start := time.Now()
+	left, err := s.writeBatch(ln.members)
+	if err == nil {
+		s.lanes.took(time.Since(start))
+	}
+	isLeft := make(map[*member]bool, len(left))
+	for _, m := range left {
+		isLeft[m] = true
+	}
+	s.end(ln, left)
+	for _, m := range ln.members {
+		if isLeft[m] {
+			continue
+		}
+		if err != nil {
+			m.err = err
+		}
+		m.woken <- struct{}{}
+	}
+}
+
+// writeBatch writes the members: usual creations in a single statement, others of one
+// organization in a transaction. It returns the members whose organizations were locked. An error
+// concerns every member; otherwise each member has its own result.
+func (s *Store) writeBatch(members []*member) (left []*member, err error) {
+	isSingle := isOfOne(members)
+	switch {
+	case members[0].layout.suitsBatch() && !s.lanes.apartOnly.Load():
+	case isSingle:
+		return nil, s.writeGroup(members)
+	default:
+		return nil, errAlone
+	}
+	members = slices.Clone(members) // retire reads the lane's own
+	slices.SortStableFunc(members, func(a, b *member) int { return cmp.Compare(a.org(), b.org()) })
+	ctx, cancel := s.lanes.bounded()
+	defer cancel()
+	c := newCall("apply")
+	identifiers, err := queryCounted(ctx, s, c, s.batchStatement(members, isSingle, c), func(rows rowSet) ([]int64, error) {
+		return readBatch(rows, len(members))
+	})
+	if sqlState(err) == featureNotSupported && !isReadOnly(err) {
+		s.lanes.apartOnly.Store(true)
+	}
+	switch {
+	case err != nil && c.lost():
+		distrust(members)
+		return nil, err
+	case err != nil:
+		return nil, errAlone
+	}
+	for i, m := range members {
+		switch {
+		case identifiers[i] != 0:
+			m.applied = m.w.applied(written{identifier: identifiers[i], last: int64(len(m.w.Activities))})
+			continue
+		case c.lost(): // an attempt without an answer may have written it
+			m.call.distrust()
+		}
+		left = append(left, m)
+	}
+	if isSingle && left != nil {
+		return nil, errAlone
+	}
+	return left, nil
+}
+
+// distrust records that the creations may have been written.
+func distrust(members []*member) {
+	for _, m := range members {
+		m.call.distrust()
+	}
+}
+
+// readBatch returns the identifiers of the members, 0 for a member that is not written.
+func readBatch(rows rowSet, n int) ([]int64, error) {
+	identifiers := make([]int64, n)
+	var number, identifier int64
+	err := scanEach(rows, func() { identifiers[number-1] = identifier }, integer(&number), integer(&identifier))
+	return identifiers, err
+}
+
+// bounded returns the context of a step of a batch. A batch has locked its organizations,
+// for other processes too.
+func (l *lanes) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), l.wait(minWait, maxWait))
+}
+
+// writeGroup applies creations of one organization in a transaction, so that they share a commit.
+func (s *Store) writeGroup(members []*member) error {
+	beginning, cancel := s.lanes.bounded()
+	defer cancel()
+	tx, err := s.begin(beginning)
+	if err != nil {
+		return errAlone
+	}
+	tx.grouped = true
+	inner := &Store{database: s.database, tx: tx}
+	for _, m := range members {
+		ctx, cancel := s.lanes.bounded()
+		m.applied, m.err = inner.applyAlone(ctx, m.w.Change, m.call.inTransaction())
+		cancel()
+		if tx.failure != nil {
+			tx.rollBack()
+			return errAlone
+		}
+	}
+	committing, cancel := s.lanes.bounded()
+	defer cancel()
+	err = tx.commit(committing)
+	switch {
+	case err == nil:
+		return nil
+	case isRefusal(err), errors.Is(err, sql.ErrTxDone):
+		return errAlone
+	}
+	distrust(members)
+	return err
+}

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"github.com/lib/pq"
+
+	"github.com/incidentkit/incident"
+)
+
+// batchLayout returns the layout of a creation for batches, and whether it goes only with
+// creations of its organization. All batches write subscriptions, which may be none, and queue in
+// one of three ways, so that there are few texts.
+func (w *writing) batchLayout() (l layout, byOrg bool) {
+	l = w.layout()
+	if !l.suitsBatch() {
+		return l, true
+	}
+	l.subscribes = true
+	if l.queues.named || l.queues.unnamed == someQueued {
+		l.queues = queues{someQueued, true}
+	}
+	return l, false
+}
+
+// suitsBatch reports whether the creation can be written by a statement for several
+// organizations: a brief creation by a user or a program. A firing locks its slot, which other
+// changes lock too: locks of several organizations could deadlock.
+func (l layout) suitsBatch() bool { return l.brief && l.log == 2 && !l.slots }
+
+// batchStatement returns the statement that writes brief creations. The members are in order of
+// organization. Those of a single organization wait for its lock. Of several organizations, the
+// statement locks those that are not locked, and writes their members alone: so it
+// waits for no transaction while it has locks. A new organization has no row to lock.
+//
+// Like all statements without a look-up it fails if a member was written before.
+func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *statement {
+	a := newBatchArrays(members)
+	orgs, _ := a.distinct.Value() // never fails
+	st := s.statement(counted{orgs.(string), c})
+	st.add(`WITH free AS (
+	SELECT organization_id
+	FROM @incident_organization
+	WHERE organization_id = ANY ($1::text[])
+	FOR UPDATE SKIP LOCKED
+), counted AS (
+	INSERT INTO @incident_organization AS o (organization_id, incidents)
+	SELECT w.organization_id, w.members
+	FROM unnest($1::text[], ?::bigint[]) AS w (organization_id, members)
+	WHERE ?::boolean OR w.organization_id IN (SELECT organization_id FROM free)
+	ON CONFLICT (organization_id) DO UPDATE
+	SET incidents = o.incidents + EXCLUDED.incidents
+	RETURNING organization_id, incidents
+), target AS (
+	SELECT m.*, c.incidents - m.behind AS identifier
+	FROM counted c
+	JOIN unnest(?::text[], ?::bigint[], ?::bigint[], ?::smallint[], ?::smallint[], ?::smallint[], ?::timestamptz[],
+		?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[], ?::uuid[], ?::boolean[]) WITH ORDINALITY
+		AS m (organization_id, behind, call_id, type, status, status_method, at,
+			title, title_folded, alert_rule_id, query_id, project_id, user_id, detected, created, follows, number)
+		ON m.organization_id = c.organization_id
+), created AS (
+	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
+		type, status, status_method, date_started, date_detected, date_added,
+		title, title_folded, alert_rule_id, query_id, projects)
+	SELECT organization_id, identifier, 1, 2, call_id, type, status, status_method, at, at, at,
+		title, title_folded, alert_rule_id, query_id, ARRAY[project_id]
+	FROM target
+), linked AS (
+	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
+	SELECT organization_id, project_id, at, identifier
+	FROM target
+), logged AS (
+	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
+		date_added, notification_uuid, user_id, comment, revision)
+	SELECT t.organization_id, t.identifier, t.call_id, v.sequence, v.type, v.value, 0, t.at, v.notification_uuid, t.user_id, '', 0
+	FROM target t, LATERAL (VALUES
+		(1, 4::smallint, 0::smallint, t.detected),
+		(2, 1::smallint, t.status, t.created)
+	) AS v (sequence, type, value, notification_uuid)
+), followed AS (
+	INSERT INTO @incident_subscription (organization_id, identifier, user_id, date_added)
+	SELECT organization_id, identifier, user_id, at
+	FROM target
+	WHERE follows
+)`, a.sizes, isSingle,
+		a.orgs, a.behind, a.calls, a.types, a.statuses, a.methods, a.dates,
+		a.titles, a.folded, a.rules, a.queries, a.projects, a.users, a.detected, a.created, a.follows)
+	s.addBatchQueues(st, members)
+	return st.add(`
+SELECT number, identifier FROM target`)
+}
+
+// batchArrays are the values of a batch, an element for each member, except distinct and sizes:
+// the organizations, and the numbers of their members.
+type batchArrays struct {
+	distinct                                    pq.StringArray
+	sizes                                       pq.Int64Array
+	orgs, dates, titles, folded, rules, queries pq.StringArray
+	projects, users, detected, created          pq.StringArray
+	behind, calls, types, statuses, methods     pq.Int64Array
+	follows                                     pq.BoolArray
+}
+
+func newBatchArrays(members []*member) (a batchArrays) {
+	for i, m := range members {
+		inc, log := m.w.Incident, m.w.Activities
+		if i == 0 || m.org() != members[i-1].org() {
+			a.distinct, a.sizes = append(a.distinct, string(m.org())), append(a.sizes, 0)
+		}
+		a.sizes[len(a.sizes)-1]++
+		a.orgs, a.dates = append(a.orgs, string(m.org())), append(a.dates, timestamp(inc.DateAdded))
+		a.calls, a.types = append(a.calls, int64(m.call.id)), append(a.types, int64(inc.Type))
+		a.statuses, a.methods = append(a.statuses, int64(inc.Status)), append(a.methods, int64(inc.StatusMethod))
+		a.titles, a.folded = append(a.titles, inc.Title), append(a.folded, incident.FoldTitle(inc.Title))
+		a.rules, a.queries = append(a.rules, string(inc.AlertRuleID)), append(a.queries, string(inc.QueryID))
+		a.projects, a.users = append(a.projects, string(inc.Projects[0])), append(a.users, string(log[0].UserID))
+		a.detected, a.created = append(a.detected, log[0].NotificationUUID.String()), append(a.created, log[1].NotificationUUID.String())
+		a.follows = append(a.follows, len(m.w.Subscriptions) > 0)
+	}
+	a.behind = make(pq.Int64Array, len(members))
+	for i := len(members) - 2; i >= 0; i-- {
+		if members[i].org() == members[i+1].org() {
+			a.behind[i] = a.behind[i+1] + 1
+		}
+	}
+	return a
+}
+
+// addBatchQueues queues the activities of a batch, as addQueues does those of a change.
+func (s *Store) addBatchQueues(st *statement, members []*member) {
+	q := members[0].layout.queues
+	if q == (queues{}) {
+		return
+	}
+	s.queued.Store(true)
+	if !q.named {
+		st.add(`, queued AS (
+	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready)
+	SELECT organization_id, identifier, 0, 1, 2, now(), now(), true
+	FROM target
+)`)
+		return
+	}
+	ofUnnamed, unnamed := batchQueueRows(members, func(name string) bool { return name == "" })
+	ofNamed, named := batchQueueRows(members, func(name string) bool { return name != "" })
+	st.add(`, queued AS (
+	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, pending, due, since, ready)
+	SELECT t.organization_id, t.identifier, 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), now(), now(), true
+	FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (number, next, last, pending)
+	JOIN target t ON t.number = v.number
+), queued_by_name AS (
+	INSERT INTO @incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready)
+	SELECT t.organization_id, t.identifier, v.notifier, '', 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), now(), now(), true
+	FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (number, notifier, next, last, pending)
+	JOIN target t ON t.number = v.number
+)`, ofUnnamed, unnamed.next, unnamed.last, unnamed.pending,
+		ofNamed, named.notifier, named.next, named.last, named.pending)
+}
+
+// batchQueueRows returns the rows of all members, and the number of the member of each row.
+func batchQueueRows(members []*member, isIn func(notifier string) bool) (numbers pq.Int64Array, all queueRows) {
+	for i, m := range members {
+		rows := queueRowsOf(&m.w, isIn)
+		for range rows.notifier {
+			numbers = append(numbers, int64(i+1))
+		}
+		all.notifier = append(all.notifier, rows.notifier...)
+		all.next, all.last, all.pending = append(all.next, rows.next...), append(all.last, rows.last...), append(all.pending, rows.pending...)
+	}
+	return numbers, all
+}

@@ -1,0 +1,237 @@
+package postgres
+
+import (
+	"slices"
+	"time"
+
+	"github.com/incidentkit/incident"
+)
+
+// join gives the creation a lane of its own, or has it wait and returns true.
+func (s *Store) join(m *member) (waits bool) {
+	l := &s.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	isFree := l.isFree(m)
+	switch {
+	case isFree && m.byOrg:
+		m.lane = l.begin([]*member{m}, uncounted)
+		return false
+	case isFree && l.mayGoAlone():
+		m.lane = l.begin([]*member{m}, aloneLane)
+		return false
+	}
+	m.woken = make(chan struct{}, 1)
+	l.waiting = append(l.waiting, m)
+	if isFree && len(l.waiting) >= l.target() {
+		s.next()
+	}
+	return true
+}
+
+// isFree reports whether no open lane has a creation of the member's organization.
+func (l *lanes) isFree(m *member) bool { return l.byOrg[m.org()] == nil }
+
+func (l *lanes) mayGoAlone() bool { return l.alone < maxAlone && l.batches == 0 && l.gather == 0 }
+
+// target returns the number of creations that make a batch of several organizations.
+func (l *lanes) target() int {
+	if l.gather > 0 {
+		return l.gather
+	}
+	return minBatch
+}
+
+// begin opens a lane.
+func (l *lanes) begin(members []*member, kind laneKind) *lane {
+	if l.byOrg == nil {
+		l.byOrg = map[incident.OrganizationID]*lane{}
+	}
+	ln := &lane{members: members, began: time.Now(), kind: kind}
+	for _, m := range members {
+		l.byOrg[m.org()] = ln
+	}
+	l.count(ln, 1)
+	return ln
+}
+
+// count adds n times a lane to the open lanes.
+func (l *lanes) count(ln *lane, n int) {
+	switch ln.kind {
+	case aloneLane:
+		l.alone += n
+	case batchLane:
+		l.batches += n
+		l.batched += n * len(ln.members)
+	}
+}
+
+// uncount has creations of other organizations wait no longer for the lane.
+func (l *lanes) uncount(ln *lane) {
+	l.count(ln, -1)
+	ln.kind = uncounted
+}
+
+// release has creations of its organizations wait no longer for the lane.
+func (l *lanes) release(ln *lane) {
+	for _, m := range ln.members {
+		if org := m.org(); l.byOrg[org] == ln {
+			delete(l.byOrg, org)
+		}
+	}
+}
+
+// end closes a lane, and starts the next lanes. The members that left wait again, for a lane of
+// their organization.
+func (s *Store) end(ln *lane, left []*member) {
+	l := &s.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.release(ln)
+	if n := len(ln.members) - len(left); n > 2 && ln.kind != uncounted {
+		s.beginGathering((n*7 + 7) / 8)
+	}
+	l.uncount(ln)
+	left = slices.DeleteFunc(left, func(m *member) bool { return m.gone })
+	for _, m := range left {
+		m.byOrg = true
+	}
+	l.waiting = slices.Concat(left, l.waiting)
+	s.next()
+}
+
+// beginGathering has the next batch wait for n members, because the callers of a batch soon call
+// again. The member that completes them starts the batch. Otherwise batches of a few members
+// would alternate with large batches.
+func (s *Store) beginGathering(n int) {
+	l := &s.lanes
+	l.gather = n
+	l.gathers++
+	number := l.gathers
+	time.AfterFunc(gatherTime, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.gathers == number && l.gather > 0 {
+			l.gather = 0
+			s.next()
+		}
+	})
+}
+
+// next starts all lanes that can start.
+func (s *Store) next() {
+	l := &s.lanes
+	for i := 0; i < len(l.waiting); {
+		if m := l.waiting[i]; m.byOrg && l.isFree(m) {
+			s.start(l.take(i, maxGroup, true), uncounted) // and removes it
+		} else {
+			i++
+		}
+	}
+	for {
+		first, n := l.ready()
+		switch {
+		case n == 0:
+			return
+		case n >= l.target() && l.batches < maxBatches:
+			share := (n + l.batched + 1) / maxBatches
+			l.gather = 0
+			s.start(l.take(first, min(max(share, minBatch), maxMembers), false), batchLane)
+		case l.mayGoAlone():
+			s.start(l.take(first, maxMembers, true), aloneLane)
+		default:
+			return
+		}
+	}
+}
+
+// ready returns the index of the first creation that can go with those of other organizations,
+// and how many can go in its batch.
+func (l *lanes) ready() (first, n int) {
+	for i, m := range l.waiting {
+		if m.byOrg || !l.isFree(m) {
+			continue
+		}
+		if n == 0 {
+			first = i
+		}
+		if m.layout == l.waiting[first].layout {
+			n++
+		}
+	}
+	return first, n
+}
+
+// take removes and returns the members of the next lane: the given creation and others of its
+// layout. With byOrg all have its organization. Of more than most members, those remain that can
+// go in another lane meanwhile.
+func (l *lanes) take(first, most int, byOrg bool) (members []*member) {
+	m := l.waiting[first]
+	goes := func(other *member) bool {
+		switch {
+		case other.layout != m.layout || !l.isFree(other) || len(members) == maxMembers:
+			return false
+		case byOrg:
+			return other.org() == m.org() && len(members) < most
+		}
+		return !other.byOrg && (len(members) < most || slices.ContainsFunc(members, func(of *member) bool { return of.org() == other.org() }))
+	}
+	l.waiting = slices.DeleteFunc(l.waiting, func(other *member) bool {
+		isTaken := goes(other)
+		if isTaken {
+			members = append(members, other)
+		}
+		return isTaken
+	})
+	return members
+}
+
+// isOfOne reports whether all members have the same organization.
+func isOfOne(members []*member) bool {
+	return !slices.ContainsFunc(members, func(m *member) bool { return m.org() != members[0].org() })
+}
+
+// start opens a lane for the members. A single member goes alone, with its own context.
+func (s *Store) start(members []*member, kind laneKind) {
+	if kind == batchLane && isOfOne(members) {
+		kind = aloneLane
+	}
+	ln := s.lanes.begin(members, kind)
+	if len(members) == 1 {
+		members[0].lane = ln
+		members[0].woken <- struct{}{}
+		return
+	}
+	go s.runBatch(ln)
+}
+
+// leave removes a creation that waits. Otherwise it returns false; if the creation is gone,
+// nobody waits for it.
+func (l *lanes) leave(m *member, isGone bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.waiting, m)
+	if i < 0 {
+		m.gone = isGone
+		return false
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	return true
+}
+
+// retire has creations wait no longer for lanes that take too long.
+func (s *Store) retire() {
+	l := &s.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ln := range l.byOrg {
+		age := time.Since(ln.began)
+		if age >= l.wait(minLaneWait, maxLaneWait) {
+			l.uncount(ln)
+		}
+		if age >= l.wait(minWait, maxWait) {
+			l.release(ln)
+		}
+	}
+	s.next()
+}
