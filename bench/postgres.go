@@ -48,7 +48,7 @@ func besideFloor(ctx context.Context, s *server) ([]comparison, error) {
 	for _, at := range []struct {
 		goroutines int
 		bar        float64
-	}{{1, 0}, {4, 0}, {16, 0.8}, {64, 1}} {
+	}{{1, 0}, {4, 0}, {16, 1}, {64, 2}} {
 		all = append(all, comparison{
 			ours:       &side{name: "Create", call: func(g, n int) error { return create(ctx, m, orgOf(g*17+n)) }},
 			theirs:     &side{name: "one bare prepared statement", call: func(g, n int) error { return bare(orgOf(g*17 + n)) }},
@@ -72,7 +72,7 @@ func besideReference(ctx context.Context, s *server) ([]comparison, func() (stri
 	for _, at := range []struct {
 		goroutines int
 		bar        float64
-	}{{1, 3}, {16, 8}} {
+	}{{1, 3}, {16, 15}} {
 		all = append(all, comparison{
 			ours:       &side{name: "Create in one organization", call: func(int, int) error { return create(ctx, m, "acme") }},
 			theirs:     &side{name: "Sentry's statements", call: func(int, int) error { return r.create(ctx, "acme") }},
