@@ -48,6 +48,8 @@ func TestProcesses_killedRetention(t *testing.T) {
 	feed := deletionsReported{numbers: map[int64]bool{}}
 	for number, name := range []string{"erase", "purge", "delete"} {
 		killed := 0
+		// The last process of the task before has made more changes than the feed lists.
+		feed.position = changesSince(t, s, "").Position
 		for round := 0; round < rounds() || killed == 0 && round < 10*rounds(); round++ { // on a busy machine the kills come late
 			if name == "delete" {
 				multiplyAgain(t, s, path)
