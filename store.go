@@ -103,6 +103,10 @@ type Change struct {
 
 	// ExpectVersion is the version that the stored row must have. It is ignored if
 	// Incident is nil or new.
+	//
+	// The PreviousValue of the first status change in Activities, if any, is the status of
+	// that row. A store that can fall back to earlier data, as in an asynchronous failover,
+	// may refuse another status with [ErrVersionConflict], too.
 	ExpectVersion int64
 
 	// ExpectSlot is the version that a slot of Claim must have. Nil permits any.

@@ -114,6 +114,17 @@ func likelyPlace(c *incident.Change) place {
 	return p
 }
 
+// statusBefore returns the status from which a change moves an existing incident, or nil if no
+// activity tells.
+func statusBefore(c *incident.Change) any {
+	for i := range c.Activities {
+		if a := &c.Activities[i]; a.Type == incident.ActivityTypeStatusChange && a.PreviousValue != 0 {
+			return int64(a.PreviousValue)
+		}
+	}
+	return nil
+}
+
 // moveFrom sets the differences of lists for an incident that has the given place before
 // the change. If the start moves, the incident leaves all its lists, and enters them at the
 // new start.

@@ -14,6 +14,7 @@ import (
 type diagnosis struct {
 	version   int64  // of the incident named by the change
 	versionBy callID // the call that wrote the version
+	status    int64
 	place
 	holder   int64 // another incident that holds a slot claimed by the change
 	expected int64 // the version of the slot of which the change expects a version
@@ -26,7 +27,7 @@ type diagnosis struct {
 }
 
 const diagnoseSQL = `
-SELECT o.version, o.call_id, o.date_started, o.optional #>> '{response,assignee}', h.holder, e.version, d.identifier, a.call_id,
+SELECT o.version, o.call_id, o.status, o.date_started, o.optional #>> '{response,assignee}', h.holder, e.version, d.identifier, a.call_id,
 	` + activityColumns + `, ` + incidentColumns + `
 FROM (SELECT 1) one
 LEFT JOIN @incident o ON o.organization_id = $1 AND o.identifier = ?
@@ -64,7 +65,7 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 		var inc incident.Incident
 		var detected int64
 		dest := slices.Concat([]any{
-			integer(&d.version), integer(&d.versionBy), instant(&d.started), text(&d.assignee), integer(&d.holder),
+			integer(&d.version), integer(&d.versionBy), integer(&d.status), instant(&d.started), text(&d.assignee), integer(&d.holder),
 			integer(&d.expected), integer(&detected), integer(&d.writtenBy),
 		}, scanActivity(&d.activity), scanIncident(&inc))
 		err = scanOne(rows, dest...)
@@ -75,6 +76,12 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 		}
 		return d, err
 	})
+}
+
+// isBaseOf reports whether a change was decided on the incident as it is.
+func (d diagnosis) isBaseOf(c *incident.Change) bool {
+	before := statusBefore(c)
+	return d.version == c.ExpectVersion && (before == nil || before == d.status)
 }
 
 // onlyMoves reports whether the change wrote nothing only because the incident has another
@@ -108,7 +115,7 @@ func (d diagnosis) verdict(change incident.Change, c *call) (incident.Applied, e
 		}, nil
 	case change.Key.Identifier != 0 && d.version == 0:
 		return incident.Applied{}, incident.ErrNotFound
-	case change.Key.Identifier != 0 && change.Incident != nil && d.version != change.ExpectVersion:
+	case change.Key.Identifier != 0 && change.Incident != nil && !d.isBaseOf(&change):
 		return d.versionVerdict(change, c)
 	case d.holder != 0:
 		return incident.Applied{}, &incident.ConflictError{
