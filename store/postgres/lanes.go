@@ -10,7 +10,7 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// Creations that meet are written together, as batches. Two costs make that worth while. All
+// Creations that meet are written together, as batches. Two costs make that worthwhile. All
 // creations of an organization take their identifiers from the same row, and each holds the
 // row's lock until its commit is on disk. And most of the processor time of a creation is a
 // fixed cost of its statement, its commit and its round trip.

@@ -115,8 +115,8 @@ func (s *Store) JoinedTo() incident.Store {
 //	})
 //
 // The host must not commit the transaction, roll it back, or use it after the function has
-// returned. It may undo a part by a savepoint. If a statement of the host fails, nothing is written, and InTx returns an error
-// even if its function returns nil.
+// returned. It may undo a part by a savepoint. If a statement of the host fails, nothing is
+// written, and InTx returns an error even if its function returns nil.
 //
 // Tx returns [incident.ErrInvalid] if tx is not within a transaction, or belongs to another
 // kind of store.
