@@ -50,10 +50,17 @@ func (u *unreplicated) waiters(t *testing.T, function string) (n int) {
 	return n
 }
 
-// endWaiters ends the backends of earlier calls, which may wait for longer than their calls.
+// endWaiters ends the backends of earlier calls, which may wait, and hold locks, for longer than
+// their calls. A backend may begin to wait meanwhile.
 func (u *unreplicated) endWaiters(t *testing.T) {
 	t.Helper()
-	mustWait(t, func() (bool, error) { return u.waiters(t, "pg_terminate_backend") == 0, nil })
+	mustWait(t, func() (bool, error) {
+		u.waiters(t, "pg_terminate_backend")
+		if u.store.Pool().Stats().InUse > 0 {
+			return false, nil
+		}
+		return isQuiet(u.pool)
+	})
 }
 
 // wantUnknown ends the context of a call while its commit waits for the standby.
@@ -87,10 +94,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 			}
 			u.wantUnknown(t, w.name, func(ctx context.Context) error { return w.call(ctx, u.waiting, key) })
 			pgtest.AwaitIdle(t, u.store.Pool())
-			mustWait(t, func() (bool, error) { // the commit may become visible later
-				u.waiters(t, "pg_terminate_backend")
-				return isQuiet(u.pool)
-			})
+			u.endWaiters(t) // their commits may become visible later
 			if got, want := trace(t, u.waiting), trace(t, u.past); got != want {
 				t.Errorf("afterwards the Manager reads\n%s\nwant\n%s", got, want)
 			}
@@ -145,9 +149,9 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 	for _, function := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
 		for _, w := range writes() {
 			t.Run(strings.ReplaceAll(function+" "+w.name, " ", "_"), func(t *testing.T) {
+				u.endWaiters(t)
 				u.pool.MustExec(deleteAllSQL)
 				key := mustBegin(t, u.past)
-				u.endWaiters(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				done := make(chan error, 1)
