@@ -180,6 +180,31 @@ func TestStore_lostReplyOfBatch(t *testing.T) {
 	}
 }
 
+// Nor does a refusal of the repetitions of a batch whose reply was lost make any of its creations fail.
+func TestStore_batchRefusedAfterLostReply(t *testing.T) {
+	t.Parallel()
+	l := newLossy(t)
+	through := mustNew(t, l.proxied, nil)
+	m := mustManager(t, through)
+	orgs := manyOrgs(4)
+	mustExist(t, m, orgs...)
+	_, errs := together(t, through, m, downIn(1, orgs...)...) // prepares the statement
+	wantNone(t, errs)
+	l.pool.MustExec(`
+CREATE SEQUENCE attempts;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF nextval('attempts') BETWEEN 2 AND 5 THEN RAISE EXCEPTION 'full' USING ERRCODE = 'disk_full'; END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON incident_organization FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+	l.proxy.Do(pgtest.LoseReply, pgtest.CutFIN, 1, 1)
+	_, errs = together(t, through, m, downIn(1, orgs...)...)
+	l.proxy.Heal()
+	wantNone(t, errs)
+	checkOrgs(t, l.store, l.past, 3, orgs...)
+}
+
 // If the server cannot be reached after it has written a batch, no member knows the outcome.
 func TestStore_unreachableAfterBatch(t *testing.T) {
 	t.Parallel()

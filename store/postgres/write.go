@@ -70,7 +70,7 @@ func (c *call) inTransaction() *call {
 // run again.
 var errAgain = errors.New("others wrote at the same time")
 
-const maxSilences = 6 // attempts without an answer
+const maxSilences = 6 // attempts without an answer, or refused after such an attempt
 
 // write repeats attempt until its outcome is known.
 func (s *Store) write(ctx context.Context, op string, attempt func(*call) error) error {
@@ -105,7 +105,7 @@ func (s *Store) concluded(ctx context.Context, c *call, err error) (done bool, f
 		return false, nil
 	case isDisturbed(err):
 		return true, s.callError(ctx, c, err)
-	case isAnswer(err) || !c.lost():
+	case isVerdict(err) || !c.lost():
 		return true, s.translate(ctx, c.op, err)
 	}
 	if c.silences++; c.silences == maxSilences {
@@ -167,8 +167,8 @@ func isRefusal(err error) bool {
 	return ok && e.refused() || isRolledBack(err)
 }
 
-// isAnswer reports whether err belongs to a statement that certainly wrote nothing.
-func isAnswer(err error) bool {
-	return isRefusal(err) || errors.Is(err, incident.ErrNotFound) || errors.Is(err, incident.ErrConflict) ||
-		errors.Is(err, incident.ErrInvalid)
+// isVerdict reports whether err was found in the stored data, and so answers earlier attempts, too. A
+// refusal of the server answers only its own attempt.
+func isVerdict(err error) bool {
+	return errors.Is(err, incident.ErrNotFound) || errors.Is(err, incident.ErrConflict) || errors.Is(err, incident.ErrInvalid)
 }

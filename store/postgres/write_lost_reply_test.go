@@ -351,3 +351,36 @@ func TestStore_lostReplies(t *testing.T) {
 		})
 	}
 }
+
+// If the reply of a write is lost, and the server refuses its repetitions, the outcome is unknown:
+// the first attempt may have been written.
+func TestStore_refusedAfterLostReply(t *testing.T) {
+	t.Parallel()
+	for i, w := range writes() {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := traces(t, w)
+			l := newLossy(t)
+			unknown := false
+			for n, lost := 1, 1; lost > 0; n++ {
+				key := l.prepare(t, w)
+				l.pool.MustExec(forNewSessionsSQL("SET default_transaction_read_only = on"))
+				l.proxy.Do(pgtest.LoseReply, cuts(i)[0], n, 1)
+				err := w.call(t.Context(), l.through, key)
+				lost = l.proxy.Heal()
+				l.pool.MustExec(forNewSessionsSQL("RESET default_transaction_read_only"))
+				t.Logf("round trip %d: %v", n, err)
+				checkTrace(t, trace(t, l.past), before, after, err)
+				unknown = unknown || errors.Is(err, incident.ErrUnknownOutcome)
+			}
+			if !unknown {
+				t.Error("no error is ErrUnknownOutcome")
+			}
+		})
+	}
+}
+
+// forNewSessionsSQL changes a setting of the database, which counts for new sessions.
+func forNewSessionsSQL(change string) string {
+	return "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I " + change + "', current_database()); END $$"
+}
