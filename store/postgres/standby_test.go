@@ -3,8 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -102,22 +102,52 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 	}
 }
 
-// Creations in a group commit do not succeed either.
-func TestStore_contextEndsAtStandbyInGroupCommit(t *testing.T) {
+// Creations that are written together do not succeed either, whether their batch is cancelled or ended.
+func TestStore_batchAtStandby(t *testing.T) {
 	t.Parallel()
 	u := newUnreplicated(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	var all sync.WaitGroup
-	for range 12 {
-		all.Go(func() {
-			_, err := u.waiting.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"})
-			if err == nil || !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Create() = %v, want an error", err)
-			}
-		})
+	orgs := manyOrgs(6)
+	for name, all := range map[string][]incident.NewIncident{
+		"several organizations": downIn(2, orgs...),
+		"one organization":      downIn(12, orgs[0]),
+		"a group commit":        slices.Repeat([]incident.NewIncident{{OrganizationID: orgs[0], Title: "Down"}}, 12),
+	} {
+		for _, function := range []string{"abs", "pg_cancel_backend", "pg_terminate_backend"} {
+			t.Run(name+" "+function, func(t *testing.T) {
+				u.endWaiters(t)
+				u.pool.MustExec(deleteAllSQL)
+				mustExist(t, u.past, orgs...)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				errs := make(chan error, len(all))
+				waiting, release := u.store.HoldLanes()
+				for _, n := range all {
+					go func() { errs <- only(u.waiting.Create(ctx, n)) }()
+				}
+				eventually(t, "the creations wait", func() bool { return waiting() >= len(all)-1 }) // the first of a group goes at once
+				release()
+				mustWait(t, func() (bool, error) { return u.waiters(t, function) > 0 || len(errs) > 0, nil })
+				time.AfterFunc(time.Second, cancel) // the group begins within half a second
+				unknown := 0
+				for range all {
+					err := receive(t, errs)
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("Create() = %v, want the context's error", err)
+					}
+					if errors.Is(err, incident.ErrUnknownOutcome) {
+						unknown++
+					}
+				}
+				pgtest.AwaitIdle(t, u.store.Pool())
+				u.endWaiters(t)
+				var written int
+				mustDo(t, u.pool.Get(&written, "SELECT count(*) FROM incident WHERE title LIKE 'Down%'"))
+				if written == 0 || written > unknown {
+					t.Errorf("%d creations were written, %d ended with ErrUnknownOutcome", written, unknown)
+				}
+			})
+		}
 	}
-	all.Wait()
 }
 
 // Neither do Settle and Replay.
