@@ -45,10 +45,21 @@ func queryCounted[T any](ctx context.Context, s *Store, c *call, st *statement, 
 	if err == nil && s.tx == nil && ctx.Err() != nil {
 		return v, errLate
 	}
-	if err == nil || isRefusal(err) {
+	if err == nil || isRefusal(err) && !isUnsent(err) {
 		c.answered.Add(1)
 	}
 	return v, err
+}
+
+// unsentError is an error from before the statement was sent. It answers no attempt, even if it is a
+// refusal: an earlier attempt may have been sent.
+type unsentError struct{ error }
+
+func (e unsentError) Unwrap() error { return e.error }
+
+func isUnsent(err error) bool {
+	_, is := errors.AsType[unsentError](err)
+	return is
 }
 
 // queryOnce runs a statement and passes its rows to read. It returns only after the last
@@ -58,7 +69,7 @@ func queryOnce[T any](ctx context.Context, s *Store, st *statement, read func(ro
 		return v, err
 	}
 	if err := s.checkSchema(ctx); err != nil {
-		return v, err
+		return v, unsentError{err}
 	}
 	v, err = runStatement(ctx, s, st, read)
 	if state := sqlState(err); state == undefinedTable || state == undefinedColumn {
@@ -89,7 +100,7 @@ func runStatement[T any](ctx context.Context, s *Store, st *statement, read func
 	a := &attempt{}
 	return within(ctx, a, func() (v T, err error) {
 		if err := s.prepareJoined(ctx, t); err != nil {
-			return v, err
+			return v, unsentError{err}
 		}
 		// Only use reveals that the server has closed a connection. Connections that are in
 		// use now may be dead too, and idle at the next attempt.
@@ -111,7 +122,7 @@ func runOnPool[T any](
 ) (v T, err error) {
 	session, err := s.session(ctx)
 	if err != nil {
-		return v, err
+		return v, unsentError{err}
 	}
 	bad := true // also if the driver panics
 	defer func() {

@@ -147,7 +147,7 @@ func (s *session) send(ctx context.Context, t *sqlText, args []any) (driver.Rows
 	}
 	stmt, err := s.prepared(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, unsentError{err}
 	}
 	values, err := s.values(stmt, args)
 	if err != nil {

@@ -356,27 +356,36 @@ func TestStore_lostReplies(t *testing.T) {
 // the first attempt may have been written.
 func TestStore_refusedAfterLostReply(t *testing.T) {
 	t.Parallel()
-	for i, w := range writes() {
-		t.Run(w.name, func(t *testing.T) {
-			t.Parallel()
-			before, after := traces(t, w)
-			l := newLossy(t)
-			unknown := false
-			for n, lost := 1, 1; lost > 0; n++ {
-				key := l.prepare(t, w)
-				l.pool.MustExec(forNewSessionsSQL("SET default_transaction_read_only = on"))
-				l.proxy.Do(pgtest.LoseReply, cuts(i)[0], n, 1)
-				err := w.call(t.Context(), l.through, key)
-				lost = l.proxy.Heal()
-				l.pool.MustExec(forNewSessionsSQL("RESET default_transaction_read_only"))
-				t.Logf("round trip %d: %v", n, err)
-				checkTrace(t, trace(t, l.past), before, after, err)
-				unknown = unknown || errors.Is(err, incident.ErrUnknownOutcome)
-			}
-			if !unknown {
-				t.Error("no error is ErrUnknownOutcome")
-			}
-		})
+	lossies := lossiesInTurn(t)
+	for name, refusal := range map[string]struct{ begin, end string }{
+		"write":   {forNewSessionsSQL("SET default_transaction_read_only = on"), forNewSessionsSQL("RESET default_transaction_read_only")},
+		"prepare": {"ALTER SCHEMA public RENAME TO gone", "ALTER SCHEMA gone RENAME TO public"},
+	} {
+		for _, w := range writes() {
+			t.Run(name+"/"+w.name, func(t *testing.T) {
+				t.Parallel()
+				before, after := traces(t, w)
+				l := lossies(t)
+				unknown := false
+				for n, lost := 1, 1; lost > 0; n++ {
+					key := l.prepare(t, w)
+					l.proxy.Before(n, func() {
+						l.pool.MustExec(refusal.begin)
+						l.proxy.Heal() // cuts the connections
+					})
+					err := w.call(t.Context(), l.through, key)
+					if lost = l.proxy.Heal(); lost > 0 {
+						l.pool.MustExec(refusal.end)
+					}
+					t.Logf("round trip %d: %v", n, err)
+					checkTrace(t, trace(t, l.past), before, after, err)
+					unknown = unknown || errors.Is(err, incident.ErrUnknownOutcome)
+				}
+				if !unknown {
+					t.Error("no error is ErrUnknownOutcome")
+				}
+			})
+		}
 	}
 }
 
