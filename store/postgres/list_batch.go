@@ -14,16 +14,22 @@ import (
 //  2. The edge is the first of the last places of those parts that may have more. Up to the edge
 //     the batch has the places of all parts.
 //  3. The incidents of these places are checked by the conditions.
-//  4. Unless the page is full, or no part has more, the next batch begins at the edge. It reads of
-//     each part twice as many places as the part had up to the edge, so that little of a part whose
-//     places are far away is read again and again.
+//  4. Unless the page is full, or no part has more, the next batch begins at the edge. Batches double
+//     in size. Each part gets its share of the places up to now, and twice the square root of the
+//     share: if the parts take turns at random, this is nearly always enough to reach the end of the
+//     batch. With less, the unluckiest of many parts would end each batch early. A part whose turn has
+//     just come gets four times as many as it had. A part that was read to its end gets nothing.
 
 const (
 	// maxBatch is the most places of a part in a batch. The planner expects a tenth of it.
 	maxBatch = 512
 
-	// leastBatch is the least places of a part in the first batch.
-	leastBatch = 8
+	// leastBatch is the least places of a part in the first batch, and leastNext in the next: reading
+	// them takes as long as finding the first.
+	leastBatch, leastNext = 8, 16
+
+	// maxBatchOfAll is the most places that a batch should have of all parts together.
+	maxBatchOfAll = 4096
 )
 
 // edgeKey is the place where a batch begins.
@@ -51,39 +57,15 @@ func (l *listing) addProjectBatches(projects []incident.ProjectID) {
 	}
 	l.add(` batch AS (
 		SELECT ?::timestamptz AS started, ?::bigint AS identifier,
-			array_fill(?::bigint, ARRAY[1 + cardinality(?::text[])]) AS sizes, true AS more,
-			0::bigint AS found, NULL::timestamptz[] AS starts, NULL::bigint[] AS identifiers
+			array_fill(?::bigint, ARRAY[1 + cardinality(?::text[])]) AS sizes, array_fill(0::bigint, ARRAY[1 + cardinality(?::text[])]) AS totals,
+			?::bigint AS target, true AS more, 0::bigint AS found, NULL::timestamptz[] AS starts, NULL::bigint[] AS identifiers
 		UNION ALL
 		SELECT next.*
 		FROM batch b
 		CROSS JOIN LATERAL (
-			WITH part AS MATERIALIZED (`, begin.started, begin.identifier, int64(first), wanted)
+			WITH part AS MATERIALIZED (`, begin.started, begin.identifier, int64(first), wanted, wanted, int64(min(3*l.Limit, maxBatchOfAll)))
 	l.addBatchParts(wanted, after, before)
-	l.add(`
-			), edge AS MATERIALIZED (
-				SELECT starts[size] AS started, identifiers[size] AS identifier
-				FROM part
-				WHERE cardinality(starts) = size
-				ORDER BY started ` + l.direction + `, identifier ` + l.direction + `
-				LIMIT 1
-			), passed AS MATERIALIZED (
-				SELECT part.n, places.*
-				FROM part
-				CROSS JOIN LATERAL (
-					SELECT array_agg(date_started) AS starts, array_agg(identifier) AS identifiers
-					FROM unnest(starts, identifiers) AS place (date_started, identifier)
-					WHERE NOT EXISTS (SELECT FROM edge)
-						OR (place.date_started, place.identifier) ` + upTo + ` (SELECT started, identifier FROM edge)
-				) places
-			)
-			SELECT (SELECT started FROM edge), (SELECT identifier FROM edge), (
-				SELECT array_agg(least(greatest(2 * cardinality(passed.starts), 1), ` + strconv.Itoa(maxBatch) + `) ORDER BY n)
-				FROM passed
-			), EXISTS (SELECT FROM edge), b.found + count(*), array_agg(p.date_started), array_agg(p.identifier)
-			FROM (
-				SELECT DISTINCT place.*
-				FROM passed, unnest(starts, identifiers) AS place (date_started, identifier)
-			) p`)
+	l.addBatchPassed(upTo)
 	l.addChecked("")
 	l.add(`
 		) next
@@ -97,8 +79,8 @@ func (l *listing) addProjectBatches(projects []incident.ProjectID) {
 // has the incidents that affect none.
 func (l *listing) addBatchParts(wanted reference, after, before bound) {
 	l.add(`
-				SELECT wanted.n, wanted.size, found.starts, found.identifiers
-				FROM unnest((SELECT ?::text[]), b.sizes) WITH ORDINALITY AS wanted (project, size, n)
+				SELECT wanted.n, wanted.size, wanted.total, found.starts, found.identifiers
+				FROM unnest((SELECT ?::text[]), b.sizes, b.totals) WITH ORDINALITY AS wanted (project, size, total, n)
 				CROSS JOIN LATERAL (
 					SELECT array_agg(date_started) AS starts, array_agg(identifier) AS identifiers
 					FROM (
@@ -123,6 +105,43 @@ func (l *listing) addBatchParts(wanted reference, after, before bound) {
 						LIMIT wanted.size
 					) first
 				) found`)
+}
+
+// addBatchPassed adds the edge, the places of each part up to it, and the row of the batch with the
+// sizes of the next.
+func (l *listing) addBatchPassed(upTo string) {
+	l.add(`
+			), edge AS MATERIALIZED (
+				SELECT starts[size] AS started, identifiers[size] AS identifier
+				FROM part
+				WHERE cardinality(starts) = size
+				ORDER BY started ` + l.direction + `, identifier ` + l.direction + `
+				LIMIT 1
+			), passed AS MATERIALIZED (
+				SELECT part.n, places.starts, places.identifiers, places.number, part.total + places.number AS total,
+					b.target::float8 * (part.total + places.number) / greatest(sum(part.total + places.number) OVER (), 1) AS share,
+					part.size = 0 OR places.number < part.size AND places.number = coalesce(cardinality(part.starts), 0) AS ended
+				FROM part
+				CROSS JOIN LATERAL (
+					SELECT array_agg(date_started) AS starts, array_agg(identifier) AS identifiers, count(*) AS number
+					FROM unnest(starts, identifiers) AS place (date_started, identifier)
+					WHERE NOT EXISTS (SELECT FROM edge)
+						OR (place.date_started, place.identifier) ` + upTo + ` (SELECT started, identifier FROM edge)
+				) places
+			)
+			SELECT (SELECT started FROM edge), (SELECT identifier FROM edge), (
+				SELECT array_agg(CASE WHEN ended THEN 0
+					ELSE least(greatest(share + 2 * sqrt(share), 4 * number, ` + strconv.Itoa(leastNext) + `), ` + strconv.Itoa(maxBatch) + `)::bigint END ORDER BY n)
+				FROM passed
+			), (
+				SELECT array_agg(total ORDER BY n)
+				FROM passed
+			), least(2 * b.target, ` + strconv.Itoa(maxBatchOfAll) + `), EXISTS (SELECT FROM edge), b.found + count(*),
+				array_agg(p.date_started), array_agg(p.identifier)
+			FROM (
+				SELECT DISTINCT place.*
+				FROM passed, unnest(starts, identifiers) AS place (date_started, identifier)
+			) p`)
 }
 
 func (l *listing) addBatchOrder() {

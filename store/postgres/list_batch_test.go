@@ -71,6 +71,47 @@ func TestIncidents_rareOfProjects(t *testing.T) {
 	}
 }
 
+// A list and a count with a condition, of many projects with as many incidents each, read the places of each
+// project in few batches.
+func TestIncidents_batchesOfProjects(t *testing.T) {
+	t.Parallel()
+	s := mustNew(t, mustOpen(t, newTables(t), 1), nil)
+	const incidents, used = 6000, 20
+	s.Pool().MustExec(`INSERT INTO incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
+			date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects)
+		SELECT 'acme', n, 1, 1, 0, 0, 2, 1, t, t, t, t, 'Down', 'down', '', '', ARRAY['project-' || lpad((abs(hashint8(n)) % $2::int)::text, 2, '0')]
+		FROM generate_series(1, $1::int) n, LATERAL (SELECT now() - n * interval '1 minute' AS t) times`, incidents, used)
+	s.Pool().MustExec(`INSERT INTO incident_project (organization_id, project_id, date_started, identifier)
+		SELECT organization_id, projects[1], date_started, identifier FROM incident`)
+	s.Pool().MustExec("ANALYZE")
+	m := mustManager(t, s)
+	scans := func() (n int) {
+		s.Pool().MustExec("SELECT pg_stat_force_next_flush()")
+		mustDo(t, s.Pool().Get(&n, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'incident_project_pkey'"))
+		return n
+	}
+	for name, list := range map[string]func(f incident.IncidentFilter) error{
+		"List":  func(f incident.IncidentFilter) error { return only(m.List(t.Context(), f)) },
+		"Count": func(f incident.IncidentFilter) error { return only(m.Count(t.Context(), f)) },
+	} {
+		for _, f := range []incident.IncidentFilter{
+			{Projects: many(used), Title: "nothing"},
+			{Access: &incident.ProjectAccess{Projects: many(5 * used)}, Title: "nothing"},
+		} {
+			f.OrganizationID = "acme"
+			before := scans()
+			mustDo(t, list(f))
+			parts := len(f.Projects) + 1
+			if f.Access != nil {
+				parts = len(f.Access.Projects) + 1
+			}
+			if n := scans() - before; n < parts || n > 20*parts {
+				t.Errorf("%s of %d projects reads %d times, want up to 20 for each", name, parts-1, n)
+			}
+		}
+	}
+}
+
 // listAll returns the list of a filter.
 func listAll(t *testing.T, m incident.Manager, f incident.IncidentFilter) (all []incident.Incident) {
 	t.Helper()
