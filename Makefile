@@ -21,7 +21,7 @@ QUICK = -vet=off -ldflags=-w
 test test-% race worlds soak: export GOGC ?= 1600
 test test-% race worlds soak: export GOMEMLIMIT ?= 768MiB
 
-.PHONY: help test race test-postgres test-compile test-packages test-faults test-sqlite test-examples test-hostworld test-migratetest test-timed-packages test-timed-postgres test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-retention bench-console bench-http load fuzz soak worlds
+.PHONY: help test race test-postgres test-compile test-packages test-faults test-sqlite test-examples test-hostworld test-migratetest test-timed-packages test-timed-postgres test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-retention bench-console bench-http test-citus bench-citus load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,10 +124,18 @@ test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 1
 			$(GO) test -count=1 -timeout=30m ./store/postgres -run '$(VERSIONED)' -skip '$(UNVERSIONED)' || exit 1; \
 	done
 
+# Citus is no package of a registry: INCIDENT_TEST_CITUS_URL is the URL of a coordinator, with
+# sslmode or another parameter at its end, whose database is for these tests alone.
+test-citus: ## Run the suites of store/postgres on Citus, at INCIDENT_TEST_CITUS_URL.
+	$(GO) test -tags=citus -count=1 -timeout=60m -parallel=4 -run=^TestCitus_ ./store/postgres
+
+bench-citus: ## Compare Citus with plain tables of the same coordinator.
+	$(GO) test -tags=citus -timeout=20m -run=^$$ -bench=^BenchmarkCitus$$ -benchtime=1x ./store/postgres
+
 lint: ## Check the format, the layout, the code, the commands in the documents, and which modules a host inherits.
 	@unformatted="$$($(GOFUMPT) -l .)"; test -z "$$unformatted" || \
 		{ echo "not formatted; run '$(GOFUMPT) -w .':"; echo "$$unformatted"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags=citus ./store/postgres
 	cd bench && $(GO) vet ./...
 	cd internal/migratetest && $(GO) vet ./...
 	cd internal/browsertest && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff

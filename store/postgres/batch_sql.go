@@ -35,7 +35,7 @@ func (l layout) suitsBatch() bool { return l.brief && l.log == 2 && !l.slots }
 func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *statement {
 	a := newBatchArrays(members)
 	orgs, _ := a.distinct.Value() // never fails
-	st := s.statement(counted{orgs.(string), c})
+	st := s.statementOfAll(counted{orgs.(string), c})
 	st.add(`WITH free AS (
 	SELECT organization_id
 	FROM @incident_organization

@@ -19,6 +19,7 @@ const (
 	invalidSchemaName     = "3F000"
 	undefinedTable        = "42P01"
 	undefinedColumn       = "42703"
+	undefinedFunction     = "42883"
 	insufficientPrivilege = "42501"
 	uniqueViolation       = "23505"
 	checkViolation        = "23514"
@@ -103,7 +104,7 @@ func kindOfError(err error) driverKind {
 func (e serverError) refused() bool {
 	switch e.severity {
 	case "ERROR":
-		return true
+		return !e.ofLostServer()
 	case "FATAL", "PANIC":
 		return false
 	}
@@ -121,6 +122,16 @@ func (e serverError) refused() bool {
 	return true
 }
 
+// ofLostServer reports whether a server passed on that it lost another server, as the
+// coordinator of Citus does. The other server may have committed the statement before.
+func (e serverError) ofLostServer() bool {
+	switch e.state {
+	case "57P01", "57P02", "57P03", "57P04", "57P05":
+		return true
+	}
+	return strings.HasPrefix(e.state, "08") && e.state != protocolViolation
+}
+
 // isDisturbed reports whether a statement failed because of concurrent writers, and may
 // succeed if it is repeated.
 func isDisturbed(err error) bool {
@@ -129,7 +140,7 @@ func isDisturbed(err error) bool {
 		return errors.Is(err, errAgain)
 	}
 	switch e.state {
-	case serializationFailure, deadlockDetected:
+	case serializationFailure, deadlockDetected, unregistered:
 		return true
 	case checkViolation:
 		return e.violates(slotHolders)

@@ -124,22 +124,20 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
-	st := s.statement("")
+	defer func() { <-s.feedCalls }()
+	if s.citus != nil {
+		return s.citusChanges(ctx, since)
+	}
 	from, known := parsePosition(since)
+	st := s.statementOfAll("")
 	if known {
-		most := st.parameter(int64(maxChanges + 1))
-		later := st.parameter(strconv.FormatUint(from.end, 10))
-		st.add(changesSQL).add(laterSQL, later, most, later, most, later, most, later, most)
-		if len(from.inProgress) > 0 {
-			inProgress := st.parameter(from.inProgress)
-			st.add(inProgressSQL, inProgress, most, inProgress, most, inProgress, most, inProgress, most)
-		}
+		addChanges(st, changesSQL, from)
 	} else {
 		st.add(positionOnlySQL)
 	}
-	defer func() { <-s.feedCalls }()
 	return runStatement(ctx, s, st, func(rows rowSet) (incident.FeedChanges, error) {
-		c, forgotten, err := readChanges(rows, !known)
+		forgotten := ""
+		c, err := readChanges(rows, !known, func(_ incident.FeedPosition, number string) { forgotten = number })
 		if err == nil && since != "" {
 			to, ok := parsePosition(c.Position)
 			c.Reset = !known || !ok || !to.follows(from) || !from.contains(forgotten) || len(c.Incidents)+len(c.Slots) > maxChanges
@@ -151,12 +149,26 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	})
 }
 
-// readChanges also returns the text of incident_schema.forgotten.
-func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, forgotten string, err error) {
+// addChanges adds the rows since a position.
+func addChanges(st *statement, positionSQL string, from position) {
+	most := st.parameter(int64(maxChanges + 1))
+	later := st.parameter(strconv.FormatUint(from.end, 10))
+	st.add(positionSQL).add(laterSQL, later, most, later, most, later, most, later, most)
+	if len(from.inProgress) > 0 {
+		inProgress := st.parameter(from.inProgress)
+		st.add(inProgressSQL, inProgress, most, inProgress, most, inProgress, most, inProgress, most)
+	}
+}
+
+// readChanges calls each with each position, and with the number that is forgotten there.
+func readChanges(
+	rows rowSet, positionOnly bool, each func(position incident.FeedPosition, forgotten string),
+) (c incident.FeedChanges, err error) {
+	forgotten := ""
 	dest := []any{text(&c.Position), text(&forgotten)}
 	if positionOnly {
-		err = scanOne(rows, dest...)
-		return c, "", cmp.Or(err, rows.Err())
+		err = scanEach(rows, func() { each(c.Position, "") }, dest...)
+		return c, cmp.Or(err, rows.Err())
 	}
 	var org incident.OrganizationID
 	var identifier, activities int64
@@ -164,6 +176,8 @@ func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, forgot
 	err = scanEach(rows, func() {
 		switch {
 		case org == "":
+			each(c.Position, forgotten)
+			forgotten = ""
 		case identifier != 0:
 			c.Incidents = append(c.Incidents, incident.IncidentVersion{
 				Key: incident.Key{OrganizationID: org, Identifier: identifier}, Version: sv.Version, Activities: activities,
@@ -175,5 +189,5 @@ func readChanges(rows rowSet, positionOnly bool) (c incident.FeedChanges, forgot
 		org, identifier, activities, sv = "", 0, 0, incident.SlotVersion{}
 	}, append(dest, text(&org), integer(&sv.Version),
 		text(&sv.Slot.AlertRuleID), text(&sv.Slot.ProjectID), text(&sv.Slot.QueryID), integer(&identifier), integer(&activities))...)
-	return c, forgotten, cmp.Or(err, rows.Err())
+	return c, cmp.Or(err, rows.Err())
 }

@@ -35,17 +35,27 @@ GROUP BY notifier`
 // Backlog implements [incident.OutboxStore]. It reads the whole outbox, but that
 // contains only reminders, and pending and parked notifications.
 func (s *Store) Backlog(ctx context.Context) (map[string]incident.Backlog, error) {
-	return query(ctx, s, "backlog", s.statement("").add(backlogSQL), func(rows rowSet) (map[string]incident.Backlog, error) {
+	st := s.statementOfAll("").add(backlogSQL)
+	if s.citus != nil {
+		return s.backlogOnNodes(ctx, st)
+	}
+	return query(ctx, s, "backlog", st, func(rows rowSet) (map[string]incident.Backlog, error) {
 		all := map[string]incident.Backlog{}
-		var notifier string
-		var b incident.Backlog
-		var oldest int64
-		err := scanEach(rows, func() {
-			b.Oldest = time.Duration(oldest) * time.Microsecond
-			all[notifier] = b
-		}, text(&notifier), integer(&b.Pending), integer(&b.Parked), integer(&b.Reminders), integer(&oldest))
-		return all, err
+		return all, addBacklog(all, rows)
 	})
+}
+
+// addBacklog adds the numbers of each notifier.
+func addBacklog(all map[string]incident.Backlog, rows rowSet) error {
+	var notifier string
+	var b incident.Backlog
+	var oldest int64
+	return scanEach(rows, func() {
+		sum := all[notifier]
+		sum.Pending, sum.Parked, sum.Reminders = sum.Pending+b.Pending, sum.Parked+b.Parked, sum.Reminders+b.Reminders
+		sum.Oldest = max(sum.Oldest, time.Duration(oldest)*time.Microsecond)
+		all[notifier] = sum
+	}, text(&notifier), integer(&b.Pending), integer(&b.Parked), integer(&b.Reminders), integer(&oldest))
 }
 
 // discardSQL deletes rows of a notifier. Each part reads the rows of one partial index. The pages
@@ -123,12 +133,20 @@ func (s *Store) Discard(ctx context.Context, notifier string, limit int) (n int,
 	if s.tx != nil {
 		return 0, s.translate(ctx, "discard", errOutboxTx)
 	}
+	if s.citus != nil {
+		return s.discardOnNodes(ctx, notifier, limit)
+	}
+	return s.discard(ctx, notifier, limit, s.statementOfAll, "")
+}
+
+// discard discards by a statement, which begin begins with an organization.
+func (s *Store) discard(ctx context.Context, notifier string, limit int, begin func(any) *statement, org string) (n int, err error) {
 	bound := usualBatchSQL
 	if limit > 1000 {
 		bound = largeBatchSQL
 	}
 	err = s.write(ctx, "discard", func(c *call) error {
-		st := s.statement(counted{"", c})
+		st := begin(counted{org, c})
 		name, most := st.parameter(notifier), st.parameter(limit)
 		st.add(discardSQL, name, most).add(bound).add(discardNamedSQL, name, most, name, most, name, most, most).add(bound).add(discardPagesSQL)
 		n, err = queryCounted(ctx, s, c, st, func(rows rowSet) (n int, err error) {

@@ -51,7 +51,7 @@ func (s *Store) Claim(ctx context.Context, q incident.ClaimQuery) ([]incident.Cl
 // asks for. others reports whether rows for the same notifier are due in the other table.
 func (s *Store) claimFrom(ctx context.Context, t *outboxTable, q incident.ClaimQuery) (claims []incident.Claim, others bool, err error) {
 	for start := time.Now(); ; {
-		a, err := s.claim(ctx, t, q)
+		a, err := s.claimOnce(ctx, t, q)
 		if err != nil && len(claims) == 0 {
 			return nil, false, err
 		}
@@ -101,28 +101,23 @@ type unseenClaim struct {
 	last int64 // the last sequence of the queue
 }
 
-// claim runs the statement once.
-func (s *Store) claim(ctx context.Context, t *outboxTable, q incident.ClaimQuery) (claimAnswer, error) {
-	most := make(map[incident.OrganizationID]int, len(q.Allowances))
-	for org, n := range q.Allowances {
-		most[org] = min(n, q.Limit)
+// claimOnce claims by a single statement or, on Citus, by a statement for each shard.
+func (s *Store) claimOnce(ctx context.Context, t *outboxTable, q incident.ClaimQuery) (claimAnswer, error) {
+	if s.citus != nil {
+		return s.claimOnNodes(ctx, t, q)
 	}
-	allowances, err := json.Marshal(most) // an object is searched faster than a list
-	if err != nil {
+	return s.claim(ctx, t, q, "")
+}
+
+// claim runs the statement once. On Citus owner is an organization of the shard.
+func (s *Store) claim(ctx context.Context, t *outboxTable, q incident.ClaimQuery, owner string) (claimAnswer, error) {
+	st := s.claimStatement(t, q)
+	st.owner = owner
+	wanted := st.parameter(typeArray(q.Types))
+	if err := addDue(st, t.claim, q); err != nil {
 		return claimAnswer{}, err
 	}
-	bound := fewDueSQL
-	if q.Limit > 32 {
-		bound = manyDueSQL
-	}
-	st := s.statement(string(q.After))
-	if t.hasNames {
-		st.parameter(q.Notifier)
-	}
-	wanted := st.parameter(typeArray(q.Types))
-	st.add(t.claim, string(allowances), int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).
-		add(bound).
-		add(t.claimDue, q.Lease.Microseconds(), wanted, wanted, wanted)
+	st.add(t.claimDue, q.Lease.Microseconds(), wanted, wanted, wanted)
 	return query(ctx, s, "claim", st, func(rows rowSet) (a claimAnswer, err error) {
 		for rows.Next() {
 			if err := a.read(rows, t, q.Notifier); err != nil {
@@ -131,6 +126,33 @@ func (s *Store) claim(ctx context.Context, t *outboxTable, q incident.ClaimQuery
 		}
 		return a, nil
 	})
+}
+
+// claimStatement returns a statement without a text.
+func (s *Store) claimStatement(t *outboxTable, q incident.ClaimQuery) *statement {
+	st := s.statementOfAll(string(q.After))
+	if t.hasNames {
+		st.parameter(q.Notifier)
+	}
+	return st
+}
+
+// addDue adds a text that finds the rows that are due.
+func addDue(st *statement, text string, q incident.ClaimQuery) error {
+	most := make(map[incident.OrganizationID]int, len(q.Allowances))
+	for org, n := range q.Allowances {
+		most[org] = min(n, q.Limit)
+	}
+	allowances, err := json.Marshal(most) // an object is searched faster than a list
+	if err != nil {
+		return err
+	}
+	bound := fewDueSQL
+	if q.Limit > 32 {
+		bound = manyDueSQL
+	}
+	st.add(text, string(allowances), int64(min(q.PerOrganization, q.Limit)), idArray(q.Except), int64(q.Limit)).add(bound)
+	return nil
 }
 
 var errOutboxTx = &incident.FieldError{Field: "tx", Problem: "cannot claim, settle or discard; call the store outside the transaction"}

@@ -118,9 +118,22 @@ func (s *Store) settleIn(ctx context.Context, t *outboxTable, all []incident.Set
 // runSettlements runs a statement about the settlements with the given indexes, and returns the
 // indexes in its answer.
 func (s *Store) runSettlements(ctx context.Context, t *outboxTable, text string, all []incident.Settlement, indexes []int) ([]int, error) {
+	if s.citus == nil {
+		return s.settleOf(ctx, t, text, all, indexes, s.statementOfAll)
+	}
+	return byOrganization(all, indexes, func(indexes []int) ([]int, error) {
+		return s.settleOf(ctx, t, text, all, indexes, s.statement)
+	})
+}
+
+// settleOf runs a statement, which begin begins.
+func (s *Store) settleOf(
+	ctx context.Context, t *outboxTable, text string, all []incident.Settlement, indexes []int, begin func(any) *statement,
+) ([]int, error) {
 	c := &call{op: "settle"}
+	org := string(all[indexes[0]].Key.OrganizationID)
 	found, err := repeating(ctx, s, func() ([]int, error) {
-		st := s.statement(counted{"", c}).add(text, settlementArrays(t, all, indexes)...)
+		st := begin(counted{org, c}).add(text, settlementArrays(t, all, indexes)...)
 		return queryCounted(ctx, s, c, st, func(rows rowSet) (found []int, err error) {
 			number := 0
 			err = scanEach(rows, func() { found = append(found, indexes[number-1]) }, integer(&number))

@@ -11,6 +11,7 @@ import "strings"
 // The statements about both tables are made from the same templates. $2 is the notifier.
 type outboxTable struct {
 	claim, claimDue      string
+	probe, probed        string // see claimOnNodes
 	settle, stillClaimed string
 	hasNames             bool // of notifiers and reminders
 }
@@ -24,8 +25,9 @@ func newOutboxTable(hasNames bool, parts []string) *outboxTable {
 	r := strings.NewReplacer(parts...)
 	return &outboxTable{
 		claim: r.Replace(claimSQL), claimDue: r.Replace(claimDueSQL),
+		probe:  strings.ReplaceAll(r.Replace(claimSQL), "FOR UPDATE SKIP LOCKED", ""),
 		settle: r.Replace(settleSQL), stillClaimed: r.Replace(stillClaimedSQL),
-		hasNames: hasNames,
+		probed: r.Replace(probedSQL), hasNames: hasNames,
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 //
 //   - query (of a read) repeats it; queryCounted (of a write) counts its answer
 //   - queryOnce checks the schema
-//   - runStatement chooses the connection
+//   - runStatement chooses the server, and runText the connection
 //   - within bounds the wait
 
 // patience is how long a call waits for its answer after its context has ended. At that
@@ -81,14 +81,22 @@ func queryOnce[T any](ctx context.Context, s *Store, st *statement, read func(ro
 	return v, err
 }
 
-// runStatement runs a statement in the transaction or on a connection of the pool.
+// runStatement runs a statement, on the server of its organization if the tables are spread over
+// several servers.
 func runStatement[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (T, error) {
-	t := st.sqlText()
+	if s.citus != nil && (!st.isOfAll || st.owner != "") {
+		return runDelegated(ctx, s, st, read)
+	}
+	return runText(ctx, s, st.sqlText(), st.args, read)
+}
+
+// runText runs a text in the transaction or on a connection of the pool.
+func runText[T any](ctx context.Context, s *Store, t *sqlText, args []any, read func(rowSet) (T, error)) (T, error) {
 	if s.tx != nil {
 		a := &attempt{inTx: true, session: s.tx.session}
 		return within(ctx, a, func() (v T, err error) {
 			err = s.tx.use(ctx, func() error {
-				rows, err := s.tx.query(ctx, t, st.args)
+				rows, err := s.tx.query(ctx, t, args)
 				if err == nil {
 					v, err = readAll(rows, read)
 				}
@@ -105,7 +113,7 @@ func runStatement[T any](ctx context.Context, s *Store, st *statement, read func
 		// Only use reveals that the server has closed a connection. Connections that are in
 		// use now may be dead too, and idle at the next attempt.
 		for left := -1; ; left-- {
-			v, err = runOnPool(ctx, s, a, t, st.args, read)
+			v, err = runOnPool(ctx, s, a, t, args, read)
 			if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
 				return v, err
 			}

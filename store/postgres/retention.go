@@ -58,8 +58,11 @@ func runBatch[T any](ctx context.Context, s *Store, op string, f func(tx *Store)
 	return v, nil
 }
 
-// exec runs a statement without an answer in a transaction.
+// exec runs a statement without an answer in a transaction. incident_run needs an answer.
 func (s *Store) exec(ctx context.Context, st *statement) error {
+	if s.citus != nil && !st.isOfAll {
+		st.add("\nRETURNING 1")
+	}
 	_, err := queryOnce(ctx, s, st, func(rowSet) (none struct{}, err error) { return none, nil })
 	return err
 }
@@ -100,7 +103,10 @@ ORDER BY number`
 
 // Organizations implements [incident.RetentionStore].
 func (s *Store) Organizations(ctx context.Context, after incident.OrganizationID, limit int) ([]incident.OrganizationID, error) {
-	st := s.statement(string(after)).add(organizationsSQL, limit)
+	if s.citus != nil {
+		return s.organizationsOnNodes(ctx, after, limit)
+	}
+	st := s.statementOfAll(string(after)).add(organizationsSQL, limit)
 	return query(ctx, s, "organizations", st, func(rows rowSet) ([]incident.OrganizationID, error) {
 		all := []incident.OrganizationID{}
 		var org incident.OrganizationID
@@ -134,7 +140,7 @@ func (s *Store) Lease(ctx context.Context, task, holder string, d time.Duration)
 		return l, s.translate(ctx, "lease", errRetentionInTx)
 	}
 	err = s.write(ctx, "lease", func(c *call) (err error) {
-		st := s.statement(counted{"", c}).add(leaseSQL, task, holder, d.Microseconds())
+		st := s.statement(counted{task, c}).add(leaseSQL, task, holder, d.Microseconds())
 		isHolder := false
 		l, err = queryCounted(ctx, s, c, st, func(rows rowSet) (l incident.TaskLease, err error) {
 			err = scanOne(rows, instant(&l.Now), boolean(&isHolder))
@@ -144,7 +150,7 @@ func (s *Store) Lease(ctx context.Context, task, holder string, d time.Duration)
 			return err
 		}
 		left := int64(0)
-		st = s.statement("").add(leaseStateSQL, task)
+		st = s.statement(task).add(leaseStateSQL, task)
 		l, err = queryOnce(ctx, s, st, func(rows rowSet) (l incident.TaskLease, err error) {
 			err = scanOne(rows, instant(&l.Now), integer(&left))
 			return l, err

@@ -82,7 +82,7 @@ func (s *Store) deleteLocked(ctx context.Context, org incident.OrganizationID, d
 	if err := s.freeSlots(ctx, org, d); err != nil {
 		return nil, err
 	}
-	if err := s.exec(ctx, s.statement("").add(raiseSQL)); err != nil {
+	if err := s.exec(ctx, s.statementOfAll("").add(raiseSQL)); err != nil {
 		return nil, err
 	}
 	st := s.statement(string(org))

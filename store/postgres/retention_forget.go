@@ -38,7 +38,12 @@ WITH old AS MATERIALIZED (
 	) d
 	WHERE date_deleted < now() - ?::bigint * interval '1 microsecond'
 	LIMIT ` + maxForgotten + `
-), removed AS (
+), ` + removeOldSQL + `
+UPDATE @incident_schema
+SET forgotten = greatest(forgotten, (SELECT max(changed) FROM old))
+WHERE $1 = $1::text AND EXISTS (SELECT FROM old)`
+
+const removeOldSQL = `removed AS (
 	DELETE FROM @incident_deleted d
 	USING old
 	WHERE d.organization_id = old.organization_id AND d.identifier = old.identifier AND d.identifier > 0
@@ -50,16 +55,16 @@ WITH old AS MATERIALIZED (
 	DELETE FROM @incident_subscription s
 	USING old
 	WHERE s.organization_id = old.organization_id AND s.identifier = old.identifier AND s.identifier > 0
-)
-UPDATE @incident_schema
-SET forgotten = greatest(forgotten, (SELECT max(changed) FROM old))
-WHERE $1 = $1::text AND EXISTS (SELECT FROM old)`
+)`
 
 // forget removes some records of incidents that were deleted more than feedMemory ago.
 func (s *Store) forget(ctx context.Context, op string) error {
+	if s.citus != nil {
+		return s.forgetOnNodes(ctx, op)
+	}
 	memory := s.feedMemory.Microseconds()
 	horizon, isDue := "", false
-	st := s.statement("").add(forgettableSQL, memory)
+	st := s.statementOfAll("").add(forgettableSQL, memory)
 	_, err := query(ctx, s, op, st, func(rows rowSet) (none struct{}, err error) {
 		err = scanOne(rows, text(&horizon), boolean(&isDue))
 		return none, err
@@ -68,7 +73,7 @@ func (s *Store) forget(ctx context.Context, op string) error {
 		return err
 	}
 	return s.write(ctx, op, func(c *call) error {
-		st := s.statement(counted{"", c}).add(forgetSQL, horizon, memory)
+		st := s.statementOfAll(counted{"", c}).add(forgetSQL, horizon, memory)
 		_, err := queryCounted(ctx, s, c, st, func(rowSet) (none struct{}, err error) { return none, nil })
 		return err
 	})

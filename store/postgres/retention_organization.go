@@ -107,10 +107,10 @@ func (s *Store) sweep(ctx context.Context, org incident.OrganizationID) (done bo
 			if err != nil || left.rows == 0 {
 				return left, err
 			}
-			if err := tx.exec(ctx, tx.statement("").add(raiseSQL)); err != nil {
+			if err := tx.exec(ctx, tx.statementOfAll("").add(raiseSQL)); err != nil {
 				return left, err
 			}
-			return left, tx.exec(ctx, tx.statement("").add(resetSQL))
+			return left, tx.exec(ctx, tx.resetStatement(org))
 		})
 		if err != nil || left.incident != 0 || left.rows == 0 {
 			return err == nil && left.incident == 0, err

@@ -44,7 +44,7 @@ func integer[T ~int | ~int64](to *T) column {
 	return func(src any) error {
 		v, ok := src.(int64)
 		if !ok {
-			return unexpected(src, "an integer")
+			return integerOfText(src, func(n int64) { *to = T(n) })
 		}
 		*to = T(v)
 		return nil
@@ -55,7 +55,7 @@ func boolean(to *bool) column {
 	return func(src any) (err error) {
 		v, ok := src.(bool)
 		if !ok {
-			return unexpected(src, "a boolean")
+			return booleanOfText(src, to)
 		}
 		*to = v
 		return nil
@@ -66,7 +66,7 @@ func instant(to *time.Time) column {
 	return func(src any) error {
 		v, ok := src.(time.Time)
 		if !ok {
-			return unexpected(src, "a time")
+			return instantOfText(src, to)
 		}
 		*to = v.UTC()
 		return nil

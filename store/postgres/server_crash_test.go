@@ -15,6 +15,7 @@ import (
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/managertest"
 	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // journal records the answers that writers got.
@@ -150,7 +151,12 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore
 func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, admin *sqlx.DB)) {
 	server, _ := startServer(t)
 	admin, pool := mustOpen(t, server.URL(), 1), mustOpen(t, server.URL(), 16)
-	s := mustNew(t, pool, nil)
+	crashUnder(t, mustNew(t, pool, nil), rounds, func() { harm(t, server, admin) })
+}
+
+// crashUnder is crash with a store whose server harm knows.
+func crashUnder(t *testing.T, s *postgres.Store, rounds int, harm func()) {
+	t.Helper()
 	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +171,7 @@ func crash(t *testing.T, rounds int, harm func(t *testing.T, s *pgtest.Server, a
 	}
 	for range rounds {
 		awaitProgress(t, &done)
-		harm(t, server, admin)
+		harm()
 	}
 	awaitProgress(t, &done) // the pool has recovered by itself
 	cancel()

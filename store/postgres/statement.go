@@ -30,6 +30,8 @@ type statement struct {
 	fragments []*fragment
 	shape     []byte // the number of each fragment, and a parameter number for each ? in it
 	args      []any
+	isOfAll   bool   // not about a single organization: see statementOfAll
+	owner     string // of a statement of all on Citus, an organization of the only shard to run it on
 }
 
 // maxTexts bounds the statements that a connection prepares.
@@ -49,6 +51,13 @@ func (d *database) statement(organization any) *statement {
 		args:      make([]any, 1, 16),
 	}
 	s.args[0] = organization
+	return s
+}
+
+// statementOfAll returns a statement that is not about a single organization. first is $1.
+func (d *database) statementOfAll(first any) *statement {
+	s := d.statement(first)
+	s.isOfAll = true
 	return s
 }
 
@@ -107,7 +116,8 @@ func (s *statement) assemble() string {
 // sqlText is the text that all statements of the same shape share. Connections keep it
 // prepared: see connState.
 type sqlText struct {
-	text string
+	text      string
+	delegated *delegated // nil without Citus
 
 	// The fields below serve the transactions of hosts, whose connections only
 	// database/sql knows.
@@ -164,6 +174,9 @@ func (s *statement) sqlText() *sqlText {
 		all.byShape = map[string]*sqlText{}
 	}
 	t = &sqlText{text: s.assemble()}
+	if s.database.citus != nil {
+		t.delegated = s.database.delegatedText(t.text)
+	}
 	all.byShape[string(s.shape)] = t
 	return t
 }

@@ -130,10 +130,7 @@ func (s *Store) confirm(ctx context.Context, c *call) error {
 	if !c.lost() {
 		return nil
 	}
-	_, err := queryOnce(ctx, s, s.statement("").add(flushSQL), func(rows rowSet) (lsn string, err error) {
-		err = scanOne(rows, text(&lsn))
-		return lsn, err
-	})
+	err := s.flush(ctx)
 	switch {
 	case err != nil:
 		return hidden{err} // it answers nothing about the write
@@ -141,6 +138,19 @@ func (s *Store) confirm(ctx context.Context, c *call) error {
 		return errLate
 	}
 	return nil
+}
+
+// flush has the servers write to disk what is committed.
+func (s *Store) flush(ctx context.Context) error {
+	st := s.statementOfAll("").add(flushSQL)
+	if s.citus != nil {
+		return s.onNodes(ctx, "flush", st, func() {}, func(citusNode, *shardRows) error { return nil })
+	}
+	_, err := queryOnce(ctx, s, st, func(rows rowSet) (lsn string, err error) {
+		err = scanOne(rows, text(&lsn))
+		return lsn, err
+	})
+	return err
 }
 
 // callError returns the error of a call: [incident.ErrUnknownOutcome] if an attempt has no

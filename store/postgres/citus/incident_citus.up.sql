@@ -1,0 +1,188 @@
+-- Spreads the tables over the servers of Citus 13, all tables by the same division of the
+-- organizations. Run it after the migrations, on the coordinator, in a transaction. It may run
+-- again, and then changes only what is missing.
+--
+-- The number of shards is the setting citus.shard_count of the session. A session on a worker
+-- keeps the statements of each of its shards prepared: more shards need more memory.
+
+SET LOCAL citus.multi_shard_modify_mode TO 'sequential';
+
+SELECT create_distributed_table('incident', 'organization_id', colocate_with => 'none')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident'::regclass);
+
+SELECT create_distributed_table('incident_organization', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_organization'::regclass);
+
+SELECT create_distributed_table('incident_activity', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_activity'::regclass);
+
+SELECT create_distributed_table('incident_trigger', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_trigger'::regclass);
+
+SELECT create_distributed_table('incident_slot', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_slot'::regclass);
+
+SELECT create_distributed_table('incident_project', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_project'::regclass);
+
+SELECT create_distributed_table('incident_label', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_label'::regclass);
+
+SELECT create_distributed_table('incident_seen', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_seen'::regclass);
+
+SELECT create_distributed_table('incident_subscription', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_subscription'::regclass);
+
+SELECT create_distributed_table('incident_outbox', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_outbox'::regclass);
+
+SELECT create_distributed_table('incident_queue', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_queue'::regclass);
+
+SELECT create_distributed_table('incident_deleted', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_deleted'::regclass);
+
+SELECT create_reference_table('incident_schema')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_schema'::regclass);
+
+-- Tasks are spread as if they were organizations.
+SELECT create_distributed_table('incident_task', 'task', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_task'::regclass);
+
+-- The statements of the library. Each server has them all, so that a call names its statement
+-- instead of sending it.
+CREATE TABLE IF NOT EXISTS incident_statement (
+    form uuid NOT NULL, -- the first half of the text's SHA-256
+    text text NOT NULL, -- with @ before the name of a table
+    PRIMARY KEY (form)
+);
+
+SELECT create_reference_table('incident_statement')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_statement'::regclass);
+
+-- What the feed has forgotten in a shard: forgotten is the greatest changed of the records of
+-- incident_deleted that were removed, and resets counts the deletions of the organization. They
+-- are in incident_schema otherwise, and transaction numbers are those of a server.
+CREATE TABLE IF NOT EXISTS incident_forgotten (
+    organization_id text COLLATE "C" NOT NULL,
+    forgotten       xid8,
+    resets          bigint           NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id)
+);
+
+SELECT create_distributed_table('incident_forgotten', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_forgotten'::regclass);
+
+-- Returns the name of a prepared statement that reads and writes the shards of a division of
+-- the organizations. shard_id is that of table incident. query is the text of the statement, or NULL
+-- if incident_statement has it.
+--
+-- A move or a division of shards takes a lock that all servers know, and holds it until the new
+-- shards are in use. This function takes the same lock, in another mode, until the end of its
+-- transaction. If the shard is not here after that, another server has it, and the call fails as
+-- a serialization failure.
+--
+-- A session has each statement prepared for each shard. A setting of the session remembers that,
+-- because reading pg_prepared_statements takes longer than most statements. If a transaction that
+-- prepared a statement is rolled back, the setting is lost and the prepared statement is not.
+CREATE OR REPLACE FUNCTION incident_prepare(shard_id bigint, form uuid, query text) RETURNS text
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    prepared text := 'incident_' || shard_id || '_' || replace(form::text, '-', '');
+    body text := query;
+    r record;
+BEGIN
+    PERFORM lock_shard_metadata(5, ARRAY[shard_id]);
+    IF NOT EXISTS (
+        SELECT FROM pg_dist_placement p JOIN pg_dist_local_group g ON g.groupid = p.groupid WHERE p.shardid = shard_id
+    ) THEN
+        RAISE EXCEPTION 'the shard % is not on this server', shard_id USING ERRCODE = 'serialization_failure';
+    END IF;
+    IF current_setting('incident_run.' || prepared, true) = 'yes' THEN
+        RETURN prepared;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_prepared_statements p WHERE p.name = prepared) THEN
+        IF body IS NULL THEN
+            SELECT s.text INTO body FROM incident_statement s WHERE s.form = incident_prepare.form;
+        END IF;
+        IF body IS NULL OR substr(encode(sha256(convert_to(body, 'UTF8')), 'hex'), 1, 32)::uuid <> form THEN
+            RAISE EXCEPTION 'incident_statement does not have the statement %', form USING ERRCODE = 'IS001';
+        END IF;
+        IF (SELECT count(*) FROM pg_prepared_statements p WHERE p.name LIKE 'incident\_%') >= 400 THEN
+            FOR r IN SELECT p.name FROM pg_prepared_statements p WHERE p.name LIKE 'incident\_%' LOOP
+                EXECUTE 'DEALLOCATE ' || r.name;
+                PERFORM set_config('incident_run.' || r.name, '', false);
+            END LOOP;
+        END IF;
+        FOR r IN
+            SELECT c.relname AS name, shard_name(s.logicalrelid, s.shardid) AS shard
+            FROM pg_dist_shard o
+            JOIN pg_dist_partition i ON i.logicalrelid = o.logicalrelid
+            JOIN pg_dist_partition p ON p.colocationid = i.colocationid
+            JOIN pg_dist_shard s ON s.logicalrelid = p.logicalrelid AND s.shardminvalue = o.shardminvalue
+            JOIN pg_class c ON c.oid = s.logicalrelid
+            WHERE o.shardid = shard_id
+        LOOP
+            body := regexp_replace(body, '@' || r.name || '\M', r.shard, 'g');
+        END LOOP;
+        EXECUTE 'PREPARE ' || prepared || ' AS ' || body;
+    END IF;
+    PERFORM set_config('incident_run.' || prepared, 'yes', false);
+    RETURN prepared;
+END
+$function$;
+
+-- Runs a statement about an organization where the organization is, and returns the texts of its
+-- rows. Citus passes the call to that server, on which the statement is an ordinary statement on
+-- ordinary tables.
+CREATE OR REPLACE FUNCTION incident_run(organization text, form uuid, query text, args text[]) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+AS $function$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN EXECUTE 'EXECUTE ' || incident_prepare(get_shard_id_for_distribution_column('incident', organization), form, query)
+        || '(' || (SELECT string_agg(quote_nullable(a), ',') FROM unnest(args) a) || ')'
+    LOOP
+        RETURN NEXT r::text;
+    END LOOP;
+END
+$function$;
+
+-- Runs a statement on each shard of the server that has the organization. A row without an answer
+-- precedes the answers of each shard.
+CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text[])
+RETURNS TABLE (shard bigint, answer text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+AS $function$
+DECLARE
+    arguments text := '(' || (SELECT string_agg(quote_nullable(a), ',') FROM unnest(args) a) || ')';
+    r record;
+BEGIN
+    FOR shard IN
+        SELECT s.shardid
+        FROM pg_dist_shard s
+        JOIN pg_dist_placement p ON p.shardid = s.shardid
+        JOIN pg_dist_local_group g ON g.groupid = p.groupid
+        WHERE s.logicalrelid = 'incident'::regclass
+        ORDER BY s.shardid
+    LOOP
+        answer := NULL;
+        RETURN NEXT;
+        FOR r IN EXECUTE 'EXECUTE ' || incident_prepare(shard, form, query) || arguments LOOP
+            answer := r::text;
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END
+$function$;
+
+SELECT create_distributed_function('incident_prepare(bigint, uuid, text)');
+SELECT create_distributed_function('incident_run(text, uuid, text, text[])', 'organization',
+    colocate_with => 'incident', force_delegation => true);
+SELECT create_distributed_function('incident_run_all(text, uuid, text, text[])', 'organization',
+    colocate_with => 'incident', force_delegation => true);

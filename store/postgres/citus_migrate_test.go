@@ -1,0 +1,47 @@
+//go:build citus
+
+package postgres_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// A host with incidents moves to Citus, repeats that, and removes all.
+func TestCitus_migrate(t *testing.T) {
+	ctx, pool := t.Context(), mustOpen(t, citusURL(t), 4)
+	schema := fmt.Sprintf("incident_%d_migrate", os.Getpid())
+	t.Cleanup(func() { pool.MustExec("DROP SCHEMA " + schema + " CASCADE") })
+	plain := postgres.Options{Schema: schema}
+	mustMigrate(t, pool, &plain)
+	m := mustManager(t, mustNew(t, pool, &plain))
+	inc, err := m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Before"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spread := postgres.Options{Schema: schema, Citus: true}
+	for range 2 {
+		if err := postgres.MigrateCitus(ctx, pool, &spread); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m = mustManager(t, mustNew(t, pool, &spread))
+	if _, err := m.Comment(ctx, inc.Key(), incident.NewComment{UserID: "ada", Comment: "After"}); err != nil {
+		t.Error(err)
+	}
+	if got, err := m.Get(ctx, inc.Key()); err != nil || got.Title != "Before" {
+		t.Errorf("after the migration Get() = %+v, %v, want the incident", got, err)
+	}
+	if err := postgres.UnmigrateCitus(ctx, pool, &spread); err != nil {
+		t.Fatal(err)
+	}
+	left := 0
+	if err := pool.Get(&left, `SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = $1::regnamespace)
+		+ (SELECT count(*) FROM pg_proc WHERE pronamespace = $1::regnamespace)`, schema); err != nil || left != 0 {
+		t.Errorf("%d objects are left, %v, want none", left, err)
+	}
+}

@@ -1,0 +1,223 @@
+//go:build citus
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+)
+
+// Shards move between the servers, in both modes of Citus, while organizations are written, followed
+// and notified. No acknowledged comment is lost, none is there twice, the followers see the last
+// versions, and each comment is notified.
+func TestCitus_moves(t *testing.T) {
+	pool := mustOpen(t, citusURL(t)+fmt.Sprintf("&options=-ccitus.shard_count%%3D%d", citusShards), 16)
+	opts := mustCitusSchema(t, pool, fmt.Sprintf("incident_%d_moves", os.Getpid()))
+	notified := &notifiedComments{}
+	newManager := func(o *incident.Options) incident.Manager {
+		m, err := incident.New(mustNew(t, mustOpen(t, citusURL(t), 8), &opts), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := newManager(&incident.Options{Notifier: notified})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var background, writers sync.WaitGroup
+	background.Go(func() { _ = m.Run(ctx) })
+	follower := newManager(&incident.Options{Notifier: incident.NotifyElsewhere})
+	background.Go(func() { _ = follower.Run(ctx) })
+
+	all := make([]*movedWriter, 8)
+	for n := range all {
+		all[n] = newMovedWriter(t, m, n)
+		writers.Go(func() { all[n].write(ctx, t, m) })
+	}
+	moves := 0
+	for _, mode := range []string{"force_logical", "block_writes", "force_logical", "block_writes"} {
+		moves += moveShards(t, pool, opts.Schema, mode)
+	}
+	for _, w := range all {
+		w.end()
+	}
+	writers.Wait()
+	sum := 0
+	for _, w := range all {
+		sum += w.check(t, m, follower)
+	}
+	if moves < 4 || sum < 8 {
+		t.Errorf("%d moves and %d writes are too few to show something", moves, sum)
+	}
+	awaitNotified(t, notified, sum)
+	t.Logf("%d moves, %d writes", moves, sum)
+	cancel()
+	background.Wait()
+}
+
+// moveShards moves the first shard of each server to another server.
+func moveShards(t *testing.T, pool *sqlx.DB, schema, mode string) (moves int) {
+	t.Helper()
+	var all []struct {
+		Shard int64  `db:"shard"`
+		From  string `db:"from_name"`
+		FPort int    `db:"from_port"`
+		To    string `db:"to_name"`
+		TPort int    `db:"to_port"`
+	}
+	err := pool.Select(&all, `
+		SELECT DISTINCT ON (s.nodeport) s.shardid AS shard, s.nodename AS from_name, s.nodeport AS from_port,
+			n.nodename AS to_name, n.nodeport AS to_port
+		FROM citus_shards s
+		JOIN pg_dist_node n ON n.nodeport <> s.nodeport AND n.shouldhaveshards
+		WHERE s.table_name = $1::regclass
+		ORDER BY s.nodeport, s.shardid`, schema+".incident")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, move := range all {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+			_, err := pool.Exec("SELECT citus_move_shard_placement($1, $2, $3, $4, $5, shard_transfer_mode := $6)",
+				move.Shard, move.From, move.FPort, move.To, move.TPort, mode)
+			if err == nil {
+				break
+			}
+			// Citus removes what an earlier move left in the background.
+			if !strings.Contains(err.Error(), "leftover from the previous move") || time.Now().After(deadline) {
+				t.Errorf("a move in mode %s: %v", mode, err)
+				return moves
+			}
+		}
+		moves++
+	}
+	return moves
+}
+
+// movedWriter comments on an incident.
+type movedWriter struct {
+	key   incident.Key
+	ended chan struct{}
+	acked map[string]bool
+	maybe map[string]bool // without a known outcome
+}
+
+func newMovedWriter(t *testing.T, m incident.Manager, n int) *movedWriter {
+	t.Helper()
+	inc, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: incident.OrganizationID(fmt.Sprint("organization ", n)), Title: "Errors"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &movedWriter{inc.Key(), make(chan struct{}), map[string]bool{}, map[string]bool{}}
+}
+
+func (w *movedWriter) end() { close(w.ended) }
+
+func (w *movedWriter) write(ctx context.Context, t *testing.T, m incident.Manager) {
+	for n := 0; ; n++ {
+		select {
+		case <-w.ended:
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		text := fmt.Sprint("comment ", n)
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+		_, err := m.Comment(limited, w.key, incident.NewComment{UserID: "ada", Comment: text})
+		cancel()
+		switch {
+		case err == nil:
+			w.acked[text] = true
+		case errors.Is(err, incident.ErrUnknownOutcome):
+			w.maybe[text] = true
+		default:
+			t.Errorf("%s: %v", text, err)
+			return
+		}
+	}
+}
+
+// check returns the number of comments.
+func (w *movedWriter) check(t *testing.T, m, follower incident.Manager) int {
+	t.Helper()
+	found := map[string]int{}
+	for cursor := ""; ; {
+		page, err := m.Activities(t.Context(), w.key, incident.ActivityFilter{Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range page.Activities {
+			if a.Type == incident.ActivityTypeComment {
+				found[a.Comment]++
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	for text := range w.acked {
+		if found[text] != 1 {
+			t.Errorf("%v: the acknowledged %q is there %d times", w.key, text, found[text])
+		}
+	}
+	for text, n := range found {
+		if n != 1 || !w.acked[text] && !w.maybe[text] {
+			t.Errorf("%v: %q is there %d times", w.key, text, n)
+		}
+	}
+	want, err := m.UpdateStatus(t.Context(), w.key, incident.StatusUpdate{Status: incident.StatusCritical})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got, err := follower.Get(t.Context(), w.key)
+		if err == nil && got.Version >= want.Incident.Version {
+			return len(found)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v: the follower has %+v, %v, want version %d", w.key, got, err, want.Incident.Version)
+		}
+	}
+}
+
+// notifiedComments records the comments that were notified.
+type notifiedComments struct {
+	mu  sync.Mutex // guards all
+	all map[string]bool
+}
+
+// Notify implements [incident.Notifier].
+func (n *notifiedComments) Notify(_ context.Context, d incident.Notification) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = map[string]bool{}
+	}
+	if strings.HasPrefix(d.Activity.Comment, "comment ") {
+		n.all[fmt.Sprint(d.Incident.Key(), d.Activity.Comment)] = true
+	}
+	return nil
+}
+
+func awaitNotified(t *testing.T, n *notifiedComments, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		n.mu.Lock()
+		got := len(n.all)
+		n.mu.Unlock()
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d comments were notified, want %d", got, want)
+		}
+	}
+}

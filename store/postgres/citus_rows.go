@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// recordRows reads rows whose only column is the text of a record. Destinations get the texts of
+// its fields.
+type recordRows struct {
+	rowSet
+	fields []any // a string, or nil for NULL
+	err    error
+}
+
+// Next implements [rowSet].
+func (r *recordRows) Next() bool {
+	if r.err != nil || !r.rowSet.Next() {
+		return false
+	}
+	record := ""
+	if r.err = r.rowSet.Scan(text(&record)); r.err == nil {
+		r.fields, r.err = appendFields(r.fields[:0], record)
+	}
+	return r.err == nil
+}
+
+// Scan implements [rowSet].
+func (r *recordRows) Scan(dest ...any) error {
+	if len(dest) != len(r.fields) {
+		return fmt.Errorf("postgres: %d fields for %d destinations", len(r.fields), len(dest))
+	}
+	for i, d := range dest {
+		scanner, ok := d.(sql.Scanner)
+		if !ok {
+			return fmt.Errorf("postgres: a destination is a %T", d)
+		}
+		if err := scanner.Scan(r.fields[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Err implements [rowSet].
+func (r *recordRows) Err() error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.rowSet.Err()
+}
+
+var errRecord = errors.New("postgres: the text of a record cannot be understood")
+
+// appendFields appends the fields of a record in the server's text format, "(1,,two,"a ""b"" \\")".
+// A field without any text is NULL.
+func appendFields(fields []any, record string) ([]any, error) {
+	if len(record) < 2 || record[0] != '(' || record[len(record)-1] != ')' {
+		return nil, errRecord
+	}
+	for rest := record[1:]; rest != ""; {
+		field, n, ok := cutField(rest)
+		if !ok {
+			return nil, errRecord
+		}
+		fields, rest = append(fields, field), rest[n:]
+	}
+	return fields, nil
+}
+
+// cutField returns the first field of text, and the length of the field with the comma or the
+// parenthesis after it.
+func cutField(text string) (field any, n int, ok bool) {
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexAny(text, ",)")
+		switch {
+		case end < 0 || text[end] == ')' && end+1 < len(text):
+			return nil, 0, false
+		case end == 0:
+			return nil, 1, true
+		}
+		return text[:end], end + 1, true
+	}
+	var b strings.Builder
+	for i := 1; i < len(text)-1; i++ {
+		c := text[i]
+		switch next := text[i+1]; {
+		case c == '\\' || c == '"' && next == '"':
+			b.WriteByte(next)
+			i++
+		case c == '"':
+			return b.String(), i + 2, next == ',' || next == ')' && i+2 == len(text)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return nil, 0, false
+}
+
+// integerOfText passes the integer of a field on.
+func integerOfText(src any, to func(int64)) error {
+	field, ok := src.(string)
+	if !ok {
+		return unexpected(src, "an integer")
+	}
+	n, err := strconv.ParseInt(field, 10, 64)
+	if err == nil {
+		to(n)
+	}
+	return err
+}
+
+func booleanOfText(src any, to *bool) error {
+	field, ok := src.(string)
+	if !ok || field != "t" && field != "f" {
+		return unexpected(src, "a boolean")
+	}
+	*to = field == "t"
+	return nil
+}
+
+func instantOfText(src any, to *time.Time) error {
+	field, ok := src.(string)
+	if !ok {
+		return unexpected(src, "a time")
+	}
+	t, err := pq.ParseTimestamp(time.UTC, field)
+	if err == nil {
+		*to = t.UTC()
+	}
+	return err
+}

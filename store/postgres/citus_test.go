@@ -1,0 +1,87 @@
+//go:build citus
+
+package postgres_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/managertest"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+	"github.com/incidentkit/incident/store/storetest"
+)
+
+// These tests need a coordinator of Citus, whose URL is INCIDENT_TEST_CITUS_URL, and a database
+// for them alone.
+
+// citusShards is the number of shards of a table, few because each test process makes many tables.
+const citusShards = 4
+
+func citusURL(t testing.TB) string {
+	t.Helper()
+	url := os.Getenv("INCIDENT_TEST_CITUS_URL")
+	if url == "" {
+		t.Fatal("INCIDENT_TEST_CITUS_URL is not set; it is the URL of a coordinator of Citus")
+	}
+	return url
+}
+
+// mustCitusSchema makes the tables in a schema of their own, and drops them at the end of the test.
+func mustCitusSchema(t *testing.T, pool *sqlx.DB, schema string) postgres.Options {
+	t.Helper()
+	opts := postgres.Options{Schema: schema, Citus: true}
+	if err := postgres.MigrateCitus(t.Context(), pool, &opts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := pool.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil {
+			t.Error(err)
+		}
+	})
+	return opts
+}
+
+// emptyCitusStores is emptyStores on Citus.
+func emptyCitusStores(t *testing.T, conns int) func(t *testing.T) incident.Store {
+	url, parent := citusURL(t), t
+	stores := pgtest.InTurn(func(_ *testing.T, number int) *postgres.Store {
+		pool := mustOpen(parent, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", url, citusShards), conns)
+		opts := mustCitusSchema(parent, pool, fmt.Sprintf("incident_%d_%d", os.Getpid(), number))
+		return mustNew(parent, pool, &opts)
+	}, func(t *testing.T, s *postgres.Store) {
+		pgtest.AwaitIdle(t, s.Pool())
+		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
+	})
+	return func(t *testing.T) incident.Store { return stores(t) }
+}
+
+func TestCitus_store(t *testing.T) { storetest.Run(t, emptyCitusStores(t, 16)) }
+
+func TestCitus_model(t *testing.T) { managertest.Model(t, emptyCitusStores(t, 16)) }
+
+func TestCitus_linearizable(t *testing.T) { managertest.Linearizable(t, emptyCitusStores(t, 16)) }
+
+func TestCitus_report(t *testing.T) {
+	stores := emptyCitusStores(t, 16)
+	storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return stores(t).(*postgres.Store) })
+}
+
+func TestCitus_retention(t *testing.T) {
+	stores := emptyCitusStores(t, 16)
+	storetest.RunRetention(t, func(t *testing.T) incident.RetentionStore { return stores(t).(*postgres.Store) })
+}
+
+func TestCitus_feed(t *testing.T) {
+	stores := emptyCitusStores(t, 16)
+	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+}
+
+func TestCitus_outbox(t *testing.T) {
+	stores := emptyCitusStores(t, 16)
+	storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t).(*postgres.Store) })
+}
