@@ -131,6 +131,11 @@ type Change struct {
 	// wants at least one of the activities. See [OutboxStore]; other stores ignore it.
 	Notify []NotifyTarget
 
+	// Leases claims the queues of a new incident in the same commit: each notifier of Notify
+	// has the duration with the same index, which is the lease. 0 leaves a queue unclaimed.
+	// Nil for none. A store may ignore Leases; in a transaction it must. See [Applied.Fence].
+	Leases []time.Duration
+
 	// EndReminders deletes the pending reminders of the incident, also if they are claimed
 	// or replayed. See [OutboxStore]; other stores ignore it.
 	EndReminders bool
@@ -158,6 +163,11 @@ type Applied struct {
 	// Sequence is the sequence of the change's first activity; the others follow it. 0
 	// if the change has no activities or was replayed.
 	Sequence int64
+
+	// Fence is the [Ticket] Fence of the claims that Leases has asked for. Each claim has all
+	// activities that its notifier wants, and Attempt 1; its Sequence is that of the first.
+	// 0 if the queues are not claimed.
+	Fence int64
 
 	// Activity is the stored activity with the NotificationUUID of a replayed change.
 	// Nil if the change was not replayed, or was recognized by its DetectionUUID.

@@ -123,7 +123,8 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 func (s *Store) write(
 	o *organization, r *record, row *incident.Incident, c *incident.Change, claimed []*slot, applied *incident.Applied,
 ) {
-	if r == nil {
+	isNew := r == nil
+	if isNew {
 		r = s.insert(o, c)
 		applied.Incident.Identifier = r.incident.Identifier
 	} else if c.Incident != nil {
@@ -132,6 +133,9 @@ func (s *Store) write(
 	applied.Sequence = s.appendActivities(o, r, c.Activities)
 	if len(c.Notify) > 0 && applied.Sequence > 0 {
 		s.enqueue(o, r.incident.Key(), c, applied.Sequence)
+		if isNew && len(c.Leases) > 0 && !s.inTx() {
+			applied.Fence = s.claimNew(o, r.incident.Identifier, c)
+		}
 	}
 	if c.EndReminders {
 		s.endReminders(o, r.incident.Key())

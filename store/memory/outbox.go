@@ -70,6 +70,20 @@ func (s *Store) enqueue(o *organization, key incident.Key, c *incident.Change, f
 	}
 }
 
+// claimNew claims the queues of a new incident that have a lease, and returns the fence of the claims.
+func (s *Store) claimNew(o *organization, identifier int64, c *incident.Change) int64 {
+	now := s.outbox.now()
+	s.outbox.fence++
+	for i, lease := range c.Leases {
+		b := s.outbox.schedule(c.Notify[i].Notifier)
+		if q := o.queues[queueName{b, identifier}]; q != nil && lease > 0 {
+			q.fence, q.attempts = s.outbox.fence, 1
+			b.delay(q, after(now, lease), now)
+		}
+	}
+	return s.outbox.fence
+}
+
 // extend appends the added activities of an incident to its queue, and opens the queue if there
 // is none.
 func (s *Store) extend(o *organization, b *schedule, key incident.Key, added span) {
@@ -118,22 +132,24 @@ func (s *Store) Settle(ctx context.Context, all []incident.Settlement) (busy []i
 		return nil, errOutboxInTx
 	}
 	for i := range all {
-		if o, q := s.claimed(&all[i].Ticket); q != nil {
+		if o, q := s.claimed(&all[i]); q != nil {
 			s.settle(o, q, &all[i])
 		}
 	}
 	return nil, nil
 }
 
-// claimed returns the queue of a ticket with its organization. The queue is nil if the ticket is
+// claimed returns the queue of a settlement with its organization. The queue is nil if the ticket is
 // invalid.
-func (s *Store) claimed(t *incident.Ticket) (*organization, *queue) {
+func (s *Store) claimed(end *incident.Settlement) (*organization, *queue) {
+	t := &end.Ticket
 	o, b := s.organizations[t.Key.OrganizationID], s.outbox.schedules[t.Notifier]
 	if o == nil || b == nil {
 		return o, nil
 	}
 	q := o.queue(b, t)
-	if q == nil || q.schedule != b || q.fence == 0 || q.fence != t.Fence || q.head() != t.Sequence {
+	if q == nil || q.schedule != b || q.fence == 0 || q.fence != t.Fence ||
+		q.head() != t.Sequence && (end.Before == 0 || !q.has(t.Sequence)) {
 		return o, nil
 	}
 	return o, q
@@ -143,6 +159,11 @@ func (s *Store) claimed(t *incident.Ticket) (*organization, *queue) {
 func (s *Store) settle(o *organization, q *queue, end *incident.Settlement) {
 	b := q.schedule
 	now := s.outbox.now()
+	if end.Before > 0 {
+		attempts := q.attempts
+		b.skipTo(q, end.Sequence, now)
+		q.attempts = attempts
+	}
 	switch end.Outcome {
 	case incident.OutcomeDelivered:
 		b.advance(o, q, now)

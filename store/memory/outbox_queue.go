@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"time"
 
 	"github.com/incidentkit/incident"
@@ -98,6 +99,11 @@ func (q *queue) truncate(sequence int64) {
 	} else {
 		tail.last = sequence - 1
 	}
+}
+
+// has reports whether the queue has a sequence.
+func (q *queue) has(sequence int64) bool {
+	return slices.ContainsFunc(q.spans, func(s span) bool { return s.first <= sequence && sequence <= s.last })
 }
 
 // skipTo removes the sequences before the given sequence, which the queue has.

@@ -49,7 +49,7 @@ func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call)
 			return incident.Applied{}, err
 		}
 		if !found.onlyMoves(w) {
-			return found.verdict(change, c)
+			return found.verdict(w.Change, c)
 		}
 		w.moveFrom(found.place)
 	}
@@ -89,6 +89,9 @@ type place struct {
 // creation, so the first attempt outside a transaction skips the look-up. In a transaction
 // of the caller it looks, because a violated index would fail the whole transaction.
 func (s *Store) newWriting(change incident.Change, c *call) writing {
+	if change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped {
+		change.Leases = nil
+	}
 	w := writing{Change: change, looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}
 	w.link, w.unlink = change.Link, change.Unlink
 	if change.Incident != nil {
@@ -179,7 +182,7 @@ func (w writing) readWritten(rows rowSet) (o written, err error) {
 
 // applied returns the result of a change that was written.
 func (w writing) applied(o written) incident.Applied {
-	a := incident.Applied{Slots: o.slots}
+	a := incident.Applied{Slots: o.slots, Fence: fenceOf(&w.Change)}
 	if n := int64(len(w.Activities)); n > 0 {
 		a.Sequence = o.last - n + 1
 	}

@@ -39,6 +39,29 @@ func (w *writing) queues() (q queues) {
 	return q
 }
 
+// newQueueSQL are the values of due, since, ready, attempts and fence of the queues of a new incident,
+// which are claimed if their lease is not 0.
+const newQueueSQL = `now() + v.lease * interval '1 microsecond', now(), v.lease = 0, (v.lease > 0)::integer, (v.lease > 0)::integer`
+
+// newFence is the fence of a claim that newQueueSQL makes.
+const newFence = 1
+
+// fenceOf returns the fence of the claims of a written change, or 0 if it has none.
+func fenceOf(c *incident.Change) int64 {
+	if len(c.Leases) == 0 {
+		return 0
+	}
+	return newFence
+}
+
+// lease returns the lease of a notifier's queue in microseconds, 0 for none.
+func (w *writing) lease(i int) int64 {
+	if len(w.Leases) == 0 {
+		return 0
+	}
+	return w.Leases[i].Microseconds()
+}
+
 // addQueues queues the activities that a change appends, with a row for each notifier: for the
 // notifier without a name in incident_outbox, and for the others in incident_queue, in order of
 // name. If the incident has a queue already, the change locks it until the commit; claims and
@@ -47,23 +70,14 @@ func addQueues(st *statement, w *writing, l layout) {
 	isNew := w.Key.Identifier == 0
 	switch l.queues.unnamed {
 	case allQueued:
-		st.add(`, queued AS (
-	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since, ready)
-	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now(), true
-	FROM target`, len(w.Activities)-1)
-		if !isNew {
-			st.add(`
-	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
-	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.last - EXCLUDED.next + 1`)
-		}
-		st.add(`
-)`)
+		addWholeQueue(st, w)
 	case someQueued:
 		rows := queueRowsOf(w, func(name string) bool { return name == "" })
 		st.add(`, queued AS (
-	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, pending, due, since, ready)
-	SELECT $1::text, t.identifier, 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true
-	FROM target t, unnest(?::bigint[], ?::bigint[], ?::integer[]) AS v (next, last, pending)`, rows.next, rows.last, rows.pending)
+	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, pending, due, since, ready, attempts, fence)
+	SELECT $1::text, t.identifier, 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), `+newQueueSQL+`
+	FROM target t, unnest(?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (next, last, pending, lease)`,
+			rows.next, rows.last, rows.pending, rows.lease)
 		if !isNew {
 			st.add(`
 	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE` + extendSQL)
@@ -76,10 +90,10 @@ func addQueues(st *statement, w *writing, l layout) {
 	}
 	rows := queueRowsOf(w, func(name string) bool { return name != "" })
 	st.add(`, queued_by_name AS (
-	INSERT INTO @incident_queue AS o (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready)
-	SELECT $1::text, t.identifier, v.notifier, '', 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), now(), now(), true
-	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (notifier, next, last, pending)`,
-		rows.notifier, rows.next, rows.last, rows.pending)
+	INSERT INTO @incident_queue AS o (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready, attempts, fence)
+	SELECT $1::text, t.identifier, v.notifier, '', 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), `+newQueueSQL+`
+	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (notifier, next, last, pending, lease)`,
+		rows.notifier, rows.next, rows.last, rows.pending, rows.lease)
 	if !isNew {
 		st.add(`
 	ON CONFLICT (organization_id, identifier, notifier, reminder, replayed) DO UPDATE` + extendSQL)
@@ -88,12 +102,32 @@ func addQueues(st *statement, w *writing, l layout) {
 )`)
 }
 
+// addWholeQueue queues all activities for the notifier without a name.
+func addWholeQueue(st *statement, w *writing) {
+	if w.Key.Identifier == 0 {
+		st.add(`, queued AS (
+	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready, attempts, fence)
+	SELECT $1::text, t.identifier, 0, t.activities - ?, t.activities, `+newQueueSQL+`
+	FROM target t, (SELECT ?::bigint AS lease) v
+)`, len(w.Activities)-1, w.lease(0))
+		return
+	}
+	st.add(`, queued AS (
+	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, due, since, ready)
+	SELECT $1::text, identifier, 0, activities - ?, activities, now(), now(), true
+	FROM target
+	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE
+	SET last = EXCLUDED.last, pending = o.pending + EXCLUDED.last - EXCLUDED.next + 1
+)`, len(w.Activities)-1)
+}
+
 // queueRows are the rows that a change adds to a table of queues. A row ends at the last wanted
 // activity. next and last are counted from the end of the activities, and pending is 0 if all are
 // queued.
 type queueRows struct {
 	notifier            pq.StringArray
 	next, last, pending pq.Int64Array
+	lease               pq.Int64Array // in microseconds; 0 for none
 }
 
 func queueRowsOf(w *writing, isIn func(notifier string) bool) (rows queueRows) {
@@ -108,6 +142,7 @@ func queueRowsOf(w *writing, isIn func(notifier string) bool) (rows queueRows) {
 		}
 		rows.notifier = append(rows.notifier, t.Notifier)
 		rows.next, rows.last, rows.pending = append(rows.next, next), append(rows.last, last), append(rows.pending, n)
+		rows.lease = append(rows.lease, w.lease(i))
 	}
 	return rows
 }

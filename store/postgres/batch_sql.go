@@ -134,26 +134,27 @@ func (s *Store) addBatchQueues(st *statement, members []*member) {
 	s.queued.Store(true)
 	if !q.named {
 		st.add(`, queued AS (
-	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready)
-	SELECT organization_id, identifier, 0, 1, 2, now(), now(), true
-	FROM target
-)`)
+	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready, attempts, fence)
+	SELECT t.organization_id, t.identifier, 0, 1, 2, `+newQueueSQL+`
+	FROM target t
+	JOIN unnest(?::bigint[]) WITH ORDINALITY AS v (lease, number) ON v.number = t.number
+)`, batchLeases(members))
 		return
 	}
 	ofUnnamed, unnamed := batchQueueRows(members, func(name string) bool { return name == "" })
 	ofNamed, named := batchQueueRows(members, func(name string) bool { return name != "" })
 	st.add(`, queued AS (
-	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, pending, due, since, ready)
-	SELECT t.organization_id, t.identifier, 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), now(), now(), true
-	FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (number, next, last, pending)
+	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, pending, due, since, ready, attempts, fence)
+	SELECT t.organization_id, t.identifier, 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), `+newQueueSQL+`
+	FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (number, next, last, pending, lease)
 	JOIN target t ON t.number = v.number
 ), queued_by_name AS (
-	INSERT INTO @incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready)
-	SELECT t.organization_id, t.identifier, v.notifier, '', 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), now(), now(), true
-	FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::integer[]) AS v (number, notifier, next, last, pending)
+	INSERT INTO @incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready, attempts, fence)
+	SELECT t.organization_id, t.identifier, v.notifier, '', 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), `+newQueueSQL+`
+	FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (number, notifier, next, last, pending, lease)
 	JOIN target t ON t.number = v.number
-)`, ofUnnamed, unnamed.next, unnamed.last, unnamed.pending,
-		ofNamed, named.notifier, named.next, named.last, named.pending)
+)`, ofUnnamed, unnamed.next, unnamed.last, unnamed.pending, unnamed.lease,
+		ofNamed, named.notifier, named.next, named.last, named.pending, named.lease)
 }
 
 // batchQueueRows returns the rows of all members, and the number of the member of each row.
@@ -164,7 +165,16 @@ func batchQueueRows(members []*member, isIn func(notifier string) bool) (numbers
 			numbers = append(numbers, int64(i+1))
 		}
 		all.notifier = append(all.notifier, rows.notifier...)
+		all.lease = append(all.lease, rows.lease...)
 		all.next, all.last, all.pending = append(all.next, rows.next...), append(all.last, rows.last...), append(all.pending, rows.pending...)
 	}
 	return numbers, all
+}
+
+// batchLeases returns the lease of each member's only queue.
+func batchLeases(members []*member) (all pq.Int64Array) {
+	for _, m := range members {
+		all = append(all, m.w.lease(0))
+	}
+	return all
 }

@@ -11,14 +11,14 @@ import (
 )
 
 // settlementsSQL lists the settlements with their numbers, which begin at 1.
-const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[]{name arrays})
-		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error{names}, place)`
+const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::smallint[], ?::bigint[], ?::text[], ?::integer[]{name arrays})
+		WITH ORDINALITY AS s (organization_id, identifier, replayed, sequence, fence, outcome, after, error, before{names}, place)`
 
 // isClaimedSQL reports whether the ticket of a settlement is valid. The fence identifies the
-// claim. If the notifier wants only some types, pending is not NULL, and the claimed activity may
-// come after next.
+// claim. The activity may come after next if the notifier wants only some types, when pending is not
+// NULL, or if others were delivered before.
 const isClaimedSQL = `o.fence = s.fence AND o.due < 'infinity' AND $1 = $1::text
-		AND (o.next = s.sequence OR o.pending IS NOT NULL AND s.sequence > o.next AND s.sequence <= o.last)`
+		AND (o.next = s.sequence OR (o.pending IS NOT NULL OR s.before > 0) AND s.sequence > o.next AND s.sequence <= o.last)`
 
 // settleSQL skips queues that another transaction has locked, so that a long transaction
 // delays its own incident only. It locks the other queues before it decides about them, so
@@ -38,15 +38,19 @@ WITH mine AS (
 	WHERE {o=m} AND m.leaves
 ), kept AS (
 	UPDATE {table} o
-	SET next = CASE WHEN m.ends AND m.replayed = 0 THEN m.sequence + 1 ELSE o.next END,
-		pending = CASE WHEN m.ends AND m.replayed = 0 THEN o.pending - 1 ELSE o.pending END,
+	SET next = CASE
+			WHEN m.ends AND m.replayed = 0 THEN m.sequence + 1
+			WHEN m.before > 0 THEN m.sequence
+			ELSE o.next
+		END,
+		pending = o.pending - m.before - CASE WHEN m.ends AND m.replayed = 0 THEN 1 ELSE 0 END,
 		due = CASE
 			WHEN m.outcome = ` + retry + ` THEN now() + m.after * interval '1 microsecond'
 			WHEN m.outcome = ` + park + ` AND m.replayed > 0 THEN 'infinity'
 			ELSE now()
 		END,
 		ready = m.outcome <> ` + retry + ` AND NOT (m.outcome = ` + park + ` AND m.replayed > 0),
-		since = CASE WHEN m.ends THEN now() ELSE o.since END,
+		since = CASE WHEN m.ends OR m.before > 0 THEN now() ELSE o.since END,
 		attempts = CASE
 			WHEN m.outcome = ` + release + ` THEN m.attempts - 1
 			WHEN m.ends AND m.replayed = 0 THEN 0
@@ -147,17 +151,18 @@ func settlementArrays(t *outboxTable, all []incident.Settlement, indexes []int) 
 	n := len(indexes)
 	orgs, reasons, notifiers, reminders := make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n)
 	identifiers, replayed, sequences := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
-	fences, outcomes, after := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
+	fences, outcomes, after, before := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
 	for i, index := range indexes {
 		s := &all[index]
 		orgs[i], identifiers[i], sequences[i], fences[i] = string(s.Key.OrganizationID), s.Key.Identifier, s.Sequence, s.Fence
 		outcomes[i], after[i], reasons[i] = int64(s.Outcome), s.After.Microseconds(), s.Error
+		before[i] = int64(s.Before)
 		notifiers[i], reminders[i] = s.Notifier, s.Ticket.Reminder
 		if s.Replayed {
 			replayed[i] = s.Sequence
 		}
 	}
-	arrays := []any{orgs, identifiers, replayed, sequences, fences, outcomes, after, reasons}
+	arrays := []any{orgs, identifiers, replayed, sequences, fences, outcomes, after, reasons, before}
 	if t.hasNames {
 		arrays = append(arrays, notifiers, reminders)
 	}

@@ -66,6 +66,13 @@ func outboxDeliveryContract() []group[incident.OutboxStore] {
 			{"EndsEach", settleEndsEach},
 			{"LeavesItsArgumentsAlone", settleLeavesItsArgumentsAlone},
 		}},
+		{"Leases", []outboxCase{
+			{"ClaimNewQueues", leasesClaimNewQueues},
+			{"End", leasesEnd},
+			{"EndWithALaterActivity", leasesEndWithALaterActivity},
+			{"AreOfEachNotifier", leasesAreOfEachNotifier},
+			{"LeaveTransactionsAlone", leasesLeaveTransactionsAlone},
+		}},
 	}
 }
 

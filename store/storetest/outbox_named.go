@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/incidentkit/incident"
 )
@@ -29,8 +30,8 @@ func outboxNamedContract() []group[incident.OutboxStore] {
 // unnamedOnly has the cases that name notifiers themselves, and those about the memory of arguments
 // that a namedOutbox copies.
 var unnamedOnly = map[string]bool{
-	"Settle/LeavesItsArgumentsAlone": true,
-	"Parked/AreInOrderOfPosition":    true, "Replay/WorksInBatches": true, "Replay/OfNotifiersReturnsErrNotFound": true,
+	"Settle/LeavesItsArgumentsAlone": true, "Leases/AreOfEachNotifier": true,
+	"Parked/AreInOrderOfPosition": true, "Replay/WorksInBatches": true, "Replay/OfNotifiersReturnsErrNotFound": true,
 	"InTx/UndoesBatches": true, "InTx/CommitsReminders": true, "InTx/UndoesReminders": true, "InTx/NestsReminders": true,
 	"InTx/HidesReminders": true, "Isolation/OfReminders": true,
 }
@@ -47,13 +48,17 @@ type namedOutbox struct{ incident.OutboxStore }
 
 func (n *namedOutbox) Apply(ctx context.Context, c incident.Change) (incident.Applied, error) {
 	var all []incident.NotifyTarget
-	for _, target := range c.Notify {
+	var leases []time.Duration
+	for i, target := range c.Notify {
 		for _, name := range []string{"", ownName, otherName} {
 			target.Notifier = name
 			all = append(all, target)
+			if len(c.Leases) > 0 {
+				leases = append(leases, c.Leases[i])
+			}
 		}
 	}
-	c.Notify = all
+	c.Notify, c.Leases = all, leases
 	return n.OutboxStore.Apply(ctx, c)
 }
 

@@ -21,7 +21,7 @@ type outboxFault struct {
 
 func outboxFaults() []outboxFault {
 	return slices.Concat(
-		queueFaults(), claimFaults(), claimedOperationFaults(), claimLimitFaults(), settleFaults(), parkedFaults(), replayedFaults(), outboxTxFaults(),
+		queueFaults(), claimFaults(), claimedOperationFaults(), claimLimitFaults(), settleFaults(), newQueueFaults(), parkedFaults(), replayedFaults(), outboxTxFaults(),
 		notifierFaults(), typeFaults(), reminderFaults(), reminderEndFaults(), dueReminderFaults(),
 		batchFaults(), discardFaults(), batchTxFaults(),
 	)
