@@ -51,7 +51,7 @@ WORLDS     = ^Test(Store|Outbox|Retention|Report|Linearizable|Joined_.*)$$
 # of these: make race has them.
 VARIANTS = ^Test(Store_(oneConnection|partitioned|ahead|unprepared|(outbox|feed|retention|report)Partitioned|(retention|report)(OneConnection|Unprepared))|Linearizable_singleProcess)$$
 MODEL    = ^TestModel(_singleProcess)?$$
-PROCESSES = ^Test(Processes_(faults|failover|contention|versions)|Notifiers_killed|Relay_(killed|shared)|History|History_writers|Retention_(killed|underLoad|underLoadReissued)|Store_(retentionAfterLostReplies|lostReplyCache|serverKilled|backendsKilled))$$
+PROCESSES = ^Test(Processes_(faults|failover|contention|versions)|Notifiers_killed|Relay_(killed|killedDuringCreations|shared)|History|History_writers|Retention_(killed|underLoad|underLoadReissued)|Store_(retentionAfterLostReplies|lostReplyCache|serverKilled|backendsKilled))$$
 UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|readOnlyLeftovers|versions|schemaMay.*|statementsSuit.*|refusalsOf.*|remed.*|reportsLostTables|failsAfter.*|joinedSerializable|foldsTitles.*)|Migrate|Migrate_(refuses.*|toleratesAdditions|undoesAWrongStep|schemas|objects|readOnly|version1AndBack)|Migrations.*|Inspect|IsRefusal|New_.*|Open_.*|Incidents_.*|Apply_placeUnknown|Traces)$$
 LISTS    = ^(Incidents|CountIncidents|Names)$$
 TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$

@@ -257,13 +257,15 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 func (m *manager) apply(ctx context.Context, c *Change, applied *Applied) (err error) {
 	var queued relaySet
 	c.Notify, queued = m.relays.targets(c.Activities)
+	direct := m.relays.reserve(m, c)
+	defer direct.cancel()
 	m.attempt()
 	*applied, err = m.store.Apply(ctx, *c)
 	if err == nil && len(c.Activities) > 0 {
 		m.unqueued()
 	}
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
-		m.queued(queued)
+		m.queued(queued &^ direct.written(c, applied, err))
 	}
 	m.noteApplied(c, applied, err)
 	if err = m.failed(err); err != nil {

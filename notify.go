@@ -145,6 +145,10 @@ type NotifyOptions struct {
 	// While there are several organizations, at least one is reserved for an organization
 	// with none in progress.
 	//
+	// With a Concurrency above 1, the notifications of an incident that this process creates
+	// are delivered right after the write, and marked as delivered together with others. A
+	// crash may repeat up to eight times Concurrency of these, too.
+	//
 	// Organizations whose receivers take more than half of Timeout, or more than 5 s, get
 	// fewer, so that they do not hold up others.
 	//
@@ -152,7 +156,8 @@ type NotifyOptions struct {
 	Concurrency int
 
 	// Timeout bounds a call of the Notifier. If a process dies, another process repeats its
-	// calls 5 s after their Timeout.
+	// calls 5 s after their Timeout, or 5.5 s for an incident that the process had just
+	// created.
 	//
 	// Defaults to [DefaultNotifyTimeout].
 	Timeout time.Duration

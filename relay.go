@@ -16,7 +16,7 @@ const leaseMargin = 5 * time.Second
 // outboxRelay delivers the queued notifications of a store to a notifier. Package relay decides
 // when and how much to claim; outboxRelay calls the store and the notifier.
 type outboxRelay struct {
-	*relay.Relay[Claim, attempted]
+	*relay.Relay[delivery, attempted]
 	manager  *manager
 	outbox   OutboxStore
 	notifier Notifier
@@ -39,14 +39,15 @@ func newOutboxRelay(m *manager, outbox OutboxStore, name string, n *NamedNotifie
 		target: NotifyTarget{Notifier: name, Types: notify.Types},
 		logger: relayLogger{m.core, name},
 	}
-	r.Relay = relay.New(relay.Config[Claim, attempted]{
+	r.Relay = relay.New(relay.Config[delivery, attempted]{
 		Permits:      notify.Concurrency,
 		Timeout:      notify.Timeout,
 		PollInterval: notify.PollInterval,
 		Grace:        notify.Grace,
 		Claim:        r.claim,
-		Tenant:       func(c *Claim) relay.Tenant { return relay.Tenant(c.Key.OrganizationID) },
+		Tenant:       func(c *delivery) relay.Tenant { return relay.Tenant(c.Key.OrganizationID) },
 		Send:         r.send,
+		Release:      func(c *delivery) attempted { return c.released() },
 		Settle:       r.settle,
 		Freed:        freedBy,
 	})
@@ -57,7 +58,7 @@ func newOutboxRelay(m *manager, outbox OutboxStore, name string, n *NamedNotifie
 func (r *outboxRelay) isElsewhere() bool { return r.notifier == NotifyElsewhere }
 
 // claim claims due queues for the relay.
-func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]Claim, error) {
+func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]delivery, error) {
 	query := ClaimQuery{
 		NotifyTarget: r.target,
 		Limit:        q.Limit, PerOrganization: 1, After: OrganizationID(q.After),
@@ -77,7 +78,11 @@ func (r *outboxRelay) claim(ctx context.Context, q relay.Query) ([]Claim, error)
 	if len(claims) > 0 {
 		r.ahead.Store(int64(time.Until(claims[0].Now)))
 	}
-	return claims, err
+	deliveries := make([]delivery, len(claims))
+	for i := range claims {
+		deliveries[i].Claim = claims[i]
+	}
+	return deliveries, err
 }
 
 // expect makes the relay ask the store when a reminder is due.

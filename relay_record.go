@@ -62,7 +62,9 @@ func (r *relayRecord) settled(all []attempted, busy []int) {
 		if slices.Contains(busy, i) {
 			continue
 		}
-		switch s := &all[i]; s.Outcome {
+		s := &all[i]
+		r.delivered.Add(uint64(s.Before))
+		switch s.Outcome {
 		case OutcomeDelivered:
 			if !s.hasEnded {
 				r.delivered.Add(1)

@@ -23,12 +23,41 @@ type attempted struct {
 	hasEnded bool // the reminder has ended: the claim is settled as delivered, and nothing was sent
 }
 
-// send makes an attempt to deliver a claim, and returns how the claim is to be settled. A claim
-// that cannot be begun any more, because Run has ended, is released.
-func (r *outboxRelay) send(sending *relay.Sending, c *Claim) attempted {
+// delivery is a claim that the relay delivers.
+type delivery struct {
+	Claim
+	later []Activity // of the same claim, after Activity
+}
+
+// released returns the settlement that releases the claim.
+func (d *delivery) released() attempted {
+	return attempted{Settlement: Settlement{Ticket: d.Ticket, Outcome: OutcomeRelease}}
+}
+
+// send delivers the activities of a claim one after the other, and returns how the claim is to be
+// settled: as the first activity that was not delivered, or as the last. An activity that must not
+// be begun any more is released.
+func (r *outboxRelay) send(sending *relay.Sending, d *delivery) attempted {
+	s := r.sendOne(sending, &d.Claim)
+	for i := range d.later {
+		if s.Outcome != OutcomeDelivered {
+			break
+		}
+		d.Activity, d.Sequence = d.later[i], d.later[i].Sequence
+		d.Incident = d.Incident.Clone() // the notifier has the memory of the first
+		s = r.sendOne(sending, &d.Claim)
+		s.Before = i + 1
+	}
+	return s
+}
+
+// sendOne makes an attempt to deliver the activity or the reminder of a claim, and returns how it
+// is to be settled. It is released if it must not be begun any more: Run has ended, or the lease
+// might end before the attempt.
+func (r *outboxRelay) sendOne(sending *relay.Sending, c *Claim) attempted {
 	ctx, claimed := sending.Run, time.Now()
 	s := attempted{Settlement: Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || !sending.Until.IsZero() && claimed.After(sending.Until) {
 		s.Outcome = OutcomeRelease
 		return s
 	}

@@ -11,11 +11,12 @@ import (
 type dispatcher[C, S any] struct {
 	*Relay[C, S]
 
+	run     context.Context // of Run
 	sending context.Context // of the attempts; it outlasts Run
 	sends   sync.WaitGroup
 	permits *permits
 
-	sent  chan S // to be settled
+	sent  chan ended[S] // to be settled
 	freed chan []freed
 
 	// The fields below decide when the next claim is made.
@@ -43,19 +44,34 @@ const (
 	prompt
 )
 
-// freed is a permit that is free again.
+// held is what a claim holds until it is settled.
+type held struct {
+	permits int
+	places  int
+	wakes   uint64 // of the relay when the places were reserved
+}
+
+// ended is a claim whose attempts have ended.
+type ended[S any] struct {
+	held
+	settlement S
+}
+
+// freed is what is free again after the settlement of a claim.
 type freed struct {
+	held
 	tenant Tenant
 	again  time.Duration // until its queue is due again; 0 if unknown
 }
 
-func newDispatcher[C, S any](r *Relay[C, S], sending context.Context) *dispatcher[C, S] {
-	n := r.config.Permits
+func newDispatcher[C, S any](r *Relay[C, S], run, sending context.Context) *dispatcher[C, S] {
+	permits := newPermits(r.config.Permits, r.config.Timeout)
+	most := (1 + PlacesPerPermit) * permits.total
 	return &dispatcher[C, S]{
-		Relay: r, sending: sending,
-		permits: newPermits(n, r.config.Timeout),
-		sent:    make(chan S, n),
-		freed:   make(chan []freed, n),
+		Relay: r, run: run, sending: sending,
+		permits: permits,
+		sent:    make(chan ended[S], most),
+		freed:   make(chan []freed, most),
 		state:   prompt,
 		due:     newDue(),
 		alarm:   newAlarm(r.config.PollInterval, r.later),
@@ -67,6 +83,7 @@ func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
 	var timeout <-chan time.Time // of gathering
 	for ctx.Err() == nil {
 		d.askSoon(time.Now())
+		d.permits.want(d.state != idle)
 		if d.claims() {
 			timeout = nil
 			d.claim(ctx)
@@ -101,7 +118,8 @@ func (d *dispatcher[C, S]) dispatch(ctx context.Context) {
 
 // wake notes that something is due that this process has queued.
 func (d *dispatcher[C, S]) wake() {
-	d.isWoken, d.behind = true, d.taken() > 0
+	d.wakes.Add(1) // also for a time of WakeIn
+	d.isWoken, d.behind = true, d.permits.areClaimed()
 	d.due.setUnknown(true)
 	d.state = prompt
 }
@@ -148,28 +166,33 @@ func (d *dispatcher[C, S]) claims() bool {
 // taken returns the number of permits that are taken.
 func (d *dispatcher[C, S]) taken() int { return d.permits.total - d.permits.vacant() }
 
-// release frees a permit.
+// release frees what a claim held.
 func (d *dispatcher[C, S]) release(f freed) {
-	d.permits.free(f.tenant)
-	if d.behind || f.again == Now {
+	d.permits.free(&f)
+	isBehind := d.behind
+	if f.places > 0 {
+		isBehind = f.wakes != d.wakes.Load()
+	}
+	if isBehind || f.again == Now {
 		d.due.add(f.tenant)
 	}
 	switch {
 	case d.state == gathering:
-		d.gathered++
+		d.gathered += f.permits
 	case d.state == idle && d.due.mayBe():
 		d.gatherPermits()
 	}
 	if f.again > Now {
 		d.alarm.setIn(f.again)
 	}
-	d.behind = d.behind && d.taken() > 0
+	d.behind = d.behind && d.permits.areClaimed()
 }
 
 // claim claims as many queues as the free permits allow, and sends the claims.
 func (d *dispatcher[C, S]) claim(ctx context.Context) {
 	now := time.Now()
 	a := d.permits.allot(now)
+	defer d.permits.answered()
 	if a.limit == 0 || !d.due.isFor(&a) {
 		d.state = idle
 		return
@@ -192,7 +215,7 @@ func (d *dispatcher[C, S]) claim(ctx context.Context) {
 	d.lookAgain(len(claims) > 0)
 	d.note(claims, &a, &q, now)
 	for _, c := range claims {
-		d.sends.Go(func() { d.sent <- d.send(ctx, &c) })
+		d.sends.Go(func() { d.sent <- ended[S]{held{permits: 1}, d.send(ctx, &c)} })
 	}
 }
 
@@ -254,6 +277,7 @@ func (d *dispatcher[C, S]) finish(stop, giveUp func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		d.permits.closePlaces()
 		d.sends.Wait()
 	}()
 	grace := time.AfterFunc(d.config.Grace, stop)
@@ -261,9 +285,9 @@ func (d *dispatcher[C, S]) finish(stop, giveUp func()) {
 	<-done // a moment after its context has ended at the latest
 	late := time.AfterFunc(callTimeout, giveUp)
 	defer late.Stop()
-	for d.taken() > 0 {
+	for d.permits.areTaken() {
 		for _, f := range <-d.freed {
-			d.permits.free(f.tenant)
+			d.permits.free(&f)
 		}
 	}
 }

@@ -30,18 +30,32 @@ type permits struct {
 	slow  time.Duration // the shortest slow attempt
 
 	mu      sync.Mutex // guards the fields below
-	taken   int
+	taken   int        // by all queues
+	direct  int        // by queues with places
 	tenants map[Tenant]*seat
 	hanging *list.List // of *seat, with strikes or stuck attempts; the next in turn is first
 	others  *list.List // of *seat; the least recently used is first
 	rest    time.Time  // until then hanging tenants get no attempt
+
+	// The fields below are for the queues with places: see Place.
+	places     int           // that are taken
+	writing    int           // places of queues that are being written
+	ahead      int           // queues that have no permit yet
+	waiting    []*waiter     // in order of arrival
+	claiming   int           // the permits that the claim in progress may take
+	isWanted   bool          // the dispatcher wants to claim
+	usual      time.Duration // how long a queue has a permit
+	isClosed   bool          // Run has ended: no more places
+	isLate     bool          // the writes in progress are not waited for any more
+	allWritten chan struct{} // closed when isClosed is set and no write is in progress
 }
 
 // seat is a tenant with the fields that only permits needs.
 type seat struct {
 	tenant
-	stuck int       // attempts that are slow and have not ended
-	last  time.Time // when it took a permit, or an attempt became slow or ended
+	stuck  int       // attempts that are slow and have not ended
+	places int       // of its queues
+	last   time.Time // when it took a permit, or an attempt became slow or ended
 
 	in *list.List
 	at *list.Element // of in
@@ -51,6 +65,7 @@ func newPermits(total int, timeout time.Duration) *permits {
 	return &permits{
 		total: total, slow: min(timeout/2, slowest),
 		tenants: map[Tenant]*seat{}, hanging: list.New(), others: list.New(),
+		allWritten: make(chan struct{}),
 	}
 }
 
@@ -61,6 +76,20 @@ func (p *permits) vacant() int {
 	return p.total - p.taken
 }
 
+// areClaimed reports whether claimed queues hold permits, other than those with a place.
+func (p *permits) areClaimed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken > p.direct
+}
+
+// areTaken reports whether permits or places are taken.
+func (p *permits) areTaken() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken > 0 || p.places > 0
+}
+
 // allot divides the permits for the next claim.
 func (p *permits) allot(now time.Time) allotment {
 	p.mu.Lock()
@@ -69,7 +98,7 @@ func (p *permits) allot(now time.Time) allotment {
 	for _, l := range []*list.List{p.hanging, p.others} {
 		for e := l.Front(); e != nil; {
 			s, next := e.Value.(*seat), e.Next()
-			if now.Sub(s.last) > rememberedFor && s.held == 0 {
+			if now.Sub(s.last) > rememberedFor && s.isVacant() {
 				p.forget(s)
 			} else {
 				t := s.tenant
@@ -81,7 +110,26 @@ func (p *permits) allot(now time.Time) allotment {
 	}
 	a := allot(p.total, tenants, p.total == 1 && now.Before(p.rest))
 	p.pass(&a)
+	p.claiming = a.limit
 	return a
+}
+
+// answered notes that no claim is in progress.
+func (p *permits) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.claiming = 0
+	p.admit()
+}
+
+// want notes whether the dispatcher wants to claim.
+func (p *permits) want(isWanted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isWanted != isWanted {
+		p.isWanted = isWanted
+		p.admit()
+	}
 }
 
 // pass gives the next turn to the hanging tenants that an allotment excludes.
@@ -101,14 +149,24 @@ func (p *permits) pass(a *allotment) {
 func (p *permits) take(name Tenant, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taken++
+	s := p.seatOf(name)
+	p.hold(s, 1)
+	p.touch(s, now)
+}
+
+// seatOf returns the seat of a tenant, and adds it if missing. The caller must call touch.
+func (p *permits) seatOf(name Tenant) *seat {
 	s := p.tenants[name]
 	if s == nil {
 		s = &seat{tenant: tenant{name: name}}
 		p.tenants[name] = s
 	}
-	s.held++
-	p.touch(s, now)
+	return s
+}
+
+func (p *permits) hold(s *seat, n int) {
+	p.taken += n
+	s.held += n
 }
 
 // served notes how many a claim has given each tenant. isFull means that the claim reached its
@@ -134,12 +192,14 @@ func (p *permits) served(a *allotment, by map[Tenant]int, isFull bool) {
 	}
 }
 
-// free gives a permit back.
-func (p *permits) free(name Tenant) {
+// free gives the permits of a settled claim back, and its place.
+func (p *permits) free(f *freed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taken--
-	p.tenants[name].held--
+	s := p.tenants[f.tenant]
+	p.hold(s, -f.permits)
+	p.leavePlaces(s, f.places)
+	p.admit()
 }
 
 // attempt begins an attempt with a permit. The caller must call end when the attempt ends,
@@ -199,12 +259,15 @@ func (p *permits) touch(s *seat, now time.Time) {
 		return
 	}
 	for e := s.in.Front(); e != nil; e = e.Next() {
-		if first := e.Value.(*seat); first.held == 0 {
+		if first := e.Value.(*seat); first.isVacant() {
 			p.forget(first)
 			return
 		}
 	}
 }
+
+// isVacant reports whether the tenant may be forgotten.
+func (s *seat) isVacant() bool { return s.held == 0 && s.places == 0 }
 
 func (p *permits) forget(s *seat) {
 	s.in.Remove(s.at)

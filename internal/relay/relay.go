@@ -18,7 +18,8 @@
 //  4. The dispatcher claims again.
 //
 // A permit is held until its claim is settled, so that a crash repeats at most as many
-// deliveries as there are permits. Permits are divided among the tenants, so that none holds
+// deliveries as there are permits. Queues that this process writes may go without steps 1 and 4:
+// see Place. Permits are divided among the tenants, so that none holds
 // up the others: see allot. A claim that is never settled is made again by any relay when its
 // lease expires.
 //
@@ -72,6 +73,7 @@ package relay
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -118,6 +120,9 @@ type Config[C, S any] struct {
 	// Send delivers a claim, and returns how it is to be settled.
 	Send func(*Sending, *C) S
 
+	// Release returns the settlement that releases a claim of [Place.Deliver].
+	Release func(*C) S
+
 	// Settle settles claims, and returns the indexes of those that it could not settle
 	// because their queues were locked.
 	Settle func(context.Context, []S) (busy []int, err error)
@@ -147,6 +152,8 @@ type Relay[C, S any] struct {
 	woken   chan struct{} // holds a token after something was queued
 	stirred chan struct{} // holds a token after this process was used
 	later   *later        // the times of WakeIn
+	wakes   atomic.Uint64 // counts the calls of Wake
+	running atomic.Pointer[dispatcher[C, S]]
 }
 
 // New returns a Relay.
@@ -155,7 +162,10 @@ func New[C, S any](config Config[C, S]) *Relay[C, S] {
 }
 
 // Wake notes that something was queued.
-func (r *Relay[C, S]) Wake() { signal(r.woken) }
+func (r *Relay[C, S]) Wake() {
+	r.wakes.Add(1)
+	signal(r.woken)
+}
 
 // WakeIn notes that something was queued that is due in d. Times of WakeIn are also observed if
 // Run begins after the call.
@@ -181,6 +191,10 @@ type Sending struct {
 	// Context is the context of the attempt. It outlasts Run by [Config.Grace] at most.
 	Context context.Context
 
+	// Until is when the last attempt of a claim with several notifications must begin; a
+	// notification that was not begun should be released. Zero for a single notification.
+	Until time.Time
+
 	begin func() (end func())
 }
 
@@ -192,7 +206,9 @@ func (s *Sending) Begin() (end func()) { return s.begin() }
 func (r *Relay[C, S]) Run(ctx context.Context) {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	d := newDispatcher(r, sending)
+	d := newDispatcher(r, ctx, sending)
+	r.running.Store(d)
+	defer r.running.Store(nil)
 	defer d.alarm.timer.Stop()
 	var settler sync.WaitGroup
 	settles, giveUp := context.WithCancel(context.WithoutCancel(ctx))

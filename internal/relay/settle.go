@@ -14,28 +14,44 @@ const (
 
 	// busyPause is how long Settle is not called after all claims were busy.
 	busyPause = 10 * time.Millisecond
+
+	// gatherTime is how long a settlement waits for other queues that have places.
+	gatherTime = time.Millisecond
 )
 
 // settle settles the claims that were sent, all of them together each time, and frees their
 // permits, until sent is closed. When ctx ends, it only frees the permits: a claim that is not
 // settled is made and sent again when its lease expires.
 func (d *dispatcher[C, S]) settle(ctx context.Context) {
-	for s := range d.sent {
-		for waiting := []S{s}; len(waiting) > 0; {
+	for e := range d.sent {
+		for waiting := []ended[S]{e}; len(waiting) > 0; {
+			d.expectOthers(waiting)
 			waiting = d.settleAll(ctx, d.gather(waiting))
 		}
 	}
 }
 
+// expectOthers waits a moment if other queues have places: a batch of writes ends at once, and so do
+// the deliveries.
+func (d *dispatcher[C, S]) expectOthers(waiting []ended[S]) {
+	places := 0
+	for i := range waiting {
+		places += waiting[i].places
+	}
+	if d.permits.hasMorePlaces(places) {
+		time.Sleep(gatherTime)
+	}
+}
+
 // gather adds the claims that were sent by now.
-func (d *dispatcher[C, S]) gather(waiting []S) []S {
+func (d *dispatcher[C, S]) gather(waiting []ended[S]) []ended[S] {
 	for {
 		select {
-		case s, open := <-d.sent:
+		case e, open := <-d.sent:
 			if !open {
 				return waiting
 			}
-			waiting = append(waiting, s)
+			waiting = append(waiting, e)
 		default:
 			return waiting
 		}
@@ -43,24 +59,28 @@ func (d *dispatcher[C, S]) gather(waiting []S) []S {
 }
 
 // settleAll calls Settle once, and returns the claims that are still to be settled.
-func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []S) (rest []S) {
+func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []ended[S]) (rest []ended[S]) {
 	if ctx.Err() != nil {
 		d.free(all)
 		return nil
 	}
 	calling, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	busy, err := d.config.Settle(calling, all)
+	settlements := make([]S, len(all))
+	for i := range all {
+		settlements[i] = all[i].settlement
+	}
+	busy, err := d.config.Settle(calling, settlements)
 	if err != nil {
 		duration.Pause(ctx, settlePause)
 		return all
 	}
 	done := all[:0:0]
-	for i, s := range all {
+	for i, e := range all {
 		if slices.Contains(busy, i) {
-			rest = append(rest, s)
+			rest = append(rest, e)
 		} else {
-			done = append(done, s)
+			done = append(done, e)
 		}
 	}
 	d.free(done)
@@ -70,14 +90,15 @@ func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []S) (rest []S) {
 	return rest
 }
 
-// free frees the permits of claims.
-func (d *dispatcher[C, S]) free(all []S) {
+// free frees what claims held.
+func (d *dispatcher[C, S]) free(all []ended[S]) {
 	if len(all) == 0 {
 		return
 	}
 	batch := make([]freed, len(all))
 	for i := range all {
-		batch[i].tenant, batch[i].again = d.config.Freed(&all[i])
+		batch[i].held = all[i].held
+		batch[i].tenant, batch[i].again = d.config.Freed(&all[i].settlement)
 	}
 	d.freed <- batch
 }

@@ -25,6 +25,9 @@ type relayTask struct {
 	// Writes makes the process also comment on incidents. It is the number of incidents in
 	// the organization "acme".
 	Writes int
+
+	// Creates is the number of goroutines that create incidents in the organization "acme".
+	Creates int
 }
 
 func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) error {
@@ -53,6 +56,9 @@ func (t *relayTask) run(ctx context.Context, s *postgres.Store, number int) erro
 			all.Go(func() { t.write(ctx, m) })
 		}
 	}
+	for range t.Creates {
+		all.Go(func() { t.create(ctx, m) })
+	}
 	_, _ = bufio.NewReader(os.Stdin).ReadByte() // blocks until the end
 	cancel()
 	all.Wait()
@@ -65,6 +71,17 @@ func (t *relayTask) write(ctx context.Context, m incident.Manager) {
 		// A write that ends with the context may have succeeded. The check reads the
 		// incidents' logs.
 		_, _ = m.Comment(ctx, key, incident.NewComment{UserID: "ada", Comment: "Hm"})
+		time.Sleep(rand.N(20 * time.Millisecond))
+	}
+}
+
+// create creates incidents, and comments on some at once.
+func (t *relayTask) create(ctx context.Context, m incident.Manager) {
+	for ctx.Err() == nil {
+		inc, err := m.Create(ctx, incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+		if err == nil && rand.N(4) == 0 {
+			_, _ = m.Comment(ctx, inc.Key(), incident.NewComment{UserID: "ada", Comment: "Hm"})
+		}
 		time.Sleep(rand.N(20 * time.Millisecond))
 	}
 }

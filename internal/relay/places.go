@@ -1,0 +1,287 @@
+package relay
+
+import (
+	"slices"
+	"time"
+)
+
+// A queue that this process writes need not be claimed: the write can claim it, too. The claim
+// then costs no statement, and all that the write has queued is settled once.
+//
+//  1. Before the write, Reserve gives the queue a place, unless there are too many or the queue
+//     would probably wait for long.
+//  2. After the commit, Deliver waits for a permit, and delivers.
+//  3. The permit is free again. The place is free when the claim is settled, together with others.
+//
+// A queue that does not get a permit in time is released. If the process dies, or the outcome of
+// the write is unknown, the lease of the claim ends.
+//
+// The rules of allot hold for permits and places. While the dispatcher wants to claim, half of the
+// permits are left to it. A relay with a single permit has no places: a crash repeats a single
+// delivery.
+
+const (
+	// PlacesPerPermit is the number of places for each permit. A place is for a notification: a
+	// queue takes as many as it has.
+	PlacesPerPermit = 8
+
+	// StartWithin bounds the time from Reserve to the beginning of the last attempt.
+	StartWithin = 500 * time.Millisecond
+
+	// longestWait is the longest expected wait for a permit with which Reserve gives a place.
+	longestWait = 50 * time.Millisecond
+
+	// writeGrace is how long Run waits for writes in progress when it ends.
+	writeGrace = time.Second
+
+	// scanned bounds the waiting queues that are looked at when a permit is free.
+	scanned = 64
+)
+
+// Place is the right to deliver a queue that is about to be written.
+type Place[C, S any] struct {
+	d     *dispatcher[C, S]
+	seat  *seat
+	n     int       // places that it takes
+	until time.Time // the last attempt must begin before
+	wakes uint64    // of the relay when the place was reserved
+	ended bool      // Deliver or Cancel was called
+}
+
+// Reserve reserves places for a queue with n notifications of a tenant. It returns nil if Run does
+// not run, or if the queue should be claimed in the usual way. The caller must call Deliver or
+// Cancel after the write.
+func (r *Relay[C, S]) Reserve(name Tenant, n int) *Place[C, S] {
+	d := r.running.Load()
+	if d == nil {
+		return nil
+	}
+	now := time.Now()
+	s := d.permits.reserve(name, n, now)
+	if s == nil {
+		return nil
+	}
+	return &Place[C, S]{d: d, seat: s, n: n, until: now.Add(StartWithin), wakes: r.wakes.Load()}
+}
+
+// Cancel gives the place back. It has no effect after Deliver.
+func (p *Place[C, S]) Cancel() {
+	if !p.ended {
+		p.ended = true
+		p.d.permits.cancel(p.seat, p.n)
+	}
+}
+
+// Deliver delivers the claim in the background. If Run has ended meanwhile, Deliver does nothing.
+func (p *Place[C, S]) Deliver(c C) {
+	p.ended = true
+	d := p.d
+	if d.permits.written(p.n, func() { d.sends.Add(1) }) {
+		go func() {
+			defer d.sends.Done()
+			d.sent <- d.deliver(p, &c)
+		}()
+	}
+}
+
+func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) ended[S] {
+	e := ended[S]{held: held{places: p.n, wakes: p.wakes}}
+	if !d.enter(p) {
+		e.settlement = d.config.Release(c)
+		return e
+	}
+	begun := time.Now()
+	e.settlement = d.config.Send(&Sending{
+		Run: d.run, Context: d.sending, Until: p.until,
+		begin: func() (end func()) { return d.permits.attempt(p.seat.name) },
+	}, c)
+	d.permits.exit(p.seat, time.Since(begun))
+	return e
+}
+
+// enter waits for a permit, and returns false if there is none in time.
+func (d *dispatcher[C, S]) enter(p *Place[C, S]) bool {
+	w := &waiter{seat: p.seat, done: make(chan struct{})}
+	if d.permits.enter(w) {
+		return w.isIn
+	}
+	timer := time.NewTimer(time.Until(p.until))
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+		d.permits.leave(w)
+	}
+	return w.isIn
+}
+
+// waiter is a queue that waits for a permit.
+type waiter struct {
+	seat *seat
+	done chan struct{} // closed when the wait has ended
+	isIn bool          // has a permit; to be read after the wait
+}
+
+// reserve takes n places, and returns the seat of the tenant, or nil if it is refused.
+func (p *permits) reserve(name Tenant, n int, now time.Time) *seat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, most := p.tenants[name], PlacesPerPermit*p.total
+	if s != nil && s.places > 0 {
+		most -= most / 4 // the rest is for tenants that have none
+		if !s.answered && len(p.tenants) > 1 {
+			most = 0
+		}
+	}
+	switch {
+	case p.isClosed, p.total == 1, p.places+n > most:
+		return nil
+	case s != nil && s.strikes+s.stuck > 0:
+		return nil
+	case p.usual*time.Duration(p.ahead+1-p.total+p.taken+p.claiming) > longestWait*time.Duration(p.total):
+		p.usual -= p.usual / 64 // or nothing would correct it
+		return nil
+	}
+	if s == nil {
+		s = p.seatOf(name)
+	}
+	p.places += n
+	s.places += n
+	p.writing += n
+	p.ahead++
+	p.touch(s, now)
+	return s
+}
+
+// cancel gives back the places of a queue that was not written.
+func (p *permits) cancel(s *seat, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isLate {
+		return
+	}
+	p.ahead--
+	p.leavePlaces(s, n)
+	p.endWrite(n)
+}
+
+// written notes that a queue was written, and calls begin unless Run no longer waits for it.
+func (p *permits) written(n int, begin func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isLate {
+		return false
+	}
+	begin()
+	p.endWrite(n)
+	return true
+}
+
+func (p *permits) endWrite(n int) {
+	p.writing -= n
+	if p.isClosed && p.writing == 0 {
+		close(p.allWritten)
+	}
+}
+
+// closePlaces ends the reservations, and waits for the writes in progress.
+func (p *permits) closePlaces() {
+	p.mu.Lock()
+	p.isClosed = true
+	if p.writing == 0 {
+		close(p.allWritten)
+	}
+	p.mu.Unlock()
+	timer := time.NewTimer(writeGrace)
+	defer timer.Stop()
+	select {
+	case <-p.allWritten:
+	case <-timer.C:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isLate = true
+	p.places -= p.writing // they have leases that end
+}
+
+// enter takes a permit for a queue, or has it wait and returns false.
+func (p *permits) enter(w *waiter) (isEnd bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = append(p.waiting, w)
+	p.admit()
+	return !slices.Contains(p.waiting, w)
+}
+
+// leave ends the wait of a queue.
+func (p *permits) leave(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.ahead--
+		p.noteUsual(StartWithin)
+	}
+}
+
+// admit gives permits to the queues that wait, and ends the wait of those whose tenant is slow.
+func (p *permits) admit() {
+	looked := 0
+	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
+		looked++
+		isSlow := w.seat.strikes+w.seat.stuck > 0
+		if looked > scanned || !isSlow && !p.fits(w.seat) {
+			return false
+		}
+		if !isSlow {
+			w.isIn = true
+			p.hold(w.seat, 1)
+			p.direct++
+			p.touch(w.seat, time.Now())
+		}
+		p.ahead--
+		close(w.done)
+		return true
+	})
+}
+
+// fits reports whether the rules of allot let the tenant take a permit.
+func (p *permits) fits(s *seat) bool {
+	isAlone := len(p.tenants) <= 1
+	free := p.total - p.taken - p.claiming
+	if s.held > 0 {
+		free -= p.total / 4
+		if !isAlone && p.total < 4 {
+			free--
+		}
+	}
+	switch {
+	case free <= 0, p.isWanted && p.direct >= p.total/2:
+		return false
+	}
+	return s.held == 0 || s.answered || isAlone
+}
+
+// exit gives back the permit of a queue whose attempts have taken a time.
+func (p *permits) exit(s *seat, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hold(s, -1)
+	p.direct--
+	p.noteUsual(took)
+	p.admit()
+}
+
+func (p *permits) noteUsual(d time.Duration) { p.usual += (d - p.usual) / 8 }
+
+// hasMorePlaces reports whether more than n places are taken.
+func (p *permits) hasMorePlaces(n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.places > n
+}
+
+func (p *permits) leavePlaces(s *seat, n int) {
+	p.places -= n
+	s.places -= n
+}
