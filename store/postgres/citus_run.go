@@ -63,7 +63,9 @@ func (d *database) useCitus() {
 		runAll:       sqlText{text: d.qualify(citusRunAllSQL)},
 		nodes:        sqlText{text: d.qualify(nodesSQL)},
 	}
-	d.lanes.apartOnly.Store(true) // the organizations of a batch may be on several servers
+	// The organizations of a batch may be on several servers.
+	d.lanes.apartOnly.Store(true)
+	d.loads.apart, d.slotLoads.apart = true, true
 }
 
 // delegated is the form of a text for incident_run.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/incidentkit/incident"
 )
 
 // Statements returns the texts that the store has sent.
@@ -35,6 +37,58 @@ func (s *Store) HoldLanes() (waiting func() int, release func()) {
 		defer l.mu.Unlock()
 		return len(l.waiting)
 	}, func() { add(-1) }
+}
+
+// HoldReads has all reads of incidents and slots wait until release is called. waiting returns their
+// number.
+func (s *Store) HoldReads() (waiting func() int, release func()) {
+	s.loads.hold()
+	s.slotLoads.hold()
+	return func() int { return s.loads.held() + s.slotLoads.held() }, func() {
+		s.loads.release(s)
+		s.slotLoads.release(s)
+	}
+}
+
+// ReadLanes returns how many lanes of reads are open, and how many members they have.
+func (s *Store) ReadLanes() (open, members int) {
+	s.loads.mu.Lock()
+	defer s.loads.mu.Unlock()
+	return s.loads.open, s.loads.members
+}
+
+// LeaveLate reads an incident, and leaves the lane after its answer.
+func (s *Store) LeaveLate(key incident.Key) {
+	m := &reading[incident.Key, incident.State]{key: key, woken: make(chan struct{}, 1)}
+	s.loads.join(s, m)
+	<-m.woken
+	s.loads.leave(m)
+}
+
+// hold waits until no lane is open, and lets none be opened until release.
+func (r *reads[K, V]) hold() {
+	for isHeld := false; !isHeld; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		if isHeld = r.open == 0; isHeld {
+			r.open = maxReadLanes()
+		}
+		r.mu.Unlock()
+	}
+}
+
+func (r *reads[K, V]) held() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting)
+}
+
+func (r *reads[K, V]) release(s *Store) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open = 0
+	for range min(len(r.waiting), maxReadLanes()) {
+		r.openLane(s)
+	}
 }
 
 // Migration is a migration of the library, or a later migration of a test.

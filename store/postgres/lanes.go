@@ -100,7 +100,8 @@ type member struct {
 
 func (m *member) org() incident.OrganizationID { return m.w.Key.OrganizationID }
 
-// errAlone means that a batch did not write the creation, and that it must go alone.
+// errAlone means that a statement for several has not written the creation, or not answered the
+// read, and that it must go alone.
 var errAlone = errors.New("the batch failed")
 
 // wait returns how long to wait for a lane: a multiple of the usual duration, so that a slow

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/incidentkit/incident"
 )
 
@@ -38,12 +40,42 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 	if err := s.lock(ctx, key); err != nil {
 		return incident.State{}, s.translate(ctx, "load", err)
 	}
-	st := s.statement(string(key.OrganizationID)).add(loadSQL, key.Identifier)
-	state, err := query(ctx, s, "load", st, func(rows rowSet) (incident.State, error) { return readState(rows) })
+	state, err := s.loads.read(ctx, s, "load", key)
 	if err == nil && state.Incident.Identifier == 0 {
 		err = notFound("load")
 	}
 	return state, err
+}
+
+const loadAllSQL = `
+SELECT k.number, x.*
+FROM unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number),
+LATERAL (
+	SELECT ` + incidentColumns + `, ` + triggerColumns + `
+	FROM @incident i
+	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = k.identifier
+	WHERE i.organization_id = k.organization_id AND i.identifier = k.identifier
+	OFFSET 0
+) x
+ORDER BY k.number`
+
+// newLoads returns the reads of incidents. In the statement for several, the arrays are subqueries and
+// the look-up has an OFFSET, so that its plan depends on no array: otherwise the server would plan each
+// statement, or read the whole table if it is small.
+func newLoads() reads[incident.Key, incident.State] {
+	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
+		alone: func(s *Store, key incident.Key) *statement {
+			return s.statement(string(key.OrganizationID)).add(loadSQL, key.Identifier)
+		},
+		all: func(s *Store, members []*reading[incident.Key, incident.State]) *statement {
+			orgs, identifiers := make(pq.StringArray, len(members)), make(pq.Int64Array, len(members))
+			for i, m := range members {
+				orgs[i], identifiers[i] = string(m.key.OrganizationID), m.key.Identifier
+			}
+			return s.statement(orgs).add(loadAllSQL, identifiers)
+		},
+		rows: func(rows rowSet) (incident.State, error) { return readState(rows) },
+	}}
 }
 
 const lockSQL = `
@@ -87,20 +119,54 @@ func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 }
 
 func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
-	st := s.statement(string(slot.OrganizationID)).
-		add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
-	return query(ctx, s, "load slot", st, func(rows rowSet) (held incident.SlotState, err error) {
-		var holder int64
-		state, err := readState(rows, integer(&held.Version), integer(&holder))
-		switch {
-		case state.Incident.Identifier == 0:
-		case holder != 0:
-			held.State = &state
-		default:
-			held.Last = &state
-		}
-		return held, err
-	})
+	return s.slotLoads.read(ctx, s, "load slot", slot)
+}
+
+const loadAllSlotsSQL = `
+SELECT k.number, x.*
+FROM unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
+	AS k (organization_id, alert_rule_id, project_id, query_id, number),
+LATERAL (
+	SELECT s.version, s.holder, ` + incidentColumns + `, ` + triggerColumns + `
+	FROM @incident_slot s
+	LEFT JOIN @incident i ON i.organization_id = k.organization_id AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
+	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = i.identifier
+	WHERE s.organization_id = k.organization_id AND s.alert_rule_id = k.alert_rule_id
+		AND s.project_id = k.project_id AND s.query_id = k.query_id
+	OFFSET 0
+) x
+ORDER BY k.number`
+
+// newSlotLoads returns the reads of slots.
+func newSlotLoads() reads[incident.Slot, incident.SlotState] {
+	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
+		alone: func(s *Store, slot incident.Slot) *statement {
+			return s.statement(string(slot.OrganizationID)).
+				add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
+		},
+		all: func(s *Store, members []*reading[incident.Slot, incident.SlotState]) *statement {
+			var orgs, rules, projects, queries pq.StringArray
+			for _, m := range members {
+				orgs, rules = append(orgs, string(m.key.OrganizationID)), append(rules, string(m.key.AlertRuleID))
+				projects, queries = append(projects, string(m.key.ProjectID)), append(queries, string(m.key.QueryID))
+			}
+			return s.statement(orgs).add(loadAllSlotsSQL, rules, projects, queries)
+		},
+		rows: readSlot,
+	}}
+}
+
+func readSlot(rows rowSet) (held incident.SlotState, err error) {
+	var holder int64
+	state, err := readState(rows, integer(&held.Version), integer(&holder))
+	switch {
+	case state.Incident.Identifier == 0:
+	case holder != 0:
+		held.State = &state
+	default:
+		held.Last = &state
+	}
+	return held, err
 }
 
 const loadDetailsSQL = `

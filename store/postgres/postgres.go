@@ -12,8 +12,8 @@
 //	incidents, err := incident.New(store, nil)
 //
 // Each read is a single statement, and so is each write outside a transaction, except deletions
-// and erasures. A statement
-// takes a single round trip once the connection has prepared it.
+// and erasures. A statement takes a single round trip once the connection has prepared it. Concurrent
+// reads of incidents and slots share statements, and so do concurrent creations.
 //
 // A write whose reply was lost is repeated, in a way that cannot write twice, until its
 // outcome is known. If the outcome remains unknown, the error is
@@ -163,6 +163,8 @@ type database struct {
 	texts      texts
 	connStates connStates
 	lanes      lanes
+	loads      reads[incident.Key, incident.State]
+	slotLoads  reads[incident.Slot, incident.SlotState]
 	feedCalls  chan struct{} // holds a token for each call of Changes in progress
 	schema     schemaCheck
 	wire       wire
@@ -192,7 +194,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	}
 	d := &database{
 		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls),
-		feedMemory: incident.FeedMemory + time.Second,
+		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(), slotLoads: newSlotLoads(),
 	}
 	if options.Citus {
 		d.useCitus()

@@ -16,6 +16,8 @@ import (
 //   - queryOnce checks the schema
 //   - runStatement chooses the server, and runText the connection
 //   - within bounds the wait
+//
+// Reads of an incident or a slot have another way, outside a transaction: see reads.
 
 // patience is how long a call waits for its answer after its context has ended. At that
 // time the server is asked to cancel the statement. An unreachable server does not prolong
@@ -110,24 +112,29 @@ func runText[T any](ctx context.Context, s *Store, t *sqlText, args []any, read 
 		if err := s.prepareJoined(ctx, t); err != nil {
 			return v, unsentError{err}
 		}
-		// Only use reveals that the server has closed a connection. Connections that are in
-		// use now may be dead too, and idle at the next attempt.
-		for left := -1; ; left-- {
-			v, err = runOnPool(ctx, s, a, t, args, read)
-			if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
-				return v, err
-			}
-			if left < 0 {
-				left = s.pool.Stats().OpenConnections + 2
-			}
-		}
+		return onPool(ctx, s, a, func(session *session) (T, error) {
+			return send(ctx, session, t, args, func(rows *driverRows) (T, error) { return read(rows) })
+		})
 	}, nil)
 }
 
-// runOnPool runs a statement on a connection of the pool.
-func runOnPool[T any](
-	ctx context.Context, s *Store, a *attempt, t *sqlText, args []any, read func(rowSet) (T, error),
-) (v T, err error) {
+// onPool calls run with a connection of the pool, and again if the connection has ended.
+func onPool[T any](ctx context.Context, s *Store, a *attempt, run func(*session) (T, error)) (v T, err error) {
+	// Only use reveals that the server has closed a connection. Connections that are in
+	// use now may be dead too, and idle at the next attempt.
+	for left := -1; ; left-- {
+		v, err = onSession(ctx, s, a, run)
+		if !errors.Is(err, driver.ErrBadConn) || left == 0 || ctx.Err() != nil {
+			return v, err
+		}
+		if left < 0 {
+			left = s.pool.Stats().OpenConnections + 2
+		}
+	}
+}
+
+// onSession calls run with a connection of the pool.
+func onSession[T any](ctx context.Context, s *Store, a *attempt, run func(*session) (T, error)) (v T, err error) {
 	session, err := s.session(ctx)
 	if err != nil {
 		return v, unsentError{err}
@@ -141,14 +148,22 @@ func runOnPool[T any](
 		bad = false
 		return v, errAbandoned
 	}
-	rows, err := session.query(ctx, t, args)
-	if err == nil {
-		v, err = readAll(newDriverRows(rows), read)
+	v, err = run(session)
+	bad = unfit(err)
+	return v, err
+}
+
+// send runs a statement, and passes its rows to read.
+func send[T any](ctx context.Context, session *session, t *sqlText, args []any, read func(*driverRows) (T, error)) (v T, err error) {
+	answer, err := session.query(ctx, t, args)
+	if err != nil {
+		return v, err
 	}
+	rows := newDriverRows(answer)
+	v, err = readAll(rows, func(rowSet) (T, error) { return read(rows) })
 	if err == nil {
 		err = session.state.standby.err()
 	}
-	bad = unfit(err)
 	return v, err
 }
 

@@ -130,6 +130,7 @@ func TestStore_plansReadNoWholeTable(t *testing.T) {
 		callEverything(t, m)
 		mustBatch(t, s, 1, m)
 	}
+	mustReadTogether(t, s, 1)
 	for _, notifier := range []string{"", "mail"} {
 		callOutbox(t, s, notifier)
 	}
