@@ -87,9 +87,10 @@ type place struct {
 
 // newWriting prepares a change. Only a repetition after a lost reply repeats the UUIDs of a
 // creation, so the first attempt outside a transaction skips the look-up. In a transaction
-// of the caller it looks, because a violated index would fail the whole transaction.
+// of the caller it looks, because a violated index would fail the whole transaction. On Citus, where
+// each organization is settled by itself, claims of the write would save nothing.
 func (s *Store) newWriting(change incident.Change, c *call) writing {
-	if change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped {
+	if change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped || s.citus != nil {
 		change.Leases = nil
 	}
 	w := writing{Change: change, looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}

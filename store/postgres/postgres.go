@@ -44,7 +44,8 @@
 //     repeated, and a transaction fails with [incident.ErrUnavailable].
 //   - The feed reads each server by itself. After a move each cache starts empty. A follower may see
 //     the parts of a transaction over organizations of two servers at different times.
-//   - A claim asks all servers, and a settlement names each organization by itself.
+//   - A claim asks all servers, a settlement names each organization by itself, and notifications of
+//     new incidents wait for a claim.
 //   - The coordinator must be known to the workers, and the role must own the tables.
 //
 // This is tested on Citus 13.2 over PostgreSQL 15 with lib/pq, without a pooler: the suites of a store,
