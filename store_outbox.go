@@ -183,6 +183,7 @@ type Settlement struct {
 
 	// Error is the reason, at most [MaxParkedError] bytes. For OutcomePark only.
 	Error string
+
 	// Before is the number of activities that were delivered before Sequence, in the same claim:
 	// they leave the queue, and Sequence is that of a later activity. For claims that Apply
 	// made, see [Change.Leases]; 0 for others.
