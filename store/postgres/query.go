@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -217,6 +218,7 @@ func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard
 			}
 			done <- r
 		}()
+		growStack()
 		r.v, r.err = f()
 	}()
 	select {
@@ -241,4 +243,13 @@ func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard
 		var none T
 		return none, errAbandoned
 	}
+}
+
+// growStack gives a new goroutine, whose stack is small, the stack that a statement needs. Otherwise the
+// stack would grow in several steps within the driver's calls, and each step copies their frames.
+//
+//go:noinline
+func growStack() {
+	var space [6 << 10]byte
+	runtime.KeepAlive(&space)
 }

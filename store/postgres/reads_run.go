@@ -27,6 +27,7 @@ func (r *reads[K, V]) read(ctx context.Context, s *Store, op string, key K) (V, 
 
 // run sends statements until no read waits.
 func (r *reads[K, V]) run(s *Store, ln *readLane[K, V]) {
+	growStack()
 	for ln != nil {
 		values, err := r.readMembers(s, ln)
 		if ln.members == nil { // the lane got no connection
