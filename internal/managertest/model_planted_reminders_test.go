@@ -122,7 +122,7 @@ func TestModel_CatchesReminders(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mustFalsifyFrom(t, "8", func(uint64) setup {
+			mustFalsify(t, func(uint64) setup {
 				broken := fault
 				broken.OutboxStore = memory.New()
 				return setup{store: &broken, cache: incident.NoCache, focused: true}
@@ -130,7 +130,7 @@ func TestModel_CatchesReminders(t *testing.T) {
 		})
 	}
 	t.Run("versions that are ignored", func(t *testing.T) {
-		mustFalsifyFrom(t, "8", func(uint64) setup {
+		mustFalsify(t, func(uint64) setup {
 			return setup{processes: 2, focused: true, store: &forgetful{OutboxStore: memory.New(), set: ignoreVersion}}
 		})
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -148,7 +149,11 @@ func randomDelivery(t *testing.T, rng *rand.Rand, s *Store) {
 // The parts of the outbox agree after any calls, and a rollback restores each of them.
 func TestStore_InTx_rollbackRestoresTheOutbox(t *testing.T) {
 	undo := errors.New("undo")
-	for seed := range uint64(30) {
+	seeds := uint64(10)
+	if os.Getenv("INCIDENT_TEST_LONG") != "" {
+		seeds = 200
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, seed))
 			s := New()
