@@ -46,7 +46,8 @@ type IncidentFilter struct {
 	Acknowledged *bool `json:"acknowledged,omitzero"`
 
 	// Title selects incidents whose title contains the text, regardless of case and
-	// composition: see [FoldTitle]. It has no wildcards.
+	// composition: see [FoldTitle]. It has no wildcards. No index finds it: to fill a page, all
+	// incidents that meet the other conditions may be read.
 	Title string `json:"title,omitzero"`
 
 	// Start and End select incidents that were active at some time of the window:
