@@ -195,30 +195,35 @@ func TestTrace_doesNotReport(t *testing.T) {
 // tracedStore records the reported call in the context of its calls.
 type tracedStore struct {
 	incident.Store
-	seen *[]any
+
+	mu   sync.Mutex // guards seen
+	seen []any
 }
 
-func (s tracedStore) Load(ctx context.Context, key incident.Key) (incident.State, error) {
-	*s.seen = append(*s.seen, ctx.Value(tracerKey{}))
+func (s *tracedStore) Load(ctx context.Context, key incident.Key) (incident.State, error) {
+	s.mu.Lock()
+	s.seen = append(s.seen, ctx.Value(tracerKey{}))
+	s.mu.Unlock()
 	return s.Store.Load(ctx, key)
 }
 
 func TestTrace_contextReachesStoreAndAuthorizer(t *testing.T) {
-	var loads, asked []any
+	var asked []any
 	authorizer := incident.AuthorizerFunc(func(ctx context.Context, _ incident.OrganizationID, _ []incident.ProjectID, users []incident.UserID) ([]incident.UserID, error) {
 		asked = append(asked, ctx.Value(tracerKey{}))
 		return users, nil
 	})
-	m, tr := mustTraced(t, tracedStore{memory.New(), &loads}, incident.Options{Authorizer: authorizer, Cache: incident.NoCache})
+	store := &tracedStore{Store: memory.New()}
+	m, tr := mustTraced(t, store, incident.Options{Authorizer: authorizer, Cache: incident.NoCache})
 	mustFire(t, m, "5%", incident.StatusWarning)
-	loads, asked = nil, nil
+	store.seen, asked = nil, nil
 	tr.take()
 	if _, err := m.Subscribe(t.Context(), key, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	want := []any{"Subscribe"}
-	if !reflect.DeepEqual(loads, want) || !reflect.DeepEqual(asked, want) {
-		t.Errorf("the store got %v, the Authorizer %v, want %v", loads, asked, want)
+	if !reflect.DeepEqual(store.seen, want) || !reflect.DeepEqual(asked, want) {
+		t.Errorf("the store got %v, the Authorizer %v, want %v", store.seen, asked, want)
 	}
 	// The calls within a call are part of it.
 	if _, err := m.UpdateStatusAll(t.Context(), []incident.Key{key, {OrganizationID: "acme", Identifier: 2}}, incident.StatusUpdate{Status: incident.StatusClosed}); err != nil {
