@@ -10,6 +10,7 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // gateSQL has every statement that inserts an incident wait for the advisory lock 1.
@@ -180,16 +181,23 @@ func TestStore_lostReplyOfBatch(t *testing.T) {
 	}
 }
 
+// newLossyBatch returns a lossy store that has written a batch for n organizations, so that its
+// statement is prepared.
+func newLossyBatch(t *testing.T, n int) (l *lossy, through *postgres.Store, m incident.Manager, orgs []incident.OrganizationID) {
+	t.Helper()
+	l = newLossy(t)
+	through = mustNew(t, l.proxied, nil)
+	m, orgs = mustManager(t, through), manyOrgs(n)
+	mustExist(t, m, orgs...)
+	_, errs := together(t, through, m, downIn(1, orgs...)...)
+	wantNone(t, errs)
+	return l, through, m, orgs
+}
+
 // Nor does a refusal of the repetitions of a batch whose reply was lost make any of its creations fail.
 func TestStore_batchRefusedAfterLostReply(t *testing.T) {
 	t.Parallel()
-	l := newLossy(t)
-	through := mustNew(t, l.proxied, nil)
-	m := mustManager(t, through)
-	orgs := manyOrgs(4)
-	mustExist(t, m, orgs...)
-	_, errs := together(t, through, m, downIn(1, orgs...)...) // prepares the statement
-	wantNone(t, errs)
+	l, through, m, orgs := newLossyBatch(t, 4)
 	l.pool.MustExec(`
 CREATE SEQUENCE attempts;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -199,7 +207,7 @@ BEGIN
 END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON incident_organization FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
 	l.proxy.Do(pgtest.LoseReply, pgtest.CutFIN, 1, 1)
-	_, errs = together(t, through, m, downIn(1, orgs...)...)
+	_, errs := together(t, through, m, downIn(1, orgs...)...)
 	l.proxy.Heal()
 	wantNone(t, errs)
 	checkOrgs(t, l.store, l.past, 3, orgs...)
@@ -208,19 +216,13 @@ CREATE TRIGGER refuse BEFORE INSERT ON incident_organization FOR EACH STATEMENT 
 // If the server cannot be reached after it has written a batch, no member knows the outcome.
 func TestStore_unreachableAfterBatch(t *testing.T) {
 	t.Parallel()
-	l := newLossy(t)
-	through := mustNew(t, l.proxied, nil)
-	m := mustManager(t, through)
-	orgs := manyOrgs(6)
-	mustExist(t, m, orgs...)
-	_, errs := together(t, through, m, downIn(1, orgs...)...) // prepares the statement
-	wantNone(t, errs)
+	l, through, m, orgs := newLossyBatch(t, 6)
 	isWritten := false
 	for n := 1; n <= 4 && !isWritten; n++ { // the first round trips may prepare the statement
 		l.empty()
 		mustExist(t, l.past, orgs...)
 		l.proxy.Before(n, l.proxy.Refuse)
-		_, errs = together(t, through, m, downIn(1, orgs[:4]...)...)
+		_, errs := together(t, through, m, downIn(1, orgs[:4]...)...)
 		l.proxy.Heal()
 		for i, err := range errs {
 			page, listErr := l.past.List(t.Context(), incident.IncidentFilter{OrganizationID: orgs[i]})

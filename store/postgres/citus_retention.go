@@ -10,18 +10,7 @@ import (
 // shardForgetSQL is forgetSQL for a shard. The number below which all transactions have ended is
 // that of the server.
 const shardForgetSQL = `
-WITH old AS MATERIALIZED (
-	SELECT organization_id, identifier, changed
-	FROM (
-		SELECT organization_id, identifier, changed, date_deleted
-		FROM @incident_deleted
-		WHERE changed < pg_snapshot_xmin(pg_current_snapshot())::text::xid8
-		ORDER BY changed
-		LIMIT ` + maxForgotten + `
-		FOR UPDATE SKIP LOCKED
-	) d
-	WHERE date_deleted < now() - ?::bigint * interval '1 microsecond'
-	LIMIT ` + maxForgotten + `
+WITH old AS MATERIALIZED (` + belowSQL + `pg_snapshot_xmin(pg_current_snapshot())::text::xid8` + oldestSQL + `
 ), ` + removeOldSQL + `
 INSERT INTO @incident_forgotten AS f (organization_id, forgotten)
 SELECT min(organization_id), max(changed::text::numeric)::text::xid8

@@ -26,22 +26,28 @@ WHERE $1 = $1::text`
 // The horizon is a parameter, because servers of a distributed database have transaction numbers
 // of their own.
 const forgetSQL = `
-WITH old AS MATERIALIZED (
+WITH old AS MATERIALIZED (` + belowSQL + `?::xid8` + oldestSQL + `
+), ` + removeOldSQL + `
+UPDATE @incident_schema
+SET forgotten = greatest(forgotten, (SELECT max(changed) FROM old))
+WHERE $1 = $1::text AND EXISTS (SELECT FROM old)`
+
+// belowSQL and oldestSQL, with the horizon between them, find the records to remove.
+const (
+	belowSQL = `
 	SELECT organization_id, identifier, changed
 	FROM (
 		SELECT organization_id, identifier, changed, date_deleted
 		FROM @incident_deleted
-		WHERE changed < ?::xid8
+		WHERE changed < `
+	oldestSQL = `
 		ORDER BY changed
 		LIMIT ` + maxForgotten + `
 		FOR UPDATE SKIP LOCKED
 	) d
 	WHERE date_deleted < now() - ?::bigint * interval '1 microsecond'
-	LIMIT ` + maxForgotten + `
-), ` + removeOldSQL + `
-UPDATE @incident_schema
-SET forgotten = greatest(forgotten, (SELECT max(changed) FROM old))
-WHERE $1 = $1::text AND EXISTS (SELECT FROM old)`
+	LIMIT ` + maxForgotten
+)
 
 const removeOldSQL = `removed AS (
 	DELETE FROM @incident_deleted d
