@@ -103,6 +103,7 @@ func TestHandler_statusOfTheGroupIsIgnored(t *testing.T) {
 	w := newWorld(t)
 	b := firing("warning", 0)
 	b["labels"] = labels{"alertname": "Latency", "service": "search", "severity": "warning"}
+	w.post(firing("warning", 0))
 	w.post(firing("warning", 0), b)
 	w.postBody(`{"version":"4","status":"resolved","truncatedAlerts":1,"alerts":[`+jsonOf(resolved("warning", 0, 10))+`]}`, 200)
 	w.want(closed, warning)

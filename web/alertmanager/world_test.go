@@ -146,7 +146,8 @@ func (w *world) do(r *http.Request) (status int, body string) {
 	return rec.Code, string(text)
 }
 
-// post sends a webhook. It fails unless the status is 200.
+// post sends a webhook. It fails unless the status is 200. Alerts of different slots in a webhook are
+// handled side by side: their incidents come in any order.
 func (w *world) post(alerts ...alert) {
 	w.t.Helper()
 	w.postBody(webhook(alerts...), http.StatusOK)
