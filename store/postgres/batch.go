@@ -112,9 +112,9 @@ func (s *Store) writeGroup(members []*member) error {
 	inner := &Store{database: s.database, tx: tx}
 	for _, m := range members {
 		ctx, cancel := s.lanes.bounded()
-		m.applied, m.err = inner.applyAlone(ctx, m.w.Change, m.call.inTransaction())
+		isWritten := m.writeIn(ctx, inner)
 		cancel()
-		if tx.failure != nil {
+		if !isWritten {
 			tx.rollBack()
 			return errAlone
 		}
@@ -130,4 +130,11 @@ func (s *Store) writeGroup(members []*member) error {
 	}
 	distrust(members)
 	return err
+}
+
+// writeIn applies the creation in the transaction of its group. It returns false if the group must be
+// rolled back: also if the bounded context has ended, which says nothing to the caller of the creation.
+func (m *member) writeIn(ctx context.Context, inner *Store) bool {
+	m.applied, m.err = inner.applyAlone(ctx, m.w.Change, m.call.inTransaction())
+	return inner.tx.failure == nil && (m.err == nil || ctx.Err() == nil)
 }

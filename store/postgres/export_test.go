@@ -39,6 +39,19 @@ func (s *Store) HoldLanes() (waiting func() int, release func()) {
 	}, func() { add(-1) }
 }
 
+// WriteInGroup applies a creation in a transaction as a member of a group, and rolls the transaction back. It
+// reports whether the group may continue, and the error of the creation.
+func (s *Store) WriteInGroup(ctx context.Context, change incident.Change) (isWritten bool, err error) {
+	tx, err := s.begin(context.WithoutCancel(ctx))
+	if err != nil {
+		return false, err
+	}
+	defer tx.rollBack()
+	tx.grouped = true
+	m := &member{w: writing{Change: change}, call: newCall("apply")}
+	return m.writeIn(ctx, &Store{database: s.database, tx: tx}), m.err
+}
+
 // HoldReads has all reads of incidents and slots wait until release is called. waiting returns their
 // number.
 func (s *Store) HoldReads() (waiting func() int, release func()) {
