@@ -46,9 +46,10 @@ const (
 
 // held is what a claim holds until it is settled.
 type held struct {
-	permits int
-	places  int
-	wakes   uint64 // of the relay when the places were reserved
+	permits   int
+	places    int
+	unsettled int    // the places, if an attempt has begun
+	wakes     uint64 // of the relay when the places were reserved
 }
 
 // ended is a claim whose attempts have ended.

@@ -39,6 +39,7 @@ type permits struct {
 
 	// The fields below are for the queues with places: see Place.
 	places     int           // that are taken
+	unsettled  int           // those whose attempts have begun
 	writing    int           // places of queues that are being written
 	ahead      int           // queues that have no permit yet
 	waiting    []*waiter     // in order of arrival
@@ -192,13 +193,14 @@ func (p *permits) served(a *allotment, by map[Tenant]int, isFull bool) {
 	}
 }
 
-// free gives the permits of a settled claim back, and its place.
+// free gives the permits of a settled claim back.
 func (p *permits) free(f *freed) {
+	if f.permits == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.tenants[f.tenant]
-	p.hold(s, -f.permits)
-	p.leavePlaces(s, f.places)
+	p.hold(p.tenants[f.tenant], -f.permits)
 	p.admit()
 }
 

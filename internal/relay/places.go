@@ -13,6 +13,10 @@ import (
 //  2. After the commit, Deliver waits for a permit, and delivers.
 //  3. The permit is free again. The place is free when the claim is settled, together with others.
 //
+// A crash repeats what was sent and is not settled. Therefore a queue gets no permit while too many
+// such queues wait for their settlement. Queues that are being written do not count: they are bounded
+// by the places.
+//
 // A queue that does not get a permit in time is released. If the process dies, or the outcome of
 // the write is unknown, the lease of the claim ends.
 //
@@ -23,7 +27,11 @@ import (
 const (
 	// PlacesPerPermit is the number of places for each permit. A place is for a notification: a
 	// queue takes as many as it has.
-	PlacesPerPermit = 8
+	PlacesPerPermit = 2 * UnsettledPerPermit
+
+	// UnsettledPerPermit is the number of notifications for each permit that have begun, and are
+	// not settled.
+	UnsettledPerPermit = 8
 
 	// StartWithin bounds the time from Reserve to the beginning of the last attempt.
 	StartWithin = 500 * time.Millisecond
@@ -90,6 +98,7 @@ func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) ended[S] {
 		e.settlement = d.config.Release(c)
 		return e
 	}
+	e.unsettled = p.n
 	begun := time.Now()
 	e.settlement = d.config.Send(&Sending{
 		Run: d.run, Context: d.sending, Until: p.until,
@@ -101,7 +110,7 @@ func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) ended[S] {
 
 // enter waits for a permit, and returns false if there is none in time.
 func (d *dispatcher[C, S]) enter(p *Place[C, S]) bool {
-	w := &waiter{seat: p.seat, done: make(chan struct{})}
+	w := &waiter{seat: p.seat, n: p.n, done: make(chan struct{})}
 	if d.permits.enter(w) {
 		return w.isIn
 	}
@@ -118,6 +127,7 @@ func (d *dispatcher[C, S]) enter(p *Place[C, S]) bool {
 // waiter is a queue that waits for a permit.
 type waiter struct {
 	seat *seat
+	n    int           // places that it has
 	done chan struct{} // closed when the wait has ended
 	isIn bool          // has a permit; to be read after the wait
 }
@@ -127,6 +137,9 @@ func (p *permits) reserve(name Tenant, n int, now time.Time) *seat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, most := p.tenants[name], PlacesPerPermit*p.total
+	if n > UnsettledPerPermit*p.total {
+		return nil
+	}
 	if s != nil && s.places > 0 {
 		most -= most / 4 // the rest is for tenants that have none
 		if !s.answered && len(p.tenants) > 1 {
@@ -230,13 +243,14 @@ func (p *permits) admit() {
 	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
 		looked++
 		isSlow := w.seat.strikes+w.seat.stuck > 0
-		if looked > scanned || !isSlow && !p.fits(w.seat) {
+		if looked > scanned || !isSlow && !p.fits(w) {
 			return false
 		}
 		if !isSlow {
 			w.isIn = true
 			p.hold(w.seat, 1)
 			p.direct++
+			p.unsettled += w.n
 			p.touch(w.seat, time.Now())
 		}
 		p.ahead--
@@ -245,8 +259,9 @@ func (p *permits) admit() {
 	})
 }
 
-// fits reports whether the rules of allot let the tenant take a permit.
-func (p *permits) fits(s *seat) bool {
+// fits reports whether the rules of allot let a queue take a permit.
+func (p *permits) fits(w *waiter) bool {
+	s := w.seat
 	isAlone := len(p.tenants) <= 1
 	free := p.total - p.taken - p.claiming
 	if s.held > 0 {
@@ -256,7 +271,7 @@ func (p *permits) fits(s *seat) bool {
 		}
 	}
 	switch {
-	case free <= 0, p.isWanted && p.direct >= p.total/2:
+	case free <= 0, p.isWanted && p.direct >= p.total/2, p.unsettled+w.n > UnsettledPerPermit*p.total:
 		return false
 	}
 	return s.held == 0 || s.answered || isAlone
@@ -274,11 +289,25 @@ func (p *permits) exit(s *seat, took time.Duration) {
 
 func (p *permits) noteUsual(d time.Duration) { p.usual += (d - p.usual) / 8 }
 
-// hasMorePlaces reports whether more than n places are taken.
-func (p *permits) hasMorePlaces(n int) bool {
+// settled gives back the places of queues.
+func (p *permits) settled(all []freed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.places > n
+	for i := range all {
+		if f := &all[i]; f.places > 0 {
+			p.leavePlaces(p.tenants[f.tenant], f.places)
+			p.unsettled -= f.unsettled
+		}
+	}
+	p.admit()
+}
+
+// expects reports whether a settlement of n places should wait for others: queues have more places,
+// and many more may begin before the settlement.
+func (p *permits) expects(n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.places > n && p.unsettled < UnsettledPerPermit*p.total/2
 }
 
 func (p *permits) leavePlaces(s *seat, n int) {

@@ -18,6 +18,7 @@ type world struct {
 	takes                   func(name string) time.Duration
 	due                     []string
 	claims, settles         int
+	hangs                   chan struct{} // Settle waits until it is closed, if not nil
 	sent, settled, released []string
 	sending, most           int
 }
@@ -60,6 +61,12 @@ func (w *world) claim(_ context.Context, q Query) (claims []string, err error) {
 }
 
 func (w *world) settle(_ context.Context, all []string) (busy []int, err error) {
+	w.mu.Lock()
+	hangs := w.hangs
+	w.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.settles++
@@ -211,6 +218,48 @@ func TestPlace_waitsForAPermit(t *testing.T) {
 			}
 		}
 		t.Error("there is never a place again")
+	})
+}
+
+// What a crash would repeat is bounded: while nothing is settled, no more attempts begin.
+func TestPlace_waitsForSettlements(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		const most, n = 2 * UnsettledPerPermit, 3
+		hangs := make(chan struct{})
+		w.mu.Lock()
+		w.hangs = hangs
+		w.mu.Unlock()
+		if w.Reserve("z", most+1) != nil {
+			t.Error("there is a place for a queue that could never begin")
+		}
+		for i := range 2 * most / n {
+			name := fmt.Sprintf("%c1", 'a'+i)
+			w.place(t, name, n).Deliver(name)
+		}
+		w.check(t, "before the first settlement", most/n, 0, 0)
+		close(hangs)
+		time.Sleep(20 * time.Millisecond)
+		w.check(t, "after it", 2*most/n, 0, 2*most/n)
+	})
+}
+
+// A settlement waits for queues that are written or delivered meanwhile, but not for long.
+func TestPlace_gathers(t *testing.T) {
+	inWorld(t, 8, func(t *testing.T, w *world) {
+		_, before := w.made()
+		long := w.place(t, "z1", 1)
+		for i := range 10 {
+			name := fmt.Sprintf("%c1", 'a'+i)
+			w.place(t, name, 2).Deliver(name)
+			time.Sleep(gatherTime / 5)
+		}
+		time.Sleep(gathers * gatherTime)
+		w.check(t, "while a write takes long", 10, 0, 10)
+		if _, settles := w.made(); settles != before+1 {
+			t.Errorf("%d settlements were made, want 1", settles-before)
+		}
+		long.Deliver("z1")
+		w.check(t, "at once after the last", 11, 0, 11)
 	})
 }
 

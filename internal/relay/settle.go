@@ -15,8 +15,10 @@ const (
 	// busyPause is how long Settle is not called after all claims were busy.
 	busyPause = 10 * time.Millisecond
 
-	// gatherTime is how long a settlement waits for other queues that have places.
+	// gatherTime is how long a settlement waits for other queues that have places, up to gathers
+	// times.
 	gatherTime = time.Millisecond
+	gathers    = 3
 )
 
 // settle settles the claims that were sent, all of them together each time, and frees their
@@ -25,22 +27,26 @@ const (
 func (d *dispatcher[C, S]) settle(ctx context.Context) {
 	for e := range d.sent {
 		for waiting := []ended[S]{e}; len(waiting) > 0; {
-			d.expectOthers(waiting)
-			waiting = d.settleAll(ctx, d.gather(waiting))
+			waiting = d.settleAll(ctx, d.expectOthers(d.gather(waiting)))
 		}
 	}
 }
 
-// expectOthers waits a moment if other queues have places: a batch of writes ends at once, and so do
-// the deliveries.
-func (d *dispatcher[C, S]) expectOthers(waiting []ended[S]) {
-	places := 0
-	for i := range waiting {
-		places += waiting[i].places
-	}
-	if d.permits.hasMorePlaces(places) {
+// expectOthers waits a moment if other queues have places, since a settlement of many costs little
+// more than a settlement of one. Claims that hold permits wait once at most. When Run ends, nothing waits.
+func (d *dispatcher[C, S]) expectOthers(waiting []ended[S]) []ended[S] {
+	for i := range gathers {
+		places, permits := 0, 0
+		for j := range waiting {
+			places, permits = places+waiting[j].places, permits+waiting[j].permits
+		}
+		if i > 0 && permits > 0 || d.run.Err() != nil || !d.permits.expects(places) {
+			break
+		}
 		time.Sleep(gatherTime)
+		waiting = d.gather(waiting)
 	}
+	return waiting
 }
 
 // gather adds the claims that were sent by now.
@@ -100,5 +106,6 @@ func (d *dispatcher[C, S]) free(all []ended[S]) {
 		batch[i].held = all[i].held
 		batch[i].tenant, batch[i].again = d.config.Freed(&all[i].settlement)
 	}
+	d.permits.settled(batch)
 	d.freed <- batch
 }

@@ -62,7 +62,7 @@ func TestRelay_killedDuringCreations(t *testing.T) {
 	if v.Lost+v.Invented+v.OutOfOrder > 0 || v.Wanted < 2*enough*rounds {
 		t.Errorf("%+v", v)
 	}
-	if most := (kills + 2) * concurrency * (1 + relay.PlacesPerPermit); v.Repeated > most { // the server was killed for two
+	if most := (kills + 2) * concurrency * (1 + relay.UnsettledPerPermit); v.Repeated > most { // the server was killed for two
 		t.Errorf("%d notifications came again after %d kills, want at most %d", v.Repeated, kills, most)
 	}
 	t.Logf("%+v, %d kills", v, kills)
