@@ -75,7 +75,7 @@ func (s *Store) LeaveLate(key incident.Key) {
 	m := &reading[incident.Key, incident.State]{key: key, woken: make(chan struct{}, 1)}
 	s.loads.join(s, m)
 	<-m.woken
-	s.loads.leave(m)
+	s.loads.leave(s, m)
 }
 
 // hold waits until no lane is open, and lets none be opened until release.
@@ -99,9 +99,7 @@ func (r *reads[K, V]) release(s *Store) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open = 0
-	for range min(len(r.waiting), maxReadLanes()) {
-		r.openLane(s)
-	}
+	r.openLanes(s)
 }
 
 // Migration is a migration of the library, or a later migration of a test.

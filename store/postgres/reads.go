@@ -86,7 +86,7 @@ func (r *reads[K, V]) share(ctx context.Context, s *Store, key K) (v V, err erro
 	case <-m.woken:
 		return m.value, m.err
 	case <-ctx.Done():
-		r.leave(m)
+		r.leave(s, m)
 		return v, ctx.Err()
 	}
 }
@@ -106,13 +106,15 @@ func (r *reads[K, V]) join(s *Store, m *reading[K, V]) bool {
 	return true
 }
 
-// leave ends the waiting of a caller. It gives up what nobody waits for any more.
-func (r *reads[K, V]) leave(m *reading[K, V]) {
+// leave ends the waiting of a caller. It gives up what nobody waits for any more. The reads that
+// still wait get another lane.
+func (r *reads[K, V]) leave(s *Store, m *reading[K, V]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ln := m.lane; ln != nil {
 		if ln.callers--; ln.callers == 0 {
 			r.giveUp(ln)
+			r.openLanes(s)
 		}
 		return
 	}
@@ -137,6 +139,13 @@ func (r *reads[K, V]) giveUp(ln *readLane[K, V]) {
 	ln.isGivenUp = true
 	ln.cancel()
 	time.AfterFunc(patience, ln.attempt.abandon)
+}
+
+// openLanes opens lanes for the reads that wait, as many as may be open.
+func (r *reads[K, V]) openLanes(s *Store) {
+	for n := len(r.waiting); n > 0 && r.open < maxReadLanes(); n-- {
+		r.openLane(s)
+	}
 }
 
 func (r *reads[K, V]) openLane(s *Store) {
@@ -261,8 +270,6 @@ func (r *reads[K, V]) watch(s *Store) {
 			time.AfterFunc(2*patience, func() { r.answer(ln, nil, errAlone) })
 		}
 	}
-	for n := len(r.waiting); n > 0 && r.open < maxReadLanes(); n-- {
-		r.openLane(s)
-	}
+	r.openLanes(s)
 	time.AfterFunc(minLaneWait, func() { r.watch(s) })
 }

@@ -250,6 +250,39 @@ func TestStore_readersGiveUp(t *testing.T) {
 	}
 }
 
+// A read that waits for lanes gets another when the callers of those give up, each time: the lanes may
+// end before the next look at their age.
+func TestStore_readWaitsForThoseThatGiveUp(t *testing.T) {
+	t.Parallel()
+	s, url := newStore(t)
+	admin := mustOpen(t, url, 2)
+	key := mustBegin(t, mustManager(t, s))
+	for range 10 {
+		waitBehind(t, s, admin, key)
+	}
+}
+
+// waitBehind begins a read while all lanes wait for a lock, and their callers give up.
+func waitBehind(t *testing.T, s *postgres.Store, admin *sqlx.DB, key incident.Key) {
+	t.Helper()
+	tx := admin.MustBegin()
+	defer func() { _ = tx.Rollback() }()
+	tx.MustExec("LOCK TABLE incident IN ACCESS EXCLUSIVE MODE")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 16 {
+		go func() { _ = loadKey(s, key)(ctx) }()
+	}
+	eventually(t, "the reads wait for the lock", func() bool { return countReads(t, admin) > 0 })
+	last := make(chan loaded, 1)
+	go func() { last <- loadKey(s, key)(t.Context()) }()
+	time.Sleep(time.Millisecond) // usually it waits then
+	cancel()
+	time.Sleep(time.Millisecond) // the statements end
+	mustDo(t, tx.Rollback())
+	mustLoad(t, []chan loaded{last})
+}
+
 // No lane remains open after reads whose contexts end at any time.
 func TestStore_readersGiveUpAtRandom(t *testing.T) {
 	t.Parallel()
