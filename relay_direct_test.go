@@ -252,3 +252,37 @@ func TestRelay_claimsNewIncidentsOfTransactions(t *testing.T) {
 		}
 	})
 }
+
+// The host owns the memory of a notification: what it does with it changes no later notification of the
+// same incident, nor what another notifier gets.
+func TestRelay_sharesNoMemoryOfNewIncidents(t *testing.T) {
+	var mail, chat office
+	inNewOffice(t, incident.Options{Notifiers: map[string]incident.NamedNotifier{
+		"mail": {Notifier: &mail}, "chat": {Notifier: &chat},
+	}}, func(t *testing.T, o *office, _ *creationOutbox) {
+		spoil := func(_ context.Context, n incident.Notification) error {
+			if n.Incident.Projects[0] != "api" || n.Incident.Labels["team"] != "core" || len(n.Incident.Labels) != 1 {
+				t.Errorf("activity %d comes with %+v", n.Activity.Sequence, n.Incident)
+			}
+			n.Incident.Projects[0], n.Incident.Labels["team"], n.Incident.Labels["seen"] = "changed", "changed", "yes"
+			go func() { // also after the call
+				for i := range 100 {
+					n.Incident.Labels["seen"] = fmt.Sprint(i)
+				}
+			}()
+			return nil
+		}
+		mail.fails(spoil)
+		chat.fails(spoil)
+		_, err := o.Create(t.Context(), incident.NewIncident{
+			OrganizationID: "acme", Title: "Down", Projects: []incident.ProjectID{"api"}, Labels: map[string]string{"team": "core"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if len(mail.all()) != 2 || len(chat.all()) != 2 {
+			t.Errorf("%d and %d notifications came", len(mail.all()), len(chat.all()))
+		}
+	})
+}

@@ -38,17 +38,18 @@ func (d *delivery) released() attempted {
 // settled: as the first activity that was not delivered, or as the last. An activity that must not
 // be begun any more is released.
 func (r *outboxRelay) send(sending *relay.Sending, d *delivery) attempted {
-	s := r.sendOne(sending, &d.Claim)
-	for i := range d.later {
-		if s.Outcome != OutcomeDelivered {
-			break
+	current := d.Incident
+	for i := 0; ; i++ {
+		if d.Incident = current; i < len(d.later) {
+			d.Incident = current.Clone() // the notifier owns what it gets
+		}
+		s := r.sendOne(sending, &d.Claim)
+		s.Before = i
+		if s.Outcome != OutcomeDelivered || i == len(d.later) {
+			return s
 		}
 		d.Activity, d.Sequence = d.later[i], d.later[i].Sequence
-		d.Incident = d.Incident.Clone() // the notifier has the memory of the first
-		s = r.sendOne(sending, &d.Claim)
-		s.Before = i + 1
 	}
-	return s
 }
 
 // sendOne makes an attempt to deliver the activity or the reminder of a claim, and returns how it
