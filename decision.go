@@ -74,7 +74,7 @@ func changeOf(d decision) Change {
 		return c
 	}
 	c.Incident = &after.Incident
-	c.ExpectVersion = before.Incident.Version
+	c.ExpectVersion, c.ExpectWrite = before.Incident.Version, before.WriteID
 	c.Incident.Version = c.ExpectVersion + 1
 	c.EndReminders = before.Incident.Status.Active() && !after.Incident.Status.Active()
 	c.StartedBefore, c.ExpectSlot = before.Incident.DateStarted, d.expectSlot

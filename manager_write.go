@@ -239,7 +239,7 @@ func (m *manager) applyAndPublish(ctx context.Context, p *coherence.Publication,
 	if c.Key.Identifier == 0 {
 		m.checkHistory(ctx, subject{key: applied.Incident.Key()}, applied.Incident.Version, p.Began()) // a store that lost commits assigns identifiers again
 	}
-	after.Incident = applied.Incident
+	after.Incident, after.WriteID = applied.Incident, applied.WriteID
 	for i := range after.Triggers {
 		after.Triggers[i].Incident = after.Incident.Key()
 	}

@@ -83,10 +83,18 @@ type LocalStore interface {
 type State struct {
 	Incident Incident  `json:"incident"`
 	Triggers []Trigger `json:"triggers"`
+
+	// WriteID is of the write that made the version. 0 if the store does not tell.
+	WriteID WriteID `json:"writeId,omitzero"`
 }
 
+// WriteID tells apart two writes that made the same version of an incident, in a store that fell back
+// to earlier data, as in an asynchronous failover. A store gives each write of an incident's row a
+// random number, or does without.
+type WriteID int64
+
 func (s *State) clone() *State {
-	return &State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers)}
+	return &State{Incident: s.Incident.Clone(), Triggers: slices.Clone(s.Triggers), WriteID: s.WriteID}
 }
 
 // Change is the write of a call. A store writes all of it or nothing.
@@ -108,6 +116,10 @@ type Change struct {
 	// that row. A store that can fall back to earlier data, as in an asynchronous failover,
 	// may refuse another status with [ErrVersionConflict], too.
 	ExpectVersion int64
+
+	// ExpectWrite is the [State.WriteID] with ExpectVersion. A store with WriteIDs returns
+	// [ErrVersionConflict] if the stored row has another. 0 permits any.
+	ExpectWrite WriteID
 
 	// ExpectSlot is the version that a slot of Claim must have. Nil permits any.
 	ExpectSlot *SlotVersion
@@ -159,6 +171,10 @@ type Applied struct {
 	// Incident is the row after the change, or the current row if the change was
 	// replayed. Zero if the change has no Incident and was not replayed.
 	Incident Incident
+
+	// WriteID is the new [State.WriteID]. 0 if the store does not tell, if the change has no
+	// Incident, or if it was replayed.
+	WriteID WriteID
 
 	// Sequence is the sequence of the change's first activity; the others follow it. 0
 	// if the change has no activities or was replayed.

@@ -27,6 +27,9 @@ func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.App
 		if done, err := s.concluded(ctx, c, err); err != nil {
 			return incident.Applied{}, err
 		} else if done {
+			if change.Incident != nil && !applied.Replayed {
+				applied.WriteID = incident.WriteID(c.id)
+			}
 			return applied, nil
 		}
 	}
@@ -127,6 +130,14 @@ func statusBefore(c *incident.Change) any {
 		}
 	}
 	return nil
+}
+
+// writeBefore returns the call that wrote the version on which a change was decided, or nil if unknown.
+func writeBefore(c *incident.Change) any {
+	if c.ExpectWrite == 0 {
+		return nil
+	}
+	return int64(c.ExpectWrite)
 }
 
 // moveFrom sets the differences of lists for an incident that has the given place before

@@ -116,8 +116,8 @@ func addCreation(st *statement, w *writing, l layout, c *call) {
 )`, incidentValues(w, c)...)
 }
 
-// addUpdate replaces the row if it has the expected version and status. The status is compared
-// because a server that took over without the last commits may have counted to the same version.
+// addUpdate replaces the row if it has the expected version, status and call. The status and the call are
+// compared because a server that took over without the last commits may have counted to the same version.
 func addUpdate(st *statement, w *writing, l layout, c *call) {
 	st.add(`target AS (
 	UPDATE @incident
@@ -126,9 +126,10 @@ func addUpdate(st *statement, w *writing, l layout, c *call) {
 		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
 		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?, optional = ?::text::jsonb
 	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?
-		AND coalesce(optional #>> '{response,assignee}', '') = ? AND coalesce(?::smallint, status) = status`,
+		AND coalesce(optional #>> '{response,assignee}', '') = ? AND coalesce(?::smallint, status) = status
+		AND coalesce(?::bigint, call_id) = call_id`,
 		slices.Concat([]any{len(w.Activities)}, incidentValues(w, c),
-			[]any{w.Key.Identifier, w.ExpectVersion, w.before.started, string(w.before.assignee), statusBefore(&w.Change)})...)
+			[]any{w.Key.Identifier, w.ExpectVersion, w.before.started, string(w.before.assignee), statusBefore(&w.Change), writeBefore(&w.Change)})...)
 	addConditions(st, w, l)
 	st.add(`
 	RETURNING identifier, activities

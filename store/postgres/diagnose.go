@@ -81,13 +81,14 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 // isBaseOf reports whether a change was decided on the incident as it is.
 func (d diagnosis) isBaseOf(c *incident.Change) bool {
 	before := statusBefore(c)
-	return d.version == c.ExpectVersion && (before == nil || before == d.status)
+	return d.version == c.ExpectVersion && (before == nil || before == d.status) &&
+		(c.ExpectWrite == 0 || c.ExpectWrite == incident.WriteID(d.versionBy))
 }
 
 // onlyMoves reports whether the change wrote nothing only because the incident has another
 // place than the change took for granted.
 func (d diagnosis) onlyMoves(w writing) bool {
-	return w.Key.Identifier != 0 && w.Incident != nil && d.version == w.ExpectVersion &&
+	return w.Key.Identifier != 0 && w.Incident != nil && d.isBaseOf(&w.Change) &&
 		d.activity.Sequence == 0 && d.holder == 0 && (!d.started.Equal(w.before.started) || d.assignee != w.before.assignee)
 }
 

@@ -17,7 +17,7 @@ import (
 // The columns of before come first.
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
-	dest := slices.Concat(before, scanIncident(&s.Incident), scanTrigger(&t))
+	dest := slices.Concat(before, scanIncident(&s.Incident), []any{integer(&s.WriteID)}, scanTrigger(&t))
 	err = scanEach(rows, func() {
 		if t.TriggerID != "" {
 			t.Incident.OrganizationID = s.Incident.OrganizationID
@@ -29,7 +29,7 @@ func readState(rows rowSet, before ...any) (s incident.State, err error) {
 }
 
 const loadSQL = `
-SELECT ` + incidentColumns + `, ` + triggerColumns + `
+SELECT ` + stateColumns + `
 FROM @incident i
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE i.organization_id = $1 AND i.identifier = ?`
@@ -51,7 +51,7 @@ const loadAllSQL = `
 SELECT k.number, x.*
 FROM unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number),
 LATERAL (
-	SELECT ` + incidentColumns + `, ` + triggerColumns + `
+	SELECT ` + stateColumns + `
 	FROM @incident i
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = k.identifier
 	WHERE i.organization_id = k.organization_id AND i.identifier = k.identifier
@@ -95,7 +95,7 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 func notFound(op string) error { return fmt.Errorf("postgres: %s: %w", op, incident.ErrNotFound) }
 
 const loadSlotSQL = `
-SELECT s.version, s.holder, ` + incidentColumns + `, ` + triggerColumns + `
+SELECT s.version, s.holder, ` + stateColumns + `
 FROM @incident_slot s
 LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
@@ -127,7 +127,7 @@ SELECT k.number, x.*
 FROM unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
 	AS k (organization_id, alert_rule_id, project_id, query_id, number),
 LATERAL (
-	SELECT s.version, s.holder, ` + incidentColumns + `, ` + triggerColumns + `
+	SELECT s.version, s.holder, ` + stateColumns + `
 	FROM @incident_slot s
 	LEFT JOIN @incident i ON i.organization_id = k.organization_id AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = i.identifier
@@ -177,7 +177,7 @@ SELECT
 	EXISTS (
 		SELECT FROM @incident_subscription WHERE organization_id = $1 AND identifier = i.identifier AND user_id = ?
 	),
-	` + incidentColumns + `, ` + triggerColumns + `
+	` + stateColumns + `
 FROM @incident i
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE i.organization_id = $1 AND i.identifier = ?`

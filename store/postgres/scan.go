@@ -116,6 +116,9 @@ func scanIncident(inc *incident.Incident) []any {
 	}
 }
 
+// stateColumns are the columns of an incident i and of a trigger t of it.
+const stateColumns = incidentColumns + `, i.call_id, ` + triggerColumns
+
 // triggerColumns are the columns of a trigger t of an incident.
 const triggerColumns = `t.identifier, t.trigger_id, t.status, t.severity, t.date_added, t.date_modified`
 

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/incidentkit/incident"
 )
 
 // wantEqual reports the first difference of two values. An empty slice equals nil. A
@@ -72,7 +74,7 @@ func show(v any) string {
 	return string(text)
 }
 
-var timeType = reflect.TypeFor[time.Time]()
+var timeType, writeIDType = reflect.TypeFor[time.Time](), reflect.TypeFor[incident.WriteID]()
 
 // difference returns the path of the first difference of two values of a type, with
 // both values. It is empty if they are equal.
@@ -82,6 +84,9 @@ func difference(got, want reflect.Value) string {
 	}
 	if got.Type() == timeType {
 		return differenceIf(got.Interface() != want.Interface(), got, want)
+	}
+	if got.Type() == writeIDType {
+		return "" // stores choose them
 	}
 	switch got.Kind() {
 	case reflect.Pointer, reflect.Interface:
