@@ -21,8 +21,14 @@ import (
 // and notified. No acknowledged comment is lost, none is there twice, the followers see the last
 // versions, and each comment is notified.
 func TestCitus_moves(t *testing.T) {
+	t.Run("coordinator", func(t *testing.T) { underMoves(t, nil) })
+	t.Run("workers", func(t *testing.T) { underMoves(t, openCitusWorkers(t, 16)) })
+}
+
+func underMoves(t *testing.T, workers func(string) *sqlx.DB) {
 	pool := mustOpen(t, citusURL(t)+fmt.Sprintf("&options=-ccitus.shard_count%%3D%d", citusShards), 16)
-	opts := mustCitusSchema(t, pool, fmt.Sprintf("incident_%d_moves", os.Getpid()))
+	opts := mustCitusSchema(t, pool, fmt.Sprintf("incident_%d_moves_%t", os.Getpid(), workers != nil))
+	opts.CitusWorker = workers
 	notified := &notifiedComments{}
 	newManager := func(o *incident.Options) incident.Manager {
 		m, err := incident.New(mustNew(t, mustOpen(t, citusURL(t), 8), &opts), o)
@@ -36,8 +42,11 @@ func TestCitus_moves(t *testing.T) {
 	defer cancel()
 	var background, writers sync.WaitGroup
 	background.Go(func() { _ = m.Run(ctx) })
-	follower := newManager(&incident.Options{Notifier: incident.NotifyElsewhere})
-	background.Go(func() { _ = follower.Run(ctx) })
+	var followers [3]incident.Manager
+	for i := range followers {
+		followers[i] = newManager(&incident.Options{Notifier: incident.NotifyElsewhere})
+		background.Go(func() { _ = followers[i].Run(ctx) })
+	}
 
 	all := make([]*movedWriter, 8)
 	for n := range all {
@@ -54,7 +63,7 @@ func TestCitus_moves(t *testing.T) {
 	writers.Wait()
 	sum := 0
 	for _, w := range all {
-		sum += w.check(t, m, follower)
+		sum += w.check(t, m, followers[:]...)
 	}
 	if moves < 4 || sum < 8 {
 		t.Errorf("%d moves and %d writes are too few to show something", moves, sum)
@@ -146,7 +155,7 @@ func (w *movedWriter) write(ctx context.Context, t *testing.T, m incident.Manage
 }
 
 // check returns the number of comments.
-func (w *movedWriter) check(t *testing.T, m, follower incident.Manager) int {
+func (w *movedWriter) check(t *testing.T, m incident.Manager, followers ...incident.Manager) int {
 	t.Helper()
 	found := map[string]int{}
 	for cursor := ""; ; {
@@ -177,13 +186,22 @@ func (w *movedWriter) check(t *testing.T, m, follower incident.Manager) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, follower := range followers {
+		awaitVersion(t, follower, w.key, want.Incident.Version)
+	}
+	return len(found)
+}
+
+// awaitVersion waits until a follower has the version.
+func awaitVersion(t *testing.T, follower incident.Manager, key incident.Key, version int64) {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got, err := follower.Get(t.Context(), w.key)
-		if err == nil && got.Version >= want.Incident.Version {
-			return len(found)
+		got, err := follower.Get(t.Context(), key)
+		if err == nil && got.Version >= version {
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%v: the follower has %+v, %v, want version %d", w.key, got, err, want.Incident.Version)
+			t.Fatalf("%v: a follower has %+v, %v, want version %d", key, got, err, version)
 		}
 	}
 }

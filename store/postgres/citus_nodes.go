@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/incidentkit/incident"
 )
@@ -25,26 +26,29 @@ type citusNode struct {
 	group        int64            // the server's number in Citus
 	shards       []int64          // of table incident, in ascending order
 	organization map[int64]string // that the shard would have
+	worker       *citusWorker     // nil without a connection to the server itself
 }
 
 // citusNodes keeps the list of servers.
 type citusNodes struct {
-	mu    sync.Mutex // guards nodes
-	nodes []citusNode
+	mu     sync.Mutex // guards nodes
+	nodes  []citusNode
+	routes atomic.Pointer[citusRoutes] // to the same nodes; nil without a list
 }
 
 // nodesSQL finds, for each shard, one of some made-up organizations.
 const nodesSQL = `
-SELECT p.groupid, s.shardid, coalesce(min(k.organization), '')
+SELECT p.groupid, n.nodename, n.nodeport, s.shardid, s.shardminvalue::bigint, s.shardmaxvalue::bigint, coalesce(min(k.organization), '')
 FROM pg_dist_shard s
 JOIN pg_dist_placement p ON p.shardid = s.shardid
+JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
 LEFT JOIN (
 	SELECT 'organization ' || n AS organization,
 		get_shard_id_for_distribution_column('@incident', 'organization ' || n) AS shardid
 	FROM generate_series(1, 64 * (SELECT count(*) FROM pg_dist_shard WHERE logicalrelid = '@incident'::regclass)) n
 ) k ON k.shardid = s.shardid
 WHERE s.logicalrelid = '@incident'::regclass
-GROUP BY p.groupid, s.shardid
+GROUP BY p.groupid, n.nodename, n.nodeport, s.shardid, s.shardminvalue, s.shardmaxvalue
 ORDER BY p.groupid, s.shardid`
 
 // nodes returns the servers in ascending order.
@@ -56,37 +60,52 @@ func (s *Store) nodes(ctx context.Context) ([]citusNode, error) {
 	if nodes != nil {
 		return nodes, nil
 	}
-	nodes, err := runText(ctx, s, &c.nodes, nil, readNodes)
+	identity := ""
+	if s.options.CitusWorker != nil {
+		var err error
+		if identity, err = s.registeredText(ctx, identityForm); err != nil {
+			return nil, err
+		}
+	}
+	found, err := runText(ctx, s, &c.nodes, nil, readNodes)
 	if err == nil {
-		c.known.set(nodes)
+		nodes = c.workers.of(found, identity)
+		c.known.set(nodes, newCitusRoutes(found, nodes))
 	}
 	return nodes, err
 }
 
-func (n *citusNodes) set(nodes []citusNode) {
+func (n *citusNodes) set(nodes []citusNode, routes *citusRoutes) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.nodes = nodes
+	n.routes.Store(routes)
 }
 
-func readNodes(rows rowSet) (nodes []citusNode, err error) {
-	var group, shard int64
-	organization, missing := "", 0
+// forget has the next call read the list again.
+func (n *citusNodes) forget() { n.set(nil, nil) }
+
+// foundShard is a row of nodesSQL.
+type foundShard struct {
+	group, port, shard int64
+	name               string
+	least, greatest    int64 // the range of hashes
+	organization       string
+}
+
+func readNodes(rows rowSet) (all []foundShard, err error) {
+	var f foundShard
+	missing := 0
 	err = scanEach(rows, func() {
-		if nodes == nil || nodes[len(nodes)-1].group != group {
-			nodes = append(nodes, citusNode{group: group, organization: map[int64]string{}})
-		}
-		n := &nodes[len(nodes)-1]
-		n.shards = append(n.shards, shard)
-		n.organization[shard] = organization
-		if organization == "" {
+		all = append(all, f)
+		if f.organization == "" {
 			missing++
 		}
-	}, integer(&group), integer(&shard), text(&organization))
-	if err == nil && (missing > 0 || nodes == nil) {
+	}, integer(&f.group), text(&f.name), integer(&f.port), integer(&f.shard), integer(&f.least), integer(&f.greatest), text(&f.organization))
+	if err == nil && (missing > 0 || all == nil) {
 		err = fmt.Errorf("%w: of %d shards no organization was found; run postgres.MigrateCitus", incident.ErrUnavailable, missing)
 	}
-	return nodes, err
+	return all, err
 }
 
 // errMoved means that a shard has moved during a statement.
@@ -95,7 +114,7 @@ var errMoved = fmt.Errorf("%w: a shard has moved", errAgain)
 // runOnNode runs a statement on the shards of a server. read gets the rows of all of them.
 func runOnNode[T any](ctx context.Context, s *Store, n citusNode, st *statement, read func(*shardRows) (T, error)) (T, error) {
 	var shards []int64
-	v, err := runForm(ctx, s, &s.citus.runAll, n.organization[n.shards[0]], st, func(rows rowSet) (T, error) {
+	v, err := runForm(ctx, s, &s.citus.runAll, n.worker, n.organization[n.shards[0]], st, func(rows rowSet) (T, error) {
 		r := &shardRows{recordRows: recordRows{rowSet: rows}}
 		v, err := read(r)
 		for err == nil && r.Next() {
@@ -105,9 +124,12 @@ func runOnNode[T any](ctx context.Context, s *Store, n citusNode, st *statement,
 	})
 	if err == nil && !slices.Equal(shards, n.shards) {
 		err = errMoved
+		if n.worker != nil {
+			n.worker.avoid()
+		}
 	}
 	if isDisturbed(err) {
-		s.citus.known.set(nil)
+		s.citus.known.forget()
 	}
 	return v, err
 }

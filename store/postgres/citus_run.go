@@ -27,8 +27,13 @@ import (
 // store registers a text before its first use. A transaction cannot wait for another connection,
 // so that it sends texts that are not registered yet.
 
-// unregistered is the SQLSTATE of incident_run for a form without a text.
-const unregistered = "IS001"
+// The SQLSTATEs of incident_run for a form without a text, for a shard on another server, and for a
+// statement without rows. The last is that of a statement that is not prepared.
+const (
+	unregistered   = "IS001"
+	shardElsewhere = "IS002"
+	noRows         = "42P11"
+)
 
 const citusRunSQL = `
 SELECT @incident_run($1, $2, $3, $4)`
@@ -36,32 +41,47 @@ SELECT @incident_run($1, $2, $3, $4)`
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`
 
+// citusFunction is a call of a function that runs statements.
+type citusFunction struct {
+	passedOn sqlText // through the coordinator
+	here     sqlText // on the server of the connection: the organization is computed
+}
+
+func (d *database) citusFunction(call string) citusFunction {
+	return citusFunction{
+		passedOn: sqlText{text: d.qualify(call)},
+		here:     sqlText{text: d.qualify(strings.Replace(call, "$1", "(SELECT $1::text)", 1))},
+	}
+}
+
 // registerSQL writes only what is missing: a reference table is written on all servers.
 const registerSQL = `
 INSERT INTO @incident_statement (form, text)
 VALUES ($1, $2)
 ON CONFLICT (form) DO NOTHING`
 
-const isRegisteredSQL = `
-SELECT form::text FROM @incident_statement WHERE form = $1`
+const registeredSQL = `
+SELECT text FROM @incident_statement WHERE form = $1`
 
 // citus is the part of a database for Citus.
 type citus struct {
-	run          sqlText
-	register     sqlText
-	isRegistered sqlText
-	runAll       sqlText
-	nodes        sqlText
-	known        citusNodes
+	run        citusFunction
+	runAll     citusFunction
+	register   sqlText
+	registered sqlText
+	nodes      sqlText
+	known      citusNodes
+	workers    citusWorkers
 }
 
 func (d *database) useCitus() {
 	d.citus = &citus{
-		run:          sqlText{text: d.qualify(citusRunSQL)},
-		register:     sqlText{text: d.qualify(registerSQL)},
-		isRegistered: sqlText{text: d.qualify(isRegisteredSQL)},
-		runAll:       sqlText{text: d.qualify(citusRunAllSQL)},
-		nodes:        sqlText{text: d.qualify(nodesSQL)},
+		run:        d.citusFunction(citusRunSQL),
+		runAll:     d.citusFunction(citusRunAllSQL),
+		register:   sqlText{text: d.qualify(registerSQL)},
+		registered: sqlText{text: d.qualify(registeredSQL)},
+		nodes:      sqlText{text: d.qualify(nodesSQL)},
+		workers:    citusWorkers{options: d.options, identifySQL: sqlText{text: d.qualify(identifySQL)}},
 	}
 	// The organizations of a batch may be on several servers.
 	d.lanes.apartOnly.Store(true)
@@ -88,12 +108,14 @@ func runDelegated[T any](ctx context.Context, s *Store, st *statement, read func
 	if st.owner != "" {
 		organization = st.owner
 	}
-	return runForm(ctx, s, &s.citus.run, organization, st, func(rows rowSet) (T, error) { return read(&recordRows{rowSet: rows}) })
+	return runForm(ctx, s, &s.citus.run, s.route(ctx, organization), organization, st,
+		func(rows rowSet) (T, error) { return read(&recordRows{rowSet: rows}) })
 }
 
-// runForm calls a function with a statement, where an organization is.
+// runForm calls a function with a statement where an organization is: at a worker, or through the
+// coordinator if w is nil or cannot be reached.
 func runForm[T any](
-	ctx context.Context, s *Store, function *sqlText, organization any, st *statement, read func(rowSet) (T, error),
+	ctx context.Context, s *Store, function *citusFunction, w *citusWorker, organization any, st *statement, read func(rowSet) (T, error),
 ) (v T, err error) {
 	t := st.sqlText().delegated
 	var text any
@@ -104,30 +126,45 @@ func runForm[T any](
 			return v, err
 		}
 	}
-	args, err := argumentTexts(st.args)
+	values, err := argumentTexts(st.args)
 	if err != nil {
 		return v, err
 	}
-	v, err = runText(ctx, s, function, []any{organization, t.form, text, args}, read)
-	if sqlState(err) == unregistered {
+	args := []any{organization, t.form, text, values}
+	reached := false
+	if s.tx == nil {
+		v, reached, err = runAt(ctx, w, &function.here, args, read)
+	}
+	if !reached {
+		v, err = runText(ctx, s, &function.passedOn, args, read)
+	}
+	switch sqlState(err) {
+	case unregistered:
 		t.registered.Store(false)
+	case shardElsewhere:
+		s.citus.known.forget()
 	}
 	return v, err
 }
 
 // registerText registers a text, and returns once all servers have it.
 func (s *Store) registerText(ctx context.Context, t *delegated) error {
-	form := ""
-	_, err := runText(ctx, s, &s.citus.isRegistered, []any{t.form}, func(rows rowSet) (none struct{}, err error) {
-		return none, scanOne(rows, text(&form))
-	})
-	if err == nil && form == "" {
+	registered, err := s.registeredText(ctx, t.form)
+	if err == nil && registered == "" {
 		_, err = runText(ctx, s, &s.citus.register, []any{t.form, t.text}, func(rowSet) (none struct{}, err error) { return none, nil })
 	}
 	if err == nil {
 		t.registered.Store(true)
 	}
 	return err
+}
+
+// registeredText returns the text of a form, or "" if there is none.
+func (s *Store) registeredText(ctx context.Context, form string) (string, error) {
+	return runText(ctx, s, &s.citus.registered, []any{form}, func(rows rowSet) (registered string, err error) {
+		err = scanOne(rows, text(&registered))
+		return registered, err
+	})
 }
 
 // argumentTexts returns the arguments of a statement as an array of texts. The server converts
@@ -179,3 +216,8 @@ func appendQuoted(b []byte, text string) []byte {
 	}
 	return append(b, '"')
 }
+
+// hasForgotten reports whether incident_run failed because a statement is not prepared that it had
+// prepared: a transaction that dropped it was rolled back, and so was the setting that says so. A new
+// session prepares it again.
+func hasForgotten(err error) bool { return sqlState(err) == noRows }

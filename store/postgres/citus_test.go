@@ -4,7 +4,9 @@ package postgres_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -46,12 +48,43 @@ func mustCitusSchema(t *testing.T, pool *sqlx.DB, schema string) postgres.Option
 	return opts
 }
 
+// citusWorkerURLs returns the URLs of the workers by their addresses.
+func citusWorkerURLs(t testing.TB) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for text := range strings.SplitSeq(os.Getenv("INCIDENT_TEST_CITUS_WORKER_URLS"), ",") {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" {
+			t.Fatal("INCIDENT_TEST_CITUS_WORKER_URLS must have the URLs of the workers of Citus, with commas between them")
+		}
+		all[u.Host] = text
+	}
+	return all
+}
+
+// openCitusWorkers returns a value of CitusWorker.
+func openCitusWorkers(t testing.TB, conns int) func(address string) *sqlx.DB {
+	t.Helper()
+	pools := map[string]*sqlx.DB{}
+	for address, url := range citusWorkerURLs(t) {
+		pools[address] = mustOpen(t, url, conns)
+	}
+	return func(address string) *sqlx.DB { return pools[address] }
+}
+
+// runCitus runs a suite with all statements through the coordinator, and with routes to the workers.
+func runCitus(t *testing.T, run func(t *testing.T, stores func(t *testing.T) incident.Store)) {
+	t.Run("coordinator", func(t *testing.T) { run(t, emptyCitusStores(t, 16, nil)) })
+	t.Run("workers", func(t *testing.T) { run(t, emptyCitusStores(t, 16, openCitusWorkers(t, 16))) })
+}
+
 // emptyCitusStores is emptyStores on Citus.
-func emptyCitusStores(t *testing.T, conns int) func(t *testing.T) incident.Store {
+func emptyCitusStores(t *testing.T, conns int, workers func(string) *sqlx.DB) func(t *testing.T) incident.Store {
 	url, parent := citusURL(t), t
 	stores := pgtest.InTurn(func(_ *testing.T, number int) *postgres.Store {
 		pool := mustOpen(parent, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", url, citusShards), conns)
-		opts := mustCitusSchema(parent, pool, fmt.Sprintf("incident_%d_%d", os.Getpid(), number))
+		opts := mustCitusSchema(parent, pool, fmt.Sprintf("incident_%d_%d_%t", os.Getpid(), number, workers != nil))
+		opts.CitusWorker = workers
 		return mustNew(parent, pool, &opts)
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
@@ -60,28 +93,32 @@ func emptyCitusStores(t *testing.T, conns int) func(t *testing.T) incident.Store
 	return func(t *testing.T) incident.Store { return stores(t) }
 }
 
-func TestCitus_store(t *testing.T) { storetest.Run(t, emptyCitusStores(t, 16)) }
+func TestCitus_store(t *testing.T) { runCitus(t, storetest.Run) }
 
-func TestCitus_model(t *testing.T) { managertest.Model(t, emptyCitusStores(t, 16)) }
+func TestCitus_model(t *testing.T) { runCitus(t, managertest.Model) }
 
-func TestCitus_linearizable(t *testing.T) { managertest.Linearizable(t, emptyCitusStores(t, 16)) }
+func TestCitus_linearizable(t *testing.T) { runCitus(t, managertest.Linearizable) }
 
 func TestCitus_report(t *testing.T) {
-	stores := emptyCitusStores(t, 16)
-	storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return stores(t).(*postgres.Store) })
+	runCitus(t, func(t *testing.T, stores func(t *testing.T) incident.Store) {
+		storetest.RunReport(t, func(t *testing.T) incident.ReportStore { return stores(t).(*postgres.Store) })
+	})
 }
 
 func TestCitus_retention(t *testing.T) {
-	stores := emptyCitusStores(t, 16)
-	storetest.RunRetention(t, func(t *testing.T) incident.RetentionStore { return stores(t).(*postgres.Store) })
+	runCitus(t, func(t *testing.T, stores func(t *testing.T) incident.Store) {
+		storetest.RunRetention(t, func(t *testing.T) incident.RetentionStore { return stores(t).(*postgres.Store) })
+	})
 }
 
 func TestCitus_feed(t *testing.T) {
-	stores := emptyCitusStores(t, 16)
-	storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+	runCitus(t, func(t *testing.T, stores func(t *testing.T) incident.Store) {
+		storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+	})
 }
 
 func TestCitus_outbox(t *testing.T) {
-	stores := emptyCitusStores(t, 16)
-	storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t).(*postgres.Store) })
+	runCitus(t, func(t *testing.T, stores func(t *testing.T) incident.Store) {
+		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t).(*postgres.Store) })
+	})
 }

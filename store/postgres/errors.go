@@ -140,7 +140,7 @@ func isDisturbed(err error) bool {
 		return errors.Is(err, errAgain)
 	}
 	switch e.state {
-	case serializationFailure, deadlockDetected, unregistered:
+	case serializationFailure, deadlockDetected, unregistered, shardElsewhere, noRows:
 		return true
 	case checkViolation:
 		return e.violates(slotHolders)

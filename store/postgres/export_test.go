@@ -198,3 +198,13 @@ const MaxTexts = maxTexts
 
 // IsDisturbed reports whether a failed statement would be repeated.
 func IsDisturbed(err error) bool { return isDisturbed(err) }
+
+// CitusRoute returns the number of the server to which a statement about an organization would go, or 0
+// for the coordinator.
+func (s *Store) CitusRoute(ctx context.Context, organization string) int64 {
+	w := s.route(ctx, organization)
+	if w == nil || w.avoided.Load() != 0 {
+		return 0
+	}
+	return w.group
+}

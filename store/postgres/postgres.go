@@ -38,8 +38,9 @@
 // Every key begins with the organization, so that the tables can be partitioned by it. [MigrateCitus]
 // spreads them over the servers of Citus, and [Options.Citus] has the store use it:
 //
-//   - A call takes a hop more, through the coordinator to the server of its organization. Creations
-//     of several organizations do not share a statement.
+//   - A call takes a hop more, through the coordinator to the server of its organization. With
+//     [Options.CitusWorker] it takes none, except in a transaction. Creations of several
+//     organizations do not share a statement.
 //   - A call waits while a shard moves, as writes do on Citus. If the shard has left, the call is
 //     repeated, and a transaction fails with [incident.ErrUnavailable].
 //   - The feed reads each server by itself. After a move each cache starts empty. A follower may see
@@ -49,7 +50,7 @@
 //   - The coordinator must be known to the workers, and the role must own the tables.
 //
 // This is tested on Citus 13.2 over PostgreSQL 15 with lib/pq, without a pooler: the suites of a store,
-// moves of shards under load, and connections that end. The loss of a server of Citus is not tested,
+// moves of shards under load, and connections that end, through the coordinator and with routes. The loss of a server of Citus is not tested,
 // nor is the division of a shard.
 package postgres
 
@@ -115,6 +116,21 @@ type Options struct {
 	// use them while MigrateCitus runs for the first time: a process without it misses the changes
 	// of the others, and its claims fail.
 	Citus bool
+
+	// CitusWorker returns a pool of connections to a worker of Citus, or nil. Then a statement about an
+	// organization goes straight to the worker that has it, except in a transaction. address is that
+	// of table pg_dist_node, as "10.0.0.2:5432". All requirements of the pool of [New] apply, except that it leads
+	// to the worker. The host owns it.
+	//
+	// A statement goes through the coordinator if CitusWorker returned nil, if no connection is
+	// available within a second, or if it leads to another server. After a failure a worker is avoided for
+	// a second, and for up to 32 seconds if it keeps failing.
+	//
+	// CitusWorker is called after the first statement, and each time that a shard has moved. It must
+	// not block, and should return the same pool for the same address. It is ignored without Citus.
+	//
+	// Defaults to nil: all statements go through the coordinator.
+	CitusWorker func(address string) *sqlx.DB
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -158,20 +174,21 @@ var (
 
 // database is the state that a store shares with the stores of its transactions.
 type database struct {
-	pool       *sqlx.DB
-	owned      bool // Open made the pool, and Close closes it
-	options    Options
-	texts      texts
-	connStates connStates
-	lanes      lanes
-	loads      reads[incident.Key, incident.State]
-	slotLoads  reads[incident.Slot, incident.SlotState]
-	feedCalls  chan struct{} // holds a token for each call of Changes in progress
-	schema     schemaCheck
-	wire       wire
-	citus      *citus        // nil without [Options.Citus]
-	feedMemory time.Duration // how long the records of deletions are kept
-	queued     atomic.Bool   // a change has queued activities
+	pool        *sqlx.DB
+	owned       bool // Open made the pool, and Close closes it
+	options     Options
+	texts       texts
+	connStates  connStates
+	lanes       lanes
+	loads       reads[incident.Key, incident.State]
+	slotLoads   reads[incident.Slot, incident.SlotState]
+	feedCalls   chan struct{} // holds a token for each call of Changes in progress
+	schema      schemaCheck
+	wire        wire
+	citus       *citus        // nil without [Options.Citus]
+	connectWait time.Duration // bounds the wait for a connection, unless it is 0
+	feedMemory  time.Duration // how long the records of deletions are kept
+	queued      atomic.Bool   // a change has queued activities
 
 	remindersFirst atomic.Bool // the next claim of the notifier without a name begins with reminders
 
@@ -273,6 +290,9 @@ func withoutSecrets(err error) string {
 func (s *Store) Close() error {
 	s.texts.close()
 	s.closePrepared()
+	if s.citus != nil {
+		s.citus.workers.close()
+	}
 	if !s.owned {
 		return nil
 	}

@@ -22,12 +22,13 @@ type connStates struct {
 // connState is the state of a connection, above all its prepared statements. Only the
 // session that holds the connection may use it.
 type connState struct {
-	lastUse   uint64 // guarded by connStates.mu
-	link      link
-	standby   *standbyWatch
-	keepsStmt bool // false for a connection that cannot be recognized
-	uses      uint64
-	stmts     map[*sqlText]*keptStmt
+	lastUse    uint64 // guarded by connStates.mu
+	link       link
+	standby    *standbyWatch
+	keepsStmt  bool // false for a connection that cannot be recognized
+	identified bool // the connection leads to the worker that it should lead to
+	uses       uint64
+	stmts      map[*sqlText]*keptStmt
 }
 
 type keptStmt struct {

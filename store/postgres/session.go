@@ -41,6 +41,11 @@ const driverPatience = 3 * time.Second
 // session takes a connection out of the pool. The end of ctx ends waiting for a
 // connection, and connecting if the driver can be interrupted.
 func (d *database) session(ctx context.Context) (*session, error) {
+	if d.connectWait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.connectWait)
+		defer cancel()
+	}
 	conn, err := d.pool.Connx(ctx)
 	if err != nil {
 		return nil, err
@@ -68,8 +73,10 @@ func driverConn(raw any) (driver.Conn, error) {
 }
 
 // unfit reports whether a connection must not be used again after err: the connection
-// has ended, or it may have outlived a failover.
-func unfit(err error) bool { return errors.Is(err, driver.ErrBadConn) || isReadOnly(err) }
+// has ended, it may have outlived a failover, or it has lost a statement of incident_run.
+func unfit(err error) bool {
+	return errors.Is(err, driver.ErrBadConn) || isReadOnly(err) || hasForgotten(err)
+}
 
 // release gives the connection back to the pool. The pool closes a bad connection.
 func (s *session) release(bad bool) {

@@ -61,6 +61,11 @@ CREATE TABLE IF NOT EXISTS incident_statement (
 SELECT create_reference_table('incident_statement')
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_statement'::regclass);
 
+-- The identity of these tables, by which a connection to a worker is recognized.
+INSERT INTO incident_statement (form, text)
+VALUES ('00000000-0000-0000-0000-000000000000', gen_random_uuid()::text)
+ON CONFLICT (form) DO NOTHING;
+
 -- What the feed has forgotten in a shard: forgotten is the greatest changed of the records of
 -- incident_deleted that were removed, and resets counts the deletions of the organization. They
 -- are in incident_schema otherwise, and transaction numbers are those of a server.
@@ -80,8 +85,7 @@ WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_f
 --
 -- A move or a division of shards takes a lock that all servers know, and holds it until the new
 -- shards are in use. This function takes the same lock, in another mode, until the end of its
--- transaction. If the shard is not here after that, another server has it, and the call fails as
--- a serialization failure.
+-- transaction. If the shard is not here after that, another server has it, and the call fails.
 --
 -- A session has each statement prepared for each shard. A setting of the session remembers that,
 -- because reading pg_prepared_statements takes longer than most statements. If a transaction that
@@ -98,7 +102,7 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM pg_dist_placement p JOIN pg_dist_local_group g ON g.groupid = p.groupid WHERE p.shardid = shard_id
     ) THEN
-        RAISE EXCEPTION 'the shard % is not on this server', shard_id USING ERRCODE = 'serialization_failure';
+        RAISE EXCEPTION 'the shard % is not on this server', shard_id USING ERRCODE = 'IS002';
     END IF;
     IF current_setting('incident_run.' || prepared, true) = 'yes' THEN
         RETURN prepared;
