@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,13 +20,16 @@ import (
 // benchWriters are the goroutines that call at the same time, each for many organizations.
 const benchWriters = 16
 
-// BenchmarkCitus compares stores on Citus with plain tables of the same coordinator. The rounds of
-// both alternate, so that a disturbance of the machine meets both; medians are reported.
+// BenchmarkCitus compares stores on Citus, through the coordinator and with routes to the workers, with
+// plain tables of the same coordinator. The rounds of all alternate, so that a disturbance of the
+// machine meets all; medians are reported. A row that is below its bar says so.
 func BenchmarkCitus(b *testing.B) {
 	url, ctx := citusURL(b), b.Context()
 	schema := fmt.Sprintf("incident_bench_%d", os.Getpid())
 	pool := mustOpen(b, url, benchWriters)
 	plain, spread := postgres.Options{Schema: schema + "_plain"}, postgres.Options{Schema: schema, Citus: true}
+	routed := spread
+	routed.CitusWorker = openCitusWorkers(b, benchWriters)
 	b.Cleanup(func() {
 		for _, name := range []string{plain.Schema, spread.Schema} {
 			if _, err := pool.Exec("DROP SCHEMA " + name + " CASCADE"); err != nil {
@@ -41,19 +45,28 @@ func BenchmarkCitus(b *testing.B) {
 	}
 	for _, op := range benchOps {
 		b.Run(op.name, func(b *testing.B) {
-			sides := [2]*benchSide{newBenchSide(b, &plain, url), newBenchSide(b, &spread, url)}
+			sides := [3]*benchSide{newBenchSide(b, &plain, url), newBenchSide(b, &spread, url), newBenchSide(b, &routed, url)}
 			for round := range 7 {
 				for _, side := range sides {
+					if op.prepare != nil {
+						op.prepare(ctx, b, side)
+					}
 					rate := side.run(ctx, b, op.call, time.Second)
 					if round > 0 { // the first warms up
 						side.rates = append(side.rates, rate)
 					}
 				}
 			}
-			before, after := median(sides[0].rates), median(sides[1].rates)
+			before := median(sides[0].rates)
 			b.ReportMetric(before, "plain/s")
-			b.ReportMetric(after, "citus/s")
-			b.ReportMetric(after/before, "ratio")
+			for i, name := range []string{"coordinator", "workers"} {
+				after := median(sides[i+1].rates)
+				b.ReportMetric(after, name+"/s")
+				b.ReportMetric(after/before, name+"-ratio")
+				if after/before < op.bars[i] {
+					b.Logf("%s: %.2f of plain tables is below the bar of %.2f", name, after/before, op.bars[i])
+				}
+			}
 			b.ReportMetric(0, "ns/op")
 		})
 	}
@@ -61,17 +74,18 @@ func BenchmarkCitus(b *testing.B) {
 
 // benchSide is a store with what its calls need.
 type benchSide struct {
-	store *postgres.Store
-	m     incident.Manager
-	keys  []incident.Key // one for each writer and organization
-	calls atomic.Int64
-	rates []float64
+	store  *postgres.Store
+	m      incident.Manager
+	keys   []incident.Key // one for each writer and organization
+	calls  atomic.Int64
+	rates  []float64
+	claims benchClaims
 }
 
 func newBenchSide(b *testing.B, opts *postgres.Options, url string) *benchSide {
 	b.Helper()
 	s := mustNew(b, mustOpen(b, url, benchWriters), opts)
-	m, err := incident.New(s, nil)
+	m, err := incident.New(s, &incident.Options{Notifier: incident.NotifyElsewhere})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,30 +105,112 @@ func benchOrganization(writer int, call int64) incident.OrganizationID {
 }
 
 var benchOps = []struct {
-	name string
-	call func(ctx context.Context, s *benchSide, writer int, call int64) error
+	name    string
+	bars    [2]float64 // the least ratios through the coordinator, and with routes; 0 for none
+	prepare func(ctx context.Context, b *testing.B, s *benchSide)
+	call    func(ctx context.Context, s *benchSide, writer int, call int64) error
 }{
-	{"Create", func(ctx context.Context, s *benchSide, writer int, call int64) error {
+	{"Create", [2]float64{0.3, 0.5}, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
 		_, err := s.m.Create(ctx, incident.NewIncident{
 			OrganizationID: benchOrganization(writer, call), Title: "Errors", Projects: []incident.ProjectID{"p"},
 		})
 		return err
 	}},
-	{"Fire", func(ctx context.Context, s *benchSide, writer int, call int64) error {
+	{"Fire", [2]float64{0.4, 0.45}, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
 		_, err := s.m.Fire(ctx, incident.Firing{
 			Slot:  incident.Slot{OrganizationID: benchOrganization(writer, call), AlertRuleID: incident.AlertRuleID(fmt.Sprint(writer, " ", call)), ProjectID: "p"},
 			Title: "Errors", TriggerID: "t", Severity: incident.StatusCritical,
 		})
 		return err
 	}},
-	{"Comment", func(ctx context.Context, s *benchSide, writer int, _ int64) error {
+	{"Comment", [2]float64{}, nil, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
 		_, err := s.m.Comment(ctx, s.keys[writer], incident.NewComment{UserID: "ada", Comment: "Looking"})
 		return err
 	}},
-	{"Get", func(ctx context.Context, s *benchSide, writer int, _ int64) error {
+	{"Get", [2]float64{0, 0.5}, nil, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
 		_, err := s.store.Load(ctx, s.keys[writer])
 		return err
 	}},
+	{"Claim", [2]float64{}, fillQueues, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
+		claims, err := s.store.Claim(ctx, claimOfBench)
+		s.claims.add(claims...)
+		return err
+	}},
+	{"Settle", [2]float64{}, fillClaims, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
+		claims := s.claims.take(claimOfBench.Limit)
+		if claims == nil {
+			return errNoClaims
+		}
+		var all []incident.Settlement
+		for _, c := range claims {
+			all = append(all, incident.Settlement{Ticket: c.Ticket, Outcome: incident.OutcomeDelivered})
+		}
+		_, err := s.store.Settle(ctx, all)
+		return err
+	}},
+}
+
+var claimOfBench = incident.ClaimQuery{Limit: 16, PerOrganization: 1, Lease: time.Hour}
+
+// errNoClaims ends a round of settlements early.
+var errNoClaims = errors.New("all claims are settled")
+
+// benchClaims are claims to settle.
+type benchClaims struct {
+	mu  sync.Mutex // guards all
+	all []incident.Claim
+}
+
+func (c *benchClaims) add(claims ...incident.Claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, claims...)
+}
+
+func (c *benchClaims) take(n int) (taken []incident.Claim) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = min(n, len(c.all))
+	taken, c.all = slices.Clone(c.all[:n]), c.all[n:]
+	return taken
+}
+
+// fillQueues queues notifications for more claims than a round makes.
+func fillQueues(ctx context.Context, b *testing.B, s *benchSide) {
+	var all sync.WaitGroup
+	for writer := range benchWriters {
+		all.Go(func() {
+			for range 200 {
+				inc, err := s.m.Create(ctx, incident.NewIncident{OrganizationID: benchOrganization(writer, s.calls.Add(1)), Title: "Errors"})
+				if err == nil {
+					_, err = s.m.Comment(ctx, inc.Key(), incident.NewComment{UserID: "ada", Comment: "Looking"})
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// fillClaims claims what fillQueues queued.
+func fillClaims(ctx context.Context, b *testing.B, s *benchSide) {
+	fillQueues(ctx, b, s)
+	s.claims.take(len(s.claims.all))
+	q := claimOfBench
+	q.Limit, q.PerOrganization = 500, 100
+	for {
+		claims, err := s.store.Claim(ctx, q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(claims) == 0 {
+			return
+		}
+		s.claims.add(claims...)
+	}
 }
 
 // run calls for a time, and returns the calls of a second.
@@ -126,7 +222,9 @@ func (s *benchSide) run(ctx context.Context, b *testing.B, call func(context.Con
 		all.Go(func() {
 			for time.Since(start) < d {
 				if err := call(ctx, s, writer, s.calls.Add(1)); err != nil {
-					b.Error(err)
+					if !errors.Is(err, errNoClaims) {
+						b.Error(err)
+					}
 					return
 				}
 				n.Add(1)
