@@ -13,7 +13,7 @@ export GORACE ?= atexit_sleep_ms=0
 # be busy.
 
 # make lint vets the tests, and nobody debugs the binaries of make test.
-QUICK = -vet=off -ldflags=-w
+QUICK = -vet=off -ldflags=-w -gcflags=github.com/incidentkit/...=-dwarf=false
 
 # The tests and the compiler make much garbage and keep little: collecting it less often saves a
 # third of the time of the tests without a database. A process that keeps much collects it more often.
@@ -21,15 +21,15 @@ QUICK = -vet=off -ldflags=-w
 test test-% race worlds soak: export GOGC ?= 1600
 test test-% race worlds soak: export GOMEMLIMIT ?= 768MiB
 
-.PHONY: help test race test-postgres test-compile test-packages test-faults test-sqlite test-examples test-hostworld test-migratetest test-timed-packages test-timed-postgres test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-retention bench-console bench-http test-citus bench-citus load fuzz soak worlds
+.PHONY: help test race test-postgres test-compile test-shared test-packages test-sqlite test-examples test-hostworld test-migratetest test-timed-shared test-timed-postgres test-postgres-versions lint bench bench-postgres bench-doc bench-scale bench-retention bench-console bench-http test-citus bench-citus load fuzz soak worlds
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## Run all tests in their short form; the packages whose goroutines share memory with the race detector.
+test: ## Run all tests in their short form; the Manager and what its goroutines share with the race detector.
 	@$(if $(RACE),,echo 'no C compiler found: testing without the race detector')
-	@$(MAKE) --no-print-directory -j3 test-compile test-packages test-sqlite test-postgres test-hostworld test-faults test-examples test-migratetest
-	@$(MAKE) --no-print-directory -j2 test-timed-packages test-timed-postgres
+	@$(MAKE) --no-print-directory -j3 test-compile test-shared test-sqlite test-postgres test-packages test-hostworld test-examples test-migratetest
+	@$(MAKE) --no-print-directory -j2 test-timed-shared test-timed-postgres
 
 # The race detector multiplies the time of the tests of a database: make race runs those in which
 # goroutines of a store meet with it, and .ci/run runs both. Planted faults are looked for from one
@@ -40,7 +40,7 @@ test: ## Run all tests in their short form; the packages whose goroutines share 
 FAULTS     = _Catches|_Rejects|_rejects|TestOrder|_unimplemented
 EXHAUSTIVE = (FollowMovedStarts|ComparesWholeUUIDs|ArePagedWithinConditions|WritesEachCombination|MeetAllConditions|MeetsAllConditions)
 STATEMENTS = ^(Incidents|CountIncidents|RoundTrip|Names|Memory|Isolation)$$
-WORLDS     = ^Test(Store|Outbox|Retention|Report|Linearizable|Joined_.*)$$
+WORLDS     = ^Test(Store|Outbox|Retention|Report|Model|Linearizable|Joined_.*)$$
 
 # In store/postgres the variants of a suite differ from it in their statements or their pool: make
 # worlds runs them. PROCESSES start and kill many processes, servers and connections: make race runs
@@ -49,8 +49,8 @@ WORLDS     = ^Test(Store|Outbox|Retention|Report|Linearizable|Joined_.*)$$
 # and the Named groups of TestStore_outbox, which repeat cases on a second table.
 # Tests with bounds of milliseconds run when everything else has ended. LONGEST take half of the time
 # of these: make race has them.
-VARIANTS = ^Test(Store_(oneConnection|partitioned|ahead|unprepared|(outbox|feed|retention|report)Partitioned|(retention|report)(OneConnection|Unprepared))|Linearizable_singleProcess)$$
-MODEL    = ^TestModel(_singleProcess)?$$
+VARIANTS = ^Test(Store_(oneConnection|partitioned|ahead|unprepared|(outbox|feed|retention|report)Partitioned|(retention|report)(OneConnection|Unprepared))|Linearizable_singleProcess|Model_singleProcess)$$
+MODEL    = ^TestModel$$
 PROCESSES = ^Test(Processes_(faults|failover|contention|versions)|Notifiers_killed|Relay_(killed|killedDuringCreations|shared)|History|History_writers|Retention_(killed|underLoad|underLoadReissued)|Store_(retentionAfterLostReplies|lostReplyCache|serverKilled|backendsKilled))$$
 UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|readOnlyLeftovers|versions|schemaMay.*|statementsSuit.*|refusalsOf.*|remed.*|reportsLostTables|failsAfter.*|joinedSerializable|foldsTitles.*)|Migrate|Migrate_(refuses.*|toleratesAdditions|undoesAWrongStep|schemas|objects|readOnly|version1AndBack)|Migrations.*|Inspect|IsRefusal|New_.*|Open_.*|Incidents_.*|Apply_placeUnknown|Traces)$$
 LISTS    = ^(Incidents|CountIncidents|Names)$$
@@ -69,26 +69,34 @@ test-compile:
 test-postgres: test-compile
 	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 -skip='$(TIMED)|$(VARIANTS)|$(PROCESSES)' ./store/postgres
 
-test-timed-packages:
+test-timed-shared:
 	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' .
 
 test-timed-postgres:
 	@$(GO) test $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' -skip='$(LONGEST)' ./store/postgres
 
-test-packages:
-	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=30m -parallel=8 -skip='$(TIMED)|$(FAULTS)' $$($(GO) list ./... | grep -v -e '/store/postgres$$' -e '/store/storetest$$')
+# The Manager and the packages that hold what its goroutines share.
+SHARED = . ./internal/coherence ./internal/flight ./internal/relay ./internal/turns ./internal/watch ./store/memory
 
-test-faults: test-compile
-	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 -run='$(FAULTS)' ./internal/managertest
-	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 ./store/storetest
+# The other packages of the module, without store/postgres. make race runs their tests as well.
+OTHERS = $$($(GO) list ./... | grep -vxF -e "$$($(GO) list $(SHARED) ./store/postgres)")
+
+test-shared:
+	@$(GO) test $(RACE) $(QUICK) -count=1 -timeout=30m -parallel=8 -skip='$(TIMED)' $(SHARED)
+
+test-packages: test-compile
+	@$(GO) test $(QUICK) -count=1 -timeout=30m -parallel=8 $(OTHERS)
 
 # Most tests of store/sqlite make a database of their own, and a third of their time was the file
 # system's: they keep their files in MEMORY, where there is room. make race and make soak have all
-# files on a disk. The variants leave out what depends on statements alone.
+# files on a disk. As in store/postgres, make worlds runs the variants; TestStore_joined
+# leaves out what depends on statements alone, which make worlds runs too.
+SQLITE_VARIANTS = ^Test(Store_oneReader|Linearizable_singleProcess|Model_singleProcess)$$
+SQLITE_JOINED   = ^TestStore_joined$$
 MEMORY = $(shell df -k --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 2000000 { print "/dev/shm" }')
 
 test-sqlite:
-	@cd store/sqlite && GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$${TMPDIR:-$(MEMORY)}" $(GO) test $(QUICK) -count=1 -timeout=30m -skip='^TestStore_(oneReader|joined)$$/$(STATEMENTS)|^TestStore_/./$(EXHAUSTIVE)' .
+	@cd store/sqlite && GOTMPDIR="$${TMPDIR:-/tmp}" TMPDIR="$${TMPDIR:-$(MEMORY)}" $(GO) test $(QUICK) -count=1 -timeout=30m -skip='$(SQLITE_VARIANTS)|$(SQLITE_JOINED)/$(STATEMENTS)|$(SQLITE_JOINED)/./$(EXHAUSTIVE)' .
 
 test-examples:
 	@cd examples && $(GO) test $(QUICK) -count=1 -timeout=30m ./...
@@ -107,7 +115,7 @@ race: ## Run with the race detector what make test runs without it.
 	$(GO) test -race $(QUICK) -count=1 -timeout=1h -parallel=8 -skip='$(VARIANTS)|$(MODEL)|$(UNRACED)|$(TIMED)|^TestStore$$/$(LISTS)|^TestStore_outbox$$/^Named' ./store/postgres
 	$(GO) test -race $(QUICK) -count=1 -timeout=20m -parallel=16 -run='$(TIMED)' ./store/postgres
 	cd store/sqlite && $(GO) test -race $(QUICK) -count=1 -timeout=30m -run='$(SQLITE_RACED)' .
-	$(GO) test -race $(QUICK) -count=1 -timeout=1h -skip='$(FAULTS)' ./store/storetest
+	$(GO) test -race $(QUICK) -count=1 -timeout=1h -parallel=8 -skip='$(FAULTS)' $(OTHERS)
 	cd examples && $(GO) test -race $(QUICK) -count=1 -timeout=1h ./...
 	cd telemetry/prometheus && $(GO) test -race $(QUICK) -count=1 -timeout=30m ./...
 	cd telemetry/otel && $(GO) test -race $(QUICK) -count=1 -timeout=30m ./...
@@ -150,7 +158,8 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
 		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
 	@.ci/house
-	@GO='$(GO)' .ci/test-groups '$(VARIANTS)' '$(MODEL)' '$(PROCESSES)' '$(UNRACED)' '$(TIMED)'
+	@GO='$(GO)' .ci/test-groups store/sqlite '$(SQLITE_VARIANTS)' '$(SQLITE_JOINED)' '$(SQLITE_RACED)'
+	@GO='$(GO)' .ci/test-groups store/postgres '$(VARIANTS)' '$(MODEL)' '$(PROCESSES)' '$(UNRACED)' '$(TIMED)'
 	@GO='$(GO)' .ci/host-modules
 	@GO='$(GO)' .ci/commands
 
@@ -203,5 +212,6 @@ screenshot: ## Write docs/console.png, the first picture of README.md.
 worlds: ## Run all suites over each driver, wrapper, pooler, session default and variant of the tables, not the short form.
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h -run='$(VARIANTS)|$(MODEL)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='^TestManager_Report_daysFollowTheClock$$' .
+	cd store/sqlite && $(GO) test $(RACE) -count=1 -timeout=1h -run='$(SQLITE_VARIANTS)|$(SQLITE_JOINED)' .
 	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...
 	cd internal/alertmanagertest && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...
