@@ -31,14 +31,15 @@ WITH RECURSIVE
 	)
 SELECT ?1, identifier, active, status, opened, started, CASE WHEN NOT active THEN started + duration END,
 	CASE WHEN identifier % 3 > 0 THEN 'busy' ELSE 'rule-' || (identifier % 500) END,
-	'query-' || identifier, printf('service-%02d', identifier % 14), printf('project-%02d', identifier % 14),
+	'query-' || identifier, printf('service-%02d', identifier % 14),
+	printf('["all","project-%02d"', identifier % 14) || iif(?1 = 'org-000' AND identifier <= 5000, ',"steady"]', ']'),
 	CASE WHEN identifier % 2 = 0 THEN 'The latency of checkout is high' ELSE 'Checkout answers with errors' END || ', again ' || identifier
 FROM dated`
 
 const loadsTableSQL = `
 CREATE TEMP TABLE loads (
 	org TEXT, identifier INTEGER, active INTEGER, status INTEGER, opened INTEGER, started INTEGER, closed INTEGER,
-	rule TEXT, query TEXT, service TEXT, project TEXT, title TEXT
+	rule TEXT, query TEXT, service TEXT, projects TEXT, title TEXT
 )`
 
 // sqliteTables fill the tables from an organization's incidents.
@@ -47,16 +48,17 @@ var sqliteTables = []string{
 	`INSERT INTO incident (organization_id, identifier, version, activities, changed, type, status, status_method,
 		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects, optional)
 	SELECT org, identifier, 2 - active, 5 - active, 0, 2, status, 3, started, started, started, closed, title, lower(title), rule, query,
-		'["all","' || project || '"]',
+		projects,
 		CASE WHEN identifier % 2 = 1 THEN
 			'{"response":{"assignee":"ada"},"labels":{"service":"' || service || '","team":"payments"}}' END
 	FROM loads`,
 	`INSERT INTO incident_project SELECT org, 'all', started, identifier FROM loads`,
-	`INSERT INTO incident_project SELECT org, project, started, identifier FROM loads ORDER BY project, started`,
+	`INSERT INTO incident_project SELECT org, p.value, started, identifier FROM loads, json_each(projects) p
+	WHERE p.value <> 'all' ORDER BY p.value, started`,
 	`INSERT INTO incident_label SELECT org, digest, started, identifier FROM temp.digests d, loads l
 	WHERE l.identifier % 2 = 1 AND d.service IN ('', l.service) ORDER BY digest, started`,
 	`INSERT INTO incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, last, changed)
-	SELECT org, rule, p.value, query, 2 - active, active * identifier, identifier, 0 FROM loads, json_each('["all","' || project || '"]') p
+	SELECT org, rule, p.value, query, 2 - active, active * identifier, identifier, 0 FROM loads, json_each(projects) p
 	ORDER BY rule, p.value, query`,
 	`INSERT INTO incident_activity (organization_id, identifier, sequence, revision, type, value, previous_value,
 		date_added, notification_uuid, user_id, comment)

@@ -1,6 +1,7 @@
 package hostworld_test
 
 import (
+	"context"
 	"database/sql"
 	"flag"
 	"os"
@@ -74,7 +75,7 @@ func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {
 const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
-DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
+DELETE FROM incident_active; DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
 DELETE FROM incident_queue; DELETE FROM incident_deleted; DELETE FROM incident_task;`
 
 // schema is a store in a schema of its own, and a pool that empties the schema.
@@ -103,6 +104,9 @@ func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
 		return s
 	}, func(t *testing.T, s schema) {
 		pgtest.AwaitIdle(t, s.store.Pool())
+		if outdated, err := pgtest.AuditActive(context.Background(), s.admin, s.store.Schema()); err != nil || outdated > 0 {
+			t.Errorf("%d incidents are outdated, %v", outdated, err)
+		}
 		s.admin.MustExec("SET search_path TO " + s.store.Schema() + ";" + deleteAllSQL + "RESET search_path")
 	})
 	return func(t *testing.T) *postgres.Store { return schemas(t).store }

@@ -26,7 +26,8 @@ SELECT org, identifier, active, status, opened, started, CASE WHEN NOT active TH
 	CASE WHEN identifier % 3 > 0 THEN 'busy' ELSE 'rule-' || identifier % 500 END AS rule,
 	'query-' || identifier AS query,
 	'service-' || lpad((identifier % 14)::text, 2, '0') AS service,
-	ARRAY['all', 'project-' || lpad((identifier % 14)::text, 2, '0')] AS projects,
+	ARRAY['all', 'project-' || lpad((identifier % 14)::text, 2, '0')]
+		|| CASE WHEN org = 'org-000' AND identifier <= 5000 THEN ARRAY['steady'] ELSE '{}' END AS projects,
 	CASE WHEN identifier % 2 = 0 THEN 'The latency of checkout is high' ELSE 'Checkout answers with errors' END
 		|| ', again ' || identifier AS title
 FROM (
@@ -49,11 +50,12 @@ var tables = []string{
 	SELECT org, max(identifier) FROM @loads GROUP BY org`,
 
 	`INSERT INTO @incident (organization_id, identifier, version, activities, call_id, type, status, status_method,
-		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects, optional)
+		date_started, date_detected, date_added, date_closed, title, title_folded, alert_rule_id, query_id, projects, optional, listed)
 	SELECT org, identifier, CASE WHEN active THEN 1 ELSE 2 END, CASE WHEN active THEN 4 ELSE 5 END, 0, 2, status, 3,
 		started, started, started, closed, title, lower(title), rule, query, projects,
 		CASE WHEN identifier % 2 = 1 THEN jsonb_build_object(
-			'response', '{"assignee": "ada"}'::jsonb, 'labels', jsonb_build_object('team', 'payments', 'service', service)) END
+			'response', '{"assignee": "ada"}'::jsonb, 'labels', jsonb_build_object('team', 'payments', 'service', service)) END,
+		CASE WHEN active THEN 1 END
 	FROM @loads
 	ORDER BY org, identifier`,
 
@@ -73,6 +75,16 @@ var tables = []string{
 	) AS v (parts)
 	WHERE identifier % 2 = 1
 	ORDER BY org, identifier`,
+
+	`INSERT INTO @incident_active (organization_id, digest, date_started, identifier)
+	SELECT org, left(encode(sha256(convert_to('project:' || project, 'UTF8')), 'hex'), 32)::uuid, started, identifier
+	FROM @loads, unnest(projects) AS p (project)
+	WHERE active
+	UNION ALL
+	SELECT org, digest, started, l.identifier
+	FROM @loads l
+	JOIN @incident_label i ON organization_id = org AND date_started = started AND i.identifier = l.identifier
+	WHERE active`,
 
 	`INSERT INTO @incident_slot (organization_id, alert_rule_id, project_id, query_id, version, holder, holders, last)
 	SELECT org, rule, unnest(projects), query,
@@ -114,7 +126,8 @@ var tables = []string{
 //
 //   - Two in a hundred incidents are active.
 //   - In each organization two thirds have the rule "busy".
-//   - All affect the project "all".
+//   - All affect the project "all". The first 5,000 of the first organization also affect the project
+//     "steady", so that its size doesn't depend on that of the host.
 //   - Half have a title that begins with "The latency".
 //   - Half are assigned to "ada" and have the label "team" with the value "payments".
 //   - Each has slots of its own.

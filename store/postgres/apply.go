@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -54,6 +55,11 @@ func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call)
 		if !found.onlyMoves(w) {
 			return found.verdict(w.Change, c)
 		}
+		if found.isOutdated() {
+			if err := s.delistOutdated(ctx, w.Key.OrganizationID, w.Key.Identifier); err != nil {
+				return incident.Applied{}, err
+			}
+		}
 		w.moveFrom(found.place)
 	}
 }
@@ -77,6 +83,7 @@ type writing struct {
 	// change.
 	link, unlink   []incident.ProjectID
 	label, unlabel pq.StringArray
+	relist         relist
 
 	expected expectation // set by a statement that expects the version of a slot
 }
@@ -86,7 +93,17 @@ type writing struct {
 type place struct {
 	started  time.Time
 	assignee incident.UserID
+	listing  int // see listingSQL
 }
+
+func (p place) equal(q place) bool {
+	return p.started.Equal(q.started) && p.assignee == q.assignee && p.listing == q.listing
+}
+
+func (p place) status() incident.Status { return incident.Status(max(p.listing, -p.listing)) }
+
+// isOutdated reports whether incident_active may have wrong rows of the incident: see active.go.
+func (p place) isOutdated() bool { return p.listing < 0 }
 
 // newWriting prepares a change. Only a repetition after a lost reply repeats the UUIDs of a
 // creation, so the first attempt outside a transaction skips the look-up. In a transaction
@@ -108,7 +125,10 @@ func (s *Store) newWriting(change incident.Change, c *call) writing {
 // likelyPlace returns the place from which a change probably moves its incident. If the
 // stored incident has another place, diagnose finds it.
 func likelyPlace(c *incident.Change) place {
-	p := place{started: c.StartedBefore, assignee: assigneeOf(c.Incident)}
+	p := place{
+		started: c.StartedBefore, assignee: assigneeOf(c.Incident),
+		listing: int(cmp.Or(statusBefore(c), c.Incident.Status)),
+	}
 	if p.started.IsZero() {
 		p.started = c.Incident.DateStarted
 	}
@@ -121,15 +141,15 @@ func likelyPlace(c *incident.Change) place {
 	return p
 }
 
-// statusBefore returns the status from which a change moves an existing incident, or nil if no
+// statusBefore returns the status from which a change moves an existing incident, or 0 if no
 // activity tells.
-func statusBefore(c *incident.Change) any {
+func statusBefore(c *incident.Change) incident.Status {
 	for i := range c.Activities {
 		if a := &c.Activities[i]; a.Type == incident.ActivityTypeStatusChange && a.PreviousValue != 0 {
-			return int64(a.PreviousValue)
+			return a.PreviousValue
 		}
 	}
-	return nil
+	return 0
 }
 
 // writeBefore returns the call that wrote the version on which a change was decided, or nil if unknown.
@@ -155,6 +175,7 @@ func (w *writing) moveFrom(before place) {
 	}
 	w.link, w.unlink = w.Link, w.Unlink
 	w.label, w.unlabel = digestsOf(w.AddLabels, assignee), digestsOf(w.RemoveLabels, assigneeBefore)
+	w.relist = w.relistFrom(before)
 	if isNew || before.started.Equal(w.Incident.DateStarted) {
 		return
 	}

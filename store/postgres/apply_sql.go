@@ -57,6 +57,9 @@ func (s *Store) applyStatement(w writing, c *call) *statement {
 	if l.labels {
 		addLabels(st, &w)
 	}
+	if l.relists && !l.brief {
+		addRelisting(st, &w)
+	}
 	if l.triggers {
 		addTriggers(st, w.Triggers)
 	}
@@ -108,10 +111,10 @@ func addCreation(st *statement, w *writing, l layout, c *call) {
 ), created AS (
 	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
 		type, status, status_method, date_started, date_detected, date_added, date_closed,
-		detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional)
+		detection_uuid, title, title_folded, alert_rule_id, query_id, projects, optional, listed)
 	SELECT $1::text, identifier, ?::bigint, activities, ?::bigint,
 		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz, ?::timestamptz,
-		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[], ?::text::jsonb
+		?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text[], ?::text::jsonb, ?::bigint
 	FROM target
 )`, incidentValues(w, c)...)
 }
@@ -124,12 +127,12 @@ func addUpdate(st *statement, w *writing, l layout, c *call) {
 	SET activities = activities + ?, version = ?, call_id = ?, changed = DEFAULT,
 		type = ?, status = ?, status_method = ?,
 		date_started = ?, date_detected = ?, date_added = ?, date_closed = ?,
-		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?, optional = ?::text::jsonb
+		detection_uuid = ?, title = ?, title_folded = ?, alert_rule_id = ?, query_id = ?, projects = ?, optional = ?::text::jsonb, listed = ?
 	WHERE organization_id = $1 AND identifier = ? AND version = ? AND date_started = ?
-		AND coalesce(optional #>> '{response,assignee}', '') = ? AND coalesce(?::smallint, status) = status
+		AND coalesce(optional #>> '{response,assignee}', '') = ? AND `+listingSQL+` = ?::smallint
 		AND coalesce(?::bigint, call_id) = call_id`,
 		slices.Concat([]any{len(w.Activities)}, incidentValues(w, c),
-			[]any{w.Key.Identifier, w.ExpectVersion, w.before.started, string(w.before.assignee), statusBefore(&w.Change), writeBefore(&w.Change)})...)
+			[]any{w.Key.Identifier, w.ExpectVersion, w.before.started, string(w.before.assignee), w.before.listing, writeBefore(&w.Change)})...)
 	addConditions(st, w, l)
 	st.add(`
 	RETURNING identifier, activities
@@ -163,7 +166,7 @@ func incidentValues(w *writing, c *call) []any {
 		inc.DateStarted, inc.DateDetected, inc.DateAdded, inc.DateClosed,
 		uuidOrNil(inc.DetectionUUID),
 		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), idArray(inc.Projects),
-		w.optional,
+		w.optional, listedVersion(inc),
 	}
 }
 

@@ -61,18 +61,22 @@ func addBriefCreation(st *statement, w *writing, l layout, c *call) {
 ), created AS (
 	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
 		type, status, status_method, date_started, date_detected, date_added,
-		title, title_folded, alert_rule_id, query_id, projects)
+		title, title_folded, alert_rule_id, query_id, projects, listed)
 	SELECT $1::text, identifier, 1, activities, ?::bigint,
 		?::smallint, ?::smallint, ?::smallint, ?::timestamptz, ?::timestamptz, ?::timestamptz,
-		?::text, ?::text, ?::text, ?::text, ARRAY[?::text]
+		?::text, ?::text, ?::text, ?::text, ARRAY[?::text], 1
 	FROM target
 ), linked AS (
 	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
 	SELECT $1::text, ?::text, ?::timestamptz, identifier
 	FROM target
+), listed AS (
+	INSERT INTO @incident_active (organization_id, digest, date_started, identifier)
+	SELECT $1::text, ?::uuid, ?::timestamptz, identifier
+	FROM target
 )`, call, int64(inc.Type), status, int64(inc.StatusMethod), at, at, at,
 		inc.Title, incident.FoldTitle(inc.Title), string(inc.AlertRuleID), string(inc.QueryID), project,
-		project, at)
+		project, at, projectDigest(inc.Projects[0]), at)
 	st.add(`, logged AS (
 	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
 		date_added, notification_uuid, user_id, comment, revision, trigger_id)

@@ -32,6 +32,7 @@ type layout struct {
 	expects    bool // expects the version of a slot
 	triggers   bool // writes triggers
 	subscribes bool // writes subscriptions
+	relists    bool // changes the lists of active incidents; a creation always lists
 	ends       bool // ends the reminders
 	brief      bool // a brief creation: see addBriefCreation
 }
@@ -52,6 +53,7 @@ func (w *writing) layout() layout {
 		expects:    w.ExpectSlot != nil,
 		triggers:   len(w.Triggers) > 0,
 		subscribes: len(w.Subscriptions) > 0,
+		relists:    isNew || !w.relist.isEmpty(),
 		ends:       w.EndReminders && !isNew,
 	}
 	if l.isUsual(isNew, w.Incident != nil) && isUsualLog(w.Activities) {
@@ -60,7 +62,8 @@ func (w *writing) layout() layout {
 	}
 	return layout{
 		log: listOfArrays, queues: l.queues, looks: true, detects: isNew,
-		slots: true, links: !isNew, labels: true, expects: true, triggers: true, subscribes: true, ends: !isNew,
+		slots: true, links: !isNew, labels: true, expects: true, triggers: true, subscribes: true,
+		relists: isNew || w.Incident != nil, ends: !isNew,
 	}
 }
 
@@ -88,11 +91,11 @@ func (l layout) joined(isNew bool) layout {
 		l.labels = l.labels || l.detects
 		l.detects = l.labels
 	case l.ends:
-		l.triggers, l.subscribes = true, true
+		l.triggers, l.subscribes, l.relists = true, true, true
 	case l.slots:
-		l.triggers = true
+		l.triggers, l.relists = true, true
 	case l.labels:
-		l.subscribes = true
+		l.subscribes, l.relists = true, true
 	}
 	return l
 }

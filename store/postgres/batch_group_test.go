@@ -157,6 +157,7 @@ func TestStore_groupCommitAnswersEach(t *testing.T) {
 	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 	if err := managertest.AuditOutbox(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}

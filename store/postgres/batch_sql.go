@@ -53,20 +53,24 @@ func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *state
 	SELECT m.*, c.incidents - m.behind AS identifier
 	FROM counted c
 	JOIN unnest(?::text[], ?::bigint[], ?::bigint[], ?::smallint[], ?::smallint[], ?::smallint[], ?::timestamptz[],
-		?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[], ?::uuid[], ?::boolean[]) WITH ORDINALITY
+		?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[], ?::uuid[], ?::boolean[], ?::uuid[]) WITH ORDINALITY
 		AS m (organization_id, behind, call_id, type, status, status_method, at,
-			title, title_folded, alert_rule_id, query_id, project_id, user_id, detected, created, follows, number)
+			title, title_folded, alert_rule_id, query_id, project_id, user_id, detected, created, follows, digest, number)
 		ON m.organization_id = c.organization_id
 ), created AS (
 	INSERT INTO @incident (organization_id, identifier, version, activities, call_id,
 		type, status, status_method, date_started, date_detected, date_added,
-		title, title_folded, alert_rule_id, query_id, projects)
+		title, title_folded, alert_rule_id, query_id, projects, listed)
 	SELECT organization_id, identifier, 1, 2, call_id, type, status, status_method, at, at, at,
-		title, title_folded, alert_rule_id, query_id, ARRAY[project_id]
+		title, title_folded, alert_rule_id, query_id, ARRAY[project_id], 1
 	FROM target
 ), linked AS (
 	INSERT INTO @incident_project (organization_id, project_id, date_started, identifier)
 	SELECT organization_id, project_id, at, identifier
+	FROM target
+), listed AS (
+	INSERT INTO @incident_active (organization_id, digest, date_started, identifier)
+	SELECT organization_id, digest, at, identifier
 	FROM target
 ), logged AS (
 	INSERT INTO @incident_activity (organization_id, identifier, call_id, sequence, type, value, previous_value,
@@ -83,7 +87,7 @@ func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *state
 	WHERE follows
 )`, a.sizes, isSingle,
 		a.orgs, a.behind, a.calls, a.types, a.statuses, a.methods, a.dates,
-		a.titles, a.folded, a.rules, a.queries, a.projects, a.users, a.detected, a.created, a.follows)
+		a.titles, a.folded, a.rules, a.queries, a.projects, a.users, a.detected, a.created, a.follows, a.digests)
 	s.addBatchQueues(st, members)
 	return st.add(`
 SELECT number, identifier FROM target`)
@@ -95,7 +99,7 @@ type batchArrays struct {
 	distinct                                    pq.StringArray
 	sizes                                       pq.Int64Array
 	orgs, dates, titles, folded, rules, queries pq.StringArray
-	projects, users, detected, created          pq.StringArray
+	projects, digests, users, detected, created pq.StringArray
 	behind, calls, types, statuses, methods     pq.Int64Array
 	follows                                     pq.BoolArray
 }
@@ -112,7 +116,8 @@ func newBatchArrays(members []*member) (a batchArrays) {
 		a.statuses, a.methods = append(a.statuses, int64(inc.Status)), append(a.methods, int64(inc.StatusMethod))
 		a.titles, a.folded = append(a.titles, inc.Title), append(a.folded, incident.FoldTitle(inc.Title))
 		a.rules, a.queries = append(a.rules, string(inc.AlertRuleID)), append(a.queries, string(inc.QueryID))
-		a.projects, a.users = append(a.projects, string(inc.Projects[0])), append(a.users, string(log[0].UserID))
+		a.projects, a.digests = append(a.projects, string(inc.Projects[0])), append(a.digests, projectDigest(inc.Projects[0]))
+		a.users = append(a.users, string(log[0].UserID))
 		a.detected, a.created = append(a.detected, log[0].NotificationUUID.String()), append(a.created, log[1].NotificationUUID.String())
 		a.follows = append(a.follows, len(m.w.Subscriptions) > 0)
 	}

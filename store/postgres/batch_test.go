@@ -101,6 +101,7 @@ func checkOrgs(t *testing.T, s *postgres.Store, m incident.Manager, n int, orgs 
 	if err := managertest.Audit(context.Background(), m, s, orgs...); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 }
 
 // transactions returns the number of transactions that wrote incidents.

@@ -88,6 +88,7 @@ func emptyCitusStores(t *testing.T, conns int, workers func(string) *sqlx.DB) fu
 		return mustNew(parent, pool, &opts)
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
+		checkActive(t, s, 0)
 		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
 	})
 	return func(t *testing.T) incident.Store { return stores(t) }

@@ -13,7 +13,7 @@ var closedLiteral = strconv.Itoa(int(incident.StatusClosed))
 // CountIncidents implements [incident.IncidentStore]. It reads these lists, each until the
 // limit:
 //
-//   - the list of each active status, because those are short
+//   - of active incidents the lists in incident_active, once for all statuses, or that of each status
 //   - of closed incidents the list of a label, the list of each project, or the list of the
 //     status
 func (s *Store) CountIncidents(ctx context.Context, q incident.IncidentQuery) (map[incident.Status]int, error) {
@@ -41,8 +41,8 @@ func (l *listing) addCounts() {
 		driving, _ = l.driving()
 	}
 	l.addConditionParameters(projects, access)
-	if l.mayBeFew() {
-		l.addFew()
+	if l.hasActiveLists() {
+		l.addWalked()
 	}
 	for i, status := range allStatuses {
 		if i > 0 {
@@ -50,14 +50,12 @@ func (l *listing) addCounts() {
 		}
 		l.add("SELECT " + strconv.Itoa(int(status)) + "::bigint, count(*) FROM (SELECT FROM (")
 		switch {
+		case status.Active() && l.hasActiveLists():
+			l.addWalkedCount(strconv.Itoa(int(status)))
 		case byStatus || status.Active():
 			l.add("(SELECT")
 			l.addStatusPart(status)
 			l.add(")")
-			if l.mayBeFew() {
-				l.add(" UNION ALL SELECT")
-				l.addFewRows(&status)
-			}
 		case byLabel:
 			l.addLabelPart()
 		default:

@@ -14,7 +14,6 @@ import (
 type diagnosis struct {
 	version   int64  // of the incident named by the change
 	versionBy callID // the call that wrote the version
-	status    int64
 	place
 	holder   int64 // another incident that holds a slot claimed by the change
 	expected int64 // the version of the slot of which the change expects a version
@@ -27,10 +26,14 @@ type diagnosis struct {
 }
 
 const diagnoseSQL = `
-SELECT o.version, o.call_id, o.status, o.date_started, o.optional #>> '{response,assignee}', h.holder, e.version, d.identifier, a.call_id,
+SELECT o.version, o.call_id, o.date_started, o.optional #>> '{response,assignee}', o.listing, h.holder, e.version, d.identifier, a.call_id,
 	` + activityColumns + `, ` + incidentColumns + `
 FROM (SELECT 1) one
-LEFT JOIN @incident o ON o.organization_id = $1 AND o.identifier = ?
+LEFT JOIN LATERAL (
+	SELECT *, ` + listingSQL + ` AS listing
+	FROM @incident
+	WHERE organization_id = $1 AND identifier = ?
+) o ON true
 LEFT JOIN @incident_activity a ON a.organization_id = $1 AND a.notification_uuid = ?
 LEFT JOIN @incident d ON d.organization_id = $1 AND d.detection_uuid = ?
 LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = coalesce(d.identifier, a.identifier)
@@ -65,7 +68,7 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 		var inc incident.Incident
 		var detected int64
 		dest := slices.Concat([]any{
-			integer(&d.version), integer(&d.versionBy), integer(&d.status), instant(&d.started), text(&d.assignee), integer(&d.holder),
+			integer(&d.version), integer(&d.versionBy), instant(&d.started), text(&d.assignee), integer(&d.listing), integer(&d.holder),
 			integer(&d.expected), integer(&detected), integer(&d.writtenBy),
 		}, scanActivity(&d.activity), scanIncident(&inc))
 		err = scanOne(rows, dest...)
@@ -81,7 +84,7 @@ func (s *Store) diagnose(ctx context.Context, c incident.Change) (diagnosis, err
 // isBaseOf reports whether a change was decided on the incident as it is.
 func (d diagnosis) isBaseOf(c *incident.Change) bool {
 	before := statusBefore(c)
-	return d.version == c.ExpectVersion && (before == nil || before == d.status) &&
+	return d.version == c.ExpectVersion && (before == 0 || before == d.status()) &&
 		(c.ExpectWrite == 0 || c.ExpectWrite == incident.WriteID(d.versionBy))
 }
 
@@ -89,7 +92,7 @@ func (d diagnosis) isBaseOf(c *incident.Change) bool {
 // place than the change took for granted.
 func (d diagnosis) onlyMoves(w writing) bool {
 	return w.Key.Identifier != 0 && w.Incident != nil && d.isBaseOf(&w.Change) &&
-		d.activity.Sequence == 0 && d.holder == 0 && (!d.started.Equal(w.before.started) || d.assignee != w.before.assignee)
+		d.activity.Sequence == 0 && d.holder == 0 && !d.place.equal(w.before)
 }
 
 // verdict returns the result of a change whose latest statement wrote nothing: an earlier

@@ -208,3 +208,6 @@ func (s *Store) CitusRoute(ctx context.Context, organization string) int64 {
 	}
 	return w.group
 }
+
+// MaxRare is the most incidents of an organization with a rare status.
+const MaxRare = maxRare

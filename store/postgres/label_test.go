@@ -80,6 +80,7 @@ func TestApply_placeUnknown(t *testing.T) {
 			t.Errorf("after change %d there are %d rows of labels, %d with the start, %v; want %d", n, rows, current, err, want)
 		}
 		checkLists(t, m, "acme")
+		checkActive(t, s, 0)
 	}
 }
 

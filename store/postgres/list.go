@@ -13,8 +13,7 @@ import (
 // project. The list of a label, or of an assignee, is a part by itself. The server reads no more
 // of a part than a page needs, wherever the page begins.
 // Conditions without an index are checked row by row: the rarer a title, the more of a list
-// is read for it. Lists of projects are then read side by side: see addProjectBatches. If the
-// projects or the label have few incidents, these are checked: see addFew.
+// is read for it. Lists of projects are then read side by side: see addProjectBatches.
 //
 // There are few texts for all filters. An absent condition is sent as a value that every row
 // meets, except the two that would slow an unfiltered list down: the rule, and, unless the
@@ -29,6 +28,8 @@ import (
 func (s *Store) Incidents(ctx context.Context, q incident.IncidentQuery) ([]incident.Incident, error) {
 	l := s.listing(q, incident.MaxPageSize+1, false)
 	switch {
+	case l.isByActive():
+		l.addActiveList()
 	case l.isByStatus():
 		l.addStatusList()
 	case l.isByLabel():
@@ -117,6 +118,7 @@ func (l *listing) addBounds() {
 	l.after = listKey{l.parameter(after), l.parameter(first)}
 	l.before = listKey{l.parameter(before), l.parameter(last)}
 	switch {
+	case l.isByActive() && !l.counts: // active incidents are in every window that ends after their start
 	case !l.Start.IsZero():
 		l.start = l.parameter(l.Start)
 	case l.counts || !l.isByStatus() && l.isByLabel():
@@ -162,9 +164,6 @@ func (l *listing) addPage() {
 // addStatusList merges the first rows of each status, within the rule if the query names it.
 func (l *listing) addStatusList() {
 	l.addConditionParameters(l.Projects, l.Access)
-	if l.mayBeFew() {
-		l.addFew()
-	}
 	l.add("SELECT " + incidentColumns + " FROM (")
 	for i, status := range allStatuses {
 		if i > 0 {
@@ -173,10 +172,6 @@ func (l *listing) addStatusList() {
 		l.add("\n\t(SELECT *")
 		l.addStatusPart(status)
 		l.add(")")
-	}
-	if l.mayBeFew() {
-		l.add("\n\tUNION ALL\n\tSELECT checked.*")
-		l.addFewRows(nil)
 	}
 	l.add("\n) i")
 	l.addPage()
@@ -192,9 +187,6 @@ func (l *listing) addStatusPart(status incident.Status) {
 	l.addBetween(l.after, l.before)
 	if l.start != 0 && status == incident.StatusClosed {
 		l.add(" AND date_started >= "+longestBefore+" AND date_closed >= (SELECT ?::timestamptz)", l.start, l.start)
-	}
-	if l.mayBeFew() {
-		l.add(" AND NOT (SELECT are FROM are_few)")
 	}
 	l.addRowConditions("")
 	l.addFirst()
@@ -284,24 +276,31 @@ func (l *listing) addLabelPart() {
 }
 
 // addLabelRows adds the places of the rarest of the query's labels and assignee. join adds a join.
-// To find the rarest, the server counts up to 1,000 rows of each.
 func (l *listing) addLabelRows(join func()) {
-	digests := l.parameter(digestsOf(l.Labels, l.Assignee))
 	l.add(`
 	SELECT p.date_started, p.identifier
 	FROM @incident_label p`)
 	join()
 	l.add(`
-	WHERE organization_id = $1 AND digest = (
+	WHERE organization_id = $1 AND digest = (`)
+	l.addRarest("incident_label")
+	l.add(`
+	)`)
+}
+
+// addRarest adds a query with the label or assignee that has the fewest rows in a table, as its
+// digest. The server counts up to 1,000 rows of each.
+func (l *listing) addRarest(table string) {
+	digests := l.parameter(digestsOf(l.Labels, l.Assignee))
+	l.add(`
 		SELECT wanted.digest
 		FROM unnest((SELECT ?::uuid[])) AS wanted (digest)
 		ORDER BY CASE cardinality((SELECT ?::uuid[])) WHEN 1 THEN 0 ELSE (
 			SELECT count(*) FROM (
-				SELECT FROM @incident_label WHERE organization_id = $1 AND digest = wanted.digest LIMIT 1000
+				SELECT FROM @`+table+` WHERE organization_id = $1 AND digest = wanted.digest LIMIT 1000
 			) counted
 		) END
-		LIMIT 1
-	)`, digests, digests)
+		LIMIT 1`, digests, digests)
 }
 
 // addWindow restricts the list of a project or a label to the bounds of the page, and to the

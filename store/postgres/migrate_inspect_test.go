@@ -103,10 +103,12 @@ func TestMigrate_undoesAWrongStep(t *testing.T) {
 	mustMigrate(t, pool, nil)
 	before := describe(t, pool, "public")
 	for name, change := range map[string]func(*postgres.Migration){
-		"no version":  func(m *postgres.Migration) { m.Up = "CREATE TABLE incident_note (n int)" },
-		"no object":   func(m *postgres.Migration) { m.Objects = append(m.Objects, "table incident_forgotten") },
-		"a bad end":   func(m *postgres.Migration) { m.Up += "; SELECT nothing" },
-		"not its own": func(m *postgres.Migration) { m.Up = strings.ReplaceAll(m.Up, fmt.Sprint("WHEN ", current), "WHEN 5") },
+		"no version": func(m *postgres.Migration) { m.Up = "CREATE TABLE incident_note (n int)" },
+		"no object":  func(m *postgres.Migration) { m.Objects = append(m.Objects, "table incident_forgotten") },
+		"a bad end":  func(m *postgres.Migration) { m.Up += "; SELECT nothing" },
+		"not its own": func(m *postgres.Migration) {
+			m.Up = strings.ReplaceAll(m.Up, fmt.Sprint("WHEN ", current), fmt.Sprint("WHEN ", next))
+		},
 	} {
 		m := additive()
 		change(&m)

@@ -30,7 +30,8 @@ import (
 //     the previous release.
 //   - The last statement of an up file is
 //     UPDATE incident_schema SET version = CASE version WHEN n-1 THEN n END, serves = m;
-//     and of a down file the reverse. On any other version NULL violates NOT NULL, and the
+//     and of a down file the reverse. Version 4 raises serves later, so that since version 5 a file
+//     keeps a higher one: serves = greatest(serves, m). On any other version NULL violates NOT NULL, and the
 //     file is undone.
 //   - A file that changes several tables begins with a LOCK TABLE of all of them. No file
 //     waits for more than ten locks: see prologueSQL.

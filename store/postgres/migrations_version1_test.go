@@ -151,6 +151,9 @@ func TestStore_besideVersion1(t *testing.T) {
 	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	if _, err := pgtest.AuditActive(t.Context(), s.Pool(), s.Schema()); err != nil {
+		t.Error(err)
+	}
 	checkLists(t, m, "acme")
 	for n := range 3 {
 		held, err := s.LoadSlot(t.Context(), slotOf(n))
@@ -251,7 +254,7 @@ func TestMigrate_version1AndBack(t *testing.T) {
 	files := func() (names string) {
 		t.Helper()
 		err := pool.Get(&names, `SELECT string_agg(relname || ' ' || pg_relation_filenode(oid), ', ' ORDER BY relname)
-			FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT IN ('incident_label', 'incident_queue', 'incident_deleted', 'incident_task')`)
+			FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT IN ('incident_label', 'incident_queue', 'incident_deleted', 'incident_task', 'incident_active')`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,6 +290,7 @@ func TestMigrate_version1AndBack(t *testing.T) {
 		t.Errorf("LoadSlot of a slot that version 1 claimed = %+v, %v, want the last holder", state, err)
 	}
 
+	pool.MustExec(mustRead(t, postgres.Migrations(), "20261126000005_active_lists.down.sql"))
 	pool.MustExec(mustRead(t, postgres.Migrations(), "20261126000004_retention.down.sql"))
 	pool.MustExec(mustRead(t, postgres.Migrations(), "20261126000003_notifiers.down.sql"))
 	pool.MustExec(mustRead(t, postgres.Migrations(), "20261125000002_operations.down.sql"))
@@ -302,4 +306,5 @@ func TestMigrate_version1AndBack(t *testing.T) {
 	if err := managertest.Audit(t.Context(), mustManager(t, mustNew(t, pool, nil)), s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 }

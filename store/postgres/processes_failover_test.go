@@ -102,6 +102,7 @@ func TestHistory_writers(t *testing.T) {
 	if err := managertest.Audit(t.Context(), mustManager(t, s), s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 }
 
 // A server that took over without the last commits may have counted to the version on which a write

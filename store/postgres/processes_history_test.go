@@ -170,6 +170,7 @@ func (l loss) test(t *testing.T) {
 			t.Fatal("nothing is served from the cache any more: the test shows nothing")
 		}
 	}
+	checkActive(t, p.store, 0)
 }
 
 // awaitFeed waits until the survivor follows again.

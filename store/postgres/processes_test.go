@@ -201,6 +201,7 @@ func processesAt(t *testing.T, server *pgtest.Server, url string, faults ...func
 	if report.Reads < enoughReads || report.Writes < enough {
 		t.Errorf("only %d reads and %d writes were made", report.Reads, report.Writes)
 	}
+	checkActive(t, s, 0)
 	t.Logf("%+v", report)
 	return report
 }
@@ -288,6 +289,7 @@ func TestProcesses_contention(t *testing.T) {
 	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 }
 
 // mustContend waits until processes have made all contended writes, and returns the number

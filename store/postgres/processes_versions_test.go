@@ -39,4 +39,5 @@ func TestProcesses_versions(t *testing.T) {
 	if err := managertest.Audit(t.Context(), m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 }

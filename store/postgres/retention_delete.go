@@ -50,6 +50,10 @@ WITH gone AS (
 	DELETE FROM @incident_label l
 	USING unnest(?::uuid[], ?::timestamptz[], ?::bigint[]) AS d (digest, date_started, identifier)
 	WHERE l.organization_id = $1 AND l.digest = d.digest AND l.date_started = d.date_started AND l.identifier = d.identifier
+), active AS (
+	DELETE FROM @incident_active a
+	USING unnest(?::uuid[], ?::timestamptz[], ?::bigint[]) AS d (digest, date_started, identifier)
+	WHERE a.organization_id = $1 AND a.digest = d.digest AND a.date_started = d.date_started AND a.identifier = d.identifier
 ), seen AS (
 	DELETE FROM @incident_seen s
 	USING (
@@ -82,13 +86,20 @@ func (s *Store) deleteLocked(ctx context.Context, org incident.OrganizationID, d
 	if err := s.freeSlots(ctx, org, d); err != nil {
 		return nil, err
 	}
+	if outdated, err := s.hasOutdated(ctx, org, d.identifiers()); err != nil {
+		return nil, err
+	} else if outdated {
+		if err := s.delistOutdated(ctx, org, d.identifiers()...); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.exec(ctx, s.statementOfAll("").add(raiseSQL)); err != nil {
 		return nil, err
 	}
 	st := s.statement(string(org))
 	all := st.parameter(pq.Int64Array(d.identifiers()))
-	var projects, linked, digests, labelled pq.StringArray
-	var linkedTo, labelledTo pq.Int64Array
+	var projects, linked, digests, labelled, actives, listed pq.StringArray
+	var linkedTo, labelledTo, listedTo pq.Int64Array
 	for i := range d {
 		inc, started := &d[i], timestamp(d[i].DateStarted)
 		for _, p := range inc.Projects {
@@ -97,8 +108,15 @@ func (s *Store) deleteLocked(ctx context.Context, org incident.OrganizationID, d
 		for _, digest := range digestsOfIncident(inc) {
 			digests, labelled, labelledTo = append(digests, digest), append(labelled, started), append(labelledTo, inc.Identifier)
 		}
+		if !inc.Status.Active() {
+			continue
+		}
+		for _, digest := range activeDigestsOf(inc) {
+			actives, listed, listedTo = append(actives, digest), append(listed, started), append(listedTo, inc.Identifier)
+		}
 	}
-	st.add(deleteSQL, all, all, all, all, all, projects, linked, linkedTo, digests, labelled, labelledTo, all, all)
+	st.add(deleteSQL, all, all, all, all, all, projects, linked, linkedTo, digests, labelled, labelledTo,
+		actives, listed, listedTo, all, all)
 	return queryOnce(ctx, s, st, func(rows rowSet) (deleted []incident.IncidentVersion, err error) {
 		v := incident.IncidentVersion{Key: incident.Key{OrganizationID: org}}
 		err = scanEach(rows, func() { deleted = append(deleted, v) },

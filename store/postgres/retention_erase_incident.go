@@ -62,12 +62,13 @@ func (s *Store) eraseLocked(ctx context.Context, q incident.EraseQuery, locked l
 	return s.eraseResponses(ctx, q, locked)
 }
 
-// eraseResponsesSQL moves the incidents from the list of one assignee to that of another, if
+// eraseResponsesSQL moves the incidents from the lists of one assignee to those of another, if
 // there is another.
 const eraseResponsesSQL = `
 WITH written AS (
 	UPDATE @incident i
-	SET optional = nullif(v.optional, '')::jsonb, version = i.version + 1, call_id = ?, changed = DEFAULT
+	SET optional = nullif(v.optional, '')::jsonb, version = i.version + 1, call_id = ?, changed = DEFAULT,
+		listed = i.listed + CASE WHEN i.listed = i.version THEN 1 ELSE 0 END
 	FROM unnest(?::bigint[], ?::text[]) AS v (identifier, optional)
 	WHERE i.organization_id = $1 AND i.identifier = v.identifier
 ), labelled AS (
@@ -76,6 +77,16 @@ WITH written AS (
 	FROM unnest(?::timestamptz[], ?::bigint[]) AS v (date_started, identifier)
 	WHERE ? <> ''
 	ON CONFLICT DO NOTHING
+), listed AS (
+	INSERT INTO @incident_active (organization_id, digest, date_started, identifier)
+	SELECT $1::text, ?::uuid, v.date_started, v.identifier
+	FROM unnest(?::timestamptz[], ?::bigint[]) AS v (date_started, identifier)
+	WHERE ? <> ''
+	ON CONFLICT DO NOTHING
+), delisted AS (
+	DELETE FROM @incident_active a
+	USING unnest(?::timestamptz[], ?::bigint[]) AS v (date_started, identifier)
+	WHERE a.organization_id = $1 AND a.digest = ?::uuid AND a.date_started = v.date_started AND a.identifier = v.identifier
 )
 DELETE FROM @incident_label l
 USING unnest(?::timestamptz[], ?::bigint[]) AS v (date_started, identifier)
@@ -83,8 +94,8 @@ WHERE l.organization_id = $1 AND l.digest = ?::uuid AND l.date_started = v.date_
 
 // eraseResponses replaces the user in the responses of incidents.
 func (s *Store) eraseResponses(ctx context.Context, q incident.EraseQuery, locked lockedIncidents) error {
-	var identifiers, assigned pq.Int64Array
-	var optionals, started pq.StringArray
+	var identifiers, assigned, active pq.Int64Array
+	var optionals, started, activeStarted pq.StringArray
 	for i := range locked {
 		inc := &locked[i]
 		if inc.Response == nil || inc.Response.Assignee != q.UserID && inc.Response.AcknowledgedBy != q.UserID {
@@ -93,6 +104,9 @@ func (s *Store) eraseResponses(ctx context.Context, q incident.EraseQuery, locke
 		if inc.Response.Assignee == q.UserID {
 			inc.Response.Assignee = q.As
 			assigned, started = append(assigned, inc.Identifier), append(started, timestamp(inc.DateStarted))
+			if inc.Status.Active() {
+				active, activeStarted = append(active, inc.Identifier), append(activeStarted, timestamp(inc.DateStarted))
+			}
 		}
 		if inc.Response.AcknowledgedBy == q.UserID {
 			inc.Response.AcknowledgedBy = q.As
@@ -108,6 +122,7 @@ func (s *Store) eraseResponses(ctx context.Context, q incident.EraseQuery, locke
 	}
 	st := s.statement(string(q.OrganizationID))
 	at, to := st.parameter(started), st.parameter(assigned)
+	from, as := assigneeDigest(q.UserID), string(q.As)
 	return s.exec(ctx, st.add(eraseResponsesSQL, newCall("erase user").id, identifiers, optionals,
-		assigneeDigest(q.As), at, to, string(q.As), at, to, assigneeDigest(q.UserID)))
+		assigneeDigest(q.As), at, to, as, assigneeDigest(q.As), activeStarted, active, as, at, to, from, at, to, from))
 }

@@ -138,6 +138,7 @@ var sweepSQL = func() string {
 		{"incident_subscription", "identifier, user_id"},
 		{"incident_project", "project_id, date_started, identifier"},
 		{"incident_label", "digest, date_started, identifier"},
+		{"incident_active", "digest, date_started, identifier"},
 		{"incident_outbox", "identifier, replayed"},
 		{"incident_queue", "identifier, notifier, reminder, replayed"},
 	} {

@@ -11,7 +11,7 @@ import (
 )
 
 // schemaVersion is the version that the newest migration makes.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // minServerVersion has the form of server_version_num.
 const minServerVersion = 150000

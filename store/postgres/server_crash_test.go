@@ -92,7 +92,7 @@ func checkOutage(t *testing.T, err error) {
 }
 
 // check compares the journal with the database.
-func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore) {
+func (j *journal) check(t *testing.T, m incident.Manager, s *postgres.Store) {
 	t.Helper()
 	ctx := context.Background()
 	found, texts := map[uuid.UUID]int64{}, map[string]int{}
@@ -134,6 +134,7 @@ func (j *journal) check(t *testing.T, m incident.Manager, s incident.OutboxStore
 	if err := managertest.Audit(ctx, m, s, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, s, 0)
 	if err := managertest.AuditOutbox(ctx, m, s, "acme"); err != nil {
 		t.Error(err)
 	}

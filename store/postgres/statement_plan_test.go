@@ -108,6 +108,8 @@ func TestStore_plansReadNoWholeTable(t *testing.T) {
 		FROM incident`,
 		`INSERT INTO incident_deleted (organization_id, identifier, version, activities, date_deleted)
 		SELECT 'gone', n, 2, 3, now() FROM generate_series(1, 30000) n`,
+		`INSERT INTO incident_active (organization_id, digest, date_started, identifier)
+		SELECT 'gone', gen_random_uuid(), now(), n FROM generate_series(1, 30000) n`,
 		`INSERT INTO incident_organization (organization_id, incidents) SELECT 'gone' || n, n FROM generate_series(1, 10000) n`,
 	} {
 		if _, err := s.Pool().ExecContext(t.Context(), text); err != nil {

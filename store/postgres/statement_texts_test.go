@@ -60,6 +60,7 @@ func replannedTexts(t *testing.T) (replanned string) {
 	mustCallAll(t, all, s, conns)
 	mustBatch(t, s, 30, all...)
 	mustReadTogether(t, s, 30*conns)
+	checkActive(t, s, 0)
 	t.Logf("the store has %d texts", len(s.Statements()))
 	if n := len(s.Statements()); n > postgres.MaxTexts {
 		t.Errorf("the store has %d texts, want at most %d", n, postgres.MaxTexts)

@@ -118,7 +118,7 @@ func startServer(t *testing.T) (*pgtest.Server, *sqlx.DB) {
 const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
-DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
+DELETE FROM incident_active; DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
 DELETE FROM incident_queue; DELETE FROM incident_deleted; DELETE FROM incident_task;`
 
 // emptyStores returns a factory of empty stores, which tests use in turn. A test that asks
@@ -136,6 +136,7 @@ func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
 		return mustNew(parent, pool, &opts)
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
+		checkActive(t, s, 0)
 		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
 	})
 	return func(t *testing.T) incident.Store { return stores(t) }
@@ -178,8 +179,8 @@ func migratePartitioned(t *testing.T, pool *sqlx.DB, opts *postgres.Options) {
 		}
 		return table
 	})
-	if partitioned != 12 {
-		t.Fatalf("%d tables are partitioned, want 12", partitioned)
+	if partitioned != 13 {
+		t.Fatalf("%d tables are partitioned, want 13", partitioned)
 	}
 	pool.MustExec(commands + "RESET search_path")
 	mustMigrate(t, pool, opts) // finds them

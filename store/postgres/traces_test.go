@@ -27,7 +27,7 @@ func TestTraces(t *testing.T) {
 // namingUsers are the columns that name users.
 var namingUsers = []string{
 	"incident.optional", "incident_activity.user_id", "incident_activity.old_text", "incident_activity.new_text",
-	"incident_label.digest", "incident_seen.user_id", "incident_subscription.user_id", "incident_outbox.error", "incident_queue.error",
+	"incident_label.digest", "incident_active.digest", "incident_seen.user_id", "incident_subscription.user_id", "incident_outbox.error", "incident_queue.error",
 }
 
 // keptPurged are the counter of identifiers, the slots, and the records of deletions.
@@ -40,11 +40,13 @@ var keptPurged = managertest.Places{
 func findText(t *testing.T, s *postgres.Store, text string) managertest.Places {
 	t.Helper()
 	found := managertest.Places(textsWith(t, s, text))
-	var digests int
-	mustDo(t, s.Pool().Get(&digests, `SELECT count(*) FROM `+s.Schema()+`.incident_label
-		WHERE digest = left(encode(sha256(convert_to(chr(8) || 'assignee' || chr(length($1)) || $1, 'UTF8')), 'hex'), 32)::uuid`, text))
-	if digests > 0 {
-		found["incident_label.digest"] = digests
+	for _, table := range []string{"incident_label", "incident_active"} {
+		var digests int
+		mustDo(t, s.Pool().Get(&digests, `SELECT count(*) FROM `+s.Schema()+`.`+table+`
+			WHERE digest = left(encode(sha256(convert_to(chr(8) || 'assignee' || chr(length($1)) || $1, 'UTF8')), 'hex'), 32)::uuid`, text))
+		if digests > 0 {
+			found[table+".digest"] = digests
+		}
 	}
 	return found
 }

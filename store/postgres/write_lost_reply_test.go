@@ -229,12 +229,13 @@ func lossiesInTurn(t *testing.T) func(*testing.T) *lossy {
 
 func (l *lossy) empty() { l.pool.MustExec(deleteAllSQL) }
 
-// checkOutbox checks that every activity is queued, whichever reply was lost.
+// checkOutbox checks that every activity is queued, and every active incident listed.
 func (l *lossy) checkOutbox(t *testing.T) {
 	t.Helper()
 	if err := managertest.AuditOutbox(context.Background(), l.past, l.store, "acme"); err != nil {
 		t.Error(err)
 	}
+	checkActive(t, l.store, 0)
 }
 
 // dropIdle drops the idle connections of a pool, which a proxy has cut: their ends may arrive later,

@@ -28,6 +28,9 @@ WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_p
 SELECT create_distributed_table('incident_label', 'organization_id', colocate_with => 'incident')
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_label'::regclass);
 
+SELECT create_distributed_table('incident_active', 'organization_id', colocate_with => 'incident')
+WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_active'::regclass);
+
 SELECT create_distributed_table('incident_seen', 'organization_id', colocate_with => 'incident')
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_seen'::regclass);
 
