@@ -146,7 +146,8 @@ type NotifyOptions struct {
 	// with none in progress.
 	//
 	// With a Concurrency above 1, the notifications of an incident that this process creates
-	// are delivered right after the write, and marked as delivered together with others. A
+	// are delivered right after the write, and marked as delivered together with others. They
+	// have the incident and the subscribers as of the write, at most half a second before. A
 	// crash may repeat up to eight times Concurrency of these, too.
 	//
 	// Organizations whose receivers take more than half of Timeout, or more than 5 s, get

@@ -52,6 +52,15 @@ func (s *Store) WriteInGroup(ctx context.Context, change incident.Change) (isWri
 	return m.writeIn(ctx, &Store{database: s.database, tx: tx}), m.err
 }
 
+// FreeBatch lets n batches more be in progress, while lanes are held.
+func (s *Store) FreeBatch(n int) {
+	l := &s.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batches -= n
+	s.next()
+}
+
 // HoldReads has all reads of incidents and slots wait until release is called. waiting returns their
 // number.
 func (s *Store) HoldReads() (waiting func() int, release func()) {

@@ -21,7 +21,7 @@ import (
 //     open and none has a creation of its organization.
 //  2. Otherwise it waits, as a member of a later batch.
 //  3. When a lane ends, the waiting creations go: in a batch if there are minBatch of them, and
-//     else alone.
+//     else alone. A batch has one layout. Those before so many of another layout go at once, too.
 //
 // The callers of a batch come back with their next creations a moment after its end. The next
 // batch waits for them: see lanes.gather.

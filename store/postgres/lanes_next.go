@@ -129,11 +129,11 @@ func (s *Store) next() {
 		}
 	}
 	for {
-		first, n := l.ready()
+		first, n, behind := l.ready()
 		switch {
 		case n == 0:
 			return
-		case n >= l.target() && l.batches < maxBatches:
+		case max(n, behind) >= l.target() && l.batches < maxBatches:
 			share := (n + l.batched + 1) / maxBatches
 			l.gather = 0
 			s.start(l.take(first, min(max(share, minBatch), maxMembers), false), batchLane)
@@ -145,21 +145,21 @@ func (s *Store) next() {
 	}
 }
 
-// ready returns the index of the first creation that can go with those of other organizations,
-// and how many can go in its batch.
-func (l *lanes) ready() (first, n int) {
+// ready returns the index of the first creation that can go with those of other organizations, how
+// many can go in its batch, and how many of other layouts can go behind it.
+func (l *lanes) ready() (first, n, behind int) {
 	for i, m := range l.waiting {
-		if m.byOrg || !l.isFree(m) {
-			continue
-		}
-		if n == 0 {
-			first = i
-		}
-		if m.layout == l.waiting[first].layout {
+		switch {
+		case m.byOrg || !l.isFree(m):
+		case n == 0:
+			first, n = i, 1
+		case m.layout == l.waiting[first].layout:
 			n++
+		default:
+			behind++
 		}
 	}
-	return first, n
+	return first, n, behind
 }
 
 // take removes and returns the members of the next lane: the given creation and others of its
