@@ -26,8 +26,22 @@ func TestCitus_moves(t *testing.T) {
 }
 
 func underMoves(t *testing.T, workers func(string) *sqlx.DB) {
+	withoutLoss(t, "moves", workers, func(pool *sqlx.DB, schema string) {
+		moves := 0
+		for _, mode := range []string{"force_logical", "block_writes", "force_logical", "block_writes"} {
+			moves += moveShards(t, pool, schema, mode)
+		}
+		if moves < 4 {
+			t.Errorf("%d moves are too few to show something", moves)
+		}
+	})
+}
+
+// withoutLoss has writers, followers and a relay work while harm is done.
+func withoutLoss(t *testing.T, name string, workers func(string) *sqlx.DB, harm func(pool *sqlx.DB, schema string)) {
+	t.Helper()
 	pool := mustOpen(t, citusURL(t)+fmt.Sprintf("&options=-ccitus.shard_count%%3D%d", citusShards), 16)
-	opts := mustCitusSchema(t, pool, fmt.Sprintf("incident_%d_moves_%t", os.Getpid(), workers != nil))
+	opts := mustCitusSchema(t, pool, fmt.Sprintf("incident_%d_%s_%t", os.Getpid(), name, workers != nil))
 	opts.CitusWorker = workers
 	notified := &notifiedComments{}
 	newManager := func(o *incident.Options) incident.Manager {
@@ -51,12 +65,10 @@ func underMoves(t *testing.T, workers func(string) *sqlx.DB) {
 	all := make([]*movedWriter, 8)
 	for n := range all {
 		all[n] = newMovedWriter(t, m, n)
+		all[n].isCrash = name != "moves"
 		writers.Go(func() { all[n].write(ctx, t, m) })
 	}
-	moves := 0
-	for _, mode := range []string{"force_logical", "block_writes", "force_logical", "block_writes"} {
-		moves += moveShards(t, pool, opts.Schema, mode)
-	}
+	harm(pool, opts.Schema)
 	for _, w := range all {
 		w.end()
 	}
@@ -65,11 +77,11 @@ func underMoves(t *testing.T, workers func(string) *sqlx.DB) {
 	for _, w := range all {
 		sum += w.check(t, m, followers[:]...)
 	}
-	if moves < 4 || sum < 8 {
-		t.Errorf("%d moves and %d writes are too few to show something", moves, sum)
+	if sum < 8 {
+		t.Errorf("%d writes are too few to show something", sum)
 	}
 	awaitNotified(t, notified, sum)
-	t.Logf("%d moves, %d writes", moves, sum)
+	t.Logf("%d writes", sum)
 	cancel()
 	background.Wait()
 }
@@ -118,6 +130,9 @@ type movedWriter struct {
 	ended chan struct{}
 	acked map[string]bool
 	maybe map[string]bool // without a known outcome
+
+	isCrash bool // the servers may be unavailable
+	refused int
 }
 
 func newMovedWriter(t *testing.T, m incident.Manager, n int) *movedWriter {
@@ -126,7 +141,7 @@ func newMovedWriter(t *testing.T, m incident.Manager, n int) *movedWriter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &movedWriter{inc.Key(), make(chan struct{}), map[string]bool{}, map[string]bool{}}
+	return &movedWriter{key: inc.Key(), ended: make(chan struct{}), acked: map[string]bool{}, maybe: map[string]bool{}}
 }
 
 func (w *movedWriter) end() { close(w.ended) }
@@ -147,6 +162,8 @@ func (w *movedWriter) write(ctx context.Context, t *testing.T, m incident.Manage
 			w.acked[text] = true
 		case errors.Is(err, incident.ErrUnknownOutcome):
 			w.maybe[text] = true
+		case w.isCrash && errors.Is(err, incident.ErrUnavailable):
+			w.refused++
 		default:
 			t.Errorf("%s: %v", text, err)
 			return

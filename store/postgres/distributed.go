@@ -13,6 +13,10 @@ import (
 
 const internalError = "XX000"
 
+// commitsOfCitus are the routines of Citus that report the loss of a server as an internal error, also
+// during a commit there. The second does so after a commit that may have succeeded.
+var commitsOfCitus = map[string]bool{"ReportResultError": true, "ErrorIfPostCommitFailedShardPlacements": true}
+
 // shardNumber matches the suffix of a constraint's name on a shard.
 var shardNumber = regexp.MustCompile(`_[0-9]+$`)
 

@@ -128,6 +128,8 @@ func (e serverError) ofLostServer() bool {
 	switch e.state {
 	case "57P01", "57P02", "57P03", "57P04", "57P05":
 		return true
+	case internalError:
+		return commitsOfCitus[e.routine] && !e.isDuplicateKey()
 	}
 	return strings.HasPrefix(e.state, "08") && e.state != protocolViolation
 }

@@ -50,8 +50,10 @@
 //   - The coordinator must be known to the workers, and the role must own the tables.
 //
 // This is tested on Citus 13.2 over PostgreSQL 15 with lib/pq, without a pooler: the suites of a store,
-// moves of shards under load, and connections that end, through the coordinator and with routes. The loss of a server of Citus is not tested,
-// nor is the division of a shard.
+// moves of shards under load, connections that end, and crashes of the coordinator and of workers, through
+// the coordinator and with routes. A server that never comes back is not tested, nor is the division
+// of a shard, pgx or a pooler. If the coordinator loses a worker during a commit, the outcome of a
+// transaction is [incident.ErrUnknownOutcome].
 package postgres
 
 import (
