@@ -113,14 +113,14 @@ const discardPagesSQL = `
 	DELETE FROM @incident_outbox o
 	USING unnamed_page d
 	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.replayed = d.replayed
-		AND d.identifier > 0 AND d.replayed >= 0
+		AND d.identifier + 0 > 0 AND d.replayed + 0 >= 0
 	RETURNING o.due, o.pending, o.next, o.last
 ), named AS (
 	DELETE FROM @incident_queue o
 	USING named_page d
 	WHERE o.organization_id = d.organization_id AND o.identifier = d.identifier AND o.notifier = d.notifier
 		AND o.reminder = d.reminder AND o.replayed = d.replayed
-		AND d.identifier > 0 AND d.replayed >= 0
+		AND d.identifier + 0 > 0 AND d.replayed + 0 >= 0
 	RETURNING o.due, o.pending, o.next, o.last
 )
 SELECT coalesce(sum(CASE WHEN due = 'infinity' THEN 1 ELSE ` + pendingSQL + ` END), 0)::bigint

@@ -109,11 +109,11 @@ WITH page AS MATERIALIZED (
 ), unnamed AS (
 	` + unnamed + `
 	WHERE o.organization_id = $1 AND o.identifier = p.identifier AND o.replayed = p.replayed
-		AND p.unnamed AND p.identifier > 0 AND p.replayed > 0
+		AND p.unnamed AND p.identifier + 0 > 0 AND p.replayed + 0 > 0
 ), named AS (
 	` + named + `
 	WHERE o.organization_id = $1 AND o.identifier = p.identifier AND o.notifier = ? AND o.reminder = p.reminder AND o.replayed = p.replayed
-		AND NOT p.unnamed AND p.identifier > 0 AND p.replayed > 0
+		AND NOT p.unnamed AND p.identifier + 0 > 0 AND p.replayed + 0 > 0
 )
 SELECT i.identifier, p.identifier, p.reminder, p.replayed
 FROM (SELECT) one

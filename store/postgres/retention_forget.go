@@ -49,18 +49,20 @@ const (
 	LIMIT ` + maxForgotten
 )
 
+// removeOldSQL removes the records. As in claimSQL, conditions that always hold bound the rows that
+// the planner expects.
 const removeOldSQL = `removed AS (
 	DELETE FROM @incident_deleted d
 	USING old
-	WHERE d.organization_id = old.organization_id AND d.identifier = old.identifier AND d.identifier > 0
+	WHERE d.organization_id = old.organization_id AND d.identifier = old.identifier AND old.identifier + 0 > 0
 ), seen AS (
 	DELETE FROM @incident_seen s
 	USING old
-	WHERE s.organization_id = old.organization_id AND s.identifier = old.identifier AND s.identifier > 0
+	WHERE s.organization_id = old.organization_id AND s.identifier = old.identifier AND old.identifier + 0 > 0
 ), followed AS (
 	DELETE FROM @incident_subscription s
 	USING old
-	WHERE s.organization_id = old.organization_id AND s.identifier = old.identifier AND s.identifier > 0
+	WHERE s.organization_id = old.organization_id AND s.identifier = old.identifier AND old.identifier + 0 > 0
 )`
 
 // forget removes some records of incidents that were deleted more than feedMemory ago.
