@@ -9,10 +9,10 @@
 package uuid7
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -24,18 +24,41 @@ const supplySize = 1024
 // each read is a system call. The zero value is ready to use. It is safe for use by many
 // goroutines.
 type Source struct {
-	mu     sync.Mutex // guards supply
-	supply *bufio.Reader
+	mu     sync.Mutex // guards the fields below
+	last   int64      // the time of the latest UUID
+	left   int        // bytes at the end of supply that were not used
+	supply [supplySize]byte
 }
 
-// New returns a UUID of version 7.
-func (s *Source) New() uuid.UUID {
+// New returns a UUID of version 7 that is greater than all before it.
+func (s *Source) New() (id uuid.UUID) {
+	now := timeOf(time.Now())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.supply == nil {
-		s.supply = bufio.NewReaderSize(rand.Reader, supplySize)
+	if now <= s.last {
+		now = s.last + 1
 	}
-	return uuid.Must(uuid.NewV7FromReader(s.supply)) // crypto/rand ends the process rather than fail
+	s.last = now
+	s.random(id[8:])
+	s.mu.Unlock()
+	binary.BigEndian.PutUint64(id[:8], uint64(now>>12)<<16|0x7<<12|uint64(now&0xfff))
+	id[8] = id[8]&0x3f | 0x80 // the variant of RFC 9562
+	return id
+}
+
+// timeOf returns milliseconds, followed by 12 bits of the fraction in units of 256 nanoseconds.
+func timeOf(t time.Time) int64 {
+	nano := t.UnixNano()
+	return nano/1e6<<12 | nano%1e6>>8
+}
+
+// random fills b from the supply.
+func (s *Source) random(b []byte) {
+	if s.left < len(b) {
+		rand.Read(s.supply[:]) // ends the process rather than fail
+		s.left = supplySize
+	}
+	copy(b, s.supply[supplySize-s.left:])
+	s.left -= len(b)
 }
 
 // Series returns a series that begins with a new UUID of the source.
