@@ -18,6 +18,9 @@ type decision struct {
 	// expectSlot is the version of the free slot on which the rule decided. Nil if the rule
 	// is right for any version.
 	expectSlot *SlotVersion
+
+	// slots is empty memory for the slots of after. May be nil.
+	slots []Slot
 }
 
 // view is the subject of a write as a rule sees it.
@@ -82,7 +85,7 @@ func changeOf(d decision) Change {
 	c.RemoveLabels = changedLabels(before.Incident.Labels, after.Incident.Labels)
 	c.Link = without(after.Incident.Projects, before.Incident.Projects)
 	c.Unlink = without(before.Incident.Projects, after.Incident.Projects)
-	held, wanted := slotsOf(&before.Incident), slotsOf(&after.Incident)
+	held, wanted := slotsOf(&before.Incident), appendSlots(d.slots, &after.Incident)
 	c.Claim, c.Release = without(wanted, held), without(held, wanted)
 	return c
 }

@@ -1,5 +1,7 @@
 package incident
 
+import "slices"
+
 // Slot is a combination of organization, alert rule, project and query. An active
 // incident of an alert rule occupies a slot for each of its projects. At most one
 // incident is active in a slot.
@@ -32,18 +34,21 @@ type SlotVersion struct {
 
 // slotsOf is the slot rule: an active incident of an alert rule occupies one slot for
 // each project, and any other incident occupies none.
-func slotsOf(inc *Incident) []Slot {
+func slotsOf(inc *Incident) []Slot { return appendSlots(nil, inc) }
+
+// appendSlots appends the slots of slotsOf.
+func appendSlots(slots []Slot, inc *Incident) []Slot {
 	if inc.AlertRuleID == "" || !inc.Status.Active() {
-		return nil
+		return slots
 	}
-	slots := make([]Slot, len(inc.Projects))
-	for i, p := range inc.Projects {
-		slots[i] = Slot{
+	slots = slices.Grow(slots, len(inc.Projects))
+	for _, p := range inc.Projects {
+		slots = append(slots, Slot{
 			OrganizationID: inc.OrganizationID,
 			AlertRuleID:    inc.AlertRuleID,
 			ProjectID:      p,
 			QueryID:        inc.QueryID,
-		}
+		})
 	}
 	return slots
 }

@@ -16,6 +16,7 @@ type draft struct {
 	projects [1]ProjectID
 	triggers [1]Trigger
 	log      [3]Activity
+	slots    [1]Slot
 	expect   SlotVersion
 }
 
@@ -71,7 +72,8 @@ func (d *draft) open(f *Firing, e *event) decision {
 	log, opened := opening(d.log[:0], &after.Incident, ""), after.Incident.Status
 	after.activate(0, false, f, e.date)
 	after.raise()
-	return decision{after: after, activities: after.triggerActivity(log, opened, false, Activity{TriggerID: f.TriggerID, DateAdded: e.date})}
+	log = after.triggerActivity(log, opened, false, Activity{TriggerID: f.TriggerID, DateAdded: e.date})
+	return decision{after: after, activities: log, slots: d.slots[:0]}
 }
 
 // reopensFor reports whether a firing reopens the incident, which was the last in the slot of
