@@ -44,13 +44,25 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.
 	return answer, nil
 }
 
+// answerMemory is memory for an answer with one slot and one project, as most new incidents have.
+type answerMemory struct {
+	slots    [1]incident.SlotVersion
+	projects [1]incident.ProjectID
+}
+
 // answerOf returns the outcome of a change, without the identifier, the sequence and the slots.
 func answerOf(c *incident.Change) (answer incident.Applied) {
-	if c.Incident != nil {
-		copyIncident(&answer.Incident, c.Incident)
-	}
-	if n := len(c.Release) + len(c.Claim); n > 0 {
+	projects := []incident.ProjectID{}
+	switch n := len(c.Release) + len(c.Claim); n {
+	case 0:
+	case 1:
+		memory := new(answerMemory)
+		answer.Slots, projects = memory.slots[:0], memory.projects[:0]
+	default:
 		answer.Slots = make([]incident.SlotVersion, 0, n)
+	}
+	if c.Incident != nil {
+		copyIncident(&answer.Incident, c.Incident, projects)
 	}
 	return answer
 }
@@ -169,11 +181,12 @@ func (s *Store) insert(o *organization, c *incident.Change) *record {
 		o.byDetection[id] = r.incident.Identifier
 	}
 	o.relist(nil, &r.incident)
-	s.listName(c.Key.OrganizationID, o)
+	org := c.Key.OrganizationID // a function that refers to c would move every change to the heap
+	s.listName(org, o)
 	if s.inTx() {
 		s.undo(func() {
 			o.relist(&r.incident, nil)
-			s.listName(c.Key.OrganizationID, o)
+			s.listName(org, o)
 			delete(o.byDetection, r.incident.DetectionUUID)
 			o.records.pop()
 			o.viewers.pop()
@@ -188,9 +201,15 @@ func (s *Store) update(o *organization, r *record, inc *incident.Incident) {
 	r.incident = *inc
 	o.relist(&before, &r.incident)
 	if s.inTx() {
-		s.undo(func() {
-			o.relist(&r.incident, &before)
-			r.incident = before
-		})
+		s.undoUpdate(o, r, before)
 	}
+}
+
+// undoUpdate registers the reverse of update. Its own copy of the row leaves update without one
+// on the heap.
+func (s *Store) undoUpdate(o *organization, r *record, before incident.Incident) {
+	s.undo(func() {
+		o.relist(&r.incident, &before)
+		r.incident = before
+	})
 }

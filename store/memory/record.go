@@ -65,19 +65,22 @@ type stateCopy struct {
 // copyState returns a copy that shares no memory with the record.
 func (r *record) copyState() *incident.State {
 	c := new(stateCopy)
-	copyIncident(&c.Incident, &r.incident)
+	copyIncident(&c.Incident, &r.incident, []incident.ProjectID{})
 	if len(r.triggers) > 0 {
 		c.Triggers = append(c.firstTrigger[:0], r.triggers...)
 	}
 	return &c.State
 }
 
-// copyIncident makes to a copy that shares no memory with inc.
-func copyIncident(to, inc *incident.Incident) {
+// copyIncident makes to a copy that shares no memory with inc. Its projects use the given memory,
+// an empty slice, if they fit.
+func copyIncident(to, inc *incident.Incident, projects []incident.ProjectID) {
 	if inc.DateClosed != nil || inc.Response != nil || inc.Labels != nil || inc.Annotations != nil {
 		*to = inc.Clone()
 		return
 	}
 	*to = *inc
-	to.Projects = slices.Clone(inc.Projects)
+	if inc.Projects != nil {
+		to.Projects = append(projects, inc.Projects...)
+	}
 }
