@@ -3,11 +3,14 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -24,6 +27,9 @@ import (
 // citusShards is the number of shards of a table, few because each test process makes many tables.
 const citusShards = 4
 
+// citusTurns distinguishes the tables of tests.
+var citusTurns atomic.Int64
+
 func citusURL(t testing.TB) string {
 	t.Helper()
 	url := os.Getenv("INCIDENT_TEST_CITUS_URL")
@@ -37,8 +43,14 @@ func citusURL(t testing.TB) string {
 func mustCitusSchema(t *testing.T, pool *sqlx.DB, schema string) postgres.Options {
 	t.Helper()
 	opts := postgres.Options{Schema: schema, Citus: true}
-	if err := postgres.MigrateCitus(t.Context(), pool, &opts); err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(time.Minute); ; { // migrations that meet in the tables of Citus may deadlock
+		err := postgres.MigrateCitus(t.Context(), pool, &opts)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, incident.ErrUnavailable) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() {
 		if _, err := pool.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil {
@@ -74,18 +86,20 @@ func openCitusWorkers(t testing.TB, conns int) func(address string) *sqlx.DB {
 
 // runCitus runs a suite with all statements through the coordinator, and with routes to the workers.
 func runCitus(t *testing.T, run func(t *testing.T, stores func(t *testing.T) incident.Store)) {
-	t.Run("coordinator", func(t *testing.T) { run(t, emptyCitusStores(t, 16, nil)) })
-	t.Run("workers", func(t *testing.T) { run(t, emptyCitusStores(t, 16, openCitusWorkers(t, 16))) })
+	t.Run("coordinator", func(t *testing.T) { run(t, emptyCitusStores(t, citusURL(t), postgres.Options{})) })
+	t.Run("workers", func(t *testing.T) {
+		run(t, emptyCitusStores(t, citusURL(t), postgres.Options{CitusWorker: openCitusWorkers(t, 16)}))
+	})
 }
 
-// emptyCitusStores is emptyStores on Citus.
-func emptyCitusStores(t *testing.T, conns int, workers func(string) *sqlx.DB) func(t *testing.T) incident.Store {
-	url, parent := citusURL(t), t
+// emptyCitusStores is emptyStores on Citus. The stores use the coordinator at a URL.
+func emptyCitusStores(t *testing.T, url string, options postgres.Options) func(t *testing.T) incident.Store {
+	parent, turn := t, citusTurns.Add(1)
 	stores := pgtest.InTurn(func(_ *testing.T, number int) *postgres.Store {
-		pool := mustOpen(parent, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", url, citusShards), conns)
-		opts := mustCitusSchema(parent, pool, fmt.Sprintf("incident_%d_%d_%t", os.Getpid(), number, workers != nil))
-		opts.CitusWorker = workers
-		return mustNew(parent, pool, &opts)
+		admin := mustOpen(parent, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", citusURL(parent), citusShards), 1)
+		opts := mustCitusSchema(parent, admin, fmt.Sprintf("incident_%d_%d_%d", os.Getpid(), turn, number))
+		opts.CitusWorker, opts.Unprepared = options.CitusWorker, options.Unprepared
+		return mustNew(parent, mustOpen(parent, url, 16), &opts)
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
 		checkActive(t, s, 0)

@@ -50,10 +50,16 @@
 //   - The coordinator must be known to the workers, and the role must own the tables.
 //
 // This is tested on Citus 13.2 over PostgreSQL 15 with lib/pq, without a pooler: the suites of a store,
-// moves of shards under load, connections that end, and crashes of the coordinator and of workers, through
-// the coordinator and with routes. A server that never comes back is not tested, nor is the division
-// of a shard, pgx or a pooler. If the coordinator loses a worker during a commit, the outcome of a
-// transaction is [incident.ErrUnknownOutcome].
+// moves of shards under load, lost requests and replies, three processes, connections that end, and crashes
+// of the coordinator and of workers, through the coordinator and with routes. A server that never comes
+// back is not tested, nor is the division of a shard, pgx or a pooler.
+//
+// If the coordinator loses a worker during a commit, the outcome of a transaction is
+// [incident.ErrUnknownOutcome]. Citus commits in two phases if several servers have changed: after a
+// transaction over organizations of two workers, a migration, or the first use of a statement's text,
+// which all servers keep. A write to one organization has a single phase. If the second phase fails on
+// a worker, Citus reports success, and the part of that worker appears when Citus repeats the phase,
+// each minute by default. This is not tested.
 package postgres
 
 import (

@@ -48,6 +48,32 @@ type task struct {
 	// ClockSteps sets the Manager's clock an hour forward, back, and an hour slow, each
 	// second.
 	ClockSteps bool
+
+	// Citus makes the process use tables of Citus.
+	Citus *citusTask
+}
+
+// citusTask has the tables of Citus, and the URLs of the workers by their addresses, if any.
+type citusTask struct {
+	Schema  string
+	Workers map[string]string
+}
+
+// options returns the options of a store, whose pools stay open until the end of the process.
+func (t *citusTask) options() *postgres.Options {
+	if t == nil {
+		return nil
+	}
+	opts, pools := &postgres.Options{Schema: t.Schema, Citus: true}, map[string]*sqlx.DB{}
+	for address, url := range t.Workers {
+		pools[address] = sqlx.MustOpen("postgres", url)
+		pools[address].SetMaxOpenConns(8)
+		pools[address].SetMaxIdleConns(8)
+	}
+	if len(pools) > 0 {
+		opts.CitusWorker = func(address string) *sqlx.DB { return pools[address] }
+	}
+	return opts
 }
 
 // asProcess runs the task if the test binary was started as a child process.
@@ -73,7 +99,7 @@ func (t task) run() error {
 	pool.SetMaxOpenConns(8)
 	pool.SetMaxIdleConns(8) // a connection costs the server as much as many calls
 	defer pool.Close()
-	s, err := postgres.New(pool, nil)
+	s, err := postgres.New(pool, t.Citus.options())
 	if err != nil {
 		return err
 	}

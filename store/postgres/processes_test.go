@@ -19,6 +19,7 @@ import (
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/managertest"
 	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // child is a child process with a task.
@@ -172,15 +173,20 @@ func processesAt(t *testing.T, server *pgtest.Server, url string, faults ...func
 	if url == "" {
 		url = m.proxy.URL()
 	}
-	s := mustNew(t, mustOpen(t, url, 4), nil)
+	return m.run(t, mustNew(t, mustOpen(t, url, 4), nil), task{URL: url}, faults...)
+}
+
+// run runs the three processes, whose common part is all, and checks their calls by a store.
+func (m *machine) run(t *testing.T, s *postgres.Store, all task, faults ...func(t *testing.T, m *machine)) managertest.TogetherReport {
+	t.Helper()
 	manager := mustManager(t, s)
 	if err := managertest.OpenTogether(t.Context(), manager); err != nil {
 		t.Fatal(err)
 	}
 	for i, task := range []task{
-		{Number: 0, URL: m.proxy.URL()},
-		{Number: 1, URL: url, ClockSteps: true},
-		{Number: 2, URL: url, LooksOn: true},
+		{Number: 0, URL: m.proxy.URL(), Citus: all.Citus},
+		{Number: 1, URL: all.URL, Citus: all.Citus, ClockSteps: true},
+		{Number: 2, URL: all.URL, Citus: all.Citus, LooksOn: true},
 	} {
 		m.children[i] = startHistorian(t, task)
 	}

@@ -204,6 +204,7 @@ type lossy struct {
 	pool          *sqlx.DB // bypasses the proxy
 	store         *postgres.Store
 	through, past incident.Manager
+	ready         func(t *testing.T) // begins prepare, if not nil
 }
 
 func newLossy(t *testing.T) *lossy {
@@ -218,7 +219,9 @@ func newLossy(t *testing.T) *lossy {
 }
 
 // lossiesInTurn returns a factory of stores that the subtests of t use in turn.
-func lossiesInTurn(t *testing.T) func(*testing.T) *lossy {
+func lossiesInTurn(t *testing.T) func(*testing.T) *lossy { return lossiesOf(t, newLossy) }
+
+func lossiesOf(t *testing.T, newLossy func(t *testing.T) *lossy) func(*testing.T) *lossy {
 	return pgtest.InTurn(
 		func(*testing.T, int) *lossy { return newLossy(t) },
 		func(t *testing.T, l *lossy) {
@@ -253,6 +256,9 @@ func dropIdle(t *testing.T, pool *sqlx.DB) {
 func (l *lossy) prepare(t *testing.T, w write) incident.Key {
 	t.Helper()
 	dropIdle(t, l.proxied)
+	if l.ready != nil {
+		l.ready(t)
+	}
 	l.empty()
 	if err := w.call(t.Context(), l.through, mustBegin(t, l.through)); err != nil {
 		t.Fatal(err)
@@ -299,22 +305,7 @@ func TestStore_lostReply(t *testing.T) {
 	for i, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			before, after := traces(t, w)
-			l := lossies(t)
-			for _, f := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
-				for _, cut := range cuts(i) {
-					for n, lost := 1, 1; lost > 0; n++ {
-						var err error
-						lost, err = l.lose(t, w, f, cut, n, 1)
-						t.Logf("fault %d, cut %d, round trip %d: %v", f, cut, n, err)
-						checkTrace(t, trace(t, l.past), before, after, err)
-						l.checkOutbox(t)
-						if errors.Is(err, incident.ErrUnknownOutcome) && w.name != "InTx" {
-							t.Errorf("round trip %d lost: %v, want the outcome", n, err)
-						}
-					}
-				}
-			}
+			checkLostReply(t, lossies(t), w, cuts(i))
 		})
 	}
 }
