@@ -196,7 +196,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 
 soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten, purge under load for eight.
 	$(GO) test $(RACE) -count=1 -timeout=2h ./internal/managertest -rapid.checks=10000
-	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/storetest
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/memory ./store/storetest
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(COMPARED)' ./store/postgres -rapid.checks=1000
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(COMPARED)' ./store/postgres
 	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h .
@@ -211,7 +211,7 @@ screenshot: ## Write docs/console.png, the first picture of README.md.
 
 worlds: ## Run all suites over each driver, wrapper, pooler, session default and variant of the tables, not the short form.
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h -run='$(VARIANTS)|$(MODEL)' ./store/postgres
-	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='^TestManager_Report_daysFollowTheClock$$' .
+	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='^Test(Manager_Report_daysFollowTheClock|Store_InTx_rollbackRestoresTheOutbox)$$' . ./store/memory
 	cd store/sqlite && $(GO) test $(RACE) -count=1 -timeout=1h -run='$(SQLITE_VARIANTS)|$(SQLITE_JOINED)' .
 	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...
 	cd internal/alertmanagertest && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...
