@@ -204,7 +204,9 @@ scenario('without Run the page asks every 10 s', async (s) => {
 	await page.clock.install()
 	const now = () => page.evaluate(() => Date.now())
 	const begin = await now() // the page is loaded, and begins to wait, between begin and paused
+	const answer = page.waitForResponse((r) => r.request().resourceType() === 'xhr')
 	await page.goto(page.root)
+	await answer // to its first request, at once
 	await page.clock.pauseAt(await now() + 1000)
 	const paused = await now()
 	const incident = await host.create(s.org, 'Later')
