@@ -102,7 +102,8 @@ type Notification struct {
 	// for a new incident.
 	Recipients []UserID `json:"recipients"`
 
-	// Attempt counts the calls for this notification in all processes, from 1.
+	// Attempt counts the calls for this notification in all processes, from 1, with those that
+	// a process was about to make when it died.
 	Attempt int `json:"attempt"`
 
 	// Replayed means that the notification was parked and replayed. Later notifications of
@@ -165,7 +166,9 @@ type NotifyOptions struct {
 
 	// MaxAttempts is the number of failures after which a notification is given up: it is
 	// parked, see [NotificationManager.Parked], and the next notification of its incident
-	// is delivered. Attempts of a process that died count, too.
+	// is delivered. Attempts of a process that died count, too, also those that it was only
+	// about to make. A notification that no process has tried to the end is tried after the
+	// first of these, even if MaxAttempts is 1.
 	//
 	// Defaults to [DefaultNotifyAttempts], about two hours with the default Backoff.
 	MaxAttempts int

@@ -172,6 +172,34 @@ func TestRelay_deliversNewIncidentsOfUnknownOutcome(t *testing.T) {
 	})
 }
 
+// The lease of a creation that nobody delivers is no failure of the notifier: the only attempt that
+// MaxAttempts permits is still made.
+func TestRelay_attemptsNewIncidentsOfUnknownOutcome(t *testing.T) {
+	for name, outcome := range map[string]error{"delivered": nil, "failed": errors.New("busy")} {
+		t.Run(name, func(t *testing.T) {
+			inNewOffice(t, incident.Options{Notify: incident.NotifyOptions{MaxAttempts: 1}}, func(t *testing.T, o *office, s *creationOutbox) {
+				calls := 0
+				o.fails(func(context.Context, incident.Notification) error {
+					calls++
+					return outcome
+				})
+				s.create = func(apply func() (incident.Applied, error)) (incident.Applied, error) {
+					if _, err := apply(); err != nil {
+						return incident.Applied{}, err
+					}
+					return incident.Applied{}, fmt.Errorf("cut: %w", incident.ErrUnknownOutcome)
+				}
+				_, _ = o.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+				time.Sleep(time.Minute)
+				page, err := o.Parked(t.Context(), incident.ParkedFilter{OrganizationID: "acme"})
+				if parked := len(page.Notifications); err != nil || calls != 2 || (parked == 0) != (outcome == nil) {
+					t.Errorf("after %d calls for two notifications %+v is parked, %v", calls, page, err)
+				}
+			})
+		})
+	}
+}
+
 // A creation that fails, also by a panic, takes no place.
 func TestRelay_forgetsNewIncidentsThatFail(t *testing.T) {
 	inNewOffice(t, incident.Options{}, func(t *testing.T, o *office, s *creationOutbox) {

@@ -17,6 +17,10 @@ import (
 // ended.
 const notifierPatience = time.Second
 
+// leastLost is how many attempts without an end it takes at least until a notification is given up:
+// a claim of a process that died, or of a write of unknown outcome, may not have begun its attempt.
+const leastLost = 2
+
 // attempted is how a claim is to be settled after its attempt.
 type attempted struct {
 	Settlement
@@ -63,8 +67,8 @@ func (r *outboxRelay) sendOne(sending *relay.Sending, c *Claim) attempted {
 		return s
 	}
 	var err error
-	if most := r.notify.MaxAttempts; c.Attempt > most {
-		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, most)
+	if lost := c.Attempt - 1; lost >= max(r.notify.MaxAttempts, leastLost) {
+		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, lost)
 	} else {
 		end := sending.Begin()
 		err = r.attempt(sending.Context, c, claimed)
