@@ -47,7 +47,7 @@ func (s *Store) writeBatch(members []*member) (left []*member, err error) {
 	}
 	members = slices.Clone(members) // retire reads the lane's own
 	slices.SortStableFunc(members, func(a, b *member) int { return cmp.Compare(a.org(), b.org()) })
-	ctx, cancel := s.lanes.bounded()
+	ctx, cancel := s.lanes.bounded(members[0])
 	defer cancel()
 	c := newCall("apply")
 	identifiers, err := queryCounted(ctx, s, c, s.batchStatement(members, isSingle, c), func(rows rowSet) ([]int64, error) {
@@ -94,15 +94,15 @@ func readBatch(rows rowSet, n int) ([]int64, error) {
 	return identifiers, err
 }
 
-// bounded returns the context of a step of a batch. A batch has locked its organizations,
-// for other processes too.
-func (l *lanes) bounded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), l.wait(minWait, maxWait))
+// bounded returns the context of a step of a batch, with the values of a member. A batch has locked its
+// organizations, for other processes too.
+func (l *lanes) bounded(m *member) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(m.ctx), l.wait(minWait, maxWait))
 }
 
 // writeGroup applies creations of one organization in a transaction, so that they share a commit.
 func (s *Store) writeGroup(members []*member) error {
-	beginning, cancel := s.lanes.bounded()
+	beginning, cancel := s.lanes.bounded(members[0])
 	defer cancel()
 	tx, err := s.begin(beginning)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) writeGroup(members []*member) error {
 	tx.grouped = true
 	inner := &Store{database: s.database, tx: tx}
 	for _, m := range members {
-		ctx, cancel := s.lanes.bounded()
+		ctx, cancel := s.lanes.bounded(m)
 		isWritten := m.writeIn(ctx, inner)
 		cancel()
 		if !isWritten {
@@ -119,7 +119,7 @@ func (s *Store) writeGroup(members []*member) error {
 			return errAlone
 		}
 	}
-	committing, cancel := s.lanes.bounded()
+	committing, cancel := s.lanes.bounded(members[0])
 	defer cancel()
 	err = tx.commit(committing)
 	switch {

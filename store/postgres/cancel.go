@@ -36,6 +36,21 @@ func (s *session) cancelAfter(ctx context.Context) (calling context.Context, sto
 	}
 }
 
+// valuesContext ends as Context does, and has the values of the context of a caller. A statement for
+// several callers can have those of one of them only.
+type valuesContext struct {
+	context.Context
+	caller context.Context // without its end
+}
+
+// Value implements [context.Context].
+func (c valuesContext) Value(key any) any {
+	if v := c.caller.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
 // cancellableRows can be cancelled until Close.
 type cancellableRows struct {
 	driver.Rows

@@ -48,7 +48,7 @@ func (s *Store) WriteInGroup(ctx context.Context, change incident.Change) (isWri
 	}
 	defer tx.rollBack()
 	tx.grouped = true
-	m := &member{w: writing{Change: change}, call: newCall("apply")}
+	m := &member{ctx: ctx, w: writing{Change: change}, call: newCall("apply")}
 	return m.writeIn(ctx, &Store{database: s.database, tx: tx}), m.err
 }
 
@@ -81,7 +81,7 @@ func (s *Store) ReadLanes() (open, members int) {
 
 // LeaveLate reads an incident, and leaves the lane after its answer.
 func (s *Store) LeaveLate(key incident.Key) {
-	m := &reading[incident.Key, incident.State]{key: key, woken: make(chan struct{}, 1)}
+	m := &reading[incident.Key, incident.State]{ctx: context.Background(), key: key, woken: make(chan struct{}, 1)}
 	s.loads.join(s, m)
 	<-m.woken
 	s.loads.leave(s, m)

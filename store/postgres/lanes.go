@@ -30,6 +30,9 @@ import (
 // organizations. Every other creation waits only for creations of its own organization, and goes
 // with them. See writeBatch for the statements.
 //
+// A statement or commit for a batch has the values of the context of its first member, for a wrapper of
+// the driver that traces.
+//
 // The connection of a lane may be silent, or a host's transaction may have locked its
 // organization. Therefore a lane counts only for a bounded time: see lanes.retire.
 
@@ -85,6 +88,7 @@ const (
 
 // member is a creation that waits, or that a batch writes.
 type member struct {
+	ctx    context.Context // of the caller
 	w      writing
 	call   *call
 	layout layout // equal for the members of a batch
@@ -118,7 +122,7 @@ func (l *lanes) took(d time.Duration) {
 
 // applyInLane applies a creation, alone or in a batch.
 func (s *Store) applyInLane(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
-	m := &member{w: s.newWriting(change, c), call: c}
+	m := &member{ctx: ctx, w: s.newWriting(change, c), call: c}
 	m.layout, m.byOrg = m.w.batchLayout()
 	m.byOrg = m.byOrg || s.lanes.apartOnly.Load()
 	if s.join(m) {

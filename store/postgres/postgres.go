@@ -13,7 +13,9 @@
 //
 // Each read is a single statement, and so is each write outside a transaction, except deletions
 // and erasures. A statement takes a single round trip once the connection has prepared it. Concurrent
-// reads of incidents and slots share statements, and so do concurrent creations.
+// reads of incidents and slots share statements, and so do concurrent creations. A wrapper of the
+// driver, for example for tracing, gets the values of the caller's context; a shared statement has
+// those of one of its callers.
 //
 // A write whose reply was lost is repeated, in a way that cannot write twice, until its
 // outcome is known. If the outcome remains unknown, the error is

@@ -20,6 +20,9 @@ import (
 //     because they may read again. If no read waits then, the lane ends.
 //  4. If the statement fails, each of its reads is repeated alone, with the context of its caller.
 //
+// A statement has the values of the context of its first member, for a wrapper of the driver that traces:
+// see valuesContext.
+//
 // A caller whose context ends leaves at once. A statement for which nobody waits is cancelled,
 // and abandoned without an answer within patience.
 //
@@ -45,6 +48,7 @@ type reads[K, V any] struct {
 
 // reading is a read that waits, or is a member of a lane.
 type reading[K, V any] struct {
+	ctx  context.Context // of the caller
 	key  K
 	lane *readLane[K, V] // nil while the read waits; guarded by reads.mu
 
@@ -78,7 +82,7 @@ func (r *reads[K, V]) share(ctx context.Context, s *Store, key K) (v V, err erro
 	if err := s.checkSchema(ctx); err != nil {
 		return v, err
 	}
-	m := &reading[K, V]{key: key, woken: make(chan struct{}, 1)}
+	m := &reading[K, V]{ctx: ctx, key: key, woken: make(chan struct{}, 1)}
 	if !r.join(s, m) {
 		return v, errAlone
 	}
@@ -153,10 +157,10 @@ func (r *reads[K, V]) openLane(s *Store) {
 	go r.run(s, r.begin(s))
 }
 
-// begin returns a lane that counts.
+// begin returns a lane that counts, for the reads that wait.
 func (r *reads[K, V]) begin(s *Store) *readLane[K, V] {
 	ln := &readLane[K, V]{attempt: &attempt{}, began: time.Now(), counts: true}
-	ln.ctx, ln.cancel = context.WithCancel(context.Background())
+	ln.ctx, ln.cancel = context.WithCancel(context.WithoutCancel(r.waiting[0].ctx))
 	if r.lanes == nil {
 		r.lanes = map[*readLane[K, V]]struct{}{}
 	}

@@ -52,17 +52,18 @@ func (r *reads[K, V]) readMembers(s *Store, ln *readLane[K, V]) (values []V, err
 		if ln.members == nil {
 			r.take(ln)
 		}
-		switch len(ln.members) {
-		case 0:
+		if len(ln.members) == 0 {
 			return nil, nil
-		case 1:
+		}
+		ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
+		if len(ln.members) == 1 {
 			st := r.alone(s, ln.members[0].key)
 			t = st.sqlText()
-			v, err := send(ln.ctx, session, t, st.args, func(rows *driverRows) (V, error) { return r.rows(rows) })
+			v, err := send(ctx, session, t, st.args, func(rows *driverRows) (V, error) { return r.rows(rows) })
 			return []V{v}, err
 		}
 		st := r.all(s, ln.members)
-		return send(ln.ctx, session, st.sqlText(), st.args, func(rows *driverRows) ([]V, error) {
+		return send(ctx, session, st.sqlText(), st.args, func(rows *driverRows) ([]V, error) {
 			return readParts(rows, len(ln.members), r.rows)
 		})
 	})
