@@ -166,7 +166,9 @@ type Ticket struct {
 	Replayed bool // the queue is a replayed notification
 
 	// Fence distinguishes all claims of one notification, including claims before it was
-	// parked and replayed, and before the reminder was set again.
+	// parked and replayed, and before the reminder was set again. In a store that can fall
+	// back to earlier data, as in an asynchronous failover, it also distinguishes them from
+	// lost claims of notifications at the same Sequence.
 	Fence int64
 
 	// More reports that the queue held further activities at the time of the claim.

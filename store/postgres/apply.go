@@ -72,6 +72,8 @@ type writing struct {
 	// nothing. Without it a repeated UUID violates an index, and the statement fails.
 	looks bool
 
+	fence int64 // of the claims that Leases asks for; 0 for none
+
 	// optional is the value of incident.optional.
 	optional any
 
@@ -113,7 +115,7 @@ func (s *Store) newWriting(change incident.Change, c *call) writing {
 	if change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped || s.citus != nil {
 		change.Leases = nil
 	}
-	w := writing{Change: change, looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}
+	w := writing{Change: change, fence: fenceOf(&change, c), looks: c.again.Load() || change.Key.Identifier != 0 || s.tx != nil && !s.tx.grouped}
 	w.link, w.unlink = change.Link, change.Unlink
 	if change.Incident != nil {
 		w.optional = optionalOf(change.Incident)
@@ -215,7 +217,7 @@ func (w writing) readWritten(rows rowSet) (o written, err error) {
 
 // applied returns the result of a change that was written.
 func (w writing) applied(o written) incident.Applied {
-	a := incident.Applied{Slots: o.slots, Fence: fenceOf(&w.Change)}
+	a := incident.Applied{Slots: o.slots, Fence: w.fence}
 	if n := int64(len(w.Activities)); n > 0 {
 		a.Sequence = o.last - n + 1
 	}

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"math/rand/v2"
+
 	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
@@ -41,18 +43,26 @@ func (w *writing) queues() (q queues) {
 
 // newQueueSQL are the values of due, since, ready, attempts and fence of the queues of a new incident,
 // which are claimed if their lease is not 0.
-const newQueueSQL = `now() + v.lease * interval '1 microsecond', now(), v.lease = 0, (v.lease > 0)::integer, (v.lease > 0)::integer`
+const newQueueSQL = `now() + v.lease * interval '1 microsecond', now(), v.lease = 0, (v.lease > 0)::integer, v.fence`
 
-// newFence is the fence of a claim that newQueueSQL makes.
-const newFence = 1
+// A server that took over without the last commits makes queues again for the same identifiers and
+// sequences. So the fences are random: a new queue begins with the high bits of the random number of its
+// call, and each claim adds a random step. A settlement of a lost claim then meets another fence.
+const (
+	fenceBits     = 40
+	fenceStepBits = 24
+)
 
 // fenceOf returns the fence of the claims of a written change, or 0 if it has none.
-func fenceOf(c *incident.Change) int64 {
-	if len(c.Leases) == 0 {
+func fenceOf(change *incident.Change, c *call) int64 {
+	if len(change.Leases) == 0 {
 		return 0
 	}
-	return newFence
+	return int64(c.id)>>(63-fenceBits) + 1
 }
+
+// fenceStep returns how far a claim moves the fences.
+func fenceStep() int64 { return 1 + rand.Int64N(1<<fenceStepBits) }
 
 // lease returns the lease of a notifier's queue in microseconds, 0 for none.
 func (w *writing) lease(i int) int64 {
@@ -76,8 +86,8 @@ func addQueues(st *statement, w *writing, l layout) {
 		st.add(`, queued AS (
 	INSERT INTO @incident_outbox AS o (organization_id, identifier, replayed, next, last, pending, due, since, ready, attempts, fence)
 	SELECT $1::text, t.identifier, 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), `+newQueueSQL+`
-	FROM target t, unnest(?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (next, last, pending, lease)`,
-			rows.next, rows.last, rows.pending, rows.lease)
+	FROM target t, unnest(?::bigint[], ?::bigint[], ?::integer[], ?::bigint[], ?::bigint[]) AS v (next, last, pending, lease, fence)`,
+			rows.next, rows.last, rows.pending, rows.lease, rows.fence)
 		if !isNew {
 			st.add(`
 	ON CONFLICT (organization_id, identifier, replayed) DO UPDATE` + extendSQL)
@@ -92,8 +102,8 @@ func addQueues(st *statement, w *writing, l layout) {
 	st.add(`, queued_by_name AS (
 	INSERT INTO @incident_queue AS o (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready, attempts, fence)
 	SELECT $1::text, t.identifier, v.notifier, '', 0, t.activities - v.next, t.activities - v.last, nullif(v.pending, 0), `+newQueueSQL+`
-	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (notifier, next, last, pending, lease)`,
-		rows.notifier, rows.next, rows.last, rows.pending, rows.lease)
+	FROM target t, unnest(?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[], ?::bigint[]) AS v (notifier, next, last, pending, lease, fence)`,
+		rows.notifier, rows.next, rows.last, rows.pending, rows.lease, rows.fence)
 	if !isNew {
 		st.add(`
 	ON CONFLICT (organization_id, identifier, notifier, reminder, replayed) DO UPDATE` + extendSQL)
@@ -108,8 +118,8 @@ func addWholeQueue(st *statement, w *writing) {
 		st.add(`, queued AS (
 	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready, attempts, fence)
 	SELECT $1::text, t.identifier, 0, t.activities - ?, t.activities, `+newQueueSQL+`
-	FROM target t, (SELECT ?::bigint AS lease) v
-)`, len(w.Activities)-1, w.lease(0))
+	FROM target t, (SELECT ?::bigint AS lease, ?::bigint AS fence) v
+)`, len(w.Activities)-1, w.lease(0), w.fence)
 		return
 	}
 	st.add(`, queued AS (
@@ -127,7 +137,7 @@ func addWholeQueue(st *statement, w *writing) {
 type queueRows struct {
 	notifier            pq.StringArray
 	next, last, pending pq.Int64Array
-	lease               pq.Int64Array // in microseconds; 0 for none
+	lease, fence        pq.Int64Array // the lease in microseconds; 0 for none
 }
 
 func queueRowsOf(w *writing, isIn func(notifier string) bool) (rows queueRows) {
@@ -142,7 +152,7 @@ func queueRowsOf(w *writing, isIn func(notifier string) bool) (rows queueRows) {
 		}
 		rows.notifier = append(rows.notifier, t.Notifier)
 		rows.next, rows.last, rows.pending = append(rows.next, next), append(rows.last, last), append(rows.pending, n)
-		rows.lease = append(rows.lease, w.lease(i))
+		rows.lease, rows.fence = append(rows.lease, w.lease(i)), append(rows.fence, w.fence)
 	}
 	return rows
 }

@@ -138,12 +138,13 @@ func (s *Store) addBatchQueues(st *statement, members []*member) {
 	}
 	s.queued.Store(true)
 	if !q.named {
+		leases, fences := batchLeases(members)
 		st.add(`, queued AS (
 	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, due, since, ready, attempts, fence)
 	SELECT t.organization_id, t.identifier, 0, 1, 2, `+newQueueSQL+`
 	FROM target t
-	JOIN unnest(?::bigint[]) WITH ORDINALITY AS v (lease, number) ON v.number = t.number
-)`, batchLeases(members))
+	JOIN unnest(?::bigint[], ?::bigint[]) WITH ORDINALITY AS v (lease, fence, number) ON v.number = t.number
+)`, leases, fences)
 		return
 	}
 	ofUnnamed, unnamed := batchQueueRows(members, func(name string) bool { return name == "" })
@@ -151,15 +152,15 @@ func (s *Store) addBatchQueues(st *statement, members []*member) {
 	st.add(`, queued AS (
 	INSERT INTO @incident_outbox (organization_id, identifier, replayed, next, last, pending, due, since, ready, attempts, fence)
 	SELECT t.organization_id, t.identifier, 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), `+newQueueSQL+`
-	FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (number, next, last, pending, lease)
+	FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[], ?::bigint[]) AS v (number, next, last, pending, lease, fence)
 	JOIN target t ON t.number = v.number
 ), queued_by_name AS (
 	INSERT INTO @incident_queue (organization_id, identifier, notifier, reminder, replayed, next, last, pending, due, since, ready, attempts, fence)
 	SELECT t.organization_id, t.identifier, v.notifier, '', 0, 2 - v.next, 2 - v.last, nullif(v.pending, 0), `+newQueueSQL+`
-	FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[]) AS v (number, notifier, next, last, pending, lease)
+	FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::integer[], ?::bigint[], ?::bigint[]) AS v (number, notifier, next, last, pending, lease, fence)
 	JOIN target t ON t.number = v.number
-)`, ofUnnamed, unnamed.next, unnamed.last, unnamed.pending, unnamed.lease,
-		ofNamed, named.notifier, named.next, named.last, named.pending, named.lease)
+)`, ofUnnamed, unnamed.next, unnamed.last, unnamed.pending, unnamed.lease, unnamed.fence,
+		ofNamed, named.notifier, named.next, named.last, named.pending, named.lease, named.fence)
 }
 
 // batchQueueRows returns the rows of all members, and the number of the member of each row.
@@ -170,16 +171,16 @@ func batchQueueRows(members []*member, isIn func(notifier string) bool) (numbers
 			numbers = append(numbers, int64(i+1))
 		}
 		all.notifier = append(all.notifier, rows.notifier...)
-		all.lease = append(all.lease, rows.lease...)
+		all.lease, all.fence = append(all.lease, rows.lease...), append(all.fence, rows.fence...)
 		all.next, all.last, all.pending = append(all.next, rows.next...), append(all.last, rows.last...), append(all.pending, rows.pending...)
 	}
 	return numbers, all
 }
 
-// batchLeases returns the lease of each member's only queue.
-func batchLeases(members []*member) (all pq.Int64Array) {
+// batchLeases returns the lease and the fence of each member's only queue.
+func batchLeases(members []*member) (leases, fences pq.Int64Array) {
 	for _, m := range members {
-		all = append(all, m.w.lease(0))
+		leases, fences = append(leases, m.w.lease(0)), append(fences, m.w.fence)
 	}
-	return all
+	return leases, fences
 }

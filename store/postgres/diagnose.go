@@ -103,7 +103,7 @@ func (d diagnosis) verdict(change incident.Change, c *call) (incident.Applied, e
 	switch {
 	case known && d.writtenBy == c.id:
 		// The reply was lost, and with it the versions of the slots.
-		a := incident.Applied{Sequence: d.activity.Sequence, Fence: fenceOf(&change)}
+		a := incident.Applied{Sequence: d.activity.Sequence, Fence: fenceOf(&change, c)}
 		if change.Incident != nil {
 			a.Incident = change.Incident.Clone()
 			a.Incident.Identifier = d.activity.Incident.Identifier

@@ -117,7 +117,7 @@ func (s *Store) claim(ctx context.Context, t *outboxTable, q incident.ClaimQuery
 	if err := addDue(st, t.claim, q); err != nil {
 		return claimAnswer{}, err
 	}
-	st.add(t.claimDue, q.Lease.Microseconds(), wanted, wanted, wanted)
+	st.add(t.claimDue, q.Lease.Microseconds(), fenceStep(), wanted, wanted, wanted)
 	return query(ctx, s, "claim", st, func(rows rowSet) (a claimAnswer, err error) {
 		for rows.Next() {
 			if err := a.read(rows, t, q.Notifier); err != nil {

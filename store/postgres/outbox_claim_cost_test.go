@@ -40,13 +40,13 @@ func anyClaim() incident.ClaimQuery {
 // its claims.
 func pagesOf(t *testing.T, s *postgres.Store) (pages, claims int) {
 	t.Helper()
-	return pagesOfClaim(t, s, "", "UPDATE \"public\".incident_outbox o", "'', '{}', '{}', 8, '{}', 8, 60000000")
+	return pagesOfClaim(t, s, "", "UPDATE \"public\".incident_outbox o", "'', '{}', '{}', 8, '{}', 8, 60000000, 1")
 }
 
 // pagesOfNamed is pagesOf for a notifier with a name.
 func pagesOfNamed(t *testing.T, s *postgres.Store, notifier string) (pages, claims int) {
 	t.Helper()
-	return pagesOfClaim(t, s, notifier, "UPDATE \"public\".incident_queue o", "'', '"+notifier+"', '{}', '{}', 8, '{}', 8, 60000000")
+	return pagesOfClaim(t, s, notifier, "UPDATE \"public\".incident_queue o", "'', '"+notifier+"', '{}', '{}', 8, '{}', 8, 60000000, 1")
 }
 
 // pagesOfClaim explains the claim that contains part.

@@ -104,7 +104,7 @@ const claimDueSQL = `
 		)
 ), claimed AS (
 	UPDATE {table} o
-	SET due = now() + ?::bigint * interval '1 microsecond', ready = false, attempts = o.attempts + 1, fence = o.fence + 1,
+	SET due = now() + ?::bigint * interval '1 microsecond', ready = false, attempts = o.attempts + 1, fence = o.fence + ?::bigint,
 		pending = CASE WHEN ?::smallint[] = '{}' THEN o.pending ELSE coalesce(o.pending, o.last - o.next + 1) END
 	FROM due d
 	WHERE {o=d}

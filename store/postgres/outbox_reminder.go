@@ -11,8 +11,8 @@ import (
 // incident.reminded. A change that closes the incident, and that waits for the lock, does not
 // see the reminder. It finds another count, writes nothing, and is repeated.
 //
-// The first fence of a reminder is the time. So it is greater than all fences of an earlier
-// reminder of the same name.
+// The first fence of a reminder is the time. With the random steps of claims, an earlier reminder of
+// the same name had other fences.
 const setReminderSQL = `
 WITH target AS (
 	UPDATE @incident
