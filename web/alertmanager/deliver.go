@@ -110,23 +110,9 @@ func (d *delivery) record(a *Alert, write func(a *Alert) (changed bool, err erro
 	changed, err = write(a)
 }
 
-// mapped returns the firing of an alert, or an error of type unusable. A panic of the host's Map concerns
-// this alert alone.
-func (d *delivery) mapped(a *Alert) (f incident.Firing, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
-		}
-		if err != nil {
-			err = unusable{err}
-		}
-	}()
-	return d.firingOf(d.org, a)
-}
-
 // fire writes a firing.
 func (d *delivery) fire(a *Alert) (bool, error) {
-	f, err := d.mapped(a)
+	f, err := d.mapped(d.org, a)
 	if err != nil {
 		return false, err
 	}
@@ -189,7 +175,7 @@ func resolvedAt(triggers []incident.Trigger, id incident.TriggerID) (time.Time, 
 
 // resolve writes a resolution.
 func (d *delivery) resolve(a *Alert) (bool, error) {
-	f, err := d.mapped(a)
+	f, err := d.mapped(d.org, a)
 	if err != nil {
 		return false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,8 +19,34 @@ import (
 // noSeverity is the trigger of an alert without a severity. No severity has this identifier.
 const noSeverity = "#none"
 
-// firingOf maps an alert to a firing of the organization.
-func (h *Handler) firingOf(org incident.OrganizationID, a *Alert) (incident.Firing, error) {
+// mapped maps an alert to a firing of the organization. The error is of type unusable. A panic of the
+// host's Map concerns this alert alone.
+func (h *Handler) mapped(org incident.OrganizationID, a *Alert) (f incident.Firing, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+		if err != nil {
+			err = unusable{err}
+		}
+	}()
+	f = h.mappedByDefault(a)
+	if h.options.Map != nil {
+		if err := h.options.Map(a, &f); err != nil {
+			return f, err
+		}
+		f.Labels = withSource(f.Labels, h.options.Source)
+	}
+	if f.AlertRuleID == "" {
+		return f, errNoName
+	}
+	f.OrganizationID, f.Date, f.Episode = org, a.StartsAt, true
+	f.DetectionUUID = detectionOf(&f)
+	return f, nil
+}
+
+// mappedByDefault maps an alert as without [Options.Map].
+func (h *Handler) mappedByDefault(a *Alert) incident.Firing {
 	o := &h.options
 	severity := a.Labels[o.SeverityLabel]
 	f := incident.Firing{
@@ -46,18 +73,7 @@ func (h *Handler) firingOf(org incident.OrganizationID, a *Alert) (incident.Firi
 	}
 	f.Labels = labelsOf(a, o.Source, "alertname", o.SeverityLabel, o.ProjectLabel)
 	f.Annotations = annotationsOf(a)
-	if o.Map != nil {
-		if err := o.Map(a, &f); err != nil {
-			return f, err
-		}
-		f.Labels = withSource(f.Labels, o.Source)
-	}
-	if f.AlertRuleID == "" {
-		return f, errNoName
-	}
-	f.OrganizationID, f.Date, f.Episode = org, a.StartsAt, true
-	f.DetectionUUID = detectionOf(&f)
-	return f, nil
+	return f
 }
 
 var errNoName = errors.New("the alert has no alertname")

@@ -66,6 +66,10 @@ type ReconcileOptions struct {
 //   - no new episode began since the first answer without the alert. The date of that answer is the
 //     date of the resolution
 //
+// [Options.Map] may fail for an alert of an answer. The alert then has the trigger that it had in the last
+// answer. If it has failed since the Reconciler was made, the alert may have any trigger of its rule:
+// nothing is resolved in incidents with the AlertRuleID or the QueryID of the default mapping.
+//
 // An alert that fires again after that is no late delivery, and opens an incident.
 //
 // Any number of processes may reconcile. Each gathers its own evidence, and begins again when it
@@ -163,7 +167,8 @@ func (r *Reconciler) Reconcile(ctx context.Context) (done Reconciled, err error)
 	if !r.isEvidence(alerts) {
 		return done, fmt.Errorf("alertmanager: reconcile: %w", ErrNoEvidence)
 	}
-	p := &pass{Reconciler: r, ctx: ctx, at: at, present: r.targetsOf(alerts), kept: make(map[target]bool), done: &done}
+	p := &pass{Reconciler: r, ctx: ctx, at: at, kept: make(map[target]bool), done: &done}
+	p.present, p.unmapped = r.targetsOf(alerts)
 	r.begin(at)
 	if err := p.incidents(); err != nil {
 		return done, fmt.Errorf("alertmanager: reconcile: %w", err)
@@ -182,24 +187,49 @@ func (r *Reconciler) isEvidence(alerts []*Alert) bool {
 }
 
 // targetsOf returns the triggers of alerts. An alert that [Options.Map] cannot map now, as without the host's
-// directory, is still there: it has the trigger that it had in the last answer. An alert that could not
-// be used before has none, and no incident.
-func (r *Reconciler) targetsOf(alerts []*Alert) map[target]bool {
-	targets, mapped := make(map[target]bool, len(alerts)), make(map[string]target, len(alerts))
+// directory, is still there: it has the trigger that it had in the last answer. unmapped are the alerts that
+// have not been mapped so far.
+func (r *Reconciler) targetsOf(alerts []*Alert) (targets map[target]bool, unmapped slots) {
+	mapped := make(map[string]target, len(alerts))
+	targets, unmapped = make(map[target]bool, len(alerts)), newSlots()
 	for _, a := range alerts {
 		labels := queryOf(a.Labels["alertname"], a.Labels, "")
 		t, known := r.mapped[labels]
-		if f, err := r.handler.firingOf(r.options.Organization, a); err == nil {
+		f, err := r.handler.mapped(r.options.Organization, a)
+		switch {
+		case err == nil:
 			t, known = target{f.Slot, f.TriggerID}, true
-		} else if errors.Is(err, ErrSkip) {
-			known = false
+		case errors.Is(err, ErrSkip):
+			continue
 		}
 		if known {
 			targets[t], mapped[labels] = true, t
+		} else {
+			unmapped.add(r.handler.mappedByDefault(a).Slot)
 		}
 	}
 	r.mapped = mapped
-	return targets
+	return targets, unmapped
+}
+
+// slots are slots by a part of their names.
+type slots struct {
+	rules   map[incident.AlertRuleID]bool
+	queries map[incident.QueryID]bool
+}
+
+func newSlots() slots {
+	return slots{make(map[incident.AlertRuleID]bool), make(map[incident.QueryID]bool)}
+}
+
+func (s slots) add(slot incident.Slot) {
+	s.rules[slot.AlertRuleID] = true
+	s.queries[slot.QueryID] = true
+}
+
+// mayHave reports whether an incident has the rule or the query of a slot.
+func (s slots) mayHave(inc *incident.Incident) bool {
+	return s.rules[inc.AlertRuleID] || s.queries[inc.QueryID]
 }
 
 // begin forgets all evidence if the last answer is too old.

@@ -12,11 +12,12 @@ import (
 // pass is a pass of a Reconciler over the active incidents.
 type pass struct {
 	*Reconciler
-	ctx     context.Context
-	at      time.Time       // before the answer of the source
-	present map[target]bool // the triggers of the alerts in the answer
-	kept    map[target]bool // the triggers whose alerts are absent
-	done    *Reconciled
+	ctx      context.Context
+	at       time.Time       // before the answer of the source
+	present  map[target]bool // the triggers of the alerts in the answer
+	unmapped slots           // of the alerts in the answer whose triggers are not known
+	kept     map[target]bool // the triggers whose alerts are absent
+	done     *Reconciled
 }
 
 // incidents visits all active incidents of the source, page by page.
@@ -51,6 +52,9 @@ func (p *pass) visit(inc *incident.Incident) error {
 		slots[i] = incident.Slot{OrganizationID: inc.OrganizationID, AlertRuleID: inc.AlertRuleID, ProjectID: project, QueryID: inc.QueryID}
 	}
 	if inc.AlertRuleID == "" || len(slots) == 0 { // it occupies no slot
+		return nil
+	}
+	if p.unmapped.mayHave(inc) {
 		return nil
 	}
 	triggers, err := p.handler.manager.Triggers(p.ctx, inc.Key())

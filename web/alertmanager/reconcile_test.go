@@ -187,35 +187,6 @@ func TestReconcile_watchdogProvesAnAnswer(t *testing.T) {
 	w.want(closed)
 }
 
-// An alert that Map cannot map for a time is there all the same. An alert that it skips makes no incident.
-func TestReconcile_mapThatFails(t *testing.T) {
-	for name, c := range map[string]struct {
-		err  error
-		want incident.Status
-	}{
-		"the directory is away": {errors.New("the directory is away"), warning},
-		"skipped from now on":   {alertmanager.ErrSkip, closed},
-	} {
-		var err error
-		w := newWorld(t, func(o *alertmanager.Options) {
-			o.Map = func(a *alertmanager.Alert, _ *incident.Firing) error {
-				if a.Labels["alertname"] == "Latency" {
-					return err
-				}
-				return nil
-			}
-		})
-		w.post(firing("warning", 0))
-		r := w.newReconciler(&upstream{alerts: []*alertmanager.Alert{listed(other), listed(latency)}})
-		w.pass(r, 60)
-		err = c.err
-		w.passes(r, 70, 400)
-		if got := w.list()[0].Status; got != c.want {
-			t.Errorf("%s: the incident is %s, want %s", name, got, c.want)
-		}
-	}
-}
-
 // A resolution that was wrong after all is healed by the next firing.
 func TestReconcile_wrongResolutionIsHealed(t *testing.T) {
 	w := newWorld(t)
