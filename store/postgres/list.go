@@ -13,7 +13,7 @@ import (
 // project. The list of a label, or of an assignee, is a part by itself. The server reads no more
 // of a part than a page needs, wherever the page begins.
 // Conditions without an index are checked row by row: the rarer a title, the more of a list
-// is read for it. Lists of projects are then read side by side: see addProjectBatches.
+// is read for it. Lists of projects are then read side by side: see addProjectSteps.
 //
 // There are few texts for all filters. An absent condition is sent as a value that every row
 // meets, except the two that would slow an unfiltered list down: the rule, and, unless the
@@ -230,7 +230,7 @@ func (l *listing) driving() (projects []incident.ProjectID, access *incident.Pro
 // further than a page.
 func (l *listing) addProjectParts(projects []incident.ProjectID) {
 	if l.title != 0 {
-		l.addProjectBatches(projects)
+		l.addProjectSteps(projects)
 		return
 	}
 	l.add(`

@@ -6,48 +6,48 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// The list of projects with conditions is merged in batches. If each project were read until it
+// The list of projects with conditions is merged in steps. If each project were read until it
 // filled the page by itself, a project without a match would be read to its end.
 //
-//  1. A batch reads some of the next places of each part, by the indexes alone. The parts are the
+//  1. A step reads some of the next places of each part, by the indexes alone. The parts are the
 //     projects, and the incidents that affect no project.
 //  2. The edge is the first of the last places of those parts that may have more. Up to the edge
-//     the batch has the places of all parts.
+//     the step has the places of all parts.
 //  3. The incidents of these places are checked by the conditions.
-//  4. Unless the page is full, or no part has more, the next batch begins at the edge. Batches double
+//  4. Unless the page is full, or no part has more, the next step begins at the edge. Steps double
 //     in size. Each part gets its share of the places up to now, and twice the square root of the
 //     share: if the parts take turns at random, this is nearly always enough to reach the end of the
-//     batch. With less, the unluckiest of many parts would end each batch early. A part whose turn has
+//     step. With less, the unluckiest of many parts would end each step early. A part whose turn has
 //     just come gets four times as many as it had. A part that was read to its end gets nothing.
 
 const (
-	// maxBatch is the most places of a part in a batch. The planner expects a tenth of it.
-	maxBatch = 512
+	// maxStep is the most places of a part in a step. The planner expects a tenth of it.
+	maxStep = 512
 
-	// leastBatch is the least places of a part in the first batch, and leastNext in the next: reading
+	// leastStep is the least places of a part in the first step, and leastNext in the next: reading
 	// them takes as long as finding the first.
-	leastBatch, leastNext = 8, 16
+	leastStep, leastNext = 8, 16
 
-	// maxBatchOfAll is the most places that a batch should have of all parts together.
-	maxBatchOfAll = 4096
+	// maxStepOfAll is the most places that a step should have of all parts together.
+	maxStepOfAll = 4096
 )
 
-// edgeKey is the place where a batch begins.
+// edgeKey is the place where a step begins.
 type edgeKey struct{}
 
 func (edgeKey) addTo(l *listing, operator string) {
 	l.add(" AND (date_started, identifier) " + operator + " (b.started, b.identifier)")
 }
 
-// addProjectBatches adds the places of the first incidents of the projects that meet the
+// addProjectSteps adds the places of the first incidents of the projects that meet the
 // conditions, in no order.
-func (l *listing) addProjectBatches(projects []incident.ProjectID) {
+func (l *listing) addProjectSteps(projects []incident.ProjectID) {
 	begin, after, before, upTo := l.before, bound(l.after), bound(edgeKey{}), ">="
 	if l.Reverse {
 		begin, after, before, upTo = l.after, edgeKey{}, l.before, "<="
 	}
 	wanted := l.parameter(idArray(projects))
-	first := min(max(3*l.Limit/(len(projects)+1), leastBatch), maxBatch)
+	first := min(max(3*l.Limit/(len(projects)+1), leastStep), maxStep)
 	l.add(`
 	WITH RECURSIVE`)
 	if l.start != 0 {
@@ -55,29 +55,29 @@ func (l *listing) addProjectBatches(projects []incident.ProjectID) {
 		SELECT `+earliestInWindow+` AS started
 	),`, l.start)
 	}
-	l.add(` batch AS (
+	l.add(` step AS (
 		SELECT ?::timestamptz AS started, ?::bigint AS identifier,
 			array_fill(?::bigint, ARRAY[1 + cardinality(?::text[])]) AS sizes, array_fill(0::bigint, ARRAY[1 + cardinality(?::text[])]) AS totals,
 			?::bigint AS target, true AS more, 0::bigint AS found, NULL::timestamptz[] AS starts, NULL::bigint[] AS identifiers
 		UNION ALL
 		SELECT next.*
-		FROM batch b
+		FROM step b
 		CROSS JOIN LATERAL (
-			WITH part AS MATERIALIZED (`, begin.started, begin.identifier, int64(first), wanted, wanted, int64(min(3*l.Limit, maxBatchOfAll)))
-	l.addBatchParts(wanted, after, before)
-	l.addBatchPassed(upTo)
+			WITH part AS MATERIALIZED (`, begin.started, begin.identifier, int64(first), wanted, wanted, int64(min(3*l.Limit, maxStepOfAll)))
+	l.addStepParts(wanted, after, before)
+	l.addStepPassed(upTo)
 	l.addChecked("")
 	l.add(`
 		) next
 		WHERE b.more AND b.found < (SELECT ?::bigint)
 	)
 	SELECT place.*
-	FROM batch, unnest(starts, identifiers) AS place (date_started, identifier)`, l.limit)
+	FROM step, unnest(starts, identifiers) AS place (date_started, identifier)`, l.limit)
 }
 
-// addBatchParts adds a row for each part, with the places of a batch. The part without a project
+// addStepParts adds a row for each part, with the places of a step. The part without a project
 // has the incidents that affect none.
-func (l *listing) addBatchParts(wanted reference, after, before bound) {
+func (l *listing) addStepParts(wanted reference, after, before bound) {
 	l.add(`
 				SELECT wanted.n, wanted.size, wanted.total, found.starts, found.identifiers
 				FROM unnest((SELECT ?::text[]), b.sizes, b.totals) WITH ORDINALITY AS wanted (project, size, total, n)
@@ -92,14 +92,14 @@ func (l *listing) addBatchParts(wanted reference, after, before bound) {
 	if l.start != 0 {
 		l.add(" AND date_started >= (SELECT started FROM since)")
 	}
-	l.addBatchOrder()
+	l.addStepOrder()
 	l.add(`
 						) UNION ALL (
 	SELECT date_started, identifier
 	FROM @incident
 	WHERE organization_id = $1 AND projects = '{}' AND wanted.project IS NULL AND (SELECT ?::boolean)`, len(l.Projects) == 0)
 	l.addBetween(after, before)
-	l.addBatchOrder()
+	l.addStepOrder()
 	l.add(`
 						)
 						LIMIT wanted.size
@@ -107,9 +107,9 @@ func (l *listing) addBatchParts(wanted reference, after, before bound) {
 				) found`)
 }
 
-// addBatchPassed adds the edge, the places of each part up to it, and the row of the batch with the
+// addStepPassed adds the edge, the places of each part up to it, and the row of the step with the
 // sizes of the next.
-func (l *listing) addBatchPassed(upTo string) {
+func (l *listing) addStepPassed(upTo string) {
 	l.add(`
 			), edge AS MATERIALIZED (
 				SELECT starts[size] AS started, identifiers[size] AS identifier
@@ -131,12 +131,12 @@ func (l *listing) addBatchPassed(upTo string) {
 			)
 			SELECT (SELECT started FROM edge), (SELECT identifier FROM edge), (
 				SELECT array_agg(CASE WHEN ended THEN 0
-					ELSE least(greatest(share + 2 * sqrt(share), 4 * number, ` + strconv.Itoa(leastNext) + `), ` + strconv.Itoa(maxBatch) + `)::bigint END ORDER BY n)
+					ELSE least(greatest(share + 2 * sqrt(share), 4 * number, ` + strconv.Itoa(leastNext) + `), ` + strconv.Itoa(maxStep) + `)::bigint END ORDER BY n)
 				FROM passed
 			), (
 				SELECT array_agg(total ORDER BY n)
 				FROM passed
-			), least(2 * b.target, ` + strconv.Itoa(maxBatchOfAll) + `), EXISTS (SELECT FROM edge), b.found + count(*),
+			), least(2 * b.target, ` + strconv.Itoa(maxStepOfAll) + `), EXISTS (SELECT FROM edge), b.found + count(*),
 				array_agg(p.date_started), array_agg(p.identifier)
 			FROM (
 				SELECT DISTINCT place.*
@@ -144,8 +144,8 @@ func (l *listing) addBatchPassed(upTo string) {
 			) p`)
 }
 
-func (l *listing) addBatchOrder() {
+func (l *listing) addStepOrder() {
 	l.add(`
 	ORDER BY date_started ` + l.direction + `, identifier ` + l.direction + `
-	LIMIT ` + strconv.Itoa(maxBatch))
+	LIMIT ` + strconv.Itoa(maxStep))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // A list of projects with a condition that few incidents meet has the same incidents, page by page in
-// both directions, as the list without the filter. The incidents are many times those of a batch, some
+// both directions, as the list without the filter. The incidents are many times those of a step, some
 // projects have few of them, and most start at the same time as others.
 func TestIncidents_rareOfProjects(t *testing.T) {
 	t.Parallel()
@@ -72,8 +72,8 @@ func TestIncidents_rareOfProjects(t *testing.T) {
 }
 
 // A list and a count with a condition, of many projects with as many incidents each, read the places of each
-// project in few batches.
-func TestIncidents_batchesOfProjects(t *testing.T) {
+// project in few steps.
+func TestIncidents_stepsOfProjects(t *testing.T) {
 	t.Parallel()
 	s := mustNew(t, mustOpen(t, newTables(t), 1), nil)
 	const incidents, used = 6000, 20
