@@ -24,7 +24,7 @@ type ParkedNotification struct {
 	NotificationUUID uuid.UUID `json:"notificationUuid"`
 
 	// Attempts counts the attempts to deliver it. Error is the error of the last attempt, cut
-	// to [MaxParkedError] bytes.
+	// to [MaxParkedError] bytes after a word.
 	Attempts int    `json:"attempts"`
 	Error    string `json:"error"`
 

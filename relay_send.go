@@ -202,7 +202,8 @@ func (r *outboxRelay) recipients(ctx context.Context, c *Claim) (users []UserID,
 }
 
 // errorText returns the part of a text that a store can keep: valid, without control characters
-// and at most MaxParkedError bytes.
+// and at most MaxParkedError bytes. A text that is cut ends with a whole word, unless that is longer
+// than an identifier: EraseUser does not find a part of a user's ID.
 func errorText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' {
@@ -210,5 +211,12 @@ func errorText(text string) string {
 		}
 		return r
 	}, text)
-	return strings.ToValidUTF8(text[:min(len(text), MaxParkedError)], "") // a character may be cut
+	if len(text) <= MaxParkedError {
+		return text
+	}
+	kept := text[:MaxParkedError+1]
+	if end := strings.LastIndexAny(kept, " \n\t"); end >= len(kept)-1-MaxIDSize {
+		return text[:end]
+	}
+	return strings.ToValidUTF8(text[:MaxParkedError], "") // a character may be cut
 }

@@ -18,3 +18,18 @@ func TestErrorText_isValid(t *testing.T) {
 		}
 	}
 }
+
+// The part of an identifier that a cut would leave is not kept: EraseUser could not find it.
+func TestErrorText_endsWithAWord(t *testing.T) {
+	user := strings.Repeat("ada", MaxIDSize/3)
+	for before := MaxParkedError - MaxIDSize - 5; before <= MaxParkedError+5; before++ {
+		for _, blank := range []string{" ", "\n", "\t"} {
+			head := strings.Repeat("x ", before/2) + strings.Repeat("y", before%2)
+			text := errorText(head + blank + user + " is away")
+			rest, isCut := strings.CutPrefix(text, head+blank)
+			if len(text) > MaxParkedError || isCut && rest != "" && !strings.HasPrefix(rest, user) {
+				t.Fatalf("of a user after %d bytes %q is kept", before, rest)
+			}
+		}
+	}
+}

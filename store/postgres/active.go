@@ -158,3 +158,13 @@ func (s *Store) hasOutdated(ctx context.Context, org incident.OrganizationID, id
 	found, err := queryOnce(ctx, s, st, readIdentifier)
 	return found != 0, err
 }
+
+// delistAny deletes all rows of those incidents that are outdated. It reads incident_active only if there
+// are any.
+func (s *Store) delistAny(ctx context.Context, org incident.OrganizationID, identifiers []int64) error {
+	outdated, err := s.hasOutdated(ctx, org, identifiers)
+	if err != nil || !outdated {
+		return err
+	}
+	return s.delistOutdated(ctx, org, identifiers...)
+}

@@ -247,6 +247,27 @@ func TestPurge_closedByOlder(t *testing.T) {
 	}
 }
 
+// EraseUser leaves no digest of a user from whom an older library has taken an incident.
+func TestEraseUser_reassignedByOlder(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	m := mustManager(t, s)
+	keys := mustActive(t, m)
+	s.Pool().MustExec(`UPDATE incident SET version = version + 1, optional = jsonb_set(optional, '{response,assignee}', '"bob"')
+		WHERE optional #>> '{response,assignee}' = 'grace'`)
+	s.Pool().MustExec(`UPDATE incident_label SET digest = $2 WHERE digest = $1`, postgres.AssigneeDigest("grace"), postgres.AssigneeDigest("bob"))
+	mustDo(t, only(m.EraseUser(t.Context(), incident.Erasure{OrganizationID: "acme", UserID: "grace"})))
+	var rows int
+	mustDo(t, s.Pool().Get(&rows, `SELECT count(*) FROM incident_active WHERE digest = $1`, postgres.AssigneeDigest("grace")))
+	if rows != 0 {
+		t.Errorf("incident_active has %d rows of the erased user", rows)
+	}
+	for _, key := range keys {
+		mustDo(t, only(m.Edit(t.Context(), key, incident.Edit{Title: "Changed"})))
+	}
+	checkActive(t, s, 0)
+}
+
 // The migration lists the active incidents.
 func TestMigrate_listsActive(t *testing.T) {
 	t.Parallel()

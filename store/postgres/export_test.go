@@ -220,3 +220,6 @@ func (s *Store) CitusRoute(ctx context.Context, organization string) int64 {
 
 // MaxRare is the most incidents of an organization with a rare status.
 const MaxRare = maxRare
+
+// AssigneeDigest is the digest under which an assignee is listed.
+func AssigneeDigest(user incident.UserID) string { return assigneeDigest(user) }

@@ -86,12 +86,8 @@ func (s *Store) deleteLocked(ctx context.Context, org incident.OrganizationID, d
 	if err := s.freeSlots(ctx, org, d); err != nil {
 		return nil, err
 	}
-	if outdated, err := s.hasOutdated(ctx, org, d.identifiers()); err != nil {
+	if err := s.delistAny(ctx, org, d.identifiers()); err != nil {
 		return nil, err
-	} else if outdated {
-		if err := s.delistOutdated(ctx, org, d.identifiers()...); err != nil {
-			return nil, err
-		}
 	}
 	if err := s.exec(ctx, s.statementOfAll("").add(raiseSQL)); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func (s *Store) eraseIncidents(ctx context.Context, q incident.EraseQuery, ident
 	return nil
 }
 
-// eraseLocked replaces the user in incidents that the transaction has locked.
+// eraseLocked replaces the user in incidents that the transaction has locked, and removes the user's digest.
 func (s *Store) eraseLocked(ctx context.Context, q incident.EraseQuery, locked lockedIncidents) error {
 	if len(locked) == 0 {
 		return nil
@@ -57,6 +57,10 @@ func (s *Store) eraseLocked(ctx context.Context, q incident.EraseQuery, locked l
 	user, as := st.parameter(string(q.UserID)), st.parameter(string(q.As))
 	st.add(eraseActivitiesSQL, user, as, user, as, user, as, user, pq.Int64Array(locked.identifiers()), user, user, user)
 	if err := s.exec(ctx, st); err != nil {
+		return err
+	}
+	// An older library may have assigned an incident to another user, and left its rows.
+	if err := s.delistAny(ctx, q.OrganizationID, locked.identifiers()); err != nil {
 		return err
 	}
 	return s.eraseResponses(ctx, q, locked)
