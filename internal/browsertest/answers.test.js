@@ -1,6 +1,6 @@
 // Dialogs and the pages that answer forms, by the rules of axe-core, and the size of what fingers touch.
 import assert from 'node:assert/strict'
-import { overflow, scenario, violations } from './scenario.js'
+import { overflow, scenario, violations, visit } from './scenario.js'
 
 for (const colorScheme of ['light', 'dark']) {
 	scenario(`dialogs and answers to forms, ${colorScheme}`, async (s) => {
@@ -12,7 +12,7 @@ for (const colorScheme of ['light', 'dark']) {
 			assert.deepEqual(await violations(page), [], name)
 			assert.equal(await overflow(page), '', name)
 		}
-		await page.goto(page.root)
+		await visit(page, page.root)
 		await page.locator('[data-help]').click()
 		await check('the dialog of keys')
 		await page.keyboard.press('Escape')
@@ -22,14 +22,14 @@ for (const colorScheme of ['light', 'dark']) {
 		await check('the dialog of many')
 		await page.locator('#confirm [data-close]').click()
 
-		await page.goto(`${page.root}incidents/${incident.identifier}`)
+		await visit(page, `${page.root}incidents/${incident.identifier}`)
 		await page.locator('#comment textarea').fill('jar')
 		await page.locator('#comment button').click()
 		await page.locator('a', { hasText: 'Edit or delete' }).click()
 		await page.locator('#form-delete-comment summary').click()
 		await check('the form for a comment')
 
-		await page.goto(`${page.root}incidents/${incident.identifier}`)
+		await visit(page, `${page.root}incidents/${incident.identifier}`)
 		await page.locator('#pause').click()
 		await check('a paused page')
 		await page.locator('#form-resolve summary').click()

@@ -9,9 +9,20 @@ import { chromium } from 'playwright-core'
 
 export const here = path.dirname(fileURLToPath(import.meta.url))
 
-export function launch() {
+// launch starts Chromium. A second attempt follows a failed one, because a busy machine may end it early.
+export async function launch() {
+	try {
+		return await launchOnce()
+	} catch (err) {
+		console.error(`Chromium did not start, and is started again: ${err.message}`)
+		return launchOnce()
+	}
+}
+
+function launchOnce() {
 	return chromium.launch({
 		executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+		timeout: 120_000,
 		args: ['--host-resolver-rules=MAP *.test 127.0.0.1', ...process.getuid?.() === 0 ? ['--no-sandbox'] : []],
 	})
 }

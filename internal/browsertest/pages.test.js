@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { overflow, scenario, screenshots, violations } from './scenario.js'
+import { overflow, scenario, screenshots, violations, visit } from './scenario.js'
 
 const pages = {
 	list: '',
@@ -31,7 +31,7 @@ for (const scheme of ['light', 'dark']) {
 				context: { colorScheme: scheme, viewport: { width, height: 800 } },
 			})
 			for (const [name, url] of Object.entries(pages)) {
-				await page.goto(page.root + url)
+				await visit(page, page.root + url)
 				await page.screenshot({ path: path.join(screenshots, `${name}-${scheme}-${width}.png`), fullPage: true })
 				assert.deepEqual(await violations(page), [], name)
 				assert.equal(await overflow(page), '', name)

@@ -12,7 +12,7 @@ const axe = await readFile(path.join(here, 'node_modules/axe-core/axe.min.js'), 
 
 let browser
 before(async () => { browser = await launch() })
-after(() => browser.close())
+after(() => browser?.close()) // undefined if it did not start
 
 // The types of activities that the tests count.
 export const statusChange = 2, comment = 3, acknowledged = 100
@@ -57,6 +57,7 @@ class Scenario {
 	async viewer(host, { context: options = {}, ...viewer } = {}) {
 		const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
 		this.cleanups.push(() => context.close())
+		await context.addInitScript(countRequests)
 		await signIn(context, host, { user: 'dana', org: this.org, zone: 'UTC', ...viewer })
 		context.on('page', (page) => this.watch(page))
 		const page = await context.newPage()
@@ -82,7 +83,7 @@ class Scenario {
 
 // scenario declares a test.
 export function scenario(name, run) {
-	test(name, async () => {
+	test(name, { timeout: 900_000 }, async () => {
 		const s = new Scenario(name)
 		try {
 			await run(s)
@@ -96,8 +97,49 @@ export function scenario(name, run) {
 	})
 }
 
-// violations returns what axe-core finds on a page, in a line each.
+// countRequests makes a page count what its script asks: the requests and streams that it began, the requests
+// that are open, and the events of streams.
+function countRequests() {
+	window.asked = { sent: 0, open: 0, events: 0 }
+	const { send } = XMLHttpRequest.prototype
+	XMLHttpRequest.prototype.send = function (...args) {
+		window.asked.sent++
+		window.asked.open++
+		this.addEventListener('loadend', () => window.asked.open--) // after the script has sent the next, if any
+		send.apply(this, args)
+	}
+	window.EventSource = class extends EventSource {
+		constructor(...args) {
+			super(...args)
+			window.asked.sent++
+			this.addEventListener('change', () => window.asked.events++)
+		}
+	}
+}
+
+// sent returns how many requests and streams the script of a page has begun, once no request is open.
+export async function sent(page) {
+	const { sent } = await until(() => page.evaluate(() => window.asked), ({ open }) => open === 0, 'requests of the page')
+	return sent
+}
+
+// settled waits until a page is whole, and has the answers to the requests of its beginning: one at once, and one
+// after the first event of the stream. Then the page asks only if an incident of its organization changes.
+export async function settled(page) {
+	await page.waitForLoadState()
+	await until(() => page.evaluate(() => ({ live: document.body.dataset.live, ...window.asked })),
+		({ live, sent, open, events }) => !live || sent > 0 && open === 0 && (live !== 'sse' || events > 0), 'requests of the page')
+}
+
+// visit opens a page, and waits until it is settled.
+export async function visit(page, url) {
+	await page.goto(url)
+	await settled(page)
+}
+
+// violations returns what axe-core finds on a settled page, in a line each.
 export async function violations(page) {
+	await settled(page)
 	await page.evaluate(axe)
 	const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
 	return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(' ')}: ${n.failureSummary}`))

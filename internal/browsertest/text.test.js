@@ -1,6 +1,6 @@
 // Texts as they come: in other zones, enlarged, long, and hostile.
 import assert from 'node:assert/strict'
-import { overflow, scenario, violations } from './scenario.js'
+import { overflow, scenario, violations, visit } from './scenario.js'
 
 // cut returns the elements whose text is cut off.
 const cut = (page) => page.evaluate(() => [...document.querySelectorAll('body *')].filter((e) => {
@@ -38,7 +38,7 @@ for (const [percent, width] of [[200, 640], [400, 320]]) {
 			org: 'acme', operator: 1, context: { viewport: { width, height: 400 }, deviceScaleFactor: percent / 100 },
 		})
 		for (const url of ['', 'incidents/70', 'incidents/72', 'lanes', 'parked', 'health']) {
-			await page.goto(page.root + url)
+			await visit(page, page.root + url)
 			await page.evaluate(() => { for (const d of document.querySelectorAll('details')) d.open = true })
 			assert.equal(await overflow(page), '', url)
 			assert.deepEqual(await cut(page), [], url)
@@ -77,7 +77,7 @@ for (const [name, title] of Object.entries(hostile)) {
 		}
 		const page = await s.viewer(host, { context: { viewport: { width: 375, height: 800 } } })
 		page.on('dialog', () => s.errors.push('a script of a text ran'))
-		await page.goto(page.root)
+		await visit(page, page.root)
 		assert.equal(await overflow(page), '')
 		assert.deepEqual(await violations(page), [])
 		await page.locator('a.open').click()

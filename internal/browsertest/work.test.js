@@ -1,6 +1,6 @@
 // People at work on incidents: with the keyboard alone, without scripts, and at the same time.
 import assert from 'node:assert/strict'
-import { acknowledged, comment, scenario, statusChange, until } from './scenario.js'
+import { acknowledged, comment, scenario, settled, statusChange, until, visit } from './scenario.js'
 
 const conflict = /status of 409/ // of the page that tells of it
 
@@ -13,6 +13,9 @@ async function shown(page, element) {
 	await element.waitFor()
 	await page.waitForLoadState()
 }
+
+// answered waits for the page that answers a form, with its text.
+const answered = (page, text) => shown(page, page.locator('#done', { hasText: text }))
 
 scenario('the keyboard alone', async (s) => {
 	const host = await s.host()
@@ -33,12 +36,15 @@ scenario('the keyboard alone', async (s) => {
 	await keys('j', 'Enter')
 	await page.waitForURL(/incidents\/\d+$/)
 	await keys('a', 'Enter')
-	await shown(page, page.locator('#head .acknowledged'))
+	await answered(page, 'Acknowledged.')
+	await page.locator('#head .acknowledged').waitFor()
 	await keys('c')
 	await page.keyboard.type('jar')
 	await keys('Tab', 'Enter')
-	await shown(page, page.locator('blockquote', { hasText: 'jar' }))
+	await answered(page, 'The comment is added.')
+	await page.locator('blockquote', { hasText: 'jar' }).waitFor()
 	await keys('r', 'Enter')
+	await answered(page, 'Resolved.')
 	await head(page, 'closed')
 	assert.equal((await host.activities(incident, acknowledged)).length, 1)
 	assert.deepEqual((await host.activities(incident, comment)).map((a) => a.comment), ['jar'])
@@ -86,7 +92,7 @@ scenario('without scripts', async (s) => {
 	await page.locator('a', { hasText: 'Edit or delete' }).click()
 	await page.locator('#form-delete-comment summary').click()
 	await page.locator('#form-delete-comment button').click()
-	await page.locator('.activity', { hasText: ', deleted' }).waitFor()
+	await shown(page, page.locator('.activity', { hasText: ', deleted' }))
 	assert.equal(await page.locator('blockquote', { hasText: 'jam' }).count(), 0)
 	await page.locator('#form-resolve summary').click()
 	await page.locator('#form-resolve button').click()
@@ -110,12 +116,14 @@ scenario('of two users who resolve at once, one is told', async (s) => {
 	const pages = [await s.viewer(host), await s.viewer(host, { user: 'erin' })]
 	for (const page of pages) {
 		await open(page, incident)
+		await settled(page)
 		await page.locator('#pause').click() // neither sees the other before
 		await page.locator('#form-resolve summary').click()
 		await page.locator('#form-resolve [name=comment]').fill('my remark')
 	}
 	await Promise.all(pages.map((page) => page.locator('#form-resolve button').click()))
-	await Promise.all(pages.map((page) => head(page, 'closed')))
+	await Promise.all(pages.map((page) => shown(page, page.locator('#notice, #done'))))
+	for (const page of pages) await head(page, 'closed')
 	const told = []
 	for (const page of pages) {
 		if (await page.locator('#notice').count()) told.push(page)
@@ -145,6 +153,7 @@ for (const javaScriptEnabled of [true, false]) {
 		const incident = await host.create(s.org, 'Checkout fails')
 		const page = await s.viewer(host, { context: { javaScriptEnabled } })
 		await open(page, incident)
+		if (javaScriptEnabled) await settled(page) // no region moves the button
 		let sent = 0
 		await page.route('**/comment', async (route) => {
 			assert.equal((await route.fetch({ maxRedirects: 0 })).status(), 303)
@@ -170,7 +179,7 @@ scenario('what is done to many names the count', async (s) => {
 	const incidents = []
 	for (let n = 0; n < 4; n++) incidents.push(await host.create(s.org, `Incident ${n}`))
 	const page = await s.viewer(host)
-	await page.goto(page.root)
+	await visit(page, page.root)
 	assert.equal(await page.locator('.chosen').isVisible(), false)
 	for (const n of [0, 1, 3]) await page.locator(`[name=key][value="${incidents[n].identifier}"]`).check()
 	assert.equal(await page.locator('#count').textContent(), '3 incidents chosen')
@@ -193,7 +202,7 @@ scenario('an incident is copied as Markdown', async (s) => {
 	const incident = await host.create(s.org, 'Checkout fails')
 	const page = await s.viewer(host, { context: { permissions: ['clipboard-read', 'clipboard-write'] } })
 	await open(page, incident)
-	await page.locator('[data-copy]').click()
-	await page.locator('#status', { hasText: 'Copied as Markdown.' }).waitFor()
+	// The page tells of it for 5 s.
+	await Promise.all([page.locator('#status', { hasText: 'Copied as Markdown.' }).waitFor(), page.locator('[data-copy]').click()])
 	assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# .*Checkout fails/)
 })

@@ -1,4 +1,4 @@
-// Makes the pages of the console live, and gives them keys. They work without this module.
+// Makes the pages of the console live, and gives them keys. They work without it.
 
 const { body } = document
 const $ = (selector, from = document) => from.querySelector(selector)
@@ -24,15 +24,12 @@ function clock(date, timeZone = $('html').dataset.zone) {
 // The page asks for itself, and replaces the regions that differ. Trusted Types permit the parser of
 // XMLHttpRequest, and it runs no script.
 
-let etag = '', asOf = new Date(), latest, held = false
-let asking = false, again = false, lost = false, ended = false
+let etag, asOf = new Date(), latest, held, asking, again, lost, ended
 
 const load = () => new Promise((resolve, reject) => {
-	const r = Object.assign(new XMLHttpRequest(), { onerror: reject, ontimeout: reject })
-	r.onload = () => resolve(r)
+	const r = new XMLHttpRequest(), onload = () => resolve(r)
 	r.open('GET', location.href)
-	r.responseType = 'document'
-	r.timeout = 15_000
+	Object.assign(r, { onload, onerror: reject, ontimeout: reject, responseType: 'document', timeout: 15_000 })
 	if (etag) r.setRequestHeader('If-None-Match', etag)
 	r.send()
 })
@@ -41,7 +38,7 @@ async function refresh() {
 	again = true
 	if (asking) return
 	asking = true
-	while (again && !ended) {
+	while (again && !ended && !paused) {
 		again = false
 		try {
 			take(await load())
@@ -53,6 +50,7 @@ async function refresh() {
 }
 
 function take(answer) {
+	if (paused) return
 	const { status } = answer
 	if (status === 401 || status === 200 && answer.response?.body.dataset.viewer !== viewer) {
 		return end('You are signed out. Reload the page to sign in.')
@@ -63,13 +61,13 @@ function take(answer) {
 	if (lost) say('')
 	lost = false
 	if (status === 304) return
-	etag = answer.getResponseHeader('ETag') ?? ''
+	etag = answer.getResponseHeader('ETag')
 	latest = answer.response
 	apply()
 }
 
 function lose() {
-	if (lost || ended) return
+	if (lost || ended || paused) return
 	lost = true
 	say(`Connection lost. Showing the state of ${clock(asOf)}.`, 'lost')
 }
@@ -82,15 +80,15 @@ function end(text) {
 
 function apply() {
 	if (!latest || $('form[data-sent]')) return
-	held = !!$('dialog[open]')
+	held = pressed || $('dialog[open]')
 	if (held) return
 	let added = 0
 	for (const fresh of $$('[data-region]', latest)) {
 		const old = byId(fresh.id)
-		if (!old) byId(fresh.previousElementSibling?.id)?.after(document.importNode(fresh, true))
+		if (!old) byId(fresh.previousElementSibling?.id)?.after(fresh.cloneNode(true))
 		else if (old.isEqualNode(fresh)) continue
 		else if (inUse(old)) held = true
-		else added += swap(old, document.importNode(fresh, true))
+		else added += swap(old, fresh.cloneNode(true))
 	}
 	for (const form of $$('form[id]')) {
 		if (form.closest('[data-region]') || $$('input, textarea, select', form).some(changed)) continue
@@ -108,9 +106,8 @@ function apply() {
 }
 
 function changed(field) {
-	if (field.matches('[type=checkbox], [type=radio]')) return field.checked !== field.defaultChecked
 	if (field.options) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((o) => o.defaultSelected))
-	return field.value !== field.defaultValue
+	return field.value !== field.defaultValue || field.checked !== field.defaultChecked
 }
 
 // inUse reports whether a region must stay as it is.
@@ -128,7 +125,7 @@ function swap(old, fresh) {
 		if (same) same.checked = true
 	}
 	for (const details of $$('details[id]', old)) {
-		const same = $(`#${CSS.escape(details.id)}`, fresh)
+		const same = $(`#${details.id}`, fresh)
 		if (same) same.open = details.open
 	}
 	const entries = $$('li[id]', fresh).filter((e) => !byId(e.id))
@@ -151,9 +148,18 @@ function selectorOf(element) {
 
 addEventListener('focusout', () => held && setTimeout(apply))
 
+// No region is replaced during a press: its click would be lost. A release may be missed.
+let pressed
+function press(event) {
+	clearTimeout(pressed)
+	pressed = event?.type.endsWith('down') && setTimeout(press, 10_000)
+	if (!pressed && held) setTimeout(apply)
+}
+onkeydown = onkeyup = onpointerdown = onpointerup = onpointercancel = press
+
 // A visible page has a stream, which says when to ask. Without streams the page asks every 10 s.
 
-let source, retry, ticks, failures = 0, paused = false
+let source, retry, ticks, failures = 0, paused
 const { live, page, stream, viewer } = body.dataset
 
 function connect() {
@@ -181,22 +187,23 @@ function disconnect() {
 	clearInterval(ticks)
 }
 
-addEventListener('offline', lose)
-addEventListener('online', connect)
-addEventListener('pagehide', disconnect)
-addEventListener('pageshow', (event) => {
+onoffline = lose
+ononline = connect
+onpagehide = disconnect
+onpageshow = (event) => {
 	for (const form of document.forms) delete form.dataset.sent
 	if (event.persisted) connect()
-})
-document.addEventListener('visibilitychange', () => {
+}
+document.onvisibilitychange = () => {
 	connect()
 	markSeen()
-})
+}
 
 const pause = $('#pause')
 pause.hidden = !live
 pause.onclick = () => {
 	paused = !paused
+	lost = false
 	pause.setAttribute('aria-pressed', paused)
 	say(paused ? `Paused. Showing the state of ${clock(asOf)}.` : '', paused && 'paused')
 	connect()
@@ -225,9 +232,7 @@ function countChosen() {
 	if (line) line.textContent = `${count(chosen().length)} chosen`
 }
 
-document.addEventListener('change', (event) => {
-	if (event.target.name === 'key') countChosen()
-})
+onchange = countChosen
 
 document.addEventListener('submit', (event) => {
 	const dialog = $('#confirm'), button = event.submitter
@@ -243,7 +248,7 @@ document.addEventListener('submit', (event) => {
 	dialog.showModal()
 })
 
-document.addEventListener('click', (event) => {
+addEventListener('click', (event) => {
 	event.target.closest('[data-close]')?.closest('dialog').close()
 	const link = event.target.closest('a[data-copy]')
 	if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return
@@ -257,15 +262,12 @@ document.addEventListener('click', (event) => {
 
 function stored(value) {
 	try {
-		return value ? localStorage.setItem('incident-keys', value) : localStorage.getItem('incident-keys')
+		return value ? localStorage['incident-keys'] = value : localStorage['incident-keys']
 	} catch { /* the choice holds for this page */ }
 }
 let on = stored() !== 'off'
 
-for (const button of $$('[data-help]')) {
-	button.hidden = false
-	button.onclick = showHelp
-}
+Object.assign($('[data-help]'), { hidden: false, onclick: showHelp })
 
 function showHelp() {
 	$('#keys-on').setAttribute('aria-pressed', on)
@@ -278,8 +280,8 @@ $('#keys-on').onclick = (event) => {
 }
 
 function move(by) {
-	const links = $$('.row a.open'), at = links.indexOf($('a.open', active().closest('.row') ?? body))
-	links[active().closest('.row') ? at + by : 0]?.focus()
+	const links = $$('.row a.open'), row = active().closest('.row')
+	links[row ? links.indexOf($('a.open', row)) + by : 0]?.focus()
 }
 
 function act(key) {
@@ -302,8 +304,8 @@ function act(key) {
 }
 
 addEventListener('keydown', (event) => {
-	if (!on || event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return
-	if (event.key.length > 1 || event.target.closest('textarea, select, input:not([type=checkbox]), dialog')) return
+	if (!on || event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey ||
+		event.key.length > 1 || event.target.closest('textarea, select, input:not([type=checkbox]), dialog')) return
 	if (act(event.key)) event.preventDefault()
 })
 
