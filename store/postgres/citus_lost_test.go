@@ -5,6 +5,9 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"net/url"
+	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -17,16 +20,55 @@ import (
 // Servers of Citus crash in turn under writers, followers and a relay: the coordinator, and each
 // worker. The test must run on the machine of the servers, as a user who may kill their processes.
 func TestCitus_serversKilled(t *testing.T) {
-	for name, workers := range map[string]func(string) *sqlx.DB{"coordinator": nil, "workers": openCitusWorkers(t, 16)} {
-		t.Run(name, func(t *testing.T) {
-			withoutLoss(t, "crash", workers, func(*sqlx.DB, string) {
+	underCrashes(t, "crash", crashAt)
+}
+
+// The same with SIGKILL of a whole server, by the host's command: it kills the postmaster of the server at
+// an address, and restarts it. Without a command in INCIDENT_TEST_CITUS_KILL a process of the server is killed again.
+func TestCitus_postmastersKilled(t *testing.T) {
+	command := os.Getenv("INCIDENT_TEST_CITUS_KILL")
+	if command == "" {
+		t.Log("INCIDENT_TEST_CITUS_KILL is not set: a process of each server is killed, and no postmaster")
+		underCrashes(t, "killed", crashAt)
+		return
+	}
+	underCrashes(t, "killed", func(t *testing.T, server string) {
+		t.Helper()
+		u, err := url.Parse(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := postmasterOf(t, server)
+		if output, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", command+` "$1"`, "sh", u.Host).CombinedOutput(); err != nil {
+			t.Fatalf("%s %s: %v: %s", command, u.Host, err, output)
+		}
+		if after := postmasterOf(t, server); after == before {
+			t.Fatalf("the postmaster of %s was not killed", u.Host)
+		}
+	})
+}
+
+// postmasterOf returns when the postmaster of a server was started.
+func postmasterOf(t *testing.T, server string) (started string) {
+	t.Helper()
+	if err := mustOpen(t, server, 1).Get(&started, "SELECT pg_postmaster_start_time()"); err != nil {
+		t.Fatal(err)
+	}
+	return started
+}
+
+// underCrashes has servers crash while withoutLoss works.
+func underCrashes(t *testing.T, name string, crash func(t *testing.T, server string)) {
+	for way, workers := range map[string]func(string) *sqlx.DB{"coordinator": nil, "workers": openCitusWorkers(t, 16)} {
+		t.Run(way, func(t *testing.T) {
+			withoutLoss(t, name, workers, func(*sqlx.DB, string) {
 				urls := []string{citusURL(t)}
 				for _, url := range citusWorkerURLs(t) {
 					urls = append(urls, url)
 				}
 				for _, url := range append(urls, urls...) {
 					time.Sleep(500 * time.Millisecond) // the writers go on between two crashes
-					crashAt(t, url)
+					crash(t, url)
 				}
 			})
 		})

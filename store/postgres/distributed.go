@@ -17,6 +17,10 @@ const internalError = "XX000"
 // during a commit there. The second does so after a commit that may have succeeded.
 var commitsOfCitus = map[string]bool{"ReportResultError": true, "ErrorIfPostCommitFailedShardPlacements": true}
 
+// endOfCitus is the message of the coordinator, an internal error, when it is killed while it waits for
+// the answer of a worker. The worker may have committed the statement.
+const endOfCitus = "postmaster was shut down, exiting"
+
 // shardNumber matches the suffix of a constraint's name on a shard.
 var shardNumber = regexp.MustCompile(`_[0-9]+$`)
 

@@ -63,6 +63,7 @@ func TestIsRefusal(t *testing.T) {
 		{&pq.Error{Severity: "ERROR", Code: "57P01"}, false}, // of another server, to which Citus passed the statement
 		{&pq.Error{Severity: "ERROR", Code: "XX000", Routine: "ErrorIfPostCommitFailedShardPlacements"}, false},
 		{&pq.Error{Severity: "ERROR", Code: "XX000", Routine: "ReportResultError"}, false},
+		{&pq.Error{Severity: "ERROR", Code: "XX000", Routine: "ProcessWaitEvents", Message: "postmaster was shut down, exiting"}, false},
 		{&pq.Error{Severity: "ERROR", Code: "XX000", Routine: "elog"}, true},
 		{&pq.Error{Severity: "ERROR", Code: "08006"}, false},
 		{&pq.Error{Severity: "FATAL", Code: "57P01"}, false},

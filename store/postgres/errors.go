@@ -129,7 +129,7 @@ func (e serverError) ofLostServer() bool {
 	case "57P01", "57P02", "57P03", "57P04", "57P05":
 		return true
 	case internalError:
-		return commitsOfCitus[e.routine] && !e.isDuplicateKey()
+		return e.message == endOfCitus || commitsOfCitus[e.routine] && !e.isDuplicateKey()
 	}
 	return strings.HasPrefix(e.state, "08") && e.state != protocolViolation
 }
