@@ -14,11 +14,12 @@ import (
 const cancelTimeout = patience / 2
 
 // cancelAfter asks the server to cancel the session's statement when ctx ends, until stop
-// is called. The driver must be called with the returned context.
+// is called. The driver must be called with the returned context. stop is nil if there is nothing
+// to do.
 func (s *session) cancelAfter(ctx context.Context) (calling context.Context, stop func()) {
 	pgx := s.state.link.pgx
 	if pgx == nil || ctx.Done() == nil {
-		return ctx, func() {}
+		return ctx, nil
 	}
 	done := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {

@@ -103,17 +103,13 @@ func cutField(text string) (field any, n int, ok bool) {
 	return nil, 0, false
 }
 
-// integerOfText passes the integer of a field on.
-func integerOfText(src any, to func(int64)) error {
+// integerOfText returns the integer of a field.
+func integerOfText(src any) (int64, error) {
 	field, ok := src.(string)
 	if !ok {
-		return unexpected(src, "an integer")
+		return 0, unexpected(src, "an integer")
 	}
-	n, err := strconv.ParseInt(field, 10, 64)
-	if err == nil {
-		to(n)
-	}
-	return err
+	return strconv.ParseInt(field, 10, 64)
 }
 
 func booleanOfText(src any, to *bool) error {

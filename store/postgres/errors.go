@@ -59,6 +59,9 @@ type serverError struct {
 // asServerError finds the server's error in err. Both *pq.Error and *pgconn.PgError have the
 // method SQLState, and the other values in exported fields.
 func asServerError(err error) (e serverError, ok bool) {
+	if err == nil {
+		return e, false
+	}
 	var reported interface{ SQLState() string }
 	if !errors.As(err, &reported) || len(reported.SQLState()) != 5 {
 		return e, false

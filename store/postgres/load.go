@@ -17,7 +17,8 @@ import (
 // The columns of before come first.
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
-	dest := slices.Concat(before, scanIncident(&s.Incident), []any{integer(&s.WriteID)}, scanTrigger(&t))
+	dest := append(make([]any, 0, 32), before...)
+	dest = appendTrigger(append(appendIncident(dest, &s.Incident), integer(&s.WriteID)), &t)
 	err = scanEach(rows, func() {
 		if t.TriggerID != "" {
 			t.Incident.OrganizationID = s.Incident.OrganizationID

@@ -42,25 +42,31 @@ func jsonOf(fields optionalFields) string {
 
 // optional scans incident.optional. Each row of an incident with triggers repeats the value,
 // which is decoded once.
-func optional(inc *incident.Incident) column {
-	var decoded string
-	return func(src any) error {
-		var encoded string
-		if err := text(&encoded)(src); err != nil || encoded == decoded {
-			return err
-		}
-		decoded = encoded
-		var fields optionalFields
-		if err := json.Unmarshal([]byte(encoded), &fields); err != nil {
-			return err
-		}
-		inc.Response = (*incident.Response)(fields.Response)
-		inc.Labels, inc.Annotations, inc.DuplicateOf = fields.Labels, fields.Annotations, fields.DuplicateOf
-		if r := inc.Response; r != nil {
-			r.DateAcknowledged, r.AcknowledgedUntil = inUTC(r.DateAcknowledged), inUTC(r.AcknowledgedUntil)
-		}
-		return nil
+func optional(inc *incident.Incident) *optionalColumn { return &optionalColumn{inc: inc} }
+
+type optionalColumn struct {
+	inc     *incident.Incident
+	decoded string
+}
+
+// Scan implements [sql.Scanner].
+func (c *optionalColumn) Scan(src any) error {
+	var encoded string
+	if err := text(&encoded).Scan(src); err != nil || encoded == c.decoded {
+		return err
 	}
+	c.decoded = encoded
+	var fields optionalFields
+	if err := json.Unmarshal([]byte(encoded), &fields); err != nil {
+		return err
+	}
+	inc := c.inc
+	inc.Response = (*incident.Response)(fields.Response)
+	inc.Labels, inc.Annotations, inc.DuplicateOf = fields.Labels, fields.Annotations, fields.DuplicateOf
+	if r := inc.Response; r != nil {
+		r.DateAcknowledged, r.AcknowledgedUntil = inUTC(r.DateAcknowledged), inUTC(r.AcknowledgedUntil)
+	}
+	return nil
 }
 
 func inUTC(t *time.Time) *time.Time {

@@ -10,93 +10,130 @@ import (
 	"github.com/incidentkit/incident"
 )
 
-// column scans the driver's value of a column straight into a model. NULL leaves the
-// destination as it is, so that a row of an outer join needs no type of its own.
-type column func(src any) error
-
-// Scan implements [sql.Scanner].
-func (c column) Scan(src any) error {
-	if src == nil {
-		return nil
-	}
-	return c(src)
-}
+// The destinations of columns scan a driver's value straight into a model. NULL leaves the model
+// as it is, so that a row of an outer join needs no type of its own. A destination is a
+// single pointer, because an interface holds such a value without memory of its own.
 
 func unexpected(src any, want string) error {
 	return fmt.Errorf("postgres: a column holds %T where %s was expected", src, want)
 }
 
-func text[T ~string](to *T) column {
-	return func(src any) error {
-		switch v := src.(type) {
-		case string:
-			*to = T(v)
-		case []byte:
-			*to = T(v)
-		default:
-			return unexpected(src, "text")
-		}
-		return nil
+type textColumn[T ~string] struct{ to *T }
+
+func text[T ~string](to *T) textColumn[T] { return textColumn[T]{to} }
+
+// Scan implements [sql.Scanner].
+func (c textColumn[T]) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+	case string:
+		*c.to = T(v)
+	case []byte:
+		*c.to = T(v)
+	default:
+		return unexpected(src, "text")
 	}
+	return nil
 }
 
-func integer[T ~int | ~int64](to *T) column {
-	return func(src any) error {
-		v, ok := src.(int64)
-		if !ok {
-			return integerOfText(src, func(n int64) { *to = T(n) })
-		}
-		*to = T(v)
-		return nil
-	}
-}
+type integerColumn[T ~int | ~int64] struct{ to *T }
 
-func boolean(to *bool) column {
-	return func(src any) (err error) {
-		v, ok := src.(bool)
-		if !ok {
-			return booleanOfText(src, to)
-		}
-		*to = v
-		return nil
-	}
-}
+func integer[T ~int | ~int64](to *T) integerColumn[T] { return integerColumn[T]{to} }
 
-func instant(to *time.Time) column {
-	return func(src any) error {
-		v, ok := src.(time.Time)
-		if !ok {
-			return instantOfText(src, to)
-		}
-		*to = v.UTC()
-		return nil
-	}
-}
-
-func optionalInstant(to **time.Time) column {
-	return func(src any) error {
-		var t time.Time
-		err := instant(&t)(src)
-		*to = &t
-		return err
-	}
-}
-
-func identity(to *uuid.UUID) column { return func(src any) error { return to.Scan(src) } }
-
-// list scans an array of text.
-func list[T ~string](to *[]T) column {
-	return func(src any) error {
-		var all pq.StringArray
-		if err := all.Scan(src); err != nil {
+// Scan implements [sql.Scanner].
+func (c integerColumn[T]) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+	case int64:
+		*c.to = T(v)
+	default:
+		n, err := integerOfText(src)
+		if err != nil {
 			return err
 		}
-		*to = nil
-		for _, v := range all {
-			*to = append(*to, T(v))
-		}
+		*c.to = T(n)
+	}
+	return nil
+}
+
+type booleanColumn struct{ to *bool }
+
+func boolean(to *bool) booleanColumn { return booleanColumn{to} }
+
+// Scan implements [sql.Scanner].
+func (c booleanColumn) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+	case bool:
+		*c.to = v
+	default:
+		return booleanOfText(src, c.to)
+	}
+	return nil
+}
+
+type instantColumn struct{ to *time.Time }
+
+func instant(to *time.Time) instantColumn { return instantColumn{to} }
+
+// Scan implements [sql.Scanner].
+func (c instantColumn) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+	case time.Time:
+		*c.to = v.UTC()
+	default:
+		return instantOfText(src, c.to)
+	}
+	return nil
+}
+
+type optionalInstantColumn struct{ to **time.Time }
+
+func optionalInstant(to **time.Time) optionalInstantColumn { return optionalInstantColumn{to} }
+
+// Scan implements [sql.Scanner].
+func (c optionalInstantColumn) Scan(src any) error {
+	if src == nil {
 		return nil
 	}
+	var t time.Time
+	err := instant(&t).Scan(src)
+	*c.to = &t
+	return err
+}
+
+type identityColumn struct{ to *uuid.UUID }
+
+func identity(to *uuid.UUID) identityColumn { return identityColumn{to} }
+
+// Scan implements [sql.Scanner].
+func (c identityColumn) Scan(src any) error {
+	if src == nil {
+		return nil
+	}
+	return c.to.Scan(src)
+}
+
+type listColumn[T ~string] struct{ to *[]T }
+
+// list scans an array of text.
+func list[T ~string](to *[]T) listColumn[T] { return listColumn[T]{to} }
+
+// Scan implements [sql.Scanner].
+func (c listColumn[T]) Scan(src any) error {
+	if src == nil {
+		return nil
+	}
+	var all pq.StringArray
+	if err := all.Scan(src); err != nil {
+		return err
+	}
+	*c.to = nil
+	for _, v := range all {
+		*c.to = append(*c.to, T(v))
+	}
+	return nil
 }
 
 // incidentColumns are the columns of an incident i.
@@ -106,14 +143,17 @@ const incidentColumns = `i.organization_id, i.identifier, i.title, i.type, i.sta
 
 // scanIncident returns destinations for incidentColumns. NULL leaves a field of inc as it
 // was.
-func scanIncident(inc *incident.Incident) []any {
-	return []any{
+func scanIncident(inc *incident.Incident) []any { return appendIncident(nil, inc) }
+
+// appendIncident appends the destinations of scanIncident to dest.
+func appendIncident(dest []any, inc *incident.Incident) []any {
+	return append(dest,
 		text(&inc.OrganizationID), integer(&inc.Identifier), text(&inc.Title),
 		integer(&inc.Type), integer(&inc.Status), integer(&inc.StatusMethod),
 		text(&inc.AlertRuleID), text(&inc.QueryID), identity(&inc.DetectionUUID), list(&inc.Projects),
 		instant(&inc.DateStarted), instant(&inc.DateDetected), instant(&inc.DateAdded), optionalInstant(&inc.DateClosed),
 		integer(&inc.Version), optional(inc),
-	}
+	)
 }
 
 // stateColumns are the columns of an incident i and of a trigger t of it.
@@ -122,11 +162,12 @@ const stateColumns = incidentColumns + `, i.call_id, ` + triggerColumns
 // triggerColumns are the columns of a trigger t of an incident.
 const triggerColumns = `t.identifier, t.trigger_id, t.status, t.severity, t.date_added, t.date_modified`
 
-func scanTrigger(t *incident.Trigger) []any {
-	return []any{
+// appendTrigger appends destinations for triggerColumns to dest.
+func appendTrigger(dest []any, t *incident.Trigger) []any {
+	return append(dest,
 		integer(&t.Incident.Identifier), text(&t.TriggerID), integer(&t.Status), integer(&t.Severity),
 		instant(&t.DateAdded), instant(&t.DateModified),
-	}
+	)
 }
 
 // activityColumns are the columns of an activity a of an incident.

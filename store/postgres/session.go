@@ -29,7 +29,7 @@ type session struct {
 	state    *connState
 	killed   atomic.Bool
 	released atomic.Bool
-	busy     chan struct{} // holds a token while a statement of a transaction runs
+	busy     chan struct{} // holds a token while a statement of a transaction runs; nil without a transaction
 	spoiled  atomic.Bool   // the pool must not get the connection back
 	gone     chan struct{} // closed when the pool has the connection back, or closes it
 }
@@ -50,7 +50,7 @@ func (d *database) session(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{database: d, conn: conn, busy: make(chan struct{}, 1), gone: make(chan struct{})}
+	s := &session{database: d, conn: conn, gone: make(chan struct{})}
 	err = conn.Raw(func(raw any) (err error) {
 		s.raw, err = driverConn(raw)
 		return err
@@ -135,7 +135,10 @@ func (s *session) leave() { <-s.busy }
 func (s *session) query(ctx context.Context, t *sqlText, args []any) (driver.Rows, error) {
 	ctx, stop := s.cancelAfter(ctx)
 	rows, err := s.send(ctx, t, args)
-	if err != nil {
+	switch {
+	case stop == nil:
+		return rows, err
+	case err != nil:
 		stop()
 		return nil, err
 	}

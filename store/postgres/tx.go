@@ -183,6 +183,7 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 				session.release(false)
 				return nil, errAbandoned
 			}
+			session.busy = make(chan struct{}, 1)
 			tx, err := session.begin(context.WithoutCancel(ctx), left <= 0)
 			if err == nil {
 				return &transaction{Tx: tx, session: session}, nil
