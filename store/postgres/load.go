@@ -17,7 +17,7 @@ import (
 // The columns of before come first.
 func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	var t incident.Trigger
-	dest := append(make([]any, 0, 32), before...)
+	dest := append(make([]any, 0, 26), before...)
 	dest = appendTrigger(append(appendIncident(dest, &s.Incident), integer(&s.WriteID)), &t)
 	err = scanEach(rows, func() {
 		if t.TriggerID != "" {
@@ -66,14 +66,14 @@ ORDER BY k.number`
 func newLoads() reads[incident.Key, incident.State] {
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
 		alone: func(s *Store, key incident.Key) *statement {
-			return s.statement(string(key.OrganizationID)).add(loadSQL, key.Identifier)
+			return s.small(string(key.OrganizationID)).add(loadSQL, key.Identifier)
 		},
 		all: func(s *Store, members []*reading[incident.Key, incident.State]) *statement {
 			orgs, identifiers := make(pq.StringArray, len(members)), make(pq.Int64Array, len(members))
 			for i, m := range members {
 				orgs[i], identifiers[i] = string(m.key.OrganizationID), m.key.Identifier
 			}
-			return s.statement(orgs).add(loadAllSQL, identifiers)
+			return s.small(orgs).add(loadAllSQL, identifiers)
 		},
 		rows: func(rows rowSet) (incident.State, error) { return readState(rows) },
 	}}
@@ -89,7 +89,7 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 	if s.tx == nil {
 		return nil
 	}
-	_, err := queryOnce(ctx, s, s.statement(string(key.OrganizationID)).add(lockSQL, key.Identifier), readIdentifier)
+	_, err := queryOnce(ctx, s, s.small(string(key.OrganizationID)).add(lockSQL, key.Identifier), readIdentifier)
 	return err
 }
 
@@ -142,7 +142,7 @@ ORDER BY k.number`
 func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
 		alone: func(s *Store, slot incident.Slot) *statement {
-			return s.statement(string(slot.OrganizationID)).
+			return s.small(string(slot.OrganizationID)).
 				add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
 		},
 		all: func(s *Store, members []*reading[incident.Slot, incident.SlotState]) *statement {
@@ -151,7 +151,7 @@ func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 				orgs, rules = append(orgs, string(m.key.OrganizationID)), append(rules, string(m.key.AlertRuleID))
 				projects, queries = append(projects, string(m.key.ProjectID)), append(queries, string(m.key.QueryID))
 			}
-			return s.statement(orgs).add(loadAllSlotsSQL, rules, projects, queries)
+			return s.small(orgs).add(loadAllSlotsSQL, rules, projects, queries)
 		},
 		rows: readSlot,
 	}}

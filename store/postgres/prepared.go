@@ -29,6 +29,7 @@ type connState struct {
 	identified bool // the connection leads to the worker that it should lead to
 	uses       uint64
 	stmts      map[*sqlText]*keptStmt
+	space      []driver.Value // for the values of a row, while a statement runs
 }
 
 type keptStmt struct {

@@ -160,7 +160,9 @@ func send[T any](ctx context.Context, session *session, t *sqlText, args []any, 
 	if err != nil {
 		return v, err
 	}
-	rows := newDriverRows(answer)
+	rows := newDriverRows(answer, session.state.space)
+	session.state.space = rows.values
+	defer clear(rows.values)
 	v, err = readAll(rows, func(rowSet) (T, error) { return read(rows) })
 	if err == nil {
 		err = session.state.standby.err()

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // rowSet is the answer to a statement: rows of a driver, or of database/sql in a host's
@@ -53,8 +54,10 @@ type driverRows struct {
 	closed bool
 }
 
-func newDriverRows(rows driver.Rows) *driverRows {
-	return &driverRows{Rows: rows, values: make([]driver.Value, len(rows.Columns()))}
+// newDriverRows returns rows that use the memory of space for their values, if it suffices.
+func newDriverRows(rows driver.Rows, space []driver.Value) *driverRows {
+	n := len(rows.Columns())
+	return &driverRows{Rows: rows, values: slices.Grow(space[:0], n)[:n]}
 }
 
 func (r *driverRows) Next() bool {

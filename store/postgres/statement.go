@@ -54,6 +54,13 @@ func (d *database) statement(organization any) *statement {
 	return s
 }
 
+// small returns a statement of one fragment with few arguments.
+func (d *database) small(organization any) *statement {
+	s := &statement{database: d, fragments: make([]*fragment, 0, 1), shape: make([]byte, 0, 16), args: make([]any, 1, 4)}
+	s.args[0] = organization
+	return s
+}
+
 // statementOfAll returns a statement that is not about a single organization. first is $1.
 func (d *database) statementOfAll(first any) *statement {
 	s := d.statement(first)

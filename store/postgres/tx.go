@@ -51,7 +51,7 @@ func (t *transaction) query(ctx context.Context, q *sqlText, args []any) (rowSet
 	if err != nil {
 		return nil, err
 	}
-	return newDriverRows(rows), nil
+	return newDriverRows(rows, nil), nil
 }
 
 // ended reports whether the transaction was committed or rolled back, by the store or the
