@@ -154,6 +154,30 @@ scenario('a lost connection is told, and the page recovers', async (s) => {
 	await banner.waitFor({ state: 'detached' })
 })
 
+scenario('a lost connection is told although an answer follows', async (s) => {
+	s.mayLog = gone
+	const host = await s.host()
+	const page = await s.viewer(host)
+	await visit(page, page.root)
+	let release
+	const held = new Promise((resolve) => { release = resolve })
+	const asked = new Promise((resolve) => page.route(page.root, async (route) => {
+		resolve()
+		await held
+		await route.fulfill({ status: 304 })
+	}))
+	await host.create(s.org, 'Checkout fails')
+	await asked
+	const offline = page.evaluate(() => new Promise((resolve) => addEventListener('offline', () => resolve())))
+	await page.context().setOffline(true)
+	await offline
+	release()
+	await page.unrouteAll({ behavior: 'wait' })
+	await sent(page)
+	// Within 30 s, since the page asks every 60 s in any case.
+	await page.locator('#status', { hasText: /^Connection lost\./ }).waitFor({ timeout: 30_000 })
+})
+
 scenario('a sign-in page instead of an answer is told', async (s) => {
 	const host = await s.host()
 	const incident = await host.create(s.org, 'Checkout fails')

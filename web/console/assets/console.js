@@ -187,7 +187,7 @@ function disconnect() {
 	clearInterval(ticks)
 }
 
-onoffline = lose
+onoffline = () => lose(connect())
 ononline = connect
 onpagehide = disconnect
 onpageshow = (event) => {
@@ -263,7 +263,7 @@ addEventListener('click', (event) => {
 function stored(value) {
 	try {
 		return value ? localStorage['incident-keys'] = value : localStorage['incident-keys']
-	} catch { /* the choice holds for this page */ }
+	} catch { /* holds for this page */ }
 }
 let on = stored() !== 'off'
 
