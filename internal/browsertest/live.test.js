@@ -26,6 +26,25 @@ async function farAhead(page) {
 	await page.clock.pauseAt(Date.now() + 24 * 3_600_000)
 }
 
+// hold keeps what a page asks for, from now on, until release: then answer gets each request. The promise asked
+// ends with the first.
+async function hold(page, answer) {
+	let begin, end
+	const asked = new Promise((resolve) => { begin = resolve })
+	const held = new Promise((resolve) => { end = resolve })
+	await page.route(page.root, async (route) => {
+		begin()
+		await held
+		await answer(route)
+	})
+	const release = async () => {
+		end()
+		await page.unrouteAll({ behavior: 'wait' })
+		await sent(page)
+	}
+	return { asked, release }
+}
+
 scenario('a firing of another process is visible within 2 s', async (s) => {
 	const file = path.join(await s.folder(), 'incidents.db')
 	const [here, there] = [await s.ownHost('-file', file), await s.ownHost('-file', file)]
@@ -159,21 +178,13 @@ scenario('a lost connection is told although an answer follows', async (s) => {
 	const host = await s.host()
 	const page = await s.viewer(host)
 	await visit(page, page.root)
-	let release
-	const held = new Promise((resolve) => { release = resolve })
-	const asked = new Promise((resolve) => page.route(page.root, async (route) => {
-		resolve()
-		await held
-		await route.fulfill({ status: 304 })
-	}))
+	const held = await hold(page, (route) => route.fulfill({ status: 304 }))
 	await host.create(s.org, 'Checkout fails')
-	await asked
+	await held.asked
 	const offline = page.evaluate(() => new Promise((resolve) => addEventListener('offline', () => resolve())))
 	await page.context().setOffline(true)
 	await offline
-	release()
-	await page.unrouteAll({ behavior: 'wait' })
-	await sent(page)
+	await held.release()
 	// Within 30 s, since the page asks every 60 s in any case.
 	await page.locator('#status', { hasText: /^Connection lost\./ }).waitFor({ timeout: 30_000 })
 })
@@ -216,20 +227,12 @@ scenario('a paused page stays as it is', async (s) => {
 	const page = await s.viewer(host)
 	await visit(page, page.root)
 	// The page is paused while it waits for an answer.
-	let release
-	const held = new Promise((resolve) => { release = resolve })
-	const asked = new Promise((resolve) => page.route(page.root, async (route) => {
-		resolve()
-		await held
-		await route.continue()
-	}))
+	const held = await hold(page, (route) => route.continue())
 	const incident = await host.create(s.org, 'While paused')
-	await asked
+	await held.asked
 	const [pause, paused] = [page.locator('#pause'), page.locator('#status', { hasText: /^Paused\. Showing the state of/ })]
 	await pause.click()
-	release()
-	await page.unrouteAll({ behavior: 'wait' })
-	await sent(page)
+	await held.release()
 	const offline = page.evaluate(() => new Promise((resolve) => addEventListener('offline', () => resolve())))
 	await page.context().setOffline(true)
 	await offline
