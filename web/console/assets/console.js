@@ -1,4 +1,4 @@
-// Makes the pages of the console live, and gives them keys. They work without it.
+// Makes the pages of the console live, and gives them keys.
 
 const { body } = document
 const $ = (selector, from = document) => from.querySelector(selector)
@@ -187,7 +187,10 @@ function disconnect() {
 	clearInterval(ticks)
 }
 
-onoffline = () => lose(connect())
+onoffline = () => {
+	connect()
+	lose()
+}
 ononline = connect
 onpagehide = disconnect
 onpageshow = (event) => {
