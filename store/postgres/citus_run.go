@@ -24,8 +24,10 @@ import (
 // elsewhere.
 //
 // A call names its statement by a form, and each server finds the text in incident_statement. The
-// store registers a text before its first use. A transaction cannot wait for another connection,
-// so that it sends texts that are not registered yet.
+// store registers a text before its first use. That writes to all servers in two phases, and waits for
+// the registrations of others, so that a single server can be in the way of all. Therefore a call
+// sends the text itself if registering takes too long or has failed, or if a server does not have the text.
+// A transaction cannot wait for another connection, so that it, too, sends texts that are not registered yet.
 
 // The SQLSTATEs of incident_run for a form without a text, for a shard on another server, and for a
 // statement without rows. The last is that of a statement that is not prepared.
@@ -54,6 +56,14 @@ func (d *database) citusFunction(call string) citusFunction {
 	}
 }
 
+const (
+	// registerWait bounds how long a call waits for the registration of its text.
+	registerWait = time.Second
+	// registerPause is how long texts are sent after a registration that failed. Citus repeats the
+	// second phase of a commit each minute.
+	registerPause = time.Minute
+)
+
 // registerSQL writes only what is missing: a reference table is written on all servers.
 const registerSQL = `
 INSERT INTO @incident_statement (form, text)
@@ -69,6 +79,7 @@ type citus struct {
 	runAll     citusFunction
 	register   sqlText
 	registered sqlText
+	pausedTo   atomic.Int64 // no text is registered until then, in nanoseconds since 1970
 	nodes      sqlText
 	known      citusNodes
 	workers    citusWorkers
@@ -93,6 +104,7 @@ type delegated struct {
 	form       string // a UUID: half of the hash of text
 	text       string // with @ before the name of a table
 	registered atomic.Bool
+	forgotten  atomic.Bool // a session has lost it, and the next call sends it: see hasForgotten
 }
 
 // delegatedText returns the form of a statement's text.
@@ -118,13 +130,9 @@ func runForm[T any](
 	ctx context.Context, s *Store, function *citusFunction, w *citusWorker, organization any, st *statement, read func(rowSet) (T, error),
 ) (v T, err error) {
 	t := st.sqlText().delegated
-	var text any
-	if !t.registered.Load() {
-		if s.tx != nil {
-			text = t.text
-		} else if err := s.registerText(ctx, t); err != nil {
-			return v, err
-		}
+	text, err := s.textToSend(ctx, t)
+	if err != nil {
+		return v, err
 	}
 	values, err := argumentTexts(st.args)
 	if err != nil {
@@ -141,11 +149,35 @@ func runForm[T any](
 	switch sqlState(err) {
 	case unregistered:
 		t.registered.Store(false)
+		s.citus.pauseRegistrations()
+	case noRows:
+		t.forgotten.Store(true)
 	case shardElsewhere:
 		s.citus.known.forget()
 	}
 	return v, err
 }
+
+// textToSend returns the text of a call, or nil if the servers have it.
+func (s *Store) textToSend(ctx context.Context, t *delegated) (text any, err error) {
+	switch {
+	case t.forgotten.Load() && t.forgotten.Swap(false):
+		return t.text, nil
+	case t.registered.Load():
+		return nil, nil
+	case s.tx != nil || time.Now().UnixNano() < s.citus.pausedTo.Load():
+		return t.text, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, registerWait)
+	defer cancel()
+	if err := s.registerText(limited, t); err == nil {
+		return nil, nil
+	}
+	s.citus.pauseRegistrations()
+	return t.text, ctx.Err()
+}
+
+func (c *citus) pauseRegistrations() { c.pausedTo.Store(time.Now().Add(registerPause).UnixNano()) }
 
 // registerText registers a text, and returns once all servers have it.
 func (s *Store) registerText(ctx context.Context, t *delegated) error {
@@ -219,5 +251,5 @@ func appendQuoted(b []byte, text string) []byte {
 
 // hasForgotten reports whether incident_run failed because a statement is not prepared that it had
 // prepared: a transaction that dropped it was rolled back, and so was the setting that says so. A new
-// session prepares it again.
+// session prepares it again, and so does a call with the text: a pooler may keep the session.
 func hasForgotten(err error) bool { return sqlState(err) == noRows }

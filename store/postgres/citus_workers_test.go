@@ -182,11 +182,21 @@ func TestCitus_workersMoved(t *testing.T) {
 	awaitRoutes(t, s, orgs...)
 }
 
-// A session on a worker whose prepared statements are gone is replaced.
+// A session on a worker whose prepared statements are gone is replaced. Behind a pooler it stays, and has
+// them prepared again.
 func TestCitus_workersForget(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { workersForget(t, func(url string) string { return url }) })
+	t.Run("pooled", func(t *testing.T) {
+		workersForget(t, func(url string) string {
+			return pgtest.NewPgBouncer(t, url, "default_pool_size = 1") + "&binary_parameters=yes"
+		})
+	})
+}
+
+func workersForget(t *testing.T, through func(url string) string) {
 	pools := map[string]*sqlx.DB{}
 	for address, url := range citusWorkerURLs(t) {
-		pools[address] = mustOpen(t, url, 1)
+		pools[address] = mustOpen(t, through(url), 1)
 	}
 	s := mustRoute(t, "forget", citusURL(t), func(address string) *sqlx.DB { return pools[address] })
 	orgs := routedOrganizations()

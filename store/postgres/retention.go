@@ -67,6 +67,18 @@ func (s *Store) exec(ctx context.Context, st *statement) error {
 	return err
 }
 
+// raise has the tables refuse libraries that do not know deletions. On Citus it writes only if that is
+// missing: a write would be one on all servers, in two phases, even if it changes no row.
+func (s *Store) raise(ctx context.Context) error {
+	if s.citus != nil {
+		serves, err := queryOnce(ctx, s, s.statementOfAll("").add(servesSQL), readIdentifier)
+		if err != nil || serves >= servesDeletions {
+			return err
+		}
+	}
+	return s.exec(ctx, s.statementOfAll("").add(raiseSQL))
+}
+
 // readIdentifiers reads a column of identifiers.
 func readIdentifiers(rows rowSet) (all []int64, err error) {
 	n := int64(0)

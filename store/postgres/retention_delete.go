@@ -18,6 +18,11 @@ UPDATE @incident_schema
 SET serves = ` + strconv.Itoa(servesDeletions) + `
 WHERE serves < ` + strconv.Itoa(servesDeletions) + ` AND $1 = $1::text`
 
+const servesSQL = `
+SELECT serves
+FROM @incident_schema
+WHERE $1 = $1::text`
+
 // deleteSQL deletes incidents and records them. Rows of incident_seen and incident_subscription
 // that another transaction has locked stay, because that transaction may wait for an incident of
 // this batch: see forgetSQL.
@@ -89,7 +94,7 @@ func (s *Store) deleteLocked(ctx context.Context, org incident.OrganizationID, d
 	if err := s.delistAny(ctx, org, d.identifiers()); err != nil {
 		return nil, err
 	}
-	if err := s.exec(ctx, s.statementOfAll("").add(raiseSQL)); err != nil {
+	if err := s.raise(ctx); err != nil {
 		return nil, err
 	}
 	st := s.statement(string(org))

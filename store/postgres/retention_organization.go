@@ -107,7 +107,7 @@ func (s *Store) sweep(ctx context.Context, org incident.OrganizationID) (done bo
 			if err != nil || left.rows == 0 {
 				return left, err
 			}
-			if err := tx.exec(ctx, tx.statementOfAll("").add(raiseSQL)); err != nil {
+			if err := tx.raise(ctx); err != nil {
 				return left, err
 			}
 			return left, tx.exec(ctx, tx.resetStatement(org))

@@ -92,7 +92,9 @@ WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_f
 --
 -- A session has each statement prepared for each shard. A setting of the session remembers that,
 -- because reading pg_prepared_statements takes longer than most statements. If a transaction that
--- prepared a statement is rolled back, the setting is lost and the prepared statement is not.
+-- prepared a statement is rolled back, the setting is lost and the prepared statement is not. If a
+-- transaction that dropped statements is rolled back, it is the other way round: a call with a text
+-- does not trust the setting.
 CREATE OR REPLACE FUNCTION incident_prepare(shard_id bigint, form uuid, query text) RETURNS text
 LANGUAGE plpgsql
 AS $function$
@@ -107,7 +109,7 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the shard % is not on this server', shard_id USING ERRCODE = 'IS002';
     END IF;
-    IF current_setting('incident_run.' || prepared, true) = 'yes' THEN
+    IF query IS NULL AND current_setting('incident_run.' || prepared, true) = 'yes' THEN
         RETURN prepared;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_prepared_statements p WHERE p.name = prepared) THEN
