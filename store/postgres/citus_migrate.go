@@ -46,7 +46,12 @@ func UnmigrateCitus(ctx context.Context, pool *sqlx.DB, opts *Options) error {
 	return runCitusFile(ctx, pool, opts, "unmigrate", "incident_citus.down.sql")
 }
 
-// runCitusFile runs a file under the lock of migrations.
+// citusLockID is the advisory lock that runCitusFile takes in each schema of a database. Changes of several
+// schemas would deadlock in the tables of Citus.
+const citusLockID = 0x696e636974757300
+
+// runCitusFile runs a file under the locks of migrations. It repeats a file that met a migration of another
+// schema in the tables of Citus.
 func runCitusFile(ctx context.Context, pool *sqlx.DB, opts *Options, op, name string) error {
 	m, err := newMigrator(pool, opts, migrations)
 	if err != nil {
@@ -57,22 +62,33 @@ func runCitusFile(ctx context.Context, pool *sqlx.DB, opts *Options, op, name st
 		panic(err) // the file is embedded
 	}
 	_, err = within(ctx, &attempt{}, func() (none struct{}, err error) {
-		tx, err := m.pool.BeginTxx(ctx, nil)
-		if err != nil {
-			return none, err
+		for disturbances := 0; ; disturbances++ {
+			err := m.runCitusScript(ctx, string(script))
+			if !isDisturbed(err) || disturbances == maxDisturbances {
+				return none, err
+			}
 		}
-		defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, m.lockID())); err != nil {
-			return none, err
-		}
-		_, err = tx.ExecContext(ctx, "SET LOCAL search_path TO "+quoteName(m.options.Schema)+";"+string(script))
-		switch sqlState(err) {
-		case "":
-			return none, cmp.Or(err, tx.Commit())
-		case undefinedFunction, undefinedTable:
-			err = fmt.Errorf("%w: the database lacks the extension citus, or a function of it: %w", incident.ErrUnavailable, err)
-		}
-		return none, err
 	}, nil)
 	return m.translateMigration(ctx, op, err)
+}
+
+func (m *migrator) runCitusScript(ctx context.Context, script string) error {
+	tx, err := m.pool.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	for _, id := range []int64{citusLockID, m.lockID()} {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(migrationLockSQL, id)); err != nil {
+			return err
+		}
+	}
+	_, err = tx.ExecContext(ctx, "SET LOCAL search_path TO "+quoteName(m.options.Schema)+";"+script)
+	switch sqlState(err) {
+	case "":
+		return cmp.Or(err, tx.Commit())
+	case undefinedFunction, undefinedTable:
+		err = fmt.Errorf("%w: the database lacks the extension citus, or a function of it: %w", incident.ErrUnavailable, err)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/incidentkit/incident"
@@ -44,4 +45,22 @@ func TestCitus_migrate(t *testing.T) {
 		+ (SELECT count(*) FROM pg_proc WHERE pronamespace = $1::regnamespace)`, schema); err != nil || left != 0 {
 		t.Errorf("%d objects are left, %v, want none", left, err)
 	}
+}
+
+// Migrations of several schemas at once do not fail each other.
+func TestCitus_migrateTogether(t *testing.T) {
+	pool := mustOpen(t, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", citusURL(t), citusShards), 16)
+	var all sync.WaitGroup
+	for n := range 4 {
+		opts := postgres.Options{Schema: fmt.Sprintf("incident_%d_together_%d", os.Getpid(), n), Citus: true}
+		t.Cleanup(func() { pool.MustExec("DROP SCHEMA " + opts.Schema + " CASCADE") })
+		for range 2 { // the same schema, too
+			all.Go(func() {
+				if err := postgres.MigrateCitus(t.Context(), pool, &opts); err != nil {
+					t.Errorf("%s: %v", opts.Schema, err)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
