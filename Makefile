@@ -134,8 +134,11 @@ test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 1
 
 # Citus is no package of a registry: INCIDENT_TEST_CITUS_URL is the URL of a coordinator, with
 # sslmode or another parameter at its end, whose database is for these tests alone.
+# INCIDENT_TEST_CITUS_WORKER_URLS has the URLs of the workers, with commas between them, and
+# INCIDENT_TEST_CITUS_KILL may have a command that kills and restarts the server at its argument.
 test-citus: ## Run the suites of store/postgres on Citus, at INCIDENT_TEST_CITUS_URL.
 	$(GO) test -tags=citus -count=1 -timeout=60m -parallel=4 -run=^TestCitus_ ./store/postgres
+	cd internal/hostworld && $(GO) test -tags=citus -count=1 -timeout=60m -parallel=4 -run='^TestCitus$$' .
 
 bench-citus: ## Compare Citus with plain tables of the same coordinator.
 	$(GO) test -tags=citus -timeout=20m -run=^$$ -bench=^BenchmarkCitus$$ -benchtime=1x ./store/postgres
@@ -149,7 +152,7 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	cd internal/browsertest && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd store/sqlite && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd examples && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
-	cd internal/hostworld && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
+	cd internal/hostworld && $(GO) vet ./... && $(GO) vet -tags=citus ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd internal/alertmanagertest && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd telemetry/prometheus && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff
 	cd telemetry/otel && $(GO) vet ./... && $(STATICCHECK) ./... && $(GO) mod tidy -diff

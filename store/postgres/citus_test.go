@@ -3,14 +3,12 @@
 package postgres_test
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -43,14 +41,8 @@ func citusURL(t testing.TB) string {
 func mustCitusSchema(t *testing.T, pool *sqlx.DB, schema string) postgres.Options {
 	t.Helper()
 	opts := postgres.Options{Schema: schema, Citus: true}
-	for deadline := time.Now().Add(time.Minute); ; { // migrations that meet in the tables of Citus may deadlock
-		err := postgres.MigrateCitus(t.Context(), pool, &opts)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, incident.ErrUnavailable) || time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+	if err := postgres.MigrateCitus(t.Context(), pool, &opts); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if _, err := pool.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil {
@@ -109,6 +101,28 @@ func emptyCitusStores(t *testing.T, url string, options postgres.Options) func(t
 }
 
 func TestCitus_store(t *testing.T) { runCitus(t, storetest.Run) }
+
+// A store without prepared statements: through the servers themselves, and through poolers that may give each
+// transaction another connection, before the coordinator and before the workers, too.
+func TestCitus_unprepared(t *testing.T) {
+	const binary = "&binary_parameters=yes"
+	pooled := pgtest.NewPgBouncer(t, citusURL(t), "default_pool_size = 5") + binary
+	workers := map[string]*sqlx.DB{}
+	for address, url := range citusWorkerURLs(t) {
+		workers[address] = mustOpen(t, pgtest.NewPgBouncer(t, url, "default_pool_size = 5")+binary, 16)
+	}
+	routed := postgres.Options{CitusWorker: func(address string) *sqlx.DB { return workers[address] }}
+	t.Run("direct", func(t *testing.T) {
+		storetest.Run(t, emptyCitusStores(t, citusURL(t)+binary, postgres.Options{Unprepared: true}))
+	})
+	t.Run("pooled", func(t *testing.T) { storetest.Run(t, emptyCitusStores(t, pooled, postgres.Options{})) })
+	t.Run("workers", func(t *testing.T) {
+		stores := emptyCitusStores(t, pooled, routed)
+		storetest.Run(t, stores)
+		storetest.RunFeed(t, func(t *testing.T) incident.FeedStore { return stores(t).(*postgres.Store) })
+		storetest.RunOutbox(t, func(t *testing.T) incident.OutboxStore { return stores(t).(*postgres.Store) })
+	})
+}
 
 func TestCitus_model(t *testing.T) { runCitus(t, managertest.Model) }
 

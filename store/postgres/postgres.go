@@ -51,17 +51,21 @@
 //     new incidents wait for a claim.
 //   - The coordinator must be known to the workers, and the role must own the tables.
 //
-// This is tested on Citus 13.2 over PostgreSQL 15 with lib/pq, without a pooler: the suites of a store,
-// moves of shards under load, lost requests and replies, three processes, connections that end, and crashes
-// of the coordinator and of workers, through the coordinator and with routes. A server that never comes
-// back is not tested, nor is the division of a shard, pgx or a pooler.
+// This is tested on Citus 13.2 over PostgreSQL 15, through the coordinator and with routes. The suites of a
+// store run with lib/pq and pgx, and behind PgBouncer in transaction mode before the coordinator and the workers;
+// the faults with lib/pq alone: moves of shards under load, lost requests and replies, three processes,
+// connections that end, and SIGKILL of the coordinator and of workers that restart. A server that never comes
+// back is not tested.
 //
 // If the coordinator loses a worker during a commit, the outcome of a transaction is
-// [incident.ErrUnknownOutcome]. Citus commits in two phases if several servers have changed: after a
-// transaction over organizations of two workers, a migration, or the first use of a statement's text,
-// which all servers keep. A write to one organization has a single phase. If the second phase fails on
-// a worker, Citus reports success, and the part of that worker appears when Citus repeats the phase,
-// each minute by default. This is not tested.
+// [incident.ErrUnknownOutcome]. A write to one organization, and a deletion, has a single phase. Citus commits in
+// two phases if several servers have changed:
+//
+//   - After a transaction over organizations of two workers. If the second phase fails on a worker, Citus reports
+//     success. Until it has repeated the phase, each citus.recover_2pc_interval (a minute by default), readers do
+//     not see the part of that worker, and writers of its incidents wait. Then it is there, and the feed reports it.
+//   - After the first use of a statement's text, which all servers keep, and the first deletion. If a server is in
+//     the way, calls take up to a second and a half longer for each text, and send it for a minute.
 package postgres
 
 import (
