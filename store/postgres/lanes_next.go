@@ -84,14 +84,20 @@ func (l *lanes) release(ln *lane) {
 // end closes a lane, and starts the next lanes. The members that left wait again, for a lane of
 // their organization.
 func (s *Store) end(ln *lane, left []*member) {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	s.endHeld(ln, left)
+}
+
+// endHeld is end for a caller that holds the mutex.
+func (s *Store) endHeld(ln *lane, left []*member) {
 	l := &s.lanes
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.release(ln)
-	if n := len(ln.members) - len(left); n > 2 && ln.kind != uncounted {
-		s.beginGathering((n*7 + 7) / 8)
-	}
+	isCounted := ln.kind != uncounted
 	l.uncount(ln)
+	if n := len(ln.members) - len(left); n > 2 && isCounted {
+		s.beginGathering(l.expected(n))
+	}
 	left = slices.DeleteFunc(left, func(m *member) bool { return m.gone })
 	for _, m := range left {
 		m.byOrg = true
@@ -100,9 +106,20 @@ func (s *Store) end(ln *lane, left []*member) {
 	s.next()
 }
 
+// expected returns the number of members for which the next batch waits, after a batch of n members.
+func (l *lanes) expected(n int) int {
+	_, ready, _ := l.ready()
+	n += ready
+	return min((l.share(n)*7+7)/8, n, maxMembers)
+}
+
+// share returns the share of a batch in n creations and those of the batches in progress.
+func (l *lanes) share(n int) int { return (n + l.batched + 1) / maxBatches }
+
 // beginGathering has the next batch wait for n members, because the callers of a batch soon call
 // again. The member that completes them starts the batch. Otherwise batches of a few members
-// would alternate with large batches.
+// would alternate with large batches, or the creations would stay divided into one group more than
+// there are batches.
 func (s *Store) beginGathering(n int) {
 	l := &s.lanes
 	l.gather = n
@@ -134,9 +151,8 @@ func (s *Store) next() {
 		case n == 0:
 			return
 		case max(n, behind) >= l.target() && l.batches < maxBatches:
-			share := (n + l.batched + 1) / maxBatches
 			l.gather = 0
-			s.start(l.take(first, min(max(share, minBatch), maxMembers), false), batchLane)
+			s.start(l.take(first, min(max(l.share(n), minBatch), maxMembers), false), batchLane)
 		case l.mayGoAlone():
 			s.start(l.take(first, maxMembers, true), aloneLane)
 		default:
