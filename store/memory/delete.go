@@ -106,9 +106,9 @@ func (o *organization) dropEmptyLists(inc *incident.Incident) {
 	if inc.Response != nil {
 		dropIfEmpty(o.byAssignee, inc.Response.Assignee)
 	}
-	if r := o.rules[inc.AlertRuleID]; r != nil && !r.hasFirst && r.incidents.length() == 0 {
-		delete(o.rules, inc.AlertRuleID)
-		o.latestRule, o.latestRuleID = nil, ""
+	if r := o.rules.find(inc.AlertRuleID); r != nil && !r.hasFirst && r.incidents.length() == 0 {
+		o.rules.remove(inc.AlertRuleID, o.rules.hash(inc.AlertRuleID))
+		o.latestRule = nil
 	}
 }
 

@@ -120,7 +120,7 @@ func (o *organization) shortest(q incident.IncidentQuery) []*sortedList {
 	}
 	if q.AlertRuleID != "" {
 		var lists []*sortedList
-		if r := o.rules[q.AlertRuleID]; r != nil {
+		if r := o.rules.find(q.AlertRuleID); r != nil {
 			lists = append(lists, &r.incidents)
 		}
 		consider(lists)

@@ -30,9 +30,8 @@ type organization struct {
 	byLabel             map[incident.Label]*sortedList  // nil until an incident has a label
 	byAssignee          map[incident.UserID]*sortedList // nil until an incident is assigned
 	acknowledged        sortedList                      // by the date of the first acknowledgement instead of the start
-	rules               map[incident.AlertRuleID]*rule
+	rules               ruleIndex
 	latestRule          *rule // cache of the rule that a writer asked for last
-	latestRuleID        incident.AlertRuleID
 
 	// longest is the longest duration of any incident that was ever closed, in
 	// microseconds. A list looks back this far before the start of its window. A
@@ -55,7 +54,7 @@ func newOrganization() *organization {
 		byDetection:    map[uuid.UUID]int64{},
 		byNotification: newTree(uuidRun.less),
 		byProject:      map[incident.ProjectID]*sortedList{},
-		rules:          map[incident.AlertRuleID]*rule{},
+		rules:          newRuleIndex(),
 	}
 }
 

@@ -5,6 +5,8 @@ import "github.com/incidentkit/incident"
 // rule is the state of an alert rule: the list of its incidents, and its slots. The first
 // slot is stored inline because most rules have a single slot.
 type rule struct {
+	id        incident.AlertRuleID
+	next      int // number of the next rule with the same hash, or 0
 	incidents sortedList
 	firstKey  slotKey
 	first     slot
@@ -54,15 +56,15 @@ func keyOf(sl incident.Slot) slotKey { return slotKey{project: sl.ProjectID, que
 
 // rule returns the rule and adds it if missing. Only writers may call it.
 func (o *organization) rule(id incident.AlertRuleID) *rule {
-	if o.latestRule != nil && o.latestRuleID == id {
+	if o.latestRule != nil && o.latestRule.id == id {
 		return o.latestRule // a change asks for the same rule several times
 	}
-	r := o.rules[id]
+	hash := o.rules.hash(id)
+	r := o.rules.findHashed(id, hash)
 	if r == nil {
-		r = &rule{}
-		o.rules[id] = r
+		r = o.rules.add(id, hash)
 	}
-	o.latestRule, o.latestRuleID = r, id
+	o.latestRule = r
 	return r
 }
 
@@ -71,7 +73,7 @@ func (o *organization) slot(sl incident.Slot) *slot { return o.rule(sl.AlertRule
 
 // existingSlot returns nil if the slot is missing.
 func (o *organization) existingSlot(sl incident.Slot) *slot {
-	if r := o.rules[sl.AlertRuleID]; r != nil {
+	if r := o.rules.find(sl.AlertRuleID); r != nil {
 		return r.existingSlot(keyOf(sl))
 	}
 	return nil
