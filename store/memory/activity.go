@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,24 +90,26 @@ func (r *record) activity(sequence int64) incident.Activity {
 	return a
 }
 
-func (r *record) appendActivity(a *incident.Activity) {
-	if r.activities == nil {
-		r.activities = r.firstActivities[:0]
+// appendStored appends the stored forms of activities.
+func appendStored(to []activity, activities []incident.Activity) []activity {
+	to = slices.Grow(to, len(activities))[:len(activities)]
+	for i := range activities {
+		to[i].set(&activities[i])
 	}
-	r.activities = append(r.activities, activity{})
-	r.activities[len(r.activities)-1].set(a)
+	return to
 }
 
 // appendActivities returns the sequence of the first appended activity, or 0 if there is
 // none.
-func (s *Store) appendActivities(o *organization, r *record, activities []incident.Activity) int64 {
+func (s *Store) appendActivities(o *organization, r *record, activities []activity) int64 {
 	if len(activities) == 0 {
 		return 0
 	}
 	from := int64(len(r.activities)) + 1
-	for i := range activities {
-		r.appendActivity(&activities[i])
+	if r.activities == nil {
+		r.activities = r.firstActivities[:0]
 	}
+	r.activities = append(r.activities, activities...)
 	o.indexUUIDs(r, from)
 	o.listAcknowledgement(r, from)
 	if s.inTx() {

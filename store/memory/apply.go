@@ -14,6 +14,8 @@ import (
 // the data, because writers wait for each other.
 func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.Applied, err error) {
 	answer := answerOf(&c)
+	var three [3]activity
+	log := appendStored(three[:0], c.Activities)
 	var row incident.Incident
 	if c.Incident != nil && c.Key.Identifier != 0 {
 		row = c.Incident.Clone()
@@ -40,7 +42,7 @@ func (s *Store) Apply(ctx context.Context, c incident.Change) (applied incident.
 	if err != nil {
 		return incident.Applied{}, err
 	}
-	s.write(o, r, &row, &c, claimed, &answer)
+	s.write(o, r, &row, log, &c, claimed, &answer)
 	return answer, nil
 }
 
@@ -131,9 +133,10 @@ func (o *organization) claimable(c *incident.Change, slots []*slot) ([]*slot, er
 }
 
 // write applies a change that passed all checks, and completes its answer. It cannot fail. An
-// existing incident takes over row.
+// existing incident takes over row, and log has the activities.
 func (s *Store) write(
-	o *organization, r *record, row *incident.Incident, c *incident.Change, claimed []*slot, applied *incident.Applied,
+	o *organization, r *record, row *incident.Incident, log []activity,
+	c *incident.Change, claimed []*slot, applied *incident.Applied,
 ) {
 	isNew := r == nil
 	if isNew {
@@ -142,7 +145,7 @@ func (s *Store) write(
 	} else if c.Incident != nil {
 		s.update(o, r, row)
 	}
-	applied.Sequence = s.appendActivities(o, r, c.Activities)
+	applied.Sequence = s.appendActivities(o, r, log)
 	if len(c.Notify) > 0 && applied.Sequence > 0 {
 		s.enqueue(o, r.incident.Key(), c, applied.Sequence)
 		if isNew && len(c.Leases) > 0 && !s.inTx() {
