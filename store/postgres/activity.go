@@ -108,7 +108,7 @@ RETURNING a.identifier`
 
 // ReviseActivity implements [incident.ActivityStore].
 func (s *Store) ReviseActivity(ctx context.Context, a incident.Activity) error {
-	return s.write(ctx, "revise activity", func(c *call) error {
+	return s.write(ctx, "revise activity", func(s *Store, c *call) error {
 		st := s.statement(counted{string(a.Incident.OrganizationID), c}).add(reviseSQL, a.Incident.Identifier,
 			a.Comment, a.DateEdited, a.DateDeleted, a.Revision, a.Sequence, a.Revision-1)
 		written, err := queryCounted(ctx, s, c, st, readIdentifier)

@@ -37,8 +37,17 @@ func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.App
 }
 
 // applyAlone runs a single statement that writes all of the change or nothing. If it wrote
-// nothing, a second statement finds the reason.
+// nothing, a second statement finds the reason. After several losses both are in a transaction, which
+// locks the rows first.
 func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
+	if s.tx == nil && c.repeats.goesApart() {
+		return apart(ctx, s, c, func(tx *Store) (incident.Applied, error) {
+			if err := tx.lockFor(ctx, &change); err != nil {
+				return incident.Applied{}, err
+			}
+			return tx.applyAlone(ctx, change, c)
+		})
+	}
 	w := s.newWriting(change, c)
 	for {
 		done, err := queryCounted(ctx, s, c, s.applyStatement(w, c), w.readWritten)

@@ -153,6 +153,16 @@ func isDisturbed(err error) bool {
 	return e.isDuplicateKey()
 }
 
+// isMoving reports whether a statement failed because it was sent to another server of Citus than
+// has the organization, or before that server knew it.
+func isMoving(err error) bool {
+	switch sqlState(err) {
+	case unregistered, shardElsewhere, noRows:
+		return true
+	}
+	return false
+}
+
 // isRolledBack reports whether a commit rolled back because a statement of the transaction
 // had failed.
 func isRolledBack(err error) bool {

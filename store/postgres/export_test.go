@@ -223,3 +223,6 @@ const MaxRare = maxRare
 
 // AssigneeDigest is the digest under which an assignee is listed.
 func AssigneeDigest(user incident.UserID) string { return assigneeDigest(user) }
+
+// MaxLosses is how often a write repeats a plain statement that others disturb.
+const MaxLosses = maxLosses

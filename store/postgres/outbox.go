@@ -145,7 +145,7 @@ func (s *Store) discard(ctx context.Context, notifier string, limit int, begin f
 	if limit > 1000 {
 		bound = largeBatchSQL
 	}
-	err = s.write(ctx, "discard", func(c *call) error {
+	err = s.write(ctx, "discard", func(s *Store, c *call) error {
 		st := begin(counted{org, c})
 		name, most := st.parameter(notifier), st.parameter(limit)
 		st.add(discardSQL, name, most).add(bound).add(discardNamedSQL, name, most, name, most, name, most, most).add(bound).add(discardPagesSQL)

@@ -155,7 +155,7 @@ func (s *Store) changeParked(ctx context.Context, op string, p parkedBatch, q in
 	if q.Limit > 1000 {
 		bound = largeBatchSQL
 	}
-	err = s.write(ctx, op, func(c *call) error {
+	err = s.write(ctx, op, func(s *Store, c *call) error {
 		st := s.statement(counted{string(q.OrganizationID), c})
 		st.add(p.page, parkedArgs(st, q)...).add(bound).add(p.change, q.Notifier, q.Identifier)
 		found := int64(0)

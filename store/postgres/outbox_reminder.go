@@ -58,7 +58,7 @@ WHERE i.organization_id = $1 AND i.identifier = ?`
 // SetReminder implements [incident.OutboxStore]. It counts the pending reminders of an incident
 // without a lock.
 func (s *Store) SetReminder(ctx context.Context, w incident.ReminderWrite) (ok bool, err error) {
-	err = s.write(ctx, "set reminder", func(c *call) error {
+	err = s.write(ctx, "set reminder", func(s *Store, c *call) error {
 		ok, err = queryCounted(ctx, s, c, s.setReminderStatement(w, c), func(rows rowSet) (ok bool, err error) {
 			err = scanOne(rows, boolean(&ok))
 			return ok, err
@@ -126,7 +126,7 @@ SELECT identifier FROM target`
 
 // CancelReminder implements [incident.OutboxStore].
 func (s *Store) CancelReminder(ctx context.Context, key incident.Key, name string) error {
-	return s.write(ctx, "cancel reminder", func(c *call) error {
+	return s.write(ctx, "cancel reminder", func(s *Store, c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(cancelReminderSQL, key.Identifier, name)
 		found, err := queryCounted(ctx, s, c, st, readIdentifier)
 		if err == nil && found == 0 {

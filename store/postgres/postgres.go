@@ -22,6 +22,12 @@
 // [incident.ErrUnknownOutcome]. That is also the error of a write that succeeded after the end
 // of its context: the server may have been asked to stop waiting for its synchronous standby.
 //
+// A call that other writers disturb is repeated, until its context ends or for at most a minute. At a
+// default_transaction_isolation above READ COMMITTED that is frequent. A write that has lost four times
+// waits for its turn in a READ COMMITTED transaction, so that it succeeds however slow commits are and
+// however many processes write to the same incident. It takes an advisory lock, which ends with the
+// transaction. The transactions of a host are never repeated.
+//
 // A call ends at most 300 ms after its context, whatever the network does. It closes a
 // connection that does not answer, so that the pool can replace it. Give each call a deadline:
 // without one it waits as long as the network keeps the connection open. Calls that wait for

@@ -151,7 +151,7 @@ func (s *Store) Lease(ctx context.Context, task, holder string, d time.Duration)
 	if s.tx != nil {
 		return l, s.translate(ctx, "lease", errRetentionInTx)
 	}
-	err = s.write(ctx, "lease", func(c *call) (err error) {
+	err = s.write(ctx, "lease", func(s *Store, c *call) (err error) {
 		st := s.statement(counted{task, c}).add(leaseSQL, task, holder, d.Microseconds())
 		isHolder := false
 		l, err = queryCounted(ctx, s, c, st, func(rows rowSet) (l incident.TaskLease, err error) {

@@ -80,7 +80,7 @@ func (s *Store) forget(ctx context.Context, op string) error {
 	if err != nil || !isDue {
 		return err
 	}
-	return s.write(ctx, op, func(c *call) error {
+	return s.write(ctx, op, func(s *Store, c *call) error {
 		st := s.statementOfAll(counted{"", c}).add(forgetSQL, horizon, memory)
 		_, err := queryCounted(ctx, s, c, st, func(rowSet) (none struct{}, err error) { return none, nil })
 		return err

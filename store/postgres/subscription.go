@@ -36,7 +36,7 @@ SELECT identifier FROM @incident WHERE organization_id = $1 AND identifier = ?`
 
 // Unsubscribe implements [incident.SubscriptionStore].
 func (s *Store) Unsubscribe(ctx context.Context, key incident.Key, user incident.UserID) error {
-	return s.write(ctx, "unsubscribe", func(c *call) error {
+	return s.write(ctx, "unsubscribe", func(s *Store, c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).
 			add(unsubscribeSQL, key.Identifier, string(user), key.Identifier)
 		found, err := queryCounted(ctx, s, c, st, readIdentifier)

@@ -12,7 +12,7 @@ import (
 func (s *Store) upsertDate(
 	ctx context.Context, op string, key incident.Key, text string, user incident.UserID, at time.Time,
 ) (stored time.Time, err error) {
-	err = s.write(ctx, op, func(c *call) error {
+	err = s.write(ctx, op, func(s *Store, c *call) error {
 		st := s.statement(counted{string(key.OrganizationID), c}).add(text, string(user), at, key.Identifier)
 		stored, err = queryCounted(ctx, s, c, st, func(rows rowSet) (at time.Time, err error) {
 			err = scanOne(rows, instant(&at))

@@ -72,11 +72,17 @@ var errAgain = errors.New("others wrote at the same time")
 
 const maxSilences = 6 // attempts without an answer, or refused after such an attempt
 
-// write repeats attempt until its outcome is known.
-func (s *Store) write(ctx context.Context, op string, attempt func(*call) error) error {
+// write repeats attempt until its outcome is known. The attempt must use the store that it gets,
+// which may be within a transaction.
+func (s *Store) write(ctx context.Context, op string, attempt func(*Store, *call) error) error {
 	c := newCall(op)
 	for {
-		err := attempt(c)
+		var err error
+		if s.tx == nil && c.repeats.goesApart() {
+			_, err = apart(ctx, s, c, func(tx *Store) (none struct{}, err error) { return none, attempt(tx, c) })
+		} else {
+			err = attempt(s, c)
+		}
 		if done, err := s.concluded(ctx, c, err); done {
 			return err
 		}
