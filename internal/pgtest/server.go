@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -130,7 +128,7 @@ func (s *Server) Restart() error {
 	}
 	s.Kill()
 	var err error
-	// A port that was free a moment ago may be taken by now.
+	// A program that reserves no port may have taken it.
 	for range 10 {
 		if s.port == 0 {
 			if s.port, err = FreePort(); err != nil {
@@ -147,19 +145,6 @@ func (s *Server) Restart() error {
 		time.Sleep(200 * time.Millisecond)
 	}
 	return err
-}
-
-// FreePort returns a port below the range that systems use for outgoing connections. An
-// outgoing connection could take the port of a server that is restarting.
-func FreePort() (port int, err error) {
-	for range 100 {
-		port = 15_000 + rand.IntN(15_000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("pgtest: no free port: %w", err)
 }
 
 // run starts the server and waits until it accepts connections.

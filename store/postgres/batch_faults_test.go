@@ -162,7 +162,7 @@ func TestStore_lostReplyOfBatch(t *testing.T) {
 	orgs := manyOrgs(6)
 	for n := 1; n <= 12; n++ {
 		for _, fault := range []pgtest.Fault{pgtest.LoseReply, pgtest.LoseRequest} {
-			l.empty()
+			l.empty(t)
 			mustExist(t, m, orgs...)
 			l.proxy.Do(fault, []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2], n, 1)
 			results, errs := together(t, through, m, downIn(2, orgs...)...)
@@ -219,7 +219,7 @@ func TestStore_unreachableAfterBatch(t *testing.T) {
 	l, through, m, orgs := newLossyBatch(t, 6)
 	isWritten := false
 	for n := 1; n <= 4 && !isWritten; n++ { // the first round trips may prepare the statement
-		l.empty()
+		l.empty(t)
 		mustExist(t, l.past, orgs...)
 		l.proxy.Before(n, l.proxy.Refuse)
 		_, errs := together(t, through, m, downIn(1, orgs[:4]...)...)

@@ -69,7 +69,7 @@ func TestStore_lostReplyOfGroupCommit(t *testing.T) {
 	l := newLossy(t)
 	for n := 1; n <= 24; n++ {
 		cut := []pgtest.Cut{pgtest.CutFIN, pgtest.CutRST}[n%2]
-		l.empty()
+		l.empty(t)
 		l.proxy.Do(pgtest.LoseReply, cut, n, 1)
 		j := newJournal()
 		var all sync.WaitGroup

@@ -95,7 +95,7 @@ func emptyCitusStores(t *testing.T, url string, options postgres.Options) func(t
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
 		checkActive(t, s, 0)
-		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
+		mustExec(t, s.Pool(), "SET search_path TO "+s.Schema()+";"+deleteAllSQL+"RESET search_path")
 	})
 	return func(t *testing.T) incident.Store { return stores(t) }
 }

@@ -37,7 +37,7 @@ func TestStore_contextEnds(t *testing.T) {
 			for name, end := range ends {
 				failed := 0
 				for i := 0; i < calls || failed == 0 && i < 1000; i++ {
-					l.empty()
+					l.empty(t)
 					key := mustBegin(t, l.past)
 					ctx, cancel := end(t.Context(), rand.N(usual))
 					start := time.Now()
@@ -90,7 +90,7 @@ func (l *lossy) usual(t *testing.T, w write) time.Duration {
 	t.Helper()
 	var took time.Duration
 	for range 2 { // the first call also prepares its statements
-		l.empty()
+		l.empty(t)
 		key := mustBegin(t, l.past)
 		start := time.Now()
 		if err := w.call(t.Context(), l.past, key); err != nil {

@@ -21,7 +21,7 @@ func TestStore_readOnlyLeftovers(t *testing.T) {
 			t.Run(fmt.Sprint(w.name, "/unprepared ", unprepared), func(t *testing.T) {
 				pool := mustOpen(t, u+"&binary_parameters=yes", 4)
 				m := mustManager(t, mustNew(t, pool, &postgres.Options{Unprepared: unprepared}))
-				empty := func() { mustOpen(t, u, 1).MustExec(deleteAllSQL) }
+				empty := func() { mustExec(t, mustOpen(t, u, 1), deleteAllSQL) }
 				empty()
 				if err := w.call(t.Context(), m, mustBegin(t, m)); err != nil {
 					t.Fatal(err)

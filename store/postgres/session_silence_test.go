@@ -248,9 +248,7 @@ func TestStore_silentWriter(t *testing.T) {
 func (s *muted) checkWritersBeside(t *testing.T, w write, n int) time.Duration {
 	t.Helper()
 	dropIdle(t, s.pool)
-	if err := only(s.past.Exec(deleteAllSQL)); err != nil {
-		t.Fatal(err)
-	}
+	mustExec(t, s.past, deleteAllSQL)
 	s.m = mustManager(t, s.store)
 	key := mustBegin(t, s.m)
 	s.fill(t)

@@ -86,7 +86,7 @@ func TestStore_contextEndsAtStandby(t *testing.T) {
 	u := newUnreplicated(t)
 	for _, w := range writes() {
 		t.Run(w.name, func(t *testing.T) {
-			u.pool.MustExec(deleteAllSQL)
+			mustExec(t, u.pool, deleteAllSQL)
 			key := mustBegin(t, u.past)
 			before := trace(t, u.past)
 			if got := trace(t, u.waiting); got != before { // fills the cache
@@ -115,7 +115,7 @@ func TestStore_batchAtStandby(t *testing.T) {
 		for _, function := range []string{"abs", "pg_cancel_backend", "pg_terminate_backend"} {
 			t.Run(name+" "+function, func(t *testing.T) {
 				u.endWaiters(t)
-				u.pool.MustExec(deleteAllSQL)
+				mustExec(t, u.pool, deleteAllSQL)
 				mustExist(t, u.past, orgs...)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -180,7 +180,7 @@ func TestStore_waitEndsAtStandby(t *testing.T) {
 		for _, w := range writes() {
 			t.Run(strings.ReplaceAll(function+" "+w.name, " ", "_"), func(t *testing.T) {
 				u.endWaiters(t)
-				u.pool.MustExec(deleteAllSQL)
+				mustExec(t, u.pool, deleteAllSQL)
 				key := mustBegin(t, u.past)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()

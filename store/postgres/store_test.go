@@ -2,12 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -121,6 +123,22 @@ DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM inciden
 DELETE FROM incident_active; DELETE FROM incident_seen; DELETE FROM incident_subscription; DELETE FROM incident_outbox; DELETE FROM incident_label;
 DELETE FROM incident_queue; DELETE FROM incident_deleted; DELETE FROM incident_task;`
 
+// mustExec runs commands. The server may still run a statement of a connection that has ended or was
+// cut, and deadlock with them: then they run again. Unlike MustExec of a pool, it does not panic: that
+// would end all other tests, too.
+func mustExec(t testing.TB, pool *sqlx.DB, commands string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, err := pool.Exec(commands)
+		if err == nil {
+			return
+		}
+		if !postgres.IsDisturbed(err) || time.Now().After(deadline) {
+			t.Fatalf("%s: %v", commands, err)
+		}
+	}
+}
+
 // emptyStores returns a factory of empty stores, which tests use in turn. A test that asks
 // for a second store must not use the first any more.
 func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
@@ -137,7 +155,7 @@ func emptyStores(t *testing.T, k kind) func(t *testing.T) incident.Store {
 	}, func(t *testing.T, s *postgres.Store) {
 		pgtest.AwaitIdle(t, s.Pool())
 		checkActive(t, s, 0)
-		s.Pool().MustExec("SET search_path TO " + s.Schema() + ";" + deleteAllSQL + "RESET search_path")
+		mustExec(t, s.Pool(), "SET search_path TO "+s.Schema()+";"+deleteAllSQL+"RESET search_path")
 	})
 	return func(t *testing.T) incident.Store { return stores(t) }
 }
@@ -197,4 +215,37 @@ func TestLinearizable(t *testing.T) { managertest.Linearizable(t, emptyStores(t,
 
 func TestLinearizable_singleProcess(t *testing.T) {
 	managertest.Linearizable(t, emptyStores(t, kind{conns: 1, options: postgres.Options{SingleProcess: true}}))
+}
+
+// A statement that the server still runs for a connection that was cut deadlocks with the commands that
+// empty the tables. They win in the end.
+func TestStore_emptiedBesideLingerer(t *testing.T) {
+	t.Parallel()
+	s, url := newStore(t)
+	key := mustBegin(t, mustManager(t, s))
+	lingerer := mustOpen(t, url, 1).MustBegin()
+	defer lingerer.Rollback()
+	lingerer.MustExec("SET LOCAL deadlock_timeout = '1min'") // the commands notice the deadlock first
+	lingerer.MustExec("SELECT FROM incident_organization FOR UPDATE")
+	done := make(chan error, 1)
+	pool := mustOpen(t, url, 2)
+	go func() {
+		const waitingSQL = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT granted AND a.datname = current_database())"
+		for waits := false; !waits; {
+			if err := pool.Get(&waits, waitingSQL); err != nil {
+				done <- err
+				return
+			}
+		}
+		_, err := lingerer.Exec("UPDATE incident SET title = title WHERE identifier = $1", key.Identifier)
+		done <- errors.Join(err, lingerer.Commit())
+	}()
+	mustExec(t, pool, deleteAllSQL)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	n := 0
+	if err := pool.Get(&n, "SELECT count(*) FROM incident"); err != nil || n != 0 {
+		t.Errorf("%d incidents are left, %v", n, err)
+	}
 }

@@ -158,7 +158,7 @@ func TestStore_lostReplyCache(t *testing.T) {
 				store := mustNew(t, mustOpen(t, l.proxy.URL(), 2), &postgres.Options{SingleProcess: !following})
 				for _, count := range counts {
 					for n, lost := 1, 1; lost > 0 && n < 9; n++ {
-						l.empty()
+						l.empty(t)
 						key := mustBegin(t, l.past)
 						// A new cache, because the tables were emptied.
 						m := mustManager(t, &pastFeed{store, l.store})
