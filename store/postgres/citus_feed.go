@@ -18,19 +18,25 @@ import (
 //
 //   - The snapshot is that of the first shard of the call. Those of the others are taken later, so
 //     that they contain it. The changes since a part are those of all shards of the server.
-//   - The history also names the shards, because a shard that has moved brings numbers of the other
-//     server. Then the feed resets.
+//   - The history also names the shards and their tables, because a shard that has moved brings numbers
+//     of the other server. Then the feed resets, also if the shard is back: its table is another.
 //   - What is forgotten is recorded in each shard: see incident_forgotten.
+//   - The numbers that a moved shard brings may be those of later transactions than the server has had. Each
+//     statement ignores them: they are not below the end of its snapshot.
 
 var (
 	ofShard = strings.NewReplacer(
-		"resets,", "(SELECT coalesce(sum(resets), 0) FROM @incident_forgotten),",
-		"forgotten::text", "(SELECT max(forgotten::text::numeric) FROM @incident_forgotten)::text",
+		"resets,", "(SELECT coalesce(sum(resets), 0) FROM @incident_forgotten), '@incident'::regclass::oid,",
+		"forgotten::text", "(SELECT max(forgotten::text::numeric) FROM @incident_forgotten WHERE forgotten < "+snapshotEnd+")::text",
 		"FROM @incident_schema\n", "",
 	)
 	shardChangesSQL      = ofShard.Replace(changesSQL)
 	shardPositionOnlySQL = ofShard.Replace(positionOnlySQL)
+	shardLaterSQL        = strings.ReplaceAll(laterSQL, noTransaction, "(SELECT "+snapshotEnd+")")
 )
+
+// snapshotEnd is above the number of every transaction that a statement sees.
+const snapshotEnd = "pg_snapshot_xmax(pg_current_snapshot())"
 
 // nodePosition is the part of a position for a server.
 type nodePosition struct {
@@ -77,7 +83,7 @@ func (s *Store) citusChanges(ctx context.Context, since incident.FeedPosition) (
 	for i, n := range nodes {
 		st := s.statementOfAll("")
 		if known {
-			addChanges(st, shardChangesSQL, from[i].position)
+			addChanges(st, shardChangesSQL, shardLaterSQL, from[i].position)
 		} else {
 			st.add(shardPositionOnlySQL)
 		}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
+	"unicode/utf8"
 )
 
 // shardHash returns the server's hash of a text with a deterministic collation, by which Citus
@@ -37,4 +39,31 @@ func words(key string) (a, b, c uint32) {
 	var block [12]byte
 	copy(block[:], key)
 	return binary.LittleEndian.Uint32(block[:]), binary.LittleEndian.Uint32(block[4:]), binary.LittleEndian.Uint32(block[8:])
+}
+
+// organizationOf returns a text whose hash is the given one: the range of a shard may be a single hash. It
+// computes the last mixing of shardHash backwards, from numbers that it tries until the words of a text of
+// 11 ASCII characters result. That takes about half a million tries.
+func organizationOf(hash int32) string {
+	var key [12]byte
+	h := 0x9e3779b9 + uint32(len(key)-1) + 3923095
+	for n := uint32(1); ; n++ {
+		a, b, c := n*0x9e3779b1, n*0x85ebca6b, uint32(hash)
+		c = (c + bits.RotateLeft32(b, 24)) ^ b
+		b = (b + bits.RotateLeft32(a, 14)) ^ a
+		a = (a + bits.RotateLeft32(c, 4)) ^ c
+		c = (c + bits.RotateLeft32(b, 16)) ^ b
+		b = (b + bits.RotateLeft32(a, 25)) ^ a
+		a = (a + bits.RotateLeft32(c, 11)) ^ c
+		c = (c + bits.RotateLeft32(b, 14)) ^ b
+		if (c-h)&0xff != 0 {
+			continue
+		}
+		binary.LittleEndian.PutUint32(key[:], a-h)
+		binary.LittleEndian.PutUint32(key[4:], b-h)
+		binary.LittleEndian.PutUint32(key[8:], (c-h)>>8)
+		if text := key[:len(key)-1]; !slices.ContainsFunc(text, func(b byte) bool { return b == 0 || b >= utf8.RuneSelf }) {
+			return string(text)
+		}
+	}
 }

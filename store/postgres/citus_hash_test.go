@@ -1,6 +1,9 @@
 package postgres
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 // The hashes are those of hashtext of PostgreSQL.
 func TestShardHash(t *testing.T) {
@@ -10,6 +13,14 @@ func TestShardHash(t *testing.T) {
 	} {
 		if got := shardHash(key); got != want {
 			t.Errorf("the hash of %q is %d, want %d", key, got, want)
+		}
+	}
+}
+
+func TestOrganizationOf(t *testing.T) {
+	for _, hash := range []int32{0, 1, -1, math.MinInt32, math.MaxInt32, shardHash("acme"), 1 << 30} {
+		if text := organizationOf(hash); shardHash(text) != hash || len(text) != 11 {
+			t.Errorf("%q has hash %d, want %d", text, shardHash(text), hash)
 		}
 	}
 }

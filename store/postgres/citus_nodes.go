@@ -36,7 +36,7 @@ type citusNodes struct {
 	routes atomic.Pointer[citusRoutes] // to the same nodes; nil without a list
 }
 
-// nodesSQL finds, for each shard, one of some made-up organizations.
+// nodesSQL finds, for each shard, one of some made-up organizations, if its range is not too small.
 const nodesSQL = `
 SELECT p.groupid, n.nodename, n.nodeport, s.shardid, s.shardminvalue::bigint, s.shardmaxvalue::bigint, coalesce(min(k.organization), '')
 FROM pg_dist_shard s
@@ -69,6 +69,9 @@ func (s *Store) nodes(ctx context.Context) ([]citusNode, error) {
 	}
 	found, err := runText(ctx, s, &c.nodes, nil, readNodes)
 	if err == nil {
+		err = makeUp(found)
+	}
+	if err == nil {
 		nodes = c.workers.of(found, identity)
 		c.known.set(nodes, newCitusRoutes(found, nodes))
 	}
@@ -95,17 +98,33 @@ type foundShard struct {
 
 func readNodes(rows rowSet) (all []foundShard, err error) {
 	var f foundShard
-	missing := 0
-	err = scanEach(rows, func() {
-		all = append(all, f)
-		if f.organization == "" {
-			missing++
-		}
-	}, integer(&f.group), text(&f.name), integer(&f.port), integer(&f.shard), integer(&f.least), integer(&f.greatest), text(&f.organization))
-	if err == nil && (missing > 0 || all == nil) {
-		err = fmt.Errorf("%w: of %d shards no organization was found; run postgres.MigrateCitus", incident.ErrUnavailable, missing)
+	err = scanEach(rows, func() { all = append(all, f) },
+		integer(&f.group), text(&f.name), integer(&f.port), integer(&f.shard), integer(&f.least), integer(&f.greatest), text(&f.organization))
+	if err == nil && all == nil {
+		err = fmt.Errorf("%w: the tables are on no server of Citus; run postgres.MigrateCitus", incident.ErrUnavailable)
 	}
 	return all, err
+}
+
+// has reports whether an organization is in the range.
+func (f *foundShard) has(organization string) bool {
+	hash := int64(shardHash(organization))
+	return f.least <= hash && hash <= f.greatest
+}
+
+// makeUp makes up organizations for the shards that the server found none for.
+func makeUp(found []foundShard) error {
+	for i := range found {
+		f := &found[i]
+		if f.organization != "" {
+			continue
+		}
+		if slices.ContainsFunc(found, func(f foundShard) bool { return f.organization != "" && !f.has(f.organization) }) {
+			return fmt.Errorf("%w: the range of a shard is too small, and the server has other hashes of texts than the library", incident.ErrUnavailable)
+		}
+		f.organization = organizationOf(int32(f.least))
+	}
+	return nil
 }
 
 // errMoved means that a shard has moved during a statement.

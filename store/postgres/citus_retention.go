@@ -8,7 +8,7 @@ import (
 )
 
 // shardForgetSQL is forgetSQL for a shard. The number below which all transactions have ended is
-// that of the server.
+// that of the server. A number that the shard has brought from a server with later transactions gives way.
 const shardForgetSQL = `
 WITH old AS MATERIALIZED (` + belowSQL + `pg_snapshot_xmin(pg_current_snapshot())::text::xid8` + oldestSQL + `
 ), ` + removeOldSQL + `
@@ -18,7 +18,7 @@ FROM old
 WHERE $1 = $1::text
 HAVING count(*) > 0
 ON CONFLICT (organization_id) DO UPDATE
-SET forgotten = greatest(f.forgotten, EXCLUDED.forgotten)
+SET forgotten = CASE WHEN f.forgotten < ` + snapshotEnd + ` THEN greatest(f.forgotten, EXCLUDED.forgotten) ELSE EXCLUDED.forgotten END
 RETURNING 1`
 
 // shardResetSQL is resetSQL for the shard of an organization.

@@ -92,7 +92,7 @@ func (r citusRoutes) worker(organization string) *citusWorker {
 func newCitusRoutes(found []foundShard, nodes []citusNode) *citusRoutes {
 	routes := make(citusRoutes, len(found))
 	for i, f := range found {
-		if hash := int64(shardHash(f.organization)); hash < f.least || hash > f.greatest {
+		if !f.has(f.organization) {
 			return &citusRoutes{}
 		}
 		routes[i] = citusRoute{least: int32(f.least), greatest: int32(f.greatest)}

@@ -47,3 +47,9 @@ func (e serverError) isDuplicateKey() bool {
 	return e.state == uniqueViolation ||
 		e.state == internalError && strings.HasPrefix(e.message, "duplicate key value violates unique constraint")
 }
+
+// isOfGoneShard reports whether a server was about to use a shard that has moved or was divided in the
+// meantime. It looks for the shard before it changes anything.
+func (e serverError) isOfGoneShard() bool {
+	return e.state == internalError && strings.HasPrefix(e.message, "could not find valid entry for shard")
+}

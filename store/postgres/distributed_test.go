@@ -78,6 +78,7 @@ func TestStore_refusalsOfADistributedDatabase(t *testing.T) {
 		{"a name that begins alike", pq.Error{Code: "23514", Constraint: "incident_slot_holders_check"}, false},
 		{"a duplicate key", pq.Error{Code: "23505", Constraint: "incident_notification"}, true},
 		{"as an internal error", pq.Error{Code: "XX000", Message: `duplicate key value violates unique constraint "incident_notification_102010"`}, true},
+		{"a shard that was divided", pq.Error{Code: "XX000", Message: `could not find valid entry for shard 106148`}, true},
 		{"another internal error", pq.Error{Code: "XX000", Message: `could not open relation with OID 16384`}, false},
 		{"an internal error that quotes one", pq.Error{Code: "XX000", Message: `failed: duplicate key value violates unique constraint`}, false},
 	} {

@@ -150,7 +150,7 @@ func isDisturbed(err error) bool {
 	case checkViolation:
 		return e.violates(slotHolders)
 	}
-	return e.isDuplicateKey()
+	return e.isDuplicateKey() || e.isOfGoneShard()
 }
 
 // isMoving reports whether a statement failed because it was sent to another server of Citus than

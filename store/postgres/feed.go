@@ -131,7 +131,7 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 	from, known := parsePosition(since)
 	st := s.statementOfAll("")
 	if known {
-		addChanges(st, changesSQL, from)
+		addChanges(st, changesSQL, laterSQL, from)
 	} else {
 		st.add(positionOnlySQL)
 	}
@@ -150,7 +150,7 @@ func (s *Store) changes(ctx context.Context, since incident.FeedPosition) (incid
 }
 
 // addChanges adds the rows since a position.
-func addChanges(st *statement, positionSQL string, from position) {
+func addChanges(st *statement, positionSQL, laterSQL string, from position) {
 	most := st.parameter(int64(maxChanges + 1))
 	later := st.parameter(strconv.FormatUint(from.end, 10))
 	st.add(positionSQL).add(laterSQL, later, most, later, most, later, most, later, most)

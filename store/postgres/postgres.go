@@ -49,9 +49,9 @@
 //   - A call takes a hop more, through the coordinator to the server of its organization. With
 //     [Options.CitusWorker] it takes none, except in a transaction. Creations of several
 //     organizations do not share a statement.
-//   - A call waits while a shard moves, as writes do on Citus. If the shard has left, the call is
-//     repeated, and a transaction fails with [incident.ErrUnavailable].
-//   - The feed reads each server by itself. After a move each cache starts empty. A follower may see
+//   - A call waits while a shard moves or is divided, as writes do on Citus. If the shard has left, the call
+//     is repeated, and a transaction fails with [incident.ErrUnavailable].
+//   - The feed reads each server by itself. After a move or a division each cache starts empty. A follower may see
 //     the parts of a transaction over organizations of two servers at different times.
 //   - A claim asks all servers, a settlement names each organization by itself, and notifications of
 //     new incidents wait for a claim.
@@ -59,9 +59,9 @@
 //
 // This is tested on Citus 13.2 over PostgreSQL 15, through the coordinator and with routes. The suites of a
 // store run with lib/pq and pgx, and behind PgBouncer in transaction mode before the coordinator and the workers;
-// the faults with lib/pq alone: moves of shards under load, lost requests and replies, three processes,
-// connections that end, and SIGKILL of the coordinator and of workers that restart. A server that never comes
-// back is not tested.
+// the faults with lib/pq alone: moves of shards under load, divisions of shards and a shard for one organization
+// (both with block_writes), lost requests and replies, three processes, connections that end, and SIGKILL of the
+// coordinator and of workers that restart. A server that never comes back is not tested.
 //
 // If the coordinator loses a worker during a commit, the outcome of a transaction is
 // [incident.ErrUnknownOutcome]. A write to one organization, and a deletion, has a single phase. Citus commits in
