@@ -3,8 +3,10 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,11 +27,20 @@ func TestCitus_migrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	spread := postgres.Options{Schema: schema, Citus: true}
+	mustRefuse := func(opts postgres.Options) {
+		t.Helper()
+		_, err := mustNew(t, pool, &opts).Load(ctx, inc.Key())
+		if !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), "Citus") {
+			t.Errorf("with %+v Load() = %v, want a refusal", opts, err)
+		}
+	}
+	mustRefuse(spread)
 	for range 2 {
 		if err := postgres.MigrateCitus(ctx, pool, &spread); err != nil {
 			t.Fatal(err)
 		}
 	}
+	mustRefuse(plain)
 	m = mustManager(t, mustNew(t, pool, &spread))
 	if _, err := m.Comment(ctx, inc.Key(), incident.NewComment{UserID: "ada", Comment: "After"}); err != nil {
 		t.Error(err)

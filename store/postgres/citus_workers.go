@@ -156,7 +156,7 @@ func (w *citusWorkers) worker(address string, group int64, identity string) *cit
 	if err != nil {
 		return nil
 	}
-	store.connectWait = connectWait
+	store.connectWait, store.schema.isSpread = connectWait, true
 	return &citusWorker{store: store, group: group, identity: identity, identifySQL: &w.identifySQL}
 }
 

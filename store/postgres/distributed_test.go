@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -87,4 +88,30 @@ func TestStore_refusalsOfADistributedDatabase(t *testing.T) {
 			t.Errorf("%s: a statement is repeated: %v, want %v", test.name, got, test.want)
 		}
 	}
+}
+
+// A store that knows nothing of Citus does not use the tables of Citus, which have this trigger, and a store for
+// Citus uses no others. The check is a part of the first call.
+func TestStore_tablesOfCitus(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	key := incident.Key{OrganizationID: "acme", Identifier: 1}
+	check := func(citus bool, want string) {
+		t.Helper()
+		store := mustNew(t, s.Pool(), &postgres.Options{Schema: s.Schema(), Citus: citus})
+		if _, err := store.Load(t.Context(), key); !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("with Citus %t, Load() = %v, want %q", citus, err, want)
+		}
+		err := store.InTx(t.Context(), func(tx incident.Store) error {
+			_, err := tx.Load(t.Context(), key)
+			return err
+		})
+		if !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("with Citus %t, InTx() = %v, want %q", citus, err, want)
+		}
+	}
+	check(true, "run postgres.MigrateCitus")
+	s.Pool().MustExec(`CREATE FUNCTION citus_truncate_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	s.Pool().MustExec(`CREATE TRIGGER truncate_trigger_1 AFTER TRUNCATE ON incident EXECUTE FUNCTION citus_truncate_trigger()`)
+	check(false, "set Options.Citus")
 }

@@ -132,9 +132,9 @@ type Options struct {
 	Unprepared bool
 
 	// Citus declares that [MigrateCitus] spread the tables over the servers of Citus. The pool
-	// must lead to the coordinator. All processes that use the tables must set it, and no process may
-	// use them while MigrateCitus runs for the first time: a process without it misses the changes
-	// of the others, and its claims fail.
+	// must lead to the coordinator. All processes that use the tables must set it: the first call of another
+	// fails. No process may use them while MigrateCitus runs for the first time, because it would miss the
+	// changes of the others.
 	Citus bool
 
 	// CitusWorker returns a pool of connections to a worker of Citus, or nil. Then a statement about an
@@ -231,7 +231,7 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
 	d := &database{
-		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion}, feedCalls: make(chan struct{}, maxFeedCalls),
+		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion, isSpread: options.Citus}, feedCalls: make(chan struct{}, maxFeedCalls),
 		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(), slotLoads: newSlotLoads(),
 	}
 	if options.Citus {

@@ -19,13 +19,18 @@ const minServerVersion = 150000
 // schemaCheck remembers that the database can be used. The first statement checks it, and so
 // does the next statement after a table or a column was missing.
 type schemaCheck struct {
-	expected int // the schema version that the statements are written for
+	expected int  // the schema version that the statements are written for
+	isSpread bool // the tables must be spread over the servers of Citus
 	passed   atomic.Bool
 }
 
-// schemaVersionSQL has no parameters, so that every driver sends it in a single round trip.
+// schemaVersionSQL has no parameters, so that every driver sends it in a single round trip. The tables of
+// Citus are recognized by a trigger, because other databases lack the table that lists them.
 const schemaVersionSQL = `
-SELECT version, serves, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid()
+SELECT version, serves, current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid(), EXISTS (
+	SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+	WHERE t.tgrelid = '@incident'::regclass AND p.proname = 'citus_truncate_trigger'
+)
 FROM @incident_schema`
 
 type databaseFacts struct {
@@ -34,10 +39,11 @@ type databaseFacts struct {
 	server   int
 	encoding string
 	backend  int64 // the server process that answered
+	spread   bool  // the tables are spread over the servers of Citus
 }
 
 func (d *database) readFacts(ctx context.Context, q sqlx.QueryerContext) (f databaseFacts, err error) {
-	err = q.QueryRowxContext(ctx, d.qualify(schemaVersionSQL)).Scan(&f.schema, &f.serves, &f.server, &f.encoding, &f.backend)
+	err = q.QueryRowxContext(ctx, d.qualify(schemaVersionSQL)).Scan(&f.schema, &f.serves, &f.server, &f.encoding, &f.backend, &f.spread)
 	return f, err
 }
 
@@ -63,6 +69,9 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return err
 	}
 	if err := x.check(s.options.Schema, s.schema.expected); err != nil {
+		return err
+	}
+	if err := x.checkSpread(s.options.Schema, s.schema.isSpread); err != nil {
 		return err
 	}
 	if s.tx == nil {
@@ -107,6 +116,18 @@ func (f databaseFacts) checkVersion(schema string, library int) error {
 	case f.serves > library:
 		return fmt.Errorf("%w: the tables in schema %q are of version %d, which serves libraries of version %d and later, "+
 			"and this library is of %d; update the library", incident.ErrUnavailable, schema, f.schema, f.serves, library)
+	}
+	return nil
+}
+
+// checkSpread refuses tables of Citus without [Options.Citus], which would miss changes, and the reverse.
+func (f databaseFacts) checkSpread(schema string, expected bool) error {
+	switch {
+	case f.spread && !expected:
+		return fmt.Errorf("%w: the tables in schema %q are spread over the servers of Citus; set Options.Citus", incident.ErrUnavailable, schema)
+	case !f.spread && expected:
+		return fmt.Errorf("%w: Options.Citus is set and the tables in schema %q are not spread over the servers of Citus; run postgres.MigrateCitus",
+			incident.ErrUnavailable, schema)
 	}
 	return nil
 }
