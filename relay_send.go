@@ -126,6 +126,9 @@ func failureOf(err error) (f failure) {
 	return f
 }
 
+// errGoexit is the error of a notifier that has ended its goroutine.
+var errGoexit = errors.New("the notifier has ended its goroutine")
+
 // attempt calls the notifier in a goroutine of its own, since the notifier may not return in
 // time and may end its goroutine.
 func (r *outboxRelay) attempt(ctx context.Context, c *Claim, claimed time.Time) error {
@@ -133,7 +136,7 @@ func (r *outboxRelay) attempt(ctx context.Context, c *Claim, claimed time.Time) 
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		err := errors.New("the notifier has ended its goroutine")
+		err := errGoexit
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("the notifier panicked: %v", p)

@@ -249,18 +249,22 @@ func (p *permits) attempt(name Tenant) (end func()) {
 // If the list is too long, the first tenant without a permit is forgotten.
 func (p *permits) touch(s *seat, now time.Time) {
 	s.last = now
-	if s.in != nil {
-		s.in.Remove(s.at)
-	}
-	s.in = p.others
+	in := p.others
 	if s.strikes+s.stuck > 0 {
-		s.in = p.hanging
+		in = p.hanging
 	}
-	s.at = s.in.PushBack(s)
-	if s.in.Len() <= remembered {
+	if s.in == in {
+		in.MoveToBack(s.at)
+	} else {
+		if s.in != nil {
+			s.in.Remove(s.at)
+		}
+		s.in, s.at = in, in.PushBack(s)
+	}
+	if in.Len() <= remembered {
 		return
 	}
-	for e := s.in.Front(); e != nil; e = e.Next() {
+	for e := in.Front(); e != nil; e = e.Next() {
 		if first := e.Value.(*seat); first.isVacant() {
 			p.forget(first)
 			return
