@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident"
 )
 
 const (
 	notifierName = "Create with a notifier"
+
+	// creators is the number of goroutines that create.
+	creators = 16
 
 	// lookEvery is the interval between two readings of the backlog.
 	lookEvery = 100 * time.Millisecond
@@ -32,59 +36,121 @@ type turn struct {
 }
 
 // besideNotifier compares creations in a process that also delivers their notifications
-// with creations in a process without a notifier.
+// with creations in a process without a notifier, and with the floor.
 func (b *bench) besideNotifier(ctx context.Context, s *server) error {
 	with, err := newDelivery(ctx, s, incident.NotifyOptions{}, false)
 	if err != nil {
 		return err
 	}
 	defer with.close()
-	without, db, _, err := s.manager(ctx)
+	without, db, opts, err := s.manager(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	const goroutines = 16
-	alone := &side{name: "without", call: func(g, n int) error { return create(ctx, without, orgOf(g*17+n)) }}
-	during := result{comparison: comparison{
-		ours:   &side{name: notifierName + ", while it delivers", call: func(g, n int) error { return create(ctx, with, orgOf(g*17+n)) }},
-		theirs: alone, goroutines: goroutines,
-	}}
-	until := during
-	until.ours = &side{name: notifierName + ", until all is delivered"}
+	insert, err := floorCreate(ctx, db, opts.Schema)
+	if err != nil {
+		return err
+	}
+	return b.compareNotifier(ctx, &notifierSides{
+		with: with, db: db,
+		ours:  &side{name: notifierName + ", while it delivers", call: func(g, n int) error { return create(ctx, with, orgOf(g*17+n)) }},
+		alone: &side{name: "without", call: func(g, n int) error { return create(ctx, without, orgOf(g*17+n)) }},
+		bare:  &side{name: "one bare prepared statement, without", call: func(g, n int) error { return insert(orgOf(g*17 + n)) }},
+	})
+}
+
+// notifierSides are a delivery and what it is compared with.
+type notifierSides struct {
+	with              *delivery
+	db                *sqlx.DB // of the server
+	ours, alone, bare *side
+	costs             [3]costOfCalls
+}
+
+// compareNotifier measures the sides in turns, after a round that does not count.
+func (b *bench) compareNotifier(ctx context.Context, s *notifierSides) error {
+	until := &side{name: notifierName + ", until all is delivered"}
+	rows := []result{
+		{comparison: comparison{ours: s.ours, theirs: s.alone, goroutines: creators}},
+		{comparison: comparison{ours: until, theirs: s.alone, goroutines: creators}},
+		{comparison: comparison{ours: until, theirs: s.bare, goroutines: creators}},
+	}
+	if _, _, _, err := s.round(ctx, 0, b.length/4); err != nil {
+		return err
+	}
+	s.costs = [3]costOfCalls{}
 	var turns []turn
-	for i := range b.rounds + 1 {
-		length := b.length
-		if i == 0 {
-			length /= 4
+	for i := range b.rounds {
+		t, alone, bare, err := s.round(ctx, i+1, b.length)
+		if err != nil {
+			return err
 		}
-		var t turn
-		var bare float64
-		sides := []func() error{
-			func() (err error) { t, err = with.turn(ctx, during.ours, goroutines, length); return err },
-			func() (err error) { bare, err = alone.rate(goroutines, length); return err },
-		}
-		if i%2 == 1 {
-			slices.Reverse(sides)
-		}
-		for _, measure := range sides {
-			if err := measure(); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(os.Stderr, "%s: %.0f/s and %.0f/s beside %.0f/s, the backlog grows by %.0f/s of %.0f/s\n",
-			notifierName, t.rate, t.delivered, bare, t.growth, t.queued)
-		if i == 0 {
-			continue
-		}
-		during.count(t.rate, bare)
-		until.count(t.delivered, bare)
+		rows[0].count(t.rate, alone)
+		rows[1].count(t.delivered, alone)
+		rows[2].count(t.delivered, bare)
 		turns = append(turns, t)
 	}
-	b.add(during)
-	b.add(until)
+	for _, row := range rows {
+		b.add(row)
+	}
+	b.note("Processor time of a creation with its deliveries: %v. Without a notifier: %v. The bare statement: %v.", &s.costs[0], &s.costs[1], &s.costs[2])
 	b.noteBacklog(turns)
 	return nil
+}
+
+// round gives each side a turn, and returns the rates of those without a notifier.
+func (s *notifierSides) round(ctx context.Context, number int, length time.Duration) (t turn, alone, bare float64, err error) {
+	err = inTurns(number,
+		func() error {
+			return s.costs[0].add(ctx, s.db, s.ours, func() (err error) { t, err = s.with.turn(ctx, s.ours, creators, length); return err })
+		},
+		func() error {
+			return s.costs[1].add(ctx, s.db, s.alone, func() (err error) { alone, err = s.alone.rate(creators, length); return err })
+		},
+		func() error {
+			return s.costs[2].add(ctx, s.db, s.bare, func() (err error) { bare, err = s.bare.rate(creators, length); return err })
+		})
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "%s: %.0f/s and %.0f/s beside %.0f/s and %.0f/s, the backlog grows by %.0f/s of %.0f/s\n",
+			notifierName, t.rate, t.delivered, alone, bare, t.growth, t.queued)
+	}
+	return t, alone, bare, err
+}
+
+// inTurns calls the functions, beginning with another in each round.
+func inTurns(round int, all ...func() error) error {
+	for i := range all {
+		if err := all[(i+round)%len(all)](); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// costOfCalls is the processor time of calls.
+type costOfCalls struct {
+	calls          int64
+	client, server time.Duration
+}
+
+func (c *costOfCalls) String() string {
+	n := time.Duration(max(1, c.calls))
+	return fmt.Sprintf("%v in the client and %v in the server", (c.client / n).Round(100*time.Nanosecond), (c.server / n).Round(100*time.Nanosecond))
+}
+
+// add adds what the calls of a side cost that do makes.
+func (c *costOfCalls) add(ctx context.Context, admin *sqlx.DB, s *side, do func() error) error {
+	backends, err := backendsOf(ctx, admin)
+	if err != nil {
+		return err
+	}
+	before, client, server := calls(s), clientTime(), serverTime(backends)
+	err = do()
+	c.calls += calls(s) - before
+	c.client += clientTime() - client
+	c.server += serverTime(backends) - server
+	return err
 }
 
 // noteBacklog reports whether the backlog grew.
@@ -98,8 +164,8 @@ func (b *bench) noteBacklog(turns []turn) {
 	if growth > growing*of {
 		verdict = "**The relay does not keep up: the backlog grows**"
 	}
-	b.note("%s while 16 goroutines create, with the default Concurrency of %d (by %.0f of %.0f queued notifications per second).",
-		verdict, incident.DefaultNotifyConcurrency, growth, of)
+	b.note("%s while %d goroutines create, with the default Concurrency of %d (by %.0f of %.0f queued notifications per second).",
+		verdict, creators, incident.DefaultNotifyConcurrency, growth, of)
 }
 
 // turn makes calls for a time while their notifications are delivered, and waits until
