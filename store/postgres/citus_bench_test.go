@@ -138,7 +138,7 @@ var benchOps = []struct {
 	}},
 	{"Settle", [2]float64{}, fillClaims, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
 		claims := s.claims.take(claimOfBench.Limit)
-		if claims == nil {
+		if len(claims) == 0 {
 			return errNoClaims
 		}
 		var all []incident.Settlement

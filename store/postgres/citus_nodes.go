@@ -85,6 +85,13 @@ func (n *citusNodes) set(nodes []citusNode, routes *citusRoutes) {
 	n.routes.Store(routes)
 }
 
+// servers returns the number of servers of the list, or 1 without a list.
+func (n *citusNodes) servers() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return max(1, len(n.nodes))
+}
+
 // forget has the next call read the list again.
 func (n *citusNodes) forget() { n.set(nil, nil) }
 
@@ -133,7 +140,12 @@ var errMoved = fmt.Errorf("%w: a shard has moved", errAgain)
 // runOnNode runs a statement on the shards of a server. read gets the rows of all of them.
 func runOnNode[T any](ctx context.Context, s *Store, n citusNode, st *statement, read func(*shardRows) (T, error)) (T, error) {
 	var shards []int64
-	v, err := runForm(ctx, s, &s.citus.runAll, n.worker, n.organization[n.shards[0]], st, func(rows rowSet) (T, error) {
+	values, err := argumentTexts(st.args)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	v, err := runForm(ctx, s, &s.citus.runAll, n.worker, n.organization[n.shards[0]], st.sqlText().delegated, values, func(rows rowSet) (T, error) {
 		r := &shardRows{recordRows: recordRows{rowSet: rows}}
 		v, err := read(r)
 		for err == nil && r.Next() {

@@ -40,6 +40,9 @@ const (
 const citusRunSQL = `
 SELECT @incident_run($1, $2, $3, $4)`
 
+const citusRunManySQL = `
+SELECT number, answer FROM @incident_run_many($1, $2, $3, $4)`
+
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`
 
@@ -76,6 +79,7 @@ SELECT text FROM @incident_statement WHERE form = $1`
 // citus is the part of a database for Citus.
 type citus struct {
 	run        citusFunction
+	runMany    citusFunction
 	runAll     citusFunction
 	register   sqlText
 	registered sqlText
@@ -88,6 +92,7 @@ type citus struct {
 func (d *database) useCitus() {
 	d.citus = &citus{
 		run:        d.citusFunction(citusRunSQL),
+		runMany:    d.citusFunction(citusRunManySQL),
 		runAll:     d.citusFunction(citusRunAllSQL),
 		register:   sqlText{text: d.qualify(registerSQL)},
 		registered: sqlText{text: d.qualify(registeredSQL)},
@@ -96,7 +101,6 @@ func (d *database) useCitus() {
 	}
 	// The organizations of a batch may be on several servers.
 	d.lanes.apartOnly.Store(true)
-	d.loads.apart, d.slotLoads.apart = true, true
 }
 
 // delegated is the form of a text for incident_run.
@@ -120,21 +124,22 @@ func runDelegated[T any](ctx context.Context, s *Store, st *statement, read func
 	if st.owner != "" {
 		organization = st.owner
 	}
-	return runForm(ctx, s, &s.citus.run, s.route(ctx, organization), organization, st,
+	values, err := argumentTexts(st.args)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return runForm(ctx, s, &s.citus.run, s.worker(ctx, organization), organization, st.sqlText().delegated, values,
 		func(rows rowSet) (T, error) { return read(&recordRows{rowSet: rows}) })
 }
 
 // runForm calls a function with a statement where an organization is: at a worker, or through the
 // coordinator if w is nil or cannot be reached.
 func runForm[T any](
-	ctx context.Context, s *Store, function *citusFunction, w *citusWorker, organization any, st *statement, read func(rowSet) (T, error),
+	ctx context.Context, s *Store, function *citusFunction, w *citusWorker, organization any, t *delegated, values string,
+	read func(rowSet) (T, error),
 ) (v T, err error) {
-	t := st.sqlText().delegated
 	text, err := s.textToSend(ctx, t)
-	if err != nil {
-		return v, err
-	}
-	values, err := argumentTexts(st.args)
 	if err != nil {
 		return v, err
 	}

@@ -41,51 +41,61 @@ const identityForm = "00000000-0000-0000-0000-000000000000"
 const identifySQL = `
 SELECT (SELECT groupid FROM pg_dist_local_group), pg_is_in_recovery(), (SELECT text FROM @incident_statement WHERE form = $1)`
 
-// citusRoute is a shard's range of hashes.
+// citusRoute is a shard's range of hashes, and its server. The zero value is no route.
 type citusRoute struct {
 	least, greatest int32
-	worker          *citusWorker // nil without a connection to it
+	group           int64        // of the server
+	worker          *citusWorker // nil without a connection to the server itself
 }
 
 // citusRoutes are the routes to all shards, in the order of their ranges.
 type citusRoutes []citusRoute
 
-// route returns the worker that has the organization, or nil if the statement must go through the
-// coordinator. While one caller reads the list of servers, the others do not wait for it.
-func (s *Store) route(ctx context.Context, organization any) *citusWorker {
-	if s.tx != nil || s.options.CitusWorker == nil {
+// worker returns the worker that has the organization, or nil if the statement must go through the
+// coordinator.
+func (s *Store) worker(ctx context.Context, organization any) *citusWorker {
+	if s.options.CitusWorker == nil {
 		return nil
+	}
+	return s.route(ctx, organization).worker
+}
+
+// route returns the route to the organization if it is known. While a caller reads the list of servers,
+// the others do not wait for it.
+func (s *Store) route(ctx context.Context, organization any) (none citusRoute) {
+	if s.tx != nil {
+		return none
 	}
 	known, workers := &s.citus.known, &s.citus.workers
 	routes := known.routes.Load()
 	if routes == nil {
 		if !workers.reading.CompareAndSwap(false, true) {
-			return nil
+			return none
 		}
 		defer workers.reading.Store(false)
 		if _, err := s.nodes(ctx); err != nil {
-			return nil // the coordinator's error is that of the statement
+			return none // the coordinator's error is that of the statement
 		}
 		if routes = known.routes.Load(); routes == nil {
-			return nil
+			return none
 		}
 	}
 	switch v := organization.(type) {
 	case string:
-		return routes.worker(v)
+		return routes.of(v)
 	case counted:
-		return routes.worker(v.value)
+		return routes.of(v.value)
 	}
-	return nil
+	return none
 }
 
-func (r citusRoutes) worker(organization string) *citusWorker {
+func (r citusRoutes) of(organization string) (none citusRoute) {
 	hash := shardHash(organization)
 	i, found := slices.BinarySearchFunc(r, hash, func(r citusRoute, hash int32) int { return cmp.Compare(r.greatest, hash) })
 	if !found && (i == len(r) || hash < r[i].least) {
-		return nil
+		return none
 	}
-	return r[i].worker
+	return r[i]
 }
 
 // newCitusRoutes returns the routes of found shards, whose servers are nodes.
@@ -95,7 +105,7 @@ func newCitusRoutes(found []foundShard, nodes []citusNode) *citusRoutes {
 		if !f.has(f.organization) {
 			return &citusRoutes{}
 		}
-		routes[i] = citusRoute{least: int32(f.least), greatest: int32(f.greatest)}
+		routes[i] = citusRoute{least: int32(f.least), greatest: int32(f.greatest), group: f.group}
 		for _, n := range nodes {
 			if n.group == f.group {
 				routes[i].worker = n.worker

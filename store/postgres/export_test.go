@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -64,12 +65,50 @@ func (s *Store) FreeBatch(n int) {
 // HoldReads has all reads of incidents and slots wait until release is called. waiting returns their
 // number.
 func (s *Store) HoldReads() (waiting func() int, release func()) {
-	s.loads.hold()
-	s.slotLoads.hold()
-	return func() int { return s.loads.held() + s.slotLoads.held() }, func() {
-		s.loads.release(s)
-		s.slotLoads.release(s)
+	var waits []func() int
+	var releases []func()
+	hold := func(r interface {
+		hold()
+		held() int
+		release(*Store)
+	},
+	) {
+		r.hold()
+		waits, releases = append(waits, r.held), append(releases, func() { r.release(s) })
 	}
+	for _, r := range s.loads.withServers() {
+		hold(r)
+	}
+	for _, r := range s.slotLoads.withServers() {
+		hold(r)
+	}
+	return func() (n int) {
+			for _, held := range waits {
+				n += held()
+			}
+			return n
+		}, func() {
+			for _, release := range releases {
+				release()
+			}
+		}
+}
+
+// ReadApart has no further reads of the servers of Citus share a call.
+func (s *Store) ReadApart() {
+	for _, r := range s.loads.withServers() {
+		r.readApart()
+	}
+	for _, r := range s.slotLoads.withServers() {
+		r.readApart()
+	}
+}
+
+// withServers returns the reads, and those of the servers of Citus that have had any.
+func (r *reads[K, V]) withServers() []*reads[K, V] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append(slices.Collect(maps.Values(r.servers)), r)
 }
 
 // ReadLanes returns how many lanes of reads are open, and how many members they have.
@@ -92,7 +131,7 @@ func (r *reads[K, V]) hold() {
 	for isHeld := false; !isHeld; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
 		if isHeld = r.open == 0; isHeld {
-			r.open = maxReadLanes()
+			r.open = r.mostLanes()
 		}
 		r.mu.Unlock()
 	}
@@ -211,7 +250,7 @@ func IsDisturbed(err error) bool { return isDisturbed(err) }
 // CitusRoute returns the number of the server to which a statement about an organization would go, or 0
 // for the coordinator.
 func (s *Store) CitusRoute(ctx context.Context, organization string) int64 {
-	w := s.route(ctx, organization)
+	w := s.worker(ctx, organization)
 	if w == nil || w.avoided.Load() != 0 {
 		return 0
 	}

@@ -65,6 +65,7 @@ ORDER BY k.number`
 // statement, or read the whole table if it is small.
 func newLoads() reads[incident.Key, incident.State] {
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
+		org: func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
 		alone: func(s *Store, key incident.Key) *statement {
 			return s.small(string(key.OrganizationID)).add(loadSQL, key.Identifier)
 		},
@@ -141,6 +142,7 @@ ORDER BY k.number`
 // newSlotLoads returns the reads of slots.
 func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
+		org: func(slot incident.Slot) incident.OrganizationID { return slot.OrganizationID },
 		alone: func(s *Store, slot incident.Slot) *statement {
 			return s.small(string(slot.OrganizationID)).
 				add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -33,6 +34,8 @@ import (
 // have fewer members, and no call is faster.
 func maxReadLanes() int { return min(max(2, runtime.GOMAXPROCS(0)), 8) }
 
+func (r *reads[K, V]) mostLanes() int { return cmp.Or(r.most, maxReadLanes()) }
+
 // reads are the reads of a kind that wait, or are in progress.
 type reads[K, V any] struct {
 	readKind[K, V]
@@ -44,6 +47,8 @@ type reads[K, V any] struct {
 	members  int                          // the members of those
 	watching bool                         // watch will be called
 	apart    bool                         // the database refuses statements for several reads
+	servers  map[int64]*reads[K, V]       // on Citus, the reads of each server by its group
+	most     int                          // the lanes that may be open, or 0 for maxReadLanes
 }
 
 // reading is a read that waits, or is a member of a lane.
@@ -104,7 +109,7 @@ func (r *reads[K, V]) join(s *Store, m *reading[K, V]) bool {
 		return false
 	}
 	r.waiting = append(r.waiting, m)
-	if r.open < maxReadLanes() {
+	if r.open < r.mostLanes() {
 		r.openLane(s)
 	}
 	return true
@@ -147,7 +152,7 @@ func (r *reads[K, V]) giveUp(ln *readLane[K, V]) {
 
 // openLanes opens lanes for the reads that wait, as many as may be open.
 func (r *reads[K, V]) openLanes(s *Store) {
-	for n := len(r.waiting); n > 0 && r.open < maxReadLanes(); n-- {
+	for n := len(r.waiting); n > 0 && r.open < r.mostLanes(); n-- {
 		r.openLane(s)
 	}
 }
@@ -177,7 +182,7 @@ func (r *reads[K, V]) begin(s *Store) *readLane[K, V] {
 func (r *reads[K, V]) take(ln *readLane[K, V]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, lanes := len(r.waiting)+r.members, maxReadLanes()
+	all, lanes := len(r.waiting)+r.members, r.mostLanes()
 	n := min(max(1, (all+lanes-1)/lanes), len(r.waiting), maxMembers)
 	ln.members = slices.Clone(r.waiting[:n])
 	ln.callers = n

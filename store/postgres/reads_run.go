@@ -2,13 +2,15 @@ package postgres
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
+
+	"github.com/incidentkit/incident"
 )
 
 // readKind is a kind of reads, such as of an incident.
 type readKind[K, V any] struct {
+	org   func(K) incident.OrganizationID
 	alone func(s *Store, key K) *statement
 	all   func(s *Store, members []*reading[K, V]) *statement
 	rows  func(rowSet) (V, error) // reads the rows of a key
@@ -17,9 +19,11 @@ type readKind[K, V any] struct {
 // read reads the value of key, together with others outside a transaction.
 func (r *reads[K, V]) read(ctx context.Context, s *Store, op string, key K) (V, error) {
 	if s.tx == nil {
-		v, err := r.share(ctx, s, key)
-		if !errors.Is(err, errAlone) {
-			return v, s.translate(ctx, op, err)
+		if shared := r.at(ctx, s, key); shared != nil {
+			v, err := shared.share(ctx, s, key)
+			if !errors.Is(err, errAlone) {
+				return v, s.translate(ctx, op, err)
+			}
 		}
 	}
 	return query(ctx, s, op, r.alone(s, key), r.rows)
@@ -47,6 +51,9 @@ func (r *reads[K, V]) readMembers(s *Store, ln *readLane[K, V]) (values []V, err
 			err = fmt.Errorf("the driver panicked: %v", p)
 		}
 	}()
+	if s.citus != nil {
+		return r.readOnCitus(s, ln)
+	}
 	var t *sqlText
 	values, err = onPool(ln.ctx, s, ln.attempt, func(session *session) ([]V, error) {
 		if ln.members == nil {
@@ -64,7 +71,7 @@ func (r *reads[K, V]) readMembers(s *Store, ln *readLane[K, V]) (values []V, err
 		}
 		st := r.all(s, ln.members)
 		return send(ctx, session, st.sqlText(), st.args, func(rows *driverRows) ([]V, error) {
-			return readParts(rows, len(ln.members), r.rows)
+			return readParts(partRows{rows}, len(ln.members), r.rows)
 		})
 	})
 	if sqlState(err) == featureNotSupported && !isReadOnly(err) {
@@ -83,17 +90,30 @@ func (r *reads[K, V]) readApart() {
 	r.apart = true
 }
 
-// parts divides rows into parts. The first column is the number of the part, from 1, and the rows
-// are in its order.
+// numberedRows are rows that tell to which part they belong. Scan leaves the number out.
+type numberedRows interface {
+	rowSet
+	part() any // an int64, from 1
+}
+
+// partRows are rows of a driver. The first column is the number of the part.
+type partRows struct{ *driverRows }
+
+func (r partRows) part() any { return r.values[0] }
+
+// Scan implements [rowSet].
+func (r partRows) Scan(dest ...any) error { return (&driverRows{values: r.values[1:]}).Scan(dest...) }
+
+// parts divides rows, which are in the order of their parts.
 type parts struct {
-	*driverRows
+	numberedRows
 	number  int64 // of the part that is read
 	isAhead bool  // the current row belongs to another part
 }
 
 // readParts reads n parts.
-func readParts[V any](rows *driverRows, n int, read func(rowSet) (V, error)) ([]V, error) {
-	p := &parts{driverRows: rows}
+func readParts[V any](rows numberedRows, n int, read func(rowSet) (V, error)) ([]V, error) {
+	p := &parts{numberedRows: rows}
 	values := make([]V, n)
 	for i := range values {
 		p.number++
@@ -110,14 +130,9 @@ func readParts[V any](rows *driverRows, n int, read func(rowSet) (V, error)) ([]
 
 // Next implements [rowSet].
 func (p *parts) Next() bool {
-	if !p.isAhead && !p.driverRows.Next() {
+	if !p.isAhead && !p.numberedRows.Next() {
 		return false
 	}
-	p.isAhead = p.values[0] != driver.Value(p.number)
+	p.isAhead = p.part() != any(p.number)
 	return !p.isAhead
-}
-
-// Scan implements [rowSet].
-func (p *parts) Scan(dest ...any) error {
-	return (&driverRows{values: p.values[1:]}).Scan(dest...)
 }

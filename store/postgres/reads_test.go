@@ -106,9 +106,19 @@ func someReads(t *testing.T, s *postgres.Store) (all []func(context.Context) loa
 func TestStore_readsMeet(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
-	all := someReads(t, s)
-	for i, result := range readTogether(t.Context(), t, s, all...) {
-		got, want := receive(t, result), all[i](t.Context())
+	mustMeet(t, s, someReads(t, s), func() {})
+}
+
+// mustMeet reads together, and compares the results with those of the same reads after apart.
+func mustMeet(t *testing.T, s *postgres.Store, all []func(context.Context) loaded, apart func()) {
+	t.Helper()
+	var together []loaded
+	for _, result := range readTogether(t.Context(), t, s, all...) {
+		together = append(together, receive(t, result))
+	}
+	apart()
+	for i, got := range together {
+		want := all[i](t.Context())
 		if errors.Is(got.err, incident.ErrNotFound) && errors.Is(want.err, incident.ErrNotFound) {
 			got.err, want.err = nil, nil
 		}
@@ -125,6 +135,12 @@ func TestStore_readsShare(t *testing.T) {
 	s, url := newStore(t)
 	all := someReads(t, s)
 	refuseReads(t, mustOpen(t, url, 1), "NOT LIKE", "22000")
+	mustShare(t, s, all)
+}
+
+// mustShare reads together while reads that go alone are refused.
+func mustShare(t *testing.T, s *postgres.Store, all []func(context.Context) loaded) {
+	t.Helper()
 	alone := len(all)
 	for turn := 0; turn < 5 && alone > len(all)/2; turn++ {
 		alone = 0

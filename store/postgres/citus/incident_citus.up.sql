@@ -82,20 +82,41 @@ CREATE TABLE IF NOT EXISTS incident_forgotten (
 SELECT create_distributed_table('incident_forgotten', 'organization_id', colocate_with => 'incident')
 WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'incident_forgotten'::regclass);
 
--- Returns the name of a prepared statement that reads and writes the shards of a division of
--- the organizations. shard_id is that of table incident. query is the text of the statement, or NULL
--- if incident_statement has it.
+-- Takes a lock on shards until the end of its transaction, and fails if one of them is not on this
+-- server. The shards are those of table incident, in ascending order. It returns true.
 --
 -- A move or a division of shards takes a lock that all servers know, and holds it until the new
--- shards are in use. This function takes the same lock, in another mode, until the end of its
--- transaction. If the shard is not here after that, another server has it, and the call fails.
+-- shards are in use. This function takes the same lock, in another mode. If a shard is not here after
+-- that, another server has it. The OFFSET has the server look up each shard instead of reading the
+-- table as a whole. The callers assign the result, because PERFORM takes longer.
+CREATE OR REPLACE FUNCTION incident_guard(shards bigint[]) RETURNS boolean
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    locked boolean := lock_shard_metadata(5, shards) IS NOT NULL;
+BEGIN
+    IF EXISTS (
+        SELECT FROM unnest(shards) s (id)
+        WHERE NOT EXISTS (
+            SELECT FROM pg_dist_placement p JOIN pg_dist_local_group g ON g.groupid = p.groupid WHERE p.shardid = s.id OFFSET 0
+        )
+    ) THEN
+        RAISE EXCEPTION 'a shard of % is not on this server', shards USING ERRCODE = 'IS002';
+    END IF;
+    RETURN true;
+END
+$function$;
+
+-- Returns the name of a prepared statement that reads and writes the shards of a division of
+-- the organizations. shard_id is that of table incident. query is the text of the statement, or NULL
+-- if incident_statement has it. Call incident_guard before.
 --
 -- A session has each statement prepared for each shard. A setting of the session remembers that,
 -- because reading pg_prepared_statements takes longer than most statements. If a transaction that
 -- prepared a statement is rolled back, the setting is lost and the prepared statement is not. If a
 -- transaction that dropped statements is rolled back, it is the other way round: a call with a text
 -- does not trust the setting.
-CREATE OR REPLACE FUNCTION incident_prepare(shard_id bigint, form uuid, query text) RETURNS text
+CREATE OR REPLACE FUNCTION incident_plan(shard_id bigint, form uuid, query text) RETURNS text
 LANGUAGE plpgsql
 AS $function$
 DECLARE
@@ -103,18 +124,12 @@ DECLARE
     body text := query;
     r record;
 BEGIN
-    PERFORM lock_shard_metadata(5, ARRAY[shard_id]);
-    IF NOT EXISTS (
-        SELECT FROM pg_dist_placement p JOIN pg_dist_local_group g ON g.groupid = p.groupid WHERE p.shardid = shard_id
-    ) THEN
-        RAISE EXCEPTION 'the shard % is not on this server', shard_id USING ERRCODE = 'IS002';
-    END IF;
     IF query IS NULL AND current_setting('incident_run.' || prepared, true) = 'yes' THEN
         RETURN prepared;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_prepared_statements p WHERE p.name = prepared) THEN
         IF body IS NULL THEN
-            SELECT s.text INTO body FROM incident_statement s WHERE s.form = incident_prepare.form;
+            SELECT s.text INTO body FROM incident_statement s WHERE s.form = incident_plan.form;
         END IF;
         IF body IS NULL OR substr(encode(sha256(convert_to(body, 'UTF8')), 'hex'), 1, 32)::uuid <> form THEN
             RAISE EXCEPTION 'incident_statement does not have the statement %', form USING ERRCODE = 'IS001';
@@ -143,12 +158,25 @@ BEGIN
 END
 $function$;
 
+-- Guards a shard, and returns the name of a statement for it.
+CREATE OR REPLACE FUNCTION incident_prepare(shard_id bigint, form uuid, query text) RETURNS text
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    guarded boolean := incident_guard(ARRAY[shard_id]);
+BEGIN
+    RETURN incident_plan(shard_id, form, query);
+END
+$function$;
+
 -- Runs a statement about an organization where the organization is, and returns the texts of its
 -- rows. Citus passes the call to that server, on which the statement is an ordinary statement on
--- ordinary tables.
+-- ordinary tables. Each session has a plan for each shard, so that it cannot make several before it keeps
+-- one, as a session with a single plan can.
 CREATE OR REPLACE FUNCTION incident_run(organization text, form uuid, query text, args text[]) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+    SET plan_cache_mode = 'force_generic_plan'
 AS $function$
 DECLARE
     r record;
@@ -161,12 +189,52 @@ BEGIN
 END
 $function$;
 
+-- Runs a statement about an organization for several organizations of a server. args has the arguments of
+-- each, of which the first is the organization. number counts them from 1. The shards are guarded in
+-- their order, before the first statement. The caller repeats each by itself if a shard is locked for
+-- long, so that those of other shards do not wait for a move.
+CREATE OR REPLACE FUNCTION incident_run_many(organization text, form uuid, query text, args text[])
+RETURNS TABLE (number bigint, answer text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+    SET plan_cache_mode = 'force_generic_plan' SET lock_timeout = '50ms'
+AS $function$
+DECLARE
+    shards bigint[];
+    prepared text;
+    list text;
+    guarded boolean;
+    r record;
+BEGIN
+    FOR i IN 1 .. array_length(args, 1) LOOP
+        shards[i] := get_shard_id_for_distribution_column('incident', args[i][1]);
+    END LOOP;
+    guarded := incident_guard(ARRAY(SELECT DISTINCT s FROM unnest(shards) s ORDER BY s));
+    FOR i IN 1 .. array_length(args, 1) LOOP
+        prepared := 'incident_' || shards[i] || '_' || replace(form::text, '-', '');
+        IF query IS NOT NULL OR current_setting('incident_run.' || prepared, true) IS DISTINCT FROM 'yes' THEN
+            prepared := incident_plan(shards[i], form, query);
+        END IF;
+        list := quote_nullable(args[i][1]);
+        FOR j IN 2 .. array_length(args, 2) LOOP
+            list := list || ',' || quote_nullable(args[i][j]);
+        END LOOP;
+        number := i;
+        FOR r IN EXECUTE 'EXECUTE ' || prepared || '(' || list || ')' LOOP
+            answer := r::text;
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END
+$function$;
+
 -- Runs a statement on each shard of the server that has the organization. A row without an answer
 -- precedes the answers of each shard.
 CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text[])
 RETURNS TABLE (shard bigint, answer text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+    SET plan_cache_mode = 'force_generic_plan'
 AS $function$
 DECLARE
     arguments text := '(' || (SELECT string_agg(quote_nullable(a), ',') FROM unnest(args) a) || ')';
@@ -190,8 +258,12 @@ BEGIN
 END
 $function$;
 
+SELECT create_distributed_function('incident_guard(bigint[])');
+SELECT create_distributed_function('incident_plan(bigint, uuid, text)');
 SELECT create_distributed_function('incident_prepare(bigint, uuid, text)');
 SELECT create_distributed_function('incident_run(text, uuid, text, text[])', 'organization',
+    colocate_with => 'incident', force_delegation => true);
+SELECT create_distributed_function('incident_run_many(text, uuid, text, text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_all(text, uuid, text, text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
