@@ -22,7 +22,8 @@ const benchWriters = 16
 
 // BenchmarkCitus compares stores on Citus, through the coordinator and with routes to the workers, with
 // plain tables of the same coordinator. The rounds of all alternate, so that a disturbance of the
-// machine meets all; medians are reported. A row that is below its bar says so.
+// machine meets all; medians are reported. A row that is below its bar says so. Get stands beside a bare
+// SELECT by primary key of a plain table, too.
 func BenchmarkCitus(b *testing.B) {
 	url, ctx := citusURL(b), b.Context()
 	schema := fmt.Sprintf("incident_bench_%d", os.Getpid())
@@ -45,13 +46,17 @@ func BenchmarkCitus(b *testing.B) {
 	}
 	for _, op := range benchOps {
 		b.Run(op.name, func(b *testing.B) {
-			sides := [3]*benchSide{newBenchSide(b, &plain, url), newBenchSide(b, &spread, url), newBenchSide(b, &routed, url)}
+			sides := []*benchSide{newBenchSide(b, &plain, url), newBenchSide(b, &spread, url), newBenchSide(b, &routed, url)}
+			calls := []benchCall{op.call, op.call, op.call}
+			if op.bare != nil {
+				sides, calls = append(sides, newBenchSide(b, &plain, url)), append(calls, op.bare(b, &plain))
+			}
 			for round := range 7 {
-				for _, side := range sides {
+				for i, side := range sides {
 					if op.prepare != nil {
 						op.prepare(ctx, b, side)
 					}
-					rate := side.run(ctx, b, op.call, time.Second)
+					rate := side.run(ctx, b, calls[i], time.Second)
 					if round > 0 { // the first warms up
 						side.rates = append(side.rates, rate)
 					}
@@ -66,6 +71,11 @@ func BenchmarkCitus(b *testing.B) {
 				if after/before < op.bars[i] {
 					b.Logf("%s: %.2f of plain tables is below the bar of %.2f", name, after/before, op.bars[i])
 				}
+			}
+			if op.bare != nil {
+				bare := median(sides[3].rates)
+				b.ReportMetric(bare, "select/s")
+				b.ReportMetric(median(sides[2].rates)/bare, "workers-of-select-ratio")
 			}
 			b.ReportMetric(0, "ns/op")
 		})
@@ -104,39 +114,43 @@ func benchOrganization(writer int, call int64) incident.OrganizationID {
 	return incident.OrganizationID(fmt.Sprintf("organization %d %d", writer, call%64))
 }
 
+// benchCall is a call of a writer. call counts the calls of all.
+type benchCall func(ctx context.Context, s *benchSide, writer int, call int64) error
+
 var benchOps = []struct {
 	name    string
 	bars    [2]float64 // the least ratios through the coordinator, and with routes; 0 for none
 	prepare func(ctx context.Context, b *testing.B, s *benchSide)
-	call    func(ctx context.Context, s *benchSide, writer int, call int64) error
+	bare    func(b *testing.B, opts *postgres.Options) benchCall // a statement that serves as another yardstick, or nil
+	call    benchCall
 }{
-	{"Create", [2]float64{0.3, 0.5}, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
+	{"Create", [2]float64{0.3, 0.5}, nil, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
 		_, err := s.m.Create(ctx, incident.NewIncident{
 			OrganizationID: benchOrganization(writer, call), Title: "Errors", Projects: []incident.ProjectID{"p"},
 		})
 		return err
 	}},
-	{"Fire", [2]float64{0.4, 0.45}, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
+	{"Fire", [2]float64{0.4, 0.45}, nil, nil, func(ctx context.Context, s *benchSide, writer int, call int64) error {
 		_, err := s.m.Fire(ctx, incident.Firing{
 			Slot:  incident.Slot{OrganizationID: benchOrganization(writer, call), AlertRuleID: incident.AlertRuleID(fmt.Sprint(writer, " ", call)), ProjectID: "p"},
 			Title: "Errors", TriggerID: "t", Severity: incident.StatusCritical,
 		})
 		return err
 	}},
-	{"Comment", [2]float64{}, nil, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
+	{"Comment", [2]float64{}, nil, nil, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
 		_, err := s.m.Comment(ctx, s.keys[writer], incident.NewComment{UserID: "ada", Comment: "Looking"})
 		return err
 	}},
-	{"Get", [2]float64{0, 0.5}, nil, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
+	{"Get", [2]float64{0, 0.5}, nil, bareSelect, func(ctx context.Context, s *benchSide, writer int, _ int64) error {
 		_, err := s.store.Load(ctx, s.keys[writer])
 		return err
 	}},
-	{"Claim", [2]float64{}, fillQueues, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
+	{"Claim", [2]float64{}, fillQueues, nil, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
 		claims, err := s.store.Claim(ctx, claimOfBench)
 		s.claims.add(claims...)
 		return err
 	}},
-	{"Settle", [2]float64{}, fillClaims, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
+	{"Settle", [2]float64{}, fillClaims, nil, func(ctx context.Context, s *benchSide, _ int, _ int64) error {
 		claims := s.claims.take(claimOfBench.Limit)
 		if len(claims) == 0 {
 			return errNoClaims
@@ -148,6 +162,29 @@ var benchOps = []struct {
 		_, err := s.store.Settle(ctx, all)
 		return err
 	}},
+}
+
+// bareSelect returns a call that reads the row of an incident, without triggers, by a prepared statement.
+func bareSelect(b *testing.B, opts *postgres.Options) benchCall {
+	b.Helper()
+	pool := mustOpen(b, citusURL(b), benchWriters)
+	stmt, err := pool.PrepareContext(b.Context(), `
+SELECT organization_id, identifier, title, type, status, status_method, alert_rule_id, query_id, detection_uuid, projects,
+	date_started, date_detected, date_added, date_closed, version
+FROM `+opts.Schema+`.incident
+WHERE organization_id = $1 AND identifier = $2`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = stmt.Close() }) // before its pool
+	return func(ctx context.Context, s *benchSide, writer int, _ int64) error {
+		var columns [15]any
+		dest := make([]any, len(columns))
+		for i := range columns {
+			dest[i] = &columns[i]
+		}
+		return stmt.QueryRowContext(ctx, string(s.keys[writer].OrganizationID), s.keys[writer].Identifier).Scan(dest...)
+	}
 }
 
 var claimOfBench = incident.ClaimQuery{Limit: 16, PerOrganization: 1, Lease: time.Hour}
@@ -214,7 +251,7 @@ func fillClaims(ctx context.Context, b *testing.B, s *benchSide) {
 }
 
 // run calls for a time, and returns the calls of a second.
-func (s *benchSide) run(ctx context.Context, b *testing.B, call func(context.Context, *benchSide, int, int64) error, d time.Duration) float64 {
+func (s *benchSide) run(ctx context.Context, b *testing.B, call benchCall, d time.Duration) float64 {
 	var all sync.WaitGroup
 	var n atomic.Int64
 	start := time.Now()
