@@ -142,9 +142,10 @@ JOIN @incident_slot s ON s.organization_id = $1 AND s.alert_rule_id = w.rule AND
 ORDER BY s.alert_rule_id, s.project_id, s.query_id
 FOR NO KEY UPDATE OF s`
 
-// lockFor waits for the change's place in its queue, and locks the rows that a change meets other writers at, in the order in which the change
-// itself would lock them: the incident or, for a new incident, the counter of its organization, and
-// then the slots. A later statement sees what was committed before.
+// lockFor waits for the change's place in its queue. Then it locks the rows at which the change meets
+// other writers, in the order in which the change itself would lock them: the incident or, for a new
+// incident, the counter of its organization, and then the slots. A later statement sees what was
+// committed before.
 func (s *Store) lockFor(ctx context.Context, c *incident.Change) error {
 	org := string(c.Key.OrganizationID)
 	nothing := func(rowSet) (none struct{}, err error) { return none, nil }
