@@ -40,8 +40,8 @@ func (s *Store) Apply(ctx context.Context, change incident.Change) (incident.App
 // nothing, a second statement finds the reason. After several losses both are in a transaction, which
 // locks the rows first.
 func (s *Store) applyAlone(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
-	if s.tx == nil && c.repeats.goesApart() {
-		return apart(ctx, s, c, func(tx *Store) (incident.Applied, error) {
+	if c.waitsForTurn(s) {
+		return inTurn(ctx, s, c, func(tx *Store) (incident.Applied, error) {
 			if err := tx.lockFor(ctx, &change); err != nil {
 				return incident.Applied{}, err
 			}

@@ -1,17 +1,9 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"time"
-
-	"github.com/incidentkit/incident"
 )
 
 // A statement that the server refused because of other writers has written nothing, and is
@@ -19,17 +11,9 @@ import (
 // READ and above a write fails where it would otherwise wait, and at SERIALIZABLE a read
 // can fail too.
 //
-// Repetition alone is unfair. Each commit of a writer refuses all others that wait for the same
-// row, so that with many writers and slow commits a call could lose again and again. Therefore a
-// write that has lost maxLosses times runs in a READ COMMITTED transaction of its own, where it
-// waits for its turn: see apart. A change moreover takes its place in a queue, and locks its rows, so
-// that nothing changes between its snapshot and its write. The queue is an advisory lock: those who wait
-// for a row get it in no order, because each commit makes another version of the row.
+// A write that has lost several times waits for its turn: see write_turn.go.
 
 const (
-	// maxLosses is how often a write repeats a plain statement that other writers disturb.
-	maxLosses = 4
-
 	// maxDisturbedTime bounds how long a call is repeated while others disturb it, from the
 	// first disturbance on. It bounds calls whose context has no end.
 	maxDisturbedTime = time.Minute
@@ -41,8 +25,8 @@ const (
 type repeats struct {
 	disturbed, replaced, replaceable int
 
-	losses    int       // disturbances by writers of the same rows
-	disturbAt time.Time // of the first disturbance
+	losses         int       // disturbances by writers of the same rows
+	disturbedSince time.Time // the first disturbance
 }
 
 // again reports whether to repeat the call after err. It waits until then.
@@ -52,9 +36,9 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 		return false // a transaction is repeated as a whole
 	case isDisturbed(err):
 		if r.disturbed == 0 {
-			r.disturbAt = time.Now()
+			r.disturbedSince = time.Now()
 		}
-		if time.Since(r.disturbAt) >= maxDisturbedTime {
+		if time.Since(r.disturbedSince) >= maxDisturbedTime {
 			return false
 		}
 		r.disturbed++
@@ -78,10 +62,6 @@ func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	return false
 }
 
-// goesApart reports whether other writers have disturbed the call so often that it must wait for
-// its turn.
-func (r *repeats) goesApart() bool { return r.losses >= maxLosses }
-
 // repeating makes a call, and repeats it while other writers disturb it.
 func repeating[T any](ctx context.Context, s *Store, call func() (T, error)) (T, error) {
 	var repeats repeats
@@ -90,82 +70,6 @@ func repeating[T any](ctx context.Context, s *Store, call func() (T, error)) (T,
 		v, err = call()
 	}
 	return v, err
-}
-
-// apart makes an attempt of a write in a READ COMMITTED transaction of its own, whose commit
-// decides about the attempt. The transaction counts as grouped, because the write is the same
-// that it would be alone.
-func apart[T any](ctx context.Context, s *Store, c *call, attempt func(tx *Store) (T, error)) (v T, err error) {
-	tx, err := s.begin(ctx)
-	if err != nil {
-		return v, unsentError{err}
-	}
-	ended := false
-	defer func() {
-		if !ended {
-			tx.rollBack()
-		}
-	}()
-	tx.grouped = true
-	v, err = attempt(&Store{database: s.database, tx: tx})
-	if err = cmp.Or(err, ctx.Err()); err != nil {
-		if !isRefusal(err) && !isVerdict(err) && !isDisturbed(err) {
-			c.distrust() // the connection has failed: a repetition may succeed, as outside a transaction
-		}
-		return v, err
-	}
-	ended = true
-	err = tx.commit(ctx)
-	if err != nil && !isRefusal(err) && !errors.Is(err, sql.ErrTxDone) {
-		c.distrust()
-	}
-	return v, err
-}
-
-// queueSQL waits in the order of arrival.
-const queueSQL = `
-SELECT pg_advisory_xact_lock(?::bigint)::text
-WHERE $1 = $1::text`
-
-// queueOf returns the number of the advisory lock of an incident or, for a new incident, of its
-// organization. Two that share a number only wait for each other.
-func (d *database) queueOf(key incident.Key) int64 {
-	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "incident %s %d %s", d.options.Schema, key.Identifier, key.OrganizationID) // never fails
-	return int64(h.Sum64())
-}
-
-const lockSlotsSQL = `
-SELECT s.holder
-FROM unnest(?::text[], ?::text[], ?::text[]) AS w (rule, project, query)
-JOIN @incident_slot s ON s.organization_id = $1 AND s.alert_rule_id = w.rule AND s.project_id = w.project AND s.query_id = w.query
-ORDER BY s.alert_rule_id, s.project_id, s.query_id
-FOR NO KEY UPDATE OF s`
-
-// lockFor waits for the change's place in its queue. Then it locks the rows at which the change meets
-// other writers, in the order in which the change itself would lock them: the incident or, for a new
-// incident, the counter of its organization, and then the slots. A later statement sees what was
-// committed before.
-func (s *Store) lockFor(ctx context.Context, c *incident.Change) error {
-	org := string(c.Key.OrganizationID)
-	nothing := func(rowSet) (none struct{}, err error) { return none, nil }
-	if _, err := queryOnce(ctx, s, s.small(org).add(queueSQL, s.queueOf(c.Key)), nothing); err != nil {
-		return err
-	}
-	row := s.small(org).add(lockSQL, c.Key.Identifier)
-	if c.Key.Identifier == 0 {
-		row = s.small(org).add(lockOrganizationSQL)
-	}
-	if _, err := queryOnce(ctx, s, row, readIdentifier); err != nil {
-		return err
-	}
-	slots := slices.Concat(c.Claim, c.Release)
-	if len(slots) == 0 {
-		return nil
-	}
-	rules, projects, queries := slotArrays(slots)
-	_, err := queryOnce(ctx, s, s.statement(org).add(lockSlotsSQL, rules, projects, queries), readIdentifiers)
-	return err
 }
 
 // pause waits for about d, or until the context ends.

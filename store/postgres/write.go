@@ -78,8 +78,8 @@ func (s *Store) write(ctx context.Context, op string, attempt func(*Store, *call
 	c := newCall(op)
 	for {
 		var err error
-		if s.tx == nil && c.repeats.goesApart() {
-			_, err = apart(ctx, s, c, func(tx *Store) (none struct{}, err error) { return none, attempt(tx, c) })
+		if c.waitsForTurn(s) {
+			_, err = inTurn(ctx, s, c, func(tx *Store) (none struct{}, err error) { return none, attempt(tx, c) })
 		} else {
 			err = attempt(s, c)
 		}
