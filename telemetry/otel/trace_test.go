@@ -21,7 +21,7 @@ import (
 	incidentotel "github.com/incidentkit/incident/telemetry/otel"
 )
 
-var search = incident.NewIncident{OrganizationID: "acme", Title: "Search is slow", UserID: "ada"}
+var search = incident.NewIncident{OrganizationID: "acme", Title: "Search is slow", UserID: "grace"}
 
 func TestTrace_makesASpanOfEachCall(t *testing.T) {
 	w := newWorld(t, incidentotel.Options{Attributes: []attribute.KeyValue{attribute.String("incident.manager.name", "eu")}})
