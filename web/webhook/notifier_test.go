@@ -167,7 +167,8 @@ func TestNotifier_sendsSignedRequest(t *testing.T) {
 		}
 		got = append(got, request{r, body})
 	}, &Options{Now: clock})
-	for range 2 {
+	kept := func() bool { return len(got) > 1 && got[len(got)-1].RemoteAddr == got[len(got)-2].RemoteAddr }
+	for len(got) < mostConnections && !kept() {
 		if err := n.Notify(t.Context(), note()); err != nil {
 			t.Fatal(err)
 		}
@@ -195,8 +196,8 @@ func TestNotifier_sendsSignedRequest(t *testing.T) {
 			t.Errorf("the body is read back as %+v, %v\nwant %+v", back, err, note())
 		}
 	}
-	if len(got) != 2 || got[0].RemoteAddr != got[1].RemoteAddr {
-		t.Errorf("got %d requests, the second not on the connection of the first", len(got))
+	if !kept() {
+		t.Errorf("got %d requests, and none on the connection of the request before", len(got))
 	}
 }
 
@@ -224,26 +225,36 @@ func TestNotifier_followsNoRedirect(t *testing.T) {
 	}
 }
 
+// mostConnections is how many connections may follow each other before one is used again. On a busy machine net/http
+// may take a connection for one whose request is not yet written whole, and close it.
+const mostConnections = 100
+
 // A connection that the receiver closed while idle is not a failure.
 func TestNotifier_survivesStaleConnection(t *testing.T) {
-	requests := 0
-	n := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		if requests++; requests == 2 {
-			conn, _, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			conn.Close() // there is no response
+	requests, closed := 0, false
+	known := map[string]bool{} // the connections, by the address of the client
+	n := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if closed || !known[r.RemoteAddr] {
+			known[r.RemoteAddr] = true
+			return
 		}
+		closed = true
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close() // there is no response
 	}, nil)
-	for range 2 {
+	notified := 0
+	for ; !closed && notified < mostConnections; notified++ {
 		if err := n.Notify(t.Context(), note()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if requests != 3 {
-		t.Errorf("got %d requests, want the second twice", requests)
+	if !closed || requests != notified+1 {
+		t.Errorf("got %d requests for %d notifications, want one more: that on the closed connection", requests, notified)
 	}
 }
 
