@@ -71,10 +71,13 @@ func withDefaults(db string, more ...string) []string {
 	return append([]string{"-db", db, "-listen", "127.0.0.1:0", "-key", testKey}, more...)
 }
 
+// startLimit is many times what the program takes to fill its file and to serve: it waits for the disk after each write.
+const startLimit = 5 * time.Minute
+
 // await waits until the program has printed its address.
 func (h *host) await(t *testing.T, ended func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(startLimit); ; time.Sleep(5 * time.Millisecond) {
 		if m := printedAddr.FindStringSubmatch(h.stdout.String()); m != nil && strings.HasSuffix(h.stdout.String(), "\n\n") {
 			h.url = m[1]
 			break
@@ -376,7 +379,7 @@ func TestDesk_postsWebhooks(t *testing.T) {
 			if n.Incident.Title != "Reported by a tool" {
 				t.Errorf("got a notification of %q", n.Incident.Title)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(startLimit):
 			t.Fatalf("the webhook does not arrive: %s", h.stderr)
 		}
 	}

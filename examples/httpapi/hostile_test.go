@@ -165,6 +165,13 @@ func (w *world) status(path string) int {
 	return res.StatusCode
 }
 
+// unhurried are limits for clients that a busy machine may interrupt within a header.
+var unhurried = func() limits {
+	l := defaultLimits
+	l.header = time.Minute
+	return l
+}()
+
 // strict serves the world's handler with limits, and returns its URL.
 func (w *world) strict(l limits) string {
 	w.Helper()
@@ -221,7 +228,7 @@ func exchange(t testing.TB, url string, parts ...string) (*http.Response, []byte
 
 func testHostileHeaders(w *world) {
 	key := w.fire(w.acme)
-	url := w.strict(defaultLimits)
+	url := w.strict(unhurried)
 	start := "GET " + incidentURL(key) + " HTTP/1.1\r\nHost: x\r\n"
 	var flood strings.Builder
 	for n := range 10_000 {
@@ -270,9 +277,9 @@ func testHostileHeaders(w *world) {
 func testSlowBodies(w *world) {
 	key := w.commented(w.acme)
 	before := w.snapshot()
-	brief := defaultLimits
+	brief := unhurried
 	brief.read = 200 * time.Millisecond
-	url, patient := w.strict(brief), w.strict(defaultLimits)
+	url, patient := w.strict(brief), w.strict(unhurried)
 	for _, r := range w.requests(key) {
 		if r.body == "" {
 			continue

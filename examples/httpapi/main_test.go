@@ -42,7 +42,7 @@ func start(t *testing.T, args ...string) host {
 		cancel()
 		return <-status, stderr.String()
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if strings.HasSuffix(stdout.String(), "\n\n") || printedAddr.MatchString(stdout.String()) && strings.Contains(strings.Join(args, " "), "-tokens") {
 			break
 		}
@@ -213,7 +213,7 @@ func TestRun_Refuses(t *testing.T) {
 func TestServe_Shutdown(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	entered, leave := make(chan bool), make(chan bool)
-	addr, served := serveIn(t, ctx, 10*time.Second, func(w http.ResponseWriter, r *http.Request) {
+	addr, served := serveIn(t, ctx, 2*time.Minute, func(w http.ResponseWriter, r *http.Request) {
 		entered <- true
 		<-leave
 		if r.Context().Err() != nil {
