@@ -83,8 +83,17 @@ const MaxBatch = maxBatch
 // CountCommits counts the later commits of the writer, up to the next transaction.
 func (s *Store) CountCommits() *atomic.Int64 {
 	n := new(atomic.Int64)
-	s.writer.conn.raw.(driver.HookRegisterer).RegisterCommitHook(func() int32 { n.Add(1); return 0 })
+	s.BeforeCommits(func() { n.Add(1) })
 	return n
+}
+
+// BeforeCommits runs fn before each later commit of the writer, up to the next transaction.
+func (s *Store) BeforeCommits(fn func()) {
+	if s.writer.takeTurn(context.Background()) != nil {
+		return // the store is closed
+	}
+	defer s.writer.endTurn()
+	s.writer.conn.raw.(driver.HookRegisterer).RegisterCommitHook(func() int32 { fn(); return 0 })
 }
 
 // IsLate reports whether a portion of a purge ends after a time.
@@ -112,6 +121,9 @@ var Bound = bound
 
 // Texts returns the texts of the statements that the connections of the store have prepared.
 func (s *Store) Texts() (all []string) {
+	if s.writer.takeTurn(context.Background()) == nil { // a write may go on after its caller has left
+		defer s.writer.endTurn()
+	}
 	for text := range s.writer.conn.stmts {
 		all = append(all, text)
 	}
