@@ -53,8 +53,9 @@ type task struct {
 	Number  int
 	Options sqlite.Options
 
-	ReadsOnly bool   // of the task together
-	To        string // of the task copy
+	Pause     time.Duration // of the task write, after each incident
+	ReadsOnly bool          // of the task together
+	To        string        // of the task copy
 }
 
 // tasks are the works of child processes by name.
@@ -87,6 +88,7 @@ type child struct {
 
 func startChild(t *testing.T, work task, env ...string) *child {
 	t.Helper()
+	work.Options = *patient(&work.Options)
 	text, err := json.Marshal(work)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func TestMigrate_together(t *testing.T) {
 		}
 		for range 20 {
 			all.Go(func() {
-				s, err := sqlite.Open(context.Background(), path, nil)
+				s, err := sqlite.Open(context.Background(), path, patient(nil))
 				if err != nil {
 					t.Error(err)
 					return

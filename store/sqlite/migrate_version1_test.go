@@ -64,7 +64,7 @@ func TestMigrate_version1(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			s, err := sqlite.Open(context.Background(), path, nil)
+			s, err := sqlite.Open(context.Background(), path, patient(nil))
 			if err != nil {
 				t.Error(err)
 				return

@@ -59,6 +59,7 @@ func init() {
 						fmt.Println("error:", err)
 						return
 					}
+					time.Sleep(t.Pause)
 				}
 			})
 		}

@@ -118,7 +118,7 @@ func drain(t testing.TB, s *sqlite.Store) {
 // The copies are closed too, and have all rows of the second.
 func multiply(t testing.TB, path string, n int) {
 	t.Helper()
-	pool := mustHostPool(t, path, "_pragma=synchronous(OFF)&_pragma=busy_timeout(10000)")
+	pool := mustHostPool(t, path, "_pragma=synchronous(OFF)")
 	for _, text := range []string{
 		`INSERT INTO incident SELECT organization_id, i, version, activities, 1, type, status, status_method,
 			date_started + i * 1000000, date_detected, date_added, date_started + i * 1000000 + i * 7919 % 100000 * 1000,

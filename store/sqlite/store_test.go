@@ -1,18 +1,34 @@
 package sqlite_test
 
 import (
+	"cmp"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/store/sqlite"
 	"github.com/incidentkit/incident/store/storetest"
 )
 
+// busyTimeout is the BusyTimeout of tests that set none. Without processor time for a while, stores
+// and processes that write together may wait for longer than the default.
+const busyTimeout = time.Minute
+
+// patient returns options with busyTimeout, unless they have a BusyTimeout. nil means the defaults.
+func patient(opts *sqlite.Options) *sqlite.Options {
+	var o sqlite.Options
+	if opts != nil {
+		o = *opts
+	}
+	o.BusyTimeout = cmp.Or(o.BusyTimeout, busyTimeout)
+	return &o
+}
+
 // mustOpen opens a store that ends with the test.
 func mustOpen(t testing.TB, path string, opts *sqlite.Options) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), path, opts)
+	s, err := sqlite.Open(t.Context(), path, patient(opts))
 	if err != nil {
 		t.Fatal(err)
 	}

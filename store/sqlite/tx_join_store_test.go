@@ -137,6 +137,6 @@ func TestStore_joinedReport(t *testing.T) {
 }
 
 func newJoinedStore(t *testing.T) joinedStore {
-	h := newHost(t, "_txlock=immediate")
+	h := newHost(t, "_txlock=immediate&_pragma=busy_timeout(0)") // beginHostTx waits
 	return joinedStore{reads: mustHostPool(t, h.store.Path(), ""), writes: h.pool, store: h.store}
 }

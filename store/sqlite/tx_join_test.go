@@ -24,7 +24,7 @@ func newHost(t *testing.T, settings string) *host {
 	h := &host{pool: mustHostPool(t, newPath(t), settings)}
 	h.pool.MustExec("CREATE TABLE orders (n INTEGER)")
 	var err error
-	if h.store, err = sqlite.New(t.Context(), h.pool, nil); err != nil {
+	if h.store, err = sqlite.New(t.Context(), h.pool, patient(nil)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -127,7 +127,7 @@ func TestJoin_readsBeforeItWrites(t *testing.T) {
 	begin := time.Now()
 	_, err := create(t.Context(), h.store.Join(hostTx), "late")
 	wantError(t, "Apply() after another's commit", err, "BEGIN IMMEDIATE", incident.ErrUnavailable)
-	if took := time.Since(begin); took > sqlite.DefaultBusyTimeout/2 {
+	if took := time.Since(begin); took > busyTimeout/2 {
 		t.Errorf("Apply() took %v to fail, want at once, and long before BusyTimeout", took)
 	}
 	if _, incidents := h.counts(t); incidents != 1 {

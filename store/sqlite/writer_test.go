@@ -15,9 +15,13 @@ import (
 	"github.com/incidentkit/incident/store/sqlite"
 )
 
-// mustHostPool opens a pool of a host on a database.
+// mustHostPool opens a pool of a host on a database. Its statements wait for others for busyTimeout,
+// unless the settings have another time.
 func mustHostPool(t testing.TB, path, settings string) *sqlx.DB {
 	t.Helper()
+	if !strings.Contains(settings, "busy_timeout") {
+		settings += fmt.Sprintf("&_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
+	}
 	pool, err := sqlx.Open("sqlite", "file:"+path+"?"+settings)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +38,7 @@ func mustHostPool(t testing.TB, path, settings string) *sqlx.DB {
 // function.
 func holdWriteLock(t testing.TB, path string) (release func()) {
 	t.Helper()
-	tx, err := mustHostPool(t, path, "_txlock=immediate&_pragma=busy_timeout(5000)").Beginx()
+	tx, err := mustHostPool(t, path, "_txlock=immediate").Beginx()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +64,7 @@ func textOf(t testing.TB, path, query string) (text string) {
 // get reads the value of a query into dest, over a connection of its own.
 func get(t testing.TB, path, query string, dest any) {
 	t.Helper()
-	pool, err := sqlx.Open("sqlite", "file:"+path)
+	pool, err := sqlx.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)", path, busyTimeout.Milliseconds()))
 	if err == nil {
 		err = errors.Join(pool.Get(dest, query), pool.Close())
 	}
