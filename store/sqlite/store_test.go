@@ -11,9 +11,9 @@ import (
 	"github.com/incidentkit/incident/store/storetest"
 )
 
-// busyTimeout is the BusyTimeout of tests that set none. Without processor time for a while, stores
-// and processes that write together may wait for longer than the default.
-const busyTimeout = time.Minute
+// busyTimeout is the BusyTimeout of tests that set none. With little processor time, stores and processes
+// that write together may wait for longer than the default: others have the lock whenever they ask.
+const busyTimeout = 5 * time.Minute
 
 // patient returns options with busyTimeout, unless they have a BusyTimeout. nil means the defaults.
 func patient(opts *sqlite.Options) *sqlite.Options {
