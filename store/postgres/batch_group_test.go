@@ -149,6 +149,7 @@ func TestStore_groupCommitAnswersEach(t *testing.T) {
 		})
 	}
 	all.Wait()
+	pgtest.AwaitIdle(t, s.Pool())
 	awaitQuiet(t, s.Pool()) // creations that timed out may be written later
 	page, err := m.List(t.Context(), incident.IncidentFilter{OrganizationID: "acme", Limit: incident.MaxPageSize})
 	if n := int64(len(page.Incidents)); err != nil || n < 1+created.Load() || n > 1+15+1+15 {

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -306,93 +305,4 @@ func receive[T any](t *testing.T, from <-chan T) (v T) {
 		t.Fatalf("nothing within %v", generous)
 	}
 	return v
-}
-
-// A creation that the database refuses does not fail the others of its batch. After a batch that took
-// too long, its outcome is unknown: the batch may have written it.
-func TestStore_batchRefused(t *testing.T) {
-	t.Parallel()
-	s, _ := newStore(t)
-	m := mustManager(t, s)
-	s.Pool().MustExec(`
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	IF NEW.title = 'Bad' THEN RAISE EXCEPTION 'bad' USING ERRCODE = '22000'; END IF;
-	RETURN NEW;
-END $$;
-CREATE TRIGGER refuse BEFORE INSERT ON incident FOR EACH ROW EXECUTE FUNCTION refuse()`)
-	orgs := manyOrgs(4)
-	mustExist(t, m, orgs...)
-	all := downIn(3, orgs...)
-	for i := range all {
-		if i%5 == 0 {
-			all[i].Title = "Bad"
-		}
-	}
-	written := map[incident.OrganizationID]int{}
-	slow := 0
-	for rounds := 1; slow == rounds-1 && rounds <= 5; rounds++ {
-		_, errs := together(t, s, m, all...)
-		isSlow := false
-		for i, err := range errs {
-			isBad, isUnknown := i%5 == 0, errors.Is(err, incident.ErrUnknownOutcome)
-			if isBad && !isUnknown && !errors.Is(err, incident.ErrInvalid) || !isBad && err != nil {
-				t.Errorf("creation %d of %q = %v", i, all[i].Title, err)
-			}
-			isSlow = isSlow || isBad && isUnknown
-			if !isBad {
-				written[all[i].OrganizationID]++
-			}
-		}
-		if isSlow {
-			slow++
-		}
-	}
-	if slow == 5 {
-		t.Error("no refusal was known in five rounds")
-	}
-	for _, org := range orgs {
-		checkOrgs(t, s, m, 1+written[org], org)
-	}
-}
-
-// A database that refuses statements for several organizations is not asked again. A batch that takes
-// too long to be refused teaches nothing.
-func TestStore_batchUnsupported(t *testing.T) {
-	t.Parallel()
-	s, _ := newStore(t)
-	m := mustManager(t, s)
-	s.Pool().MustExec(`
-CREATE SEQUENCE refusals;
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	IF current_query() LIKE '%SKIP LOCKED%' THEN
-		PERFORM nextval('refusals');
-		RAISE EXCEPTION 'several shards' USING ERRCODE = 'feature_not_supported';
-	END IF;
-	RETURN NULL;
-END $$;
-CREATE TRIGGER refuse AFTER INSERT ON incident EXECUTE FUNCTION refuse()`)
-	orgs := manyOrgs(4)
-	mustExist(t, m, orgs...)
-	_, errs := together(t, s, m, downIn(1, orgs...)...)
-	wantNone(t, errs)
-	const rounds = 10
-	for range rounds {
-		var all sync.WaitGroup
-		for _, n := range downIn(4, orgs...) {
-			all.Go(func() {
-				if err := only(m.Create(t.Context(), n)); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		all.Wait()
-	}
-	checkOrgs(t, s, m, 2+4*rounds, orgs...)
-	var refusals int
-	mustDo(t, s.Pool().Get(&refusals, "SELECT coalesce(pg_sequence_last_value('refusals'), 0)"))
-	if refusals == 0 || refusals > rounds/2 {
-		t.Errorf("%d batches were refused, want 1, and a few more on a busy machine", refusals)
-	}
 }

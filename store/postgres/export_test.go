@@ -53,6 +53,9 @@ func (s *Store) WriteInGroup(ctx context.Context, change incident.Change) (isWri
 	return m.writeIn(ctx, &Store{database: s.database, tx: tx}), m.err
 }
 
+// KnowsApart reports whether the database has refused a statement for several organizations.
+func (s *Store) KnowsApart() bool { return s.lanes.apartOnly.Load() }
+
 // FreeBatch lets n batches more be in progress, while lanes are held.
 func (s *Store) FreeBatch(n int) {
 	l := &s.lanes
