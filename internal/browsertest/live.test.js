@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { freePort, signIn } from './host.js'
-import { scenario, sent, until, visit } from './scenario.js'
+import { farAhead, scenario, sent, until, visit } from './scenario.js'
 
 const gone = /net::ERR_/ // a page's requests while its host is away
 
@@ -20,10 +20,11 @@ const hide = (page, hidden) => page.evaluate((value) => {
 	document.dispatchEvent(new Event('visibilitychange'))
 }, hidden)
 
-// farAhead stops the clock of a page a day from now: the time to stop at must still be in the future.
-async function farAhead(page) {
-	await page.clock.install({ time: Date.now() })
-	await page.clock.pauseAt(Date.now() + 24 * 3_600_000)
+// goOffline cuts a page off, and waits until its script has been told.
+async function goOffline(page) {
+	await page.evaluate(() => { window.offline = new Promise((resolve) => addEventListener('offline', () => resolve())) })
+	await page.context().setOffline(true)
+	await page.evaluate(() => window.offline)
 }
 
 // hold keeps what a page asks for, from now on, until release: then answer gets each request. The promise asked
@@ -181,9 +182,7 @@ scenario('a lost connection is told although an answer follows', async (s) => {
 	const held = await hold(page, (route) => route.fulfill({ status: 304 }))
 	await host.create(s.org, 'Checkout fails')
 	await held.asked
-	const offline = page.evaluate(() => new Promise((resolve) => addEventListener('offline', () => resolve())))
-	await page.context().setOffline(true)
-	await offline
+	await goOffline(page)
 	await held.release()
 	// Within 30 s, since the page asks every 60 s in any case.
 	await page.locator('#status', { hasText: /^Connection lost\./ }).waitFor({ timeout: 30_000 })
@@ -233,9 +232,7 @@ scenario('a paused page stays as it is', async (s) => {
 	const [pause, paused] = [page.locator('#pause'), page.locator('#status', { hasText: /^Paused\. Showing the state of/ })]
 	await pause.click()
 	await held.release()
-	const offline = page.evaluate(() => new Promise((resolve) => addEventListener('offline', () => resolve())))
-	await page.context().setOffline(true)
-	await offline
+	await goOffline(page)
 	assert.equal(await row(page, incident).count(), 0)
 	assert.ok(await paused.isVisible())
 

@@ -131,6 +131,12 @@ export async function settled(page) {
 		({ live, sent, open, events }) => !live || sent > 0 && open === 0 && (live !== 'sse' || events > 0), 'requests of the page')
 }
 
+// farAhead stops the clock of a page a day from now: the time to stop at must still be in the future.
+export async function farAhead(page) {
+	await page.clock.install({ time: Date.now() })
+	await page.clock.pauseAt(Date.now() + 24 * 3_600_000)
+}
+
 // visit opens a page, and waits until it is settled.
 export async function visit(page, url) {
 	await page.goto(url)

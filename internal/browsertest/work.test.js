@@ -1,6 +1,6 @@
 // People at work on incidents: with the keyboard alone, without scripts, and at the same time.
 import assert from 'node:assert/strict'
-import { acknowledged, comment, scenario, settled, statusChange, until, visit } from './scenario.js'
+import { acknowledged, comment, farAhead, scenario, settled, statusChange, until, visit } from './scenario.js'
 
 const conflict = /status of 409/ // of the page that tells of it
 
@@ -152,6 +152,7 @@ for (const javaScriptEnabled of [true, false]) {
 		const host = await s.host()
 		const incident = await host.create(s.org, 'Checkout fails')
 		const page = await s.viewer(host, { context: { javaScriptEnabled } })
+		if (javaScriptEnabled) await farAhead(page) // the script lets a form be sent again after 10 s
 		await open(page, incident)
 		if (javaScriptEnabled) await settled(page) // no region moves the button
 		let sent = 0
