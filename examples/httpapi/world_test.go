@@ -45,6 +45,9 @@ var worlds atomic.Int64
 // begun is the time at a world's first call. The clock advances a second per call.
 var begun = time.Date(2026, 3, 14, 2, 31, 0, 0, time.UTC)
 
+// patience is the time limit of a request of the tests: many times that of the program, since a machine may be busy.
+const patience = 2 * time.Minute
+
 func newWorld(t *testing.T, store incident.Store, s *spec) *world {
 	t.Helper()
 	n := worlds.Add(1)
@@ -67,7 +70,7 @@ func newWorldOf(t *testing.T, store incident.Store, s *spec, acme, globex incide
 		t.Fatal(err)
 	}
 	w.faults = &faulty{Manager: w.incidents}
-	w.api = &api{incidents: w.faults, people: w.directory, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: defaultLimits.handle}
+	w.api = &api{incidents: w.faults, people: w.directory, log: slog.New(slog.NewJSONHandler(w.log, nil)), timeout: patience}
 	w.handler = w.api.handler()
 	return w
 }

@@ -63,6 +63,7 @@ func newWorld(t *testing.T, change ...func(*console.Options)) *world {
 	w := &world{T: t, store: store, incidents: incidents, faults: &faulty{Manager: incidents}}
 	w.options = console.Options{
 		Authenticate: viewerOf, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+		Timeout: 2 * time.Minute, // a machine may be busy
 		Assignees: func(context.Context, console.Viewer) ([]incident.UserID, error) {
 			return []incident.UserID{"dana", "erin"}, nil
 		},
