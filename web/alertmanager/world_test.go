@@ -85,6 +85,7 @@ func newWorldOver(t *testing.T, wrap func(incident.Manager) incident.Manager, ch
 	o := &alertmanager.Options{
 		Organization: org, Tokens: []string{token}, ProjectLabel: "service",
 		Now: w.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Timeout: 5 * time.Minute, // a machine may be busy
 	}
 	for _, change := range changes {
 		change(o)
