@@ -29,11 +29,13 @@ func readState(rows rowSet, before ...any) (s incident.State, err error) {
 	return s, err
 }
 
-const loadSQL = `
-SELECT ` + stateColumns + `
+func loadSQL(columns string) string {
+	return `
+SELECT ` + columns + `
 FROM @incident i
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE i.organization_id = $1 AND i.identifier = ?`
+}
 
 // Load implements [incident.IncidentStore]. In a transaction it locks the incident until the
 // end, so that decisions based on it remain valid.
@@ -48,35 +50,39 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 	return state, err
 }
 
-const loadAllSQL = `
+func loadAllSQL(columns string) string {
+	return `
 SELECT k.number, x.*
 FROM unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number),
 LATERAL (
-	SELECT ` + stateColumns + `
+	SELECT ` + columns + `
 	FROM @incident i
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = k.identifier
 	WHERE i.organization_id = k.organization_id AND i.identifier = k.identifier
 	OFFSET 0
 ) x
 ORDER BY k.number`
+}
 
 // newLoads returns the reads of incidents. In the statement for several, the arrays are subqueries and
 // the look-up has an OFFSET, so that its plan depends on no array: otherwise the server would plan each
 // statement, or read the whole table if it is small.
-func newLoads() reads[incident.Key, incident.State] {
+func newLoads(form rowForm) reads[incident.Key, incident.State] {
+	columns := form.columns(stateColumns)
+	one, all := loadSQL(columns), loadAllSQL(columns)
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
 		org: func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
 		alone: func(s *Store, key incident.Key) *statement {
-			return s.small(string(key.OrganizationID)).add(loadSQL, key.Identifier)
+			return s.small(string(key.OrganizationID)).add(one, key.Identifier)
 		},
 		all: func(s *Store, members []*reading[incident.Key, incident.State]) *statement {
 			orgs, identifiers := make(pq.StringArray, len(members)), make(pq.Int64Array, len(members))
 			for i, m := range members {
 				orgs[i], identifiers[i] = string(m.key.OrganizationID), m.key.Identifier
 			}
-			return s.small(orgs).add(loadAllSQL, identifiers)
+			return s.small(orgs).add(all, identifiers)
 		},
-		rows: func(rows rowSet) (incident.State, error) { return readState(rows) },
+		rows: func(rows rowSet) (incident.State, error) { return readState(form.rows(rows)) },
 	}}
 }
 
@@ -96,12 +102,14 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 
 func notFound(op string) error { return fmt.Errorf("postgres: %s: %w", op, incident.ErrNotFound) }
 
-const loadSlotSQL = `
-SELECT s.version, s.holder, ` + stateColumns + `
+func loadSlotSQL(columns string) string {
+	return `
+SELECT ` + columns + `
 FROM @incident_slot s
 LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
+}
 
 // LoadSlot implements [incident.IncidentStore]. In a transaction it locks the holder, so
 // that the holder keeps the slot.
@@ -124,12 +132,13 @@ func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 	return s.slotLoads.read(ctx, s, "load slot", slot)
 }
 
-const loadAllSlotsSQL = `
+func loadAllSlotsSQL(columns string) string {
+	return `
 SELECT k.number, x.*
 FROM unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
 	AS k (organization_id, alert_rule_id, project_id, query_id, number),
 LATERAL (
-	SELECT s.version, s.holder, ` + stateColumns + `
+	SELECT ` + columns + `
 	FROM @incident_slot s
 	LEFT JOIN @incident i ON i.organization_id = k.organization_id AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = i.identifier
@@ -138,14 +147,17 @@ LATERAL (
 	OFFSET 0
 ) x
 ORDER BY k.number`
+}
 
 // newSlotLoads returns the reads of slots.
-func newSlotLoads() reads[incident.Slot, incident.SlotState] {
+func newSlotLoads(form rowForm) reads[incident.Slot, incident.SlotState] {
+	columns := form.columns(`s.version, s.holder, ` + stateColumns)
+	one, all := loadSlotSQL(columns), loadAllSlotsSQL(columns)
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
 		org: func(slot incident.Slot) incident.OrganizationID { return slot.OrganizationID },
 		alone: func(s *Store, slot incident.Slot) *statement {
 			return s.small(string(slot.OrganizationID)).
-				add(loadSlotSQL, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
+				add(one, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
 		},
 		all: func(s *Store, members []*reading[incident.Slot, incident.SlotState]) *statement {
 			var orgs, rules, projects, queries pq.StringArray
@@ -153,9 +165,9 @@ func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 				orgs, rules = append(orgs, string(m.key.OrganizationID)), append(rules, string(m.key.AlertRuleID))
 				projects, queries = append(projects, string(m.key.ProjectID)), append(queries, string(m.key.QueryID))
 			}
-			return s.small(orgs).add(loadAllSlotsSQL, rules, projects, queries)
+			return s.small(orgs).add(all, rules, projects, queries)
 		},
-		rows: readSlot,
+		rows: func(rows rowSet) (incident.SlotState, error) { return readSlot(form.rows(rows)) },
 	}}
 }
 

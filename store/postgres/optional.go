@@ -52,8 +52,23 @@ type optionalColumn struct {
 // Scan implements [sql.Scanner].
 func (c *optionalColumn) Scan(src any) error {
 	var encoded string
-	if err := text(&encoded).Scan(src); err != nil || encoded == c.decoded {
+	if err := text(&encoded).Scan(src); err != nil {
 		return err
+	}
+	return c.decode(encoded)
+}
+
+// unpack skips the version of the format.
+func (c *optionalColumn) unpack(value []byte) error {
+	if len(value) == 0 || value[0] != 1 {
+		return errPacked
+	}
+	return c.decode(string(value[1:]))
+}
+
+func (c *optionalColumn) decode(encoded string) error {
+	if encoded == c.decoded {
+		return nil
 	}
 	c.decoded = encoded
 	var fields optionalFields

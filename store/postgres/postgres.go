@@ -231,9 +231,10 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if err := checkDriver(pool.Driver()); err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
+	form := formOfReads(options.Citus)
 	d := &database{
 		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion, isSpread: options.Citus}, feedCalls: make(chan struct{}, maxFeedCalls),
-		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(), slotLoads: newSlotLoads(),
+		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(form), slotLoads: newSlotLoads(form),
 	}
 	if options.Citus {
 		d.useCitus()

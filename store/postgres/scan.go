@@ -36,6 +36,11 @@ func (c textColumn[T]) Scan(src any) error {
 	return nil
 }
 
+func (c textColumn[T]) unpack(value []byte) error {
+	*c.to = T(value)
+	return nil
+}
+
 type integerColumn[T ~int | ~int64] struct{ to *T }
 
 func integer[T ~int | ~int64](to *T) integerColumn[T] { return integerColumn[T]{to} }
@@ -54,6 +59,12 @@ func (c integerColumn[T]) Scan(src any) error {
 		*c.to = T(n)
 	}
 	return nil
+}
+
+func (c integerColumn[T]) unpack(value []byte) error {
+	n, err := unpackInteger(value)
+	*c.to = T(n)
+	return err
 }
 
 type booleanColumn struct{ to *bool }
@@ -88,6 +99,11 @@ func (c instantColumn) Scan(src any) error {
 	return nil
 }
 
+func (c instantColumn) unpack(value []byte) (err error) {
+	*c.to, err = unpackInstant(value)
+	return err
+}
+
 type optionalInstantColumn struct{ to **time.Time }
 
 func optionalInstant(to **time.Time) optionalInstantColumn { return optionalInstantColumn{to} }
@@ -103,6 +119,12 @@ func (c optionalInstantColumn) Scan(src any) error {
 	return err
 }
 
+func (c optionalInstantColumn) unpack(value []byte) error {
+	t, err := unpackInstant(value)
+	*c.to = &t
+	return err
+}
+
 type identityColumn struct{ to *uuid.UUID }
 
 func identity(to *uuid.UUID) identityColumn { return identityColumn{to} }
@@ -114,6 +136,8 @@ func (c identityColumn) Scan(src any) error {
 	}
 	return c.to.Scan(src)
 }
+
+func (c identityColumn) unpack(value []byte) error { return c.to.UnmarshalBinary(value) }
 
 type listColumn[T ~string] struct{ to *[]T }
 
@@ -134,6 +158,11 @@ func (c listColumn[T]) Scan(src any) error {
 		*c.to = append(*c.to, T(v))
 	}
 	return nil
+}
+
+func (c listColumn[T]) unpack(value []byte) error {
+	*c.to = nil
+	return unpackTexts(value, func(element []byte) { *c.to = append(*c.to, T(element)) })
 }
 
 // incidentColumns are the columns of an incident i.
