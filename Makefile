@@ -43,20 +43,20 @@ STATEMENTS = ^(Incidents|CountIncidents|RoundTrip|Names|Memory|Isolation)$$
 WORLDS     = ^Test(Store|Outbox|Retention|Report|Model|Linearizable|Joined_.*)$$
 
 # In store/postgres the variants of a suite differ from it in their statements or their pool: make
-# worlds runs them. PROCESSES start and kill many processes, servers and connections, or have many
-# writers of the same rows: make race runs them. TestModel calls from one goroutine and runs without
+# worlds runs them. PROCESSES start and kill many processes, servers and connections, have many writers
+# of the same rows, or wait for an absent standby: make race runs them. TestModel calls from one goroutine and runs without
 # the race detector, as the variants do. So do UNRACED and the groups LISTS of TestStore, in which
 # neither a test nor a call starts goroutines, and the Named groups of TestStore_outbox, which repeat
 # cases on a second table.
-# Tests with bounds of milliseconds run when everything else has ended. LONGEST take half of the time
+# Tests with bounds of milliseconds run when everything else has ended. LONGEST take most of the time
 # of these: make race has them.
 VARIANTS = ^Test(Store_(oneConnection|partitioned|ahead|unprepared|(outbox|feed|retention|report)Partitioned|(retention|report)(OneConnection|Unprepared))|Linearizable_singleProcess|Model_singleProcess)$$
 MODEL    = ^TestModel$$
-PROCESSES = ^Test(Processes_(faults|failover|contention|versions)|Notifiers_killed|Relay_(killed|killedDuringCreations|shared)|History|History_writers|Retention_(killed|underLoad|underLoadReissued)|Store_(retentionAfterLostReplies|lostReplyCache|serverKilled|backendsKilled|losesOften|hotIncident))$$
+PROCESSES = ^Test(Processes_(faults|failover|contention|versions)|Notifiers_killed|Relay_(killed|killedDuringCreations|shared)|History|History_writers|Retention_(killed|underLoad|underLoadReissued)|Store_(retentionAfterLostReplies|lostReplyCache|serverKilled|backendsKilled|losesOften|hotIncident|batchAtStandby|waitEndsAtStandby)|Outbox_contextEndsAtStandby)$$
 UNRACED  = ^Test(Store_(lostRepl(y|ies)|plans.*|claimCost.*|roundTrips(Queued)?|readOnlyLeftovers|versions|schemaMay.*|statementsSuit.*|refusalsOf.*|remed.*|reportsLostTables|failsAfter.*|joinedSerializable|foldsTitles.*)|Migrate|Migrate_(refuses.*|toleratesAdditions|undoesAWrongStep|schemas|objects|readOnly|version1AndBack)|Migrations.*|Inspect|IsRefusal|New_.*|Open_.*|Incidents_.*|Apply_placeUnknown|Traces)$$
 LISTS    = ^(Incidents|CountIncidents|Names)$$
 TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|Processes|Relay_fairness|Relay_writtenElsewhere|Watch_delay|Store_silen.*)$$
-LONGEST  = ^TestRelay_(fairness|writtenElsewhere)$$
+LONGEST  = ^Test(Relay_(fairness|writtenElsewhere)|Store_(silenceLeavesThePool|silentCreation|silentWriter))$$
 
 # The long form of COMPARED compares delays: nothing runs beside it, and no race detector.
 COMPARED = ^TestNotifiers_delay$$

@@ -27,7 +27,7 @@ func TestRelay_killedDuringCreations(t *testing.T) {
 	kills := 0
 	for round := range rounds {
 		first, second := r.start(t, 2*round, task), r.start(t, 2*round+1, task)
-		deadline := time.Now().Add(30 * time.Second)
+		deadline := time.Now().Add(2 * time.Minute)
 		for r.inbox.countOf(2*round) < enough || r.inbox.countOf(2*round+1) < enough || r.inbox.firsts() < 2*enough*(round+1) {
 			if time.Now().After(deadline) {
 				t.Fatal("the relays deliver nothing")
@@ -72,7 +72,7 @@ func TestRelay_killedDuringCreations(t *testing.T) {
 // killed.
 func (r *relays) countIncidents(t *testing.T) (n int) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		_, err := r.manager.Get(t.Context(), incident.Key{OrganizationID: "acme", Identifier: int64(n) + 1})
 		switch {
 		case err == nil:
