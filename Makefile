@@ -135,8 +135,11 @@ test-postgres-versions: ## Run the store's suites on each of VERSIONS (default 1
 
 # Citus is no package of a registry: INCIDENT_TEST_CITUS_URL is the URL of a coordinator, with
 # sslmode or another parameter at its end, whose database is for these tests alone.
-# INCIDENT_TEST_CITUS_WORKER_URLS has the URLs of the workers, with commas between them, and
+# INCIDENT_TEST_CITUS_WORKER_URLS has the URLs of the two workers, with a comma between them,
+# INCIDENT_TEST_CITUS_SPARE_URL that of a server with the extension that is no worker yet, and
 # INCIDENT_TEST_CITUS_KILL may have a command that kills and restarts the server at its argument.
+# The servers need wal_level = logical, and where there is the setting,
+# output_plugin_libraries = 'pgoutput, citus'.
 test-citus: ## Run the suites of store/postgres on Citus, at INCIDENT_TEST_CITUS_URL.
 	$(GO) test -tags=citus -count=1 -timeout=60m -parallel=4 -run=^TestCitus_ ./store/postgres
 	cd internal/hostworld && $(GO) test -tags=citus -count=1 -timeout=60m -parallel=4 -run='^TestCitus$$' .

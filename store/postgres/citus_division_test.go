@@ -23,6 +23,7 @@ func underDivisions(t *testing.T, workers func(string) *sqlx.DB) {
 	withoutLoss(t, "moves_divisions", workers, func(pool *sqlx.DB, schema string) {
 		table := schema + ".incident"
 		splitShards(t, pool, table, "block_writes")
+		splitShards(t, pool, table, "force_logical")
 		splitShards(t, pool, table, "block_writes")
 		changeShards(t, pool, "SELECT isolate_tenant_to_new_shard($1, 'organization 0', 'CASCADE', shard_transfer_mode := 'block_writes')", table)
 		s := mustNew(t, pool, &postgres.Options{Schema: schema, Citus: true})
@@ -41,20 +42,25 @@ func underDivisions(t *testing.T, workers func(string) *sqlx.DB) {
 	})
 }
 
-// splitShards divides the first two shards of a table, each in the middle of its range.
+// splitShards divides the first two shards of a table, each in the middle of its range. With block_writes the parts
+// stay on their server, otherwise they go to another: Citus 13.2 does not finish a division with force_logical of
+// which a part stays, if rows are updated meanwhile. It creates the part's primary key after it has begun to record
+// the updates, so that they come without their keys.
 func splitShards(t *testing.T, pool *sqlx.DB, table, mode string) {
 	t.Helper()
 	var all []struct {
 		Shard  int64 `db:"shardid"`
 		Middle int64 `db:"middle"`
-		Node   int64 `db:"nodeid"`
+		Node   int64 `db:"node"`
 	}
 	err := pool.Select(&all, `
-		SELECT s.shardid, (s.shardminvalue::bigint + s.shardmaxvalue::bigint) / 2 AS middle, n.nodeid
-		FROM pg_dist_shard s JOIN pg_dist_placement USING (shardid) JOIN pg_dist_node n USING (groupid)
+		SELECT s.shardid, (s.shardminvalue::bigint + s.shardmaxvalue::bigint) / 2 AS middle, n.nodeid AS node
+		FROM pg_dist_shard s
+		JOIN pg_dist_placement p USING (shardid)
+		JOIN pg_dist_node n ON n.shouldhaveshards AND (n.groupid = p.groupid) = ($2 = 'block_writes')
 		WHERE s.logicalrelid = $1::regclass
 		ORDER BY s.shardmaxvalue::bigint - s.shardminvalue::bigint DESC, s.shardid
-		LIMIT 2`, table)
+		LIMIT 2`, table, mode)
 	if err != nil {
 		t.Fatal(err)
 	}
