@@ -13,9 +13,9 @@ import (
 // its own.
 func (s *Store) runBatch(ln *lane) {
 	start := time.Now()
-	left, err := s.writeBatch(ln.members)
+	left, err := s.writeBatch(ln.lanes, ln.members)
 	if err == nil {
-		s.lanes.took(time.Since(start))
+		ln.lanes.took(time.Since(start))
 	}
 	isLeft := make(map[*member]bool, len(left))
 	for _, m := range left {
@@ -34,27 +34,29 @@ func (s *Store) runBatch(ln *lane) {
 }
 
 // writeBatch writes the members: usual creations in a single statement, others of one
-// organization in a transaction. It returns the members whose organizations were locked. An error
+// organization in a transaction, and those of a server of Citus in a call. It returns the members
+// that must wait for a lane of their organization, because that was locked, for example. An error
 // concerns every member; otherwise each member has its own result.
-func (s *Store) writeBatch(members []*member) (left []*member, err error) {
+func (s *Store) writeBatch(l *lanes, members []*member) (left []*member, err error) {
 	isSingle := isOfOne(members)
 	switch {
-	case members[0].layout.suitsBatch() && !s.lanes.apartOnly.Load():
+	case l != &s.lanes && mayShareCall(l, members):
+		return s.writeOnCitus(l, members)
+	case l == &s.lanes && members[0].layout.suitsBatch() && !l.apartOnly.Load():
 	case isSingle:
-		return nil, s.writeGroup(members)
+		return nil, s.writeGroup(l, members)
 	default:
 		return nil, errAlone
 	}
-	members = slices.Clone(members) // retire reads the lane's own
-	slices.SortStableFunc(members, func(a, b *member) int { return cmp.Compare(a.org(), b.org()) })
-	ctx, cancel := s.lanes.bounded(members[0])
+	members = sortedByOrg(members)
+	ctx, cancel := l.bounded(members[0])
 	defer cancel()
 	c := newCall("apply")
 	identifiers, err := queryCounted(ctx, s, c, s.batchStatement(members, isSingle, c), func(rows rowSet) ([]int64, error) {
 		return readBatch(rows, len(members))
 	})
 	if sqlState(err) == featureNotSupported && !isReadOnly(err) {
-		s.lanes.apartOnly.Store(true)
+		l.apartOnly.Store(true)
 	}
 	switch {
 	case err != nil && c.lost():
@@ -79,6 +81,14 @@ func (s *Store) writeBatch(members []*member) (left []*member, err error) {
 	return left, nil
 }
 
+// sortedByOrg returns the members in order of organization. It copies them, because retire reads the
+// members of a lane.
+func sortedByOrg(members []*member) []*member {
+	members = slices.Clone(members)
+	slices.SortStableFunc(members, func(a, b *member) int { return cmp.Compare(a.org(), b.org()) })
+	return members
+}
+
 // distrust records that the creations may have been written.
 func distrust(members []*member) {
 	for _, m := range members {
@@ -101,8 +111,8 @@ func (l *lanes) bounded(m *member) (context.Context, context.CancelFunc) {
 }
 
 // writeGroup applies creations of one organization in a transaction, so that they share a commit.
-func (s *Store) writeGroup(members []*member) error {
-	beginning, cancel := s.lanes.bounded(members[0])
+func (s *Store) writeGroup(l *lanes, members []*member) error {
+	beginning, cancel := l.bounded(members[0])
 	defer cancel()
 	tx, err := s.begin(beginning)
 	if err != nil {
@@ -111,7 +121,7 @@ func (s *Store) writeGroup(members []*member) error {
 	tx.grouped = true
 	inner := &Store{database: s.database, tx: tx}
 	for _, m := range members {
-		ctx, cancel := s.lanes.bounded(m)
+		ctx, cancel := l.bounded(m)
 		isWritten := m.writeIn(ctx, inner)
 		cancel()
 		if !isWritten {
@@ -119,7 +129,7 @@ func (s *Store) writeGroup(members []*member) error {
 			return errAlone
 		}
 	}
-	committing, cancel := s.lanes.bounded(members[0])
+	committing, cancel := l.bounded(members[0])
 	defer cancel()
 	err = tx.commit(committing)
 	switch {

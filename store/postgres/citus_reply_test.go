@@ -10,23 +10,31 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
 )
 
 // newCitusLossy makes tables, and a store behind a proxy: before the coordinator, or before the
 // worker that has the organization of the writes.
 func newCitusLossy(t *testing.T, atWorker bool) *lossy {
 	t.Helper()
-	url, turn := citusURL(t), citusTurns.Add(1)
-	admin := mustOpen(t, fmt.Sprintf("%s&options=-ccitus.shard_count%%3D%d", url, citusShards), 1)
-	opts := mustCitusSchema(t, admin, fmt.Sprintf("incident_%d_%d_lossy", os.Getpid(), turn))
-	l := &lossy{pool: mustOpen(t, url+"&search_path="+opts.Schema, 4)}
+	l, _ := newCitusLossyStore(t, atWorker, 2)
+	return l
+}
+
+// newCitusLossyStore is newCitusLossy, and also returns the store behind the proxy, which has conns connections
+// through it.
+func newCitusLossyStore(t *testing.T, atWorker bool, conns int) (l *lossy, through *postgres.Store) {
+	t.Helper()
+	opts, url := newCitusTables(t, nil)
+	l = &lossy{pool: mustOpen(t, url, 4)}
 	l.store = mustNew(t, l.pool, &opts)
 	l.past = mustManager(t, l.store)
 	if !atWorker {
-		l.proxy = pgtest.NewProxy(t, url)
-		l.proxied = mustOpen(t, l.proxy.URL(), 2)
-		l.through = mustManager(t, mustNew(t, l.proxied, &opts))
-		return l
+		l.proxy = pgtest.NewProxy(t, citusURL(t))
+		l.proxied = mustOpen(t, l.proxy.URL(), conns)
+		through = mustNew(t, l.proxied, &opts)
+		l.through = mustManager(t, through)
+		return l, through
 	}
 	owner := ""
 	err := l.pool.Get(&owner, `SELECT nodename || ':' || nodeport FROM pg_dist_placement JOIN pg_dist_node USING (groupid)
@@ -35,20 +43,20 @@ func newCitusLossy(t *testing.T, atWorker bool) *lossy {
 		t.Fatal(err)
 	}
 	l.proxy = pgtest.NewProxy(t, citusWorkerURLs(t)[owner])
-	l.proxied = mustOpen(t, l.proxy.URL(), 2)
+	l.proxied = mustOpen(t, l.proxy.URL(), conns)
 	opts.CitusWorker = func(address string) *sqlx.DB {
 		if address == owner {
 			return l.proxied
 		}
 		return nil
 	}
-	through := mustNew(t, mustOpen(t, url, 4), &opts)
+	through = mustNew(t, mustOpen(t, citusURL(t), 4), &opts)
 	l.through = mustManager(t, through)
 	l.ready = func(t *testing.T) {
 		t.Helper()
 		awaitRoutes(t, through, "acme")
 	}
-	return l
+	return l, through
 }
 
 // TestStore_lostReply on Citus, between the store and the coordinator, and between the store and a

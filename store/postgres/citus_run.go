@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -87,6 +88,9 @@ type citus struct {
 	nodes      sqlText
 	known      citusNodes
 	workers    citusWorkers
+
+	mu    sync.Mutex       // guards lanes
+	lanes map[int64]*lanes // the creations of each server by its group
 }
 
 func (d *database) useCitus() {
@@ -99,7 +103,7 @@ func (d *database) useCitus() {
 		nodes:      sqlText{text: d.qualify(nodesSQL)},
 		workers:    citusWorkers{options: d.options, identifySQL: sqlText{text: d.qualify(identifySQL)}},
 	}
-	// The organizations of a batch may be on several servers.
+	// The organizations of a batch without routes may be on several servers.
 	d.lanes.apartOnly.Store(true)
 }
 
@@ -118,19 +122,30 @@ func (d *database) delegatedText(assembled string) *delegated {
 	return &delegated{form: uuid.UUID(hash[:16]).String(), text: text}
 }
 
-// runDelegated runs a statement about an organization by incident_run.
+// runDelegated runs a statement about an organization by incident_run, or statements about several by
+// incident_run_many.
 func runDelegated[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (T, error) {
 	organization := st.args[0]
 	if st.owner != "" {
 		organization = st.owner
 	}
+	function := &s.citus.run
 	values, err := argumentTexts(st.args)
+	if st.parts != nil {
+		function = &s.citus.runMany
+		values, err = partsTexts(st.parts)
+	}
 	if err != nil {
 		var none T
 		return none, err
 	}
-	return runForm(ctx, s, &s.citus.run, s.worker(ctx, organization), organization, st.sqlText().delegated, values,
-		func(rows rowSet) (T, error) { return read(&recordRows{rowSet: rows}) })
+	return runForm(ctx, s, function, s.worker(ctx, organization), organization, st.sqlText().delegated, values,
+		func(rows rowSet) (T, error) {
+			if st.parts != nil {
+				return read(&memberRows{recordRows: recordRows{rowSet: rows}})
+			}
+			return read(&recordRows{rowSet: rows})
+		})
 }
 
 // runForm calls a function with a statement where an organization is: at a worker, or through the

@@ -24,20 +24,35 @@ func (s *Store) Statements() (texts []string) {
 // HoldLanes has all creations wait that need not go with their organization alone, until release
 // is called. waiting returns their number.
 func (s *Store) HoldLanes() (waiting func() int, release func()) {
-	l := &s.lanes
+	all := s.allLanes()
 	add := func(n int) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.alone += n * maxAlone
-		l.batches += n * maxBatches
-		s.next()
+		for _, l := range all {
+			l.mu.Lock()
+			l.alone += n * maxAlone
+			l.batches += n * maxBatches
+			s.next(l)
+			l.mu.Unlock()
+		}
 	}
 	add(1)
-	return func() int {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.waiting)
+	return func() (n int) {
+		for _, l := range all {
+			l.mu.Lock()
+			n += len(l.waiting)
+			l.mu.Unlock()
+		}
+		return n
 	}, func() { add(-1) }
+}
+
+// allLanes returns the lanes of creations, with those of the servers of Citus that have had any.
+func (s *Store) allLanes() []*lanes {
+	if s.citus == nil {
+		return []*lanes{&s.lanes}
+	}
+	s.citus.mu.Lock()
+	defer s.citus.mu.Unlock()
+	return append(slices.Collect(maps.Values(s.citus.lanes)), &s.lanes)
 }
 
 // WriteInGroup applies a creation in a transaction as a member of a group, and rolls the transaction back. It
@@ -62,7 +77,7 @@ func (s *Store) FreeBatch(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.batches -= n
-	s.next()
+	s.next(l)
 }
 
 // HoldReads has all reads of incidents and slots wait until release is called. waiting returns their

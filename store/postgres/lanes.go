@@ -30,6 +30,8 @@ import (
 // organizations. Every other creation waits only for creations of its own organization, and goes
 // with them. See writeBatch for the statements.
 //
+// On Citus each server has lanes of its own: see writeOnCitus.
+//
 // A statement or commit for a batch has the values of the context of its first member, for a wrapper of
 // the driver that traces.
 //
@@ -72,6 +74,7 @@ type lanes struct {
 
 // lane is a statement in progress.
 type lane struct {
+	lanes   *lanes
 	members []*member
 	began   time.Time
 	kind    laneKind
@@ -91,6 +94,7 @@ type member struct {
 	ctx    context.Context // of the caller
 	w      writing
 	call   *call
+	lanes  *lanes // of the server that has the organization
 	layout layout // equal for the members of a batch
 	byOrg  bool   // goes only with creations of its organization, and waits for no others
 
@@ -122,9 +126,7 @@ func (l *lanes) took(d time.Duration) {
 
 // applyInLane applies a creation, alone or in a batch.
 func (s *Store) applyInLane(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
-	m := &member{ctx: ctx, w: s.newWriting(change, c), call: c}
-	m.layout, m.byOrg = m.w.batchLayout()
-	m.byOrg = m.byOrg || s.lanes.apartOnly.Load()
+	m := s.newMember(ctx, change, c)
 	if s.join(m) {
 		if err := s.await(ctx, m); err != nil {
 			return incident.Applied{}, err
@@ -133,33 +135,45 @@ func (s *Store) applyInLane(ctx context.Context, change incident.Change, c *call
 	switch {
 	case m.lane != nil:
 		defer s.end(m.lane, nil)
-		return s.applyTimed(ctx, change, c)
+		return s.applyTimed(m, change)
 	case errors.Is(m.err, errAlone):
-		return s.applyTimed(ctx, change, c)
+		return s.applyTimed(m, change)
 	}
 	return m.applied, m.err
 }
 
-// applyTimed is applyAlone, and records its duration.
-func (s *Store) applyTimed(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
+// newMember returns the member for a creation.
+func (s *Store) newMember(ctx context.Context, change incident.Change, c *call) *member {
+	m := &member{ctx: ctx, w: s.newWriting(change, c), call: c, lanes: s.lanesOf(ctx, change.Key.OrganizationID)}
+	if m.lanes == &s.lanes {
+		m.layout, m.byOrg = m.w.batchLayout()
+	} else {
+		m.layout, m.byOrg = m.w.layout(), c.again.Load()
+	}
+	m.byOrg = m.byOrg || m.lanes.apartOnly.Load()
+	return m
+}
+
+// applyTimed applies the change of a member alone, and records the duration.
+func (s *Store) applyTimed(m *member, change incident.Change) (incident.Applied, error) {
 	start := time.Now()
-	applied, err := s.applyAlone(ctx, change, c)
+	applied, err := s.applyAlone(m.ctx, change, m.call)
 	if err == nil {
-		s.lanes.took(time.Since(start))
+		m.lanes.took(time.Since(start))
 	}
 	return applied, err
 }
 
 // await waits until the creation is written, or must go alone, or its context has ended.
 func (s *Store) await(ctx context.Context, m *member) error {
-	timer := time.NewTimer(s.lanes.wait(minLaneWait, maxLaneWait))
+	timer := time.NewTimer(m.lanes.wait(minLaneWait, maxLaneWait))
 	defer timer.Stop()
 	for ended, isEnding := ctx.Done(), false; ; {
 		select {
 		case <-m.woken:
 			return nil
 		case <-ended:
-			if s.lanes.leave(m, false) {
+			if m.lanes.leave(m, false) {
 				return ctx.Err()
 			}
 			ended, isEnding = nil, true
@@ -168,15 +182,15 @@ func (s *Store) await(ctx context.Context, m *member) error {
 			if isEnding {
 				return s.abandon(ctx, m)
 			}
-			s.retire()
-			timer.Reset(s.lanes.wait(minLaneWait, maxLaneWait))
+			s.retire(m.lanes)
+			timer.Reset(m.lanes.wait(minLaneWait, maxLaneWait))
 		}
 	}
 }
 
 // abandon ends a creation after its context has ended. If it was sent, its outcome is unknown.
 func (s *Store) abandon(ctx context.Context, m *member) error {
-	if s.lanes.leave(m, true) {
+	if m.lanes.leave(m, true) {
 		return ctx.Err()
 	}
 	select {

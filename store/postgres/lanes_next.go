@@ -9,7 +9,7 @@ import (
 
 // join gives the creation a lane of its own, or has it wait and returns true.
 func (s *Store) join(m *member) (waits bool) {
-	l := &s.lanes
+	l := m.lanes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	isFree := l.isFree(m)
@@ -24,7 +24,7 @@ func (s *Store) join(m *member) (waits bool) {
 	m.woken = make(chan struct{}, 1)
 	l.waiting = append(l.waiting, m)
 	if isFree && len(l.waiting) >= l.target() {
-		s.next()
+		s.next(l)
 	}
 	return true
 }
@@ -47,7 +47,7 @@ func (l *lanes) begin(members []*member, kind laneKind) *lane {
 	if l.byOrg == nil {
 		l.byOrg = map[incident.OrganizationID]*lane{}
 	}
-	ln := &lane{members: members, began: time.Now(), kind: kind}
+	ln := &lane{lanes: l, members: members, began: time.Now(), kind: kind}
 	for _, m := range members {
 		l.byOrg[m.org()] = ln
 	}
@@ -84,26 +84,26 @@ func (l *lanes) release(ln *lane) {
 // end closes a lane, and starts the next lanes. The members that left wait again, for a lane of
 // their organization.
 func (s *Store) end(ln *lane, left []*member) {
-	s.lanes.mu.Lock()
-	defer s.lanes.mu.Unlock()
+	ln.lanes.mu.Lock()
+	defer ln.lanes.mu.Unlock()
 	s.endHeld(ln, left)
 }
 
 // endHeld is end for a caller that holds the mutex.
 func (s *Store) endHeld(ln *lane, left []*member) {
-	l := &s.lanes
+	l := ln.lanes
 	l.release(ln)
 	isCounted := ln.kind != uncounted
 	l.uncount(ln)
 	if n := len(ln.members) - len(left); n > 2 && isCounted {
-		s.beginGathering(l.expected(n))
+		s.beginGathering(l, l.expected(n))
 	}
 	left = slices.DeleteFunc(left, func(m *member) bool { return m.gone })
 	for _, m := range left {
 		m.byOrg = true
 	}
 	l.waiting = slices.Concat(left, l.waiting)
-	s.next()
+	s.next(l)
 }
 
 // expected returns the number of members for which the next batch waits, after a batch of n members.
@@ -120,8 +120,7 @@ func (l *lanes) share(n int) int { return (n + l.batched + 1) / maxBatches }
 // again. The member that completes them starts the batch. Otherwise batches of a few members
 // would alternate with large batches, or the creations would stay divided into one group more than
 // there are batches.
-func (s *Store) beginGathering(n int) {
-	l := &s.lanes
+func (s *Store) beginGathering(l *lanes, n int) {
 	l.gather = n
 	l.gathers++
 	number := l.gathers
@@ -130,17 +129,16 @@ func (s *Store) beginGathering(n int) {
 		defer l.mu.Unlock()
 		if l.gathers == number && l.gather > 0 {
 			l.gather = 0
-			s.next()
+			s.next(l)
 		}
 	})
 }
 
 // next starts all lanes that can start.
-func (s *Store) next() {
-	l := &s.lanes
+func (s *Store) next(l *lanes) {
 	for i := 0; i < len(l.waiting); {
 		if m := l.waiting[i]; m.byOrg && l.isFree(m) {
-			s.start(l.take(i, maxGroup, true), uncounted) // and removes it
+			s.start(l, l.take(i, maxGroup, true), uncounted) // and removes it
 		} else {
 			i++
 		}
@@ -152,9 +150,9 @@ func (s *Store) next() {
 			return
 		case max(n, behind) >= l.target() && l.batches < maxBatches:
 			l.gather = 0
-			s.start(l.take(first, min(max(l.share(n), minBatch), maxMembers), false), batchLane)
+			s.start(l, l.take(first, min(max(l.share(n), minBatch), maxMembers), false), batchLane)
 		case l.mayGoAlone():
-			s.start(l.take(first, maxMembers, true), aloneLane)
+			s.start(l, l.take(first, maxMembers, true), aloneLane)
 		default:
 			return
 		}
@@ -208,11 +206,11 @@ func isOfOne(members []*member) bool {
 }
 
 // start opens a lane for the members. A single member goes alone, with its own context.
-func (s *Store) start(members []*member, kind laneKind) {
+func (s *Store) start(l *lanes, members []*member, kind laneKind) {
 	if kind == batchLane && isOfOne(members) {
 		kind = aloneLane
 	}
-	ln := s.lanes.begin(members, kind)
+	ln := l.begin(members, kind)
 	if len(members) == 1 {
 		members[0].lane = ln
 		members[0].woken <- struct{}{}
@@ -236,8 +234,7 @@ func (l *lanes) leave(m *member, isGone bool) bool {
 }
 
 // retire has creations wait no longer for lanes that take too long.
-func (s *Store) retire() {
-	l := &s.lanes
+func (s *Store) retire(l *lanes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, ln := range l.byOrg {
@@ -249,5 +246,5 @@ func (s *Store) retire() {
 			l.release(ln)
 		}
 	}
-	s.next()
+	s.next(l)
 }

@@ -47,9 +47,9 @@
 // spreads them over the servers of Citus, and [Options.Citus] has the store use it:
 //
 //   - A call takes a hop more, through the coordinator to the server of its organization. With
-//     [Options.CitusWorker] it takes none, except in a transaction. Creations of several
-//     organizations do not share a statement, and reads do if one server has the organizations. For
-//     that, tables that an earlier version spread need MigrateCitus again.
+//     [Options.CitusWorker] it takes none, except in a transaction. Reads of several organizations share
+//     a call if one server has the organizations, and so do creations, also by firings. For that, tables that
+//     an earlier version spread need MigrateCitus again.
 //   - A call waits while a shard moves or is divided, as writes do on Citus. If the shard has left, the call
 //     is repeated, and a transaction fails with [incident.ErrUnavailable].
 //   - The feed reads each server by itself. After a move or a division each cache starts empty. A follower may see

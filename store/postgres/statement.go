@@ -30,8 +30,9 @@ type statement struct {
 	fragments []*fragment
 	shape     []byte // the number of each fragment, and a parameter number for each ? in it
 	args      []any
-	isOfAll   bool   // not about a single organization: see statementOfAll
-	owner     string // of a statement of all on Citus, an organization of the only shard to run it on
+	isOfAll   bool         // not about a single organization: see statementOfAll
+	owner     string       // of a statement of all on Citus, an organization of the only shard to run it on
+	parts     []*statement // on Citus, statements of the same text to run together on a server
 }
 
 // maxTexts bounds the statements that a connection prepares.

@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/incidentkit/incident"
+)
+
+// On Citus, creations of organizations of a server share a call of incident_run_many, as reads do, but in
+// lanes of their own: see lanes. The call runs the statement of a single creation for each member, so that it
+// writes any creation, also a firing. It is a transaction of its server, and writes all or nothing, except a
+// member whose own statement finds something in the way.
+//
+// The call gives up if it waits long for a shard that moves, for an organization or for a slot: its members
+// would wait for another's. A deadlock ends so, too. Whatever fails, each member is repeated alone, and
+// creations of its organization wait for it instead of joining the next call.
+//
+// A repetition after a lost answer goes alone.
+
+// lanesOf returns the lanes for creations of the organization: of its server on Citus, if that is known.
+func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationID) *lanes {
+	if s.citus == nil {
+		return &s.lanes
+	}
+	route := s.route(ctx, string(organization))
+	if route.greatest == route.least { // no route
+		return &s.lanes
+	}
+	c := s.citus
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.lanes[route.group]
+	if l == nil {
+		if c.lanes == nil {
+			c.lanes = map[int64]*lanes{}
+		}
+		l = &lanes{}
+		c.lanes[route.group] = l
+	}
+	return l
+}
+
+// mayShareCall reports whether the members, of a server of Citus, may go together in a call.
+func mayShareCall(l *lanes, members []*member) bool {
+	for _, m := range members {
+		if m.byOrg { // a call has failed
+			return false
+		}
+	}
+	return !l.apartOnly.Load()
+}
+
+// writeOnCitus writes the members, whose organizations are on a server, in a call. It returns those that are
+// not written, and must go alone. An error concerns every member.
+func (s *Store) writeOnCitus(l *lanes, members []*member) (left []*member, err error) {
+	members = sortedByOrg(members)
+	c := newCall("apply")
+	st := s.statementOfMembers(members, c)
+	if st == nil {
+		return members, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), maxWait) // the server bounds the waits for locks
+	defer cancel()
+	number := 0
+	all, err := queryCounted(ctx, s, c, st, func(rows rowSet) ([]written, error) {
+		number = 0
+		return readParts(rows.(numberedRows), len(members), func(rows rowSet) (written, error) {
+			number++
+			return members[number-1].w.readWritten(rows)
+		})
+	})
+	switch {
+	case err != nil && c.lost():
+		distrust(members)
+		return nil, err
+	case err != nil:
+		if sqlState(err) == undefinedFunction { // MigrateCitus of an earlier version
+			l.apartOnly.Store(true)
+		}
+		return members, nil
+	}
+	for i, m := range members {
+		if all[i].identifier != 0 {
+			m.applied = m.w.applied(all[i])
+			continue
+		}
+		if c.lost() { // an attempt without an answer may have written it
+			m.call.again.Store(true)
+			m.call.distrust()
+		}
+		left = append(left, m)
+	}
+	return left, nil
+}
+
+// statementOfMembers returns the statement that runs those of the members, or nil if their texts differ.
+func (s *Store) statementOfMembers(members []*member, c *call) *statement {
+	parts := make([]*statement, len(members))
+	for i, m := range members {
+		parts[i] = s.applyStatement(m.w, m.call)
+		if !bytes.Equal(parts[i].shape, parts[0].shape) {
+			return nil
+		}
+	}
+	st := *parts[0]
+	st.args, st.parts = []any{counted{string(members[0].org()), c}}, parts
+	return &st
+}
+
+// partsTexts returns the arguments of the parts of a statement as an array of arrays of texts.
+func partsTexts(parts []*statement) (string, error) {
+	var b strings.Builder
+	for i, part := range parts {
+		values, err := argumentTexts(part.args)
+		if err != nil {
+			return "", err
+		}
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteString(values)
+	}
+	b.WriteByte('}')
+	return b.String(), nil
+}
