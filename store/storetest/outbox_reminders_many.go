@@ -128,6 +128,7 @@ func dueReminderTakesTurns(t *trial, s incident.OutboxStore) {
 		}
 		mustDrainAny(t, s, name)
 		mustNotifyTo(t, s, other, name)
+		time.Sleep(2 * now.tolerance) // all reminders are due later than the activity
 		n := 0
 		again := func() {
 			r.At = now.now()
