@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -9,7 +10,8 @@ import (
 
 // The columns of an incident or a slot arrive as a single value, in the server's binary format of a
 // record. Otherwise the driver would decode a value for each column, and parse the texts of times, which
-// costs more processor time than the rest of the store's part in such a read. On Citus every row is a
+// costs more processor time than the rest of the store's part in such a read. The value is a text of hexadecimal
+// digits, because pgx understands a bytea as text only if bytea_output is hex. On Citus every row is a
 // text already, see recordRows.
 
 // rowForm is the form in which the columns of a read arrive.
@@ -24,7 +26,7 @@ func formOfReads(onCitus bool) rowForm {
 		return rowForm{func(list string) string { return list }, func(rows rowSet) rowSet { return rows }}
 	}
 	return rowForm{
-		func(list string) string { return `record_send(ROW(` + list + `))` },
+		func(list string) string { return `encode(record_send(ROW(` + list + `)), 'hex')` },
 		func(rows rowSet) rowSet { return packedRows{rows} },
 	}
 }
@@ -49,9 +51,13 @@ var errPacked = errors.New("postgres: a packed value cannot be understood")
 
 // Scan implements [sql.Scanner].
 func (c packedColumn) Scan(src any) error {
-	record, ok := src.([]byte)
-	if !ok {
-		return unexpected(src, "a record")
+	var digits string
+	if err := text(&digits).Scan(src); err != nil {
+		return err
+	}
+	record, err := hex.DecodeString(digits)
+	if err != nil {
+		return errPacked
 	}
 	in := packedReader{rest: record}
 	if n := in.integer(); n != len(c) {
