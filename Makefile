@@ -44,10 +44,10 @@ WORLDS     = ^Test(Store|Outbox|Retention|Report|Model|Linearizable|Joined_.*)$$
 
 # In store/postgres the variants of a suite differ from it in their statements or their pool: make
 # worlds runs them. PROCESSES start and kill many processes, servers and connections, have many writers
-# of the same rows, or wait for an absent standby: make race runs them. TestModel calls from one goroutine and runs without
-# the race detector, as the variants do. So do UNRACED and the groups LISTS of TestStore, in which
-# neither a test nor a call starts goroutines, and the Named groups of TestStore_outbox, which repeat
-# cases on a second table.
+# of the same rows, or wait for an absent standby: make race runs them. TestModel calls from one
+# goroutine and runs without the race detector, as the variants do. So do UNRACED and the groups LISTS
+# of TestStore, in which neither a test nor a call starts goroutines, and the Named groups of
+# TestStore_outbox, which repeat cases on a second table.
 # Tests with bounds of milliseconds run when everything else has ended. LONGEST take most of the time
 # of these: make race has them.
 VARIANTS = ^Test(Store_(oneConnection|partitioned|ahead|unprepared|(outbox|feed|retention|report)Partitioned|(retention|report)(OneConnection|Unprepared))|Linearizable_singleProcess|Model_singleProcess)$$

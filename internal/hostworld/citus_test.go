@@ -39,10 +39,7 @@ func (w world) citusStores(t *testing.T) func(t *testing.T) *postgres.Store {
 	t.Helper()
 	parent, turn := t, citusTurns.Add(1)
 	coordinator, through := os.Getenv("INCIDENT_TEST_CITUS_URL"), func(url string) *sqlx.DB {
-		if w.bouncer != nil {
-			url = pgtest.NewPgBouncer(parent, url, w.bouncer...)
-		}
-		return w.mustOpen(parent, url)
+		return w.mustOpen(parent, w.through(parent, url))
 	}
 	pools := map[string]*sqlx.DB{}
 	for text := range strings.SplitSeq(os.Getenv("INCIDENT_TEST_CITUS_WORKER_URLS"), ",") {

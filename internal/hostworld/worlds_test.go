@@ -72,6 +72,15 @@ func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {
 	return sqlx.NewDb(db, "postgres")
 }
 
+// through returns the URL of the world's PgBouncer before a server, or that of the server.
+func (w world) through(t testing.TB, server string) string {
+	t.Helper()
+	if w.bouncer == nil {
+		return server
+	}
+	return pgtest.NewPgBouncer(t, server, w.bouncer...)
+}
+
 const deleteAllSQL = `
 DELETE FROM incident; DELETE FROM incident_organization; DELETE FROM incident_project;
 DELETE FROM incident_activity; DELETE FROM incident_trigger; DELETE FROM incident_slot;
@@ -89,10 +98,7 @@ type schema struct {
 func (w world) stores(t *testing.T) func(t *testing.T) *postgres.Store {
 	t.Helper()
 	url, parent := pgtest.NewDatabase(t), t
-	through := url
-	if w.bouncer != nil {
-		through = pgtest.NewPgBouncer(t, url, w.bouncer...)
-	}
+	through := w.through(t, url)
 	schemas := pgtest.InTurn(func(t *testing.T, number int) schema {
 		opts := w.options
 		opts.Schema = "s" + strconv.Itoa(number)

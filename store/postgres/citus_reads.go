@@ -18,7 +18,7 @@ func (r *reads[K, V]) at(ctx context.Context, s *Store, key K) *reads[K, V] {
 		return r
 	}
 	route := s.route(ctx, string(r.org(key)))
-	if route.greatest == route.least { // no route
+	if !route.isShared() {
 		return nil
 	}
 	r.mu.Lock()

@@ -48,6 +48,10 @@ type citusRoute struct {
 	worker          *citusWorker // nil without a connection to the server itself
 }
 
+// isShared reports whether calls by the route may be for several organizations. Those to a shard of a single
+// hash are not.
+func (r citusRoute) isShared() bool { return r.least < r.greatest }
+
 // citusRoutes are the routes to all shards, in the order of their ranges.
 type citusRoutes []citusRoute
 

@@ -19,13 +19,13 @@ import (
 //
 // A repetition after a lost answer goes alone.
 
-// lanesOf returns the lanes for creations of the organization: of its server on Citus, if that is known.
+// lanesOf returns the lanes for creations of the organization: those of its server on Citus, if it shares calls.
 func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationID) *lanes {
 	if s.citus == nil {
 		return &s.lanes
 	}
 	route := s.route(ctx, string(organization))
-	if route.greatest == route.least { // no route
+	if !route.isShared() {
 		return &s.lanes
 	}
 	c := s.citus

@@ -66,8 +66,8 @@
 // restart. A server that never comes back is not tested.
 //
 // With force_logical divide shards onto other servers only, and isolate tenants with block_writes: Citus 13.2.2 does
-// not finish a logical division if a part stays on its server and rows are updated meanwhile, and does not with other
-// tables either. Such a division can be canceled. PostgreSQL 15.20 needs citus in output_plugin_libraries for a logical division.
+// not finish a logical division if a part stays on its server and rows are updated meanwhile, whatever the table.
+// Such a division can be canceled. PostgreSQL 15.20 needs citus in output_plugin_libraries for a logical division.
 //
 // If the coordinator loses a worker during a commit, the outcome of a transaction is
 // [incident.ErrUnknownOutcome]. A write to one organization, and a deletion, has a single phase. Citus commits in
