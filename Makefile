@@ -202,10 +202,12 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s).
 	done
 
 soak: ## Run the random tests twenty times as long, kill relays for minutes, share notifications for ten, purge under load for eight.
-	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=4h -skip='$(FAULTS)' ./internal/managertest -rapid.checks=10000
+	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=4h -run='$(MODEL)' ./internal/managertest -rapid.checks=10000
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h -skip='$(FAULTS)|$(MODEL)' ./internal/managertest
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=4h -run='$(FAULTS)' ./internal/managertest
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/memory ./store/storetest
-	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(COMPARED)' ./store/postgres -rapid.checks=1000
+	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=2h -run='$(MODEL)' ./store/postgres -rapid.checks=1000
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(COMPARED)|$(MODEL)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(COMPARED)' ./store/postgres
 	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h .
 	$(MAKE) worlds RACE=$(RACE)
