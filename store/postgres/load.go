@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -13,20 +14,45 @@ import (
 	"github.com/incidentkit/incident"
 )
 
+// stateReader reads stateColumns. Its destinations point to its fields, so that it serves many reads.
+type stateReader struct {
+	state    incident.State
+	optional optionalColumn // of the incident
+	trigger  incident.Trigger
+	dest     []any // for stateColumns
+	space    []any // for dest and others
+}
+
+var stateReaders = sync.Pool{New: func() any {
+	r := &stateReader{}
+	r.optional.inc = &r.state.Incident
+	r.dest = append(appendIncident(nil, &r.state.Incident, &r.optional), integer(&r.state.WriteID))
+	r.dest = appendTrigger(r.dest, &r.trigger)
+	return r
+}}
+
+// release forgets what was read.
+func (r *stateReader) release() {
+	clear(r.space)
+	r.state, r.trigger, r.optional.decoded = incident.State{}, incident.Trigger{}, ""
+	stateReaders.Put(r)
+}
+
 // readState reads a row for each trigger, in any order, or a single row without a trigger.
 // The columns of before come first.
-func readState(rows rowSet, before ...any) (s incident.State, err error) {
-	var t incident.Trigger
-	dest := append(make([]any, 0, 26), before...)
-	dest = appendTrigger(append(appendIncident(dest, &s.Incident), integer(&s.WriteID)), &t)
-	err = scanEach(rows, func() {
+func readState(rows rowSet, before ...any) (incident.State, error) {
+	r := stateReaders.Get().(*stateReader)
+	defer r.release()
+	r.space = append(append(r.space[:0], before...), r.dest...)
+	s, t := &r.state, &r.trigger
+	err := scanEach(rows, func() {
 		if t.TriggerID != "" {
 			t.Incident.OrganizationID = s.Incident.OrganizationID
-			s.Triggers = append(s.Triggers, t)
+			s.Triggers = append(s.Triggers, *t)
 		}
-	}, dest...)
+	}, r.space...)
 	slices.SortFunc(s.Triggers, func(a, b incident.Trigger) int { return cmp.Compare(a.TriggerID, b.TriggerID) })
-	return s, err
+	return *s, err
 }
 
 func loadSQL(columns string) string {
@@ -50,30 +76,31 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 	return state, err
 }
 
-func loadAllSQL(columns string) string {
+const (
+	loadAllKeys  = `unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number)`
+	loadPairKeys = `(VALUES ($1::text, ?::bigint, 1::bigint), (?, ?, 2)) AS k (organization_id, identifier, number)`
+)
+
+func loadSharedSQL(columns string) string {
 	return `
-SELECT k.number, x.*
-FROM unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number),
-LATERAL (
 	SELECT ` + columns + `
 	FROM @incident i
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = k.identifier
-	WHERE i.organization_id = k.organization_id AND i.identifier = k.identifier
-	OFFSET 0
-) x
-ORDER BY k.number`
+	WHERE i.organization_id = k.organization_id AND i.identifier = k.identifier`
 }
 
-// newLoads returns the reads of incidents. In the statement for several, the arrays are subqueries and
-// the look-up has an OFFSET, so that its plan depends on no array: otherwise the server would plan each
-// statement, or read the whole table if it is small.
+// newLoads returns the reads of incidents.
 func newLoads(form rowForm) reads[incident.Key, incident.State] {
 	columns := form.columns(stateColumns)
-	one, all := loadSQL(columns), loadAllSQL(columns)
+	one, shared := loadSQL(columns), loadSharedSQL(columns)
+	pair, all := pairSQL(loadPairKeys, shared), allSQL(loadAllKeys, shared)
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
 		org: func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
 		alone: func(s *Store, key incident.Key) *statement {
 			return s.small(string(key.OrganizationID)).add(one, key.Identifier)
+		},
+		pair: func(s *Store, a, b incident.Key) *statement {
+			return s.small(string(a.OrganizationID)).add(pair, a.Identifier, string(b.OrganizationID), b.Identifier)
 		},
 		all: func(s *Store, members []*reading[incident.Key, incident.State]) *statement {
 			orgs, identifiers := make(pq.StringArray, len(members)), make(pq.Int64Array, len(members))
@@ -132,32 +159,38 @@ func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 	return s.slotLoads.read(ctx, s, "load slot", slot)
 }
 
-func loadAllSlotsSQL(columns string) string {
+const (
+	slotAllKeys = `unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
+	AS k (organization_id, alert_rule_id, project_id, query_id, number)`
+	slotPairKeys = `(VALUES ($1::text, ?::text, ?::text, ?::text, 1::bigint), (?, ?, ?, ?, 2))
+	AS k (organization_id, alert_rule_id, project_id, query_id, number)`
+)
+
+func loadSharedSlotsSQL(columns string) string {
 	return `
-SELECT k.number, x.*
-FROM unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
-	AS k (organization_id, alert_rule_id, project_id, query_id, number),
-LATERAL (
 	SELECT ` + columns + `
 	FROM @incident_slot s
 	LEFT JOIN @incident i ON i.organization_id = k.organization_id AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = i.identifier
 	WHERE s.organization_id = k.organization_id AND s.alert_rule_id = k.alert_rule_id
-		AND s.project_id = k.project_id AND s.query_id = k.query_id
-	OFFSET 0
-) x
-ORDER BY k.number`
+		AND s.project_id = k.project_id AND s.query_id = k.query_id`
 }
 
 // newSlotLoads returns the reads of slots.
 func newSlotLoads(form rowForm) reads[incident.Slot, incident.SlotState] {
 	columns := form.columns(`s.version, s.holder, ` + stateColumns)
-	one, all := loadSlotSQL(columns), loadAllSlotsSQL(columns)
+	one, shared := loadSlotSQL(columns), loadSharedSlotsSQL(columns)
+	pair, all := pairSQL(slotPairKeys, shared), allSQL(slotAllKeys, shared)
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
 		org: func(slot incident.Slot) incident.OrganizationID { return slot.OrganizationID },
 		alone: func(s *Store, slot incident.Slot) *statement {
 			return s.small(string(slot.OrganizationID)).
 				add(one, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
+		},
+		pair: func(s *Store, a, b incident.Slot) *statement {
+			return s.small(string(a.OrganizationID)).
+				add(pair, string(a.AlertRuleID), string(a.ProjectID), string(a.QueryID),
+					string(b.OrganizationID), string(b.AlertRuleID), string(b.ProjectID), string(b.QueryID))
 		},
 		all: func(s *Store, members []*reading[incident.Slot, incident.SlotState]) *statement {
 			var orgs, rules, projects, queries pq.StringArray

@@ -46,6 +46,35 @@ func TestStore_readsUnpack(t *testing.T) {
 	}
 }
 
+// A read has nothing of the reads before, with which it shares memory: incidents that follow each other
+// have equal fields, different fields, or none.
+func TestStore_readsForget(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	m := mustManager(t, s)
+	some := incident.NewIncident{
+		OrganizationID: "acme", Title: "Down", Projects: []incident.ProjectID{"api"},
+		Labels: labels("team", "a"), Annotations: labels("runbook", "b"),
+	}
+	var want []incident.Incident
+	for _, n := range []incident.NewIncident{some, some, {OrganizationID: "acme", Title: "Slow", Projects: some.Projects}, some} {
+		r, err := m.Create(t.Context(), n)
+		mustDo(t, err)
+		want = append(want, r.Incident)
+	}
+	fired, err := m.Fire(t.Context(), firing)
+	mustDo(t, err)
+	want = append(want, fired.Incident)
+	for range 10 {
+		for _, inc := range want {
+			state, err := s.Load(t.Context(), inc.Key())
+			if err != nil || !reflect.DeepEqual(state.Incident, inc) || (len(state.Triggers) == 1) != (inc.Key() == fired.Key()) {
+				t.Fatalf("Load() = %+v, %v, want %+v", state, err, inc)
+			}
+		}
+	}
+}
+
 // mustUnpack compares the reads of an incident, and of its slot if it holds one.
 func mustUnpack(t *testing.T, s *postgres.Store, key incident.Key) {
 	t.Helper()

@@ -1,17 +1,18 @@
 package postgres
 
 import (
+	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // The columns of an incident or a slot arrive as a single value, in the server's binary format of a
 // record. Otherwise the driver would decode a value for each column, and parse the texts of times, which
-// costs more processor time than the rest of the store's part in such a read. The value is a text of hexadecimal
-// digits, because pgx understands a bytea as text only if bytea_output is hex. On Citus every row is a
+// costs more processor time than the rest of the store's part in such a read. The value is a text in
+// base64, because pgx understands a bytea as text only if bytea_output is hex. On Citus every row is a
 // text already, see recordRows.
 
 // rowForm is the form in which the columns of a read arrive.
@@ -26,7 +27,7 @@ func formOfReads(onCitus bool) rowForm {
 		return rowForm{func(list string) string { return list }, func(rows rowSet) rowSet { return rows }}
 	}
 	return rowForm{
-		func(list string) string { return `encode(record_send(ROW(` + list + `)), 'hex')` },
+		func(list string) string { return `encode(record_send(ROW(` + list + `)), 'base64')` },
 		func(rows rowSet) rowSet { return packedRows{rows} },
 	}
 }
@@ -51,14 +52,24 @@ var errPacked = errors.New("postgres: a packed value cannot be understood")
 
 // Scan implements [sql.Scanner].
 func (c packedColumn) Scan(src any) error {
-	var digits string
-	if err := text(&digits).Scan(src); err != nil {
+	var encoded string
+	if err := text(&encoded).Scan(src); err != nil {
 		return err
 	}
-	record, err := hex.DecodeString(digits)
+	space := packedSpace.Get().(*[]byte)
+	defer packedSpace.Put(space)
+	record, err := base64.StdEncoding.AppendDecode((*space)[:0], []byte(encoded)) // skips the ends of lines
 	if err != nil {
 		return errPacked
 	}
+	*space = record
+	return c.unpack(record)
+}
+
+// packedSpace has memory for decoded values.
+var packedSpace = sync.Pool{New: func() any { return new([]byte) }}
+
+func (c packedColumn) unpack(record []byte) error {
 	in := packedReader{rest: record}
 	if n := in.integer(); n != len(c) {
 		return fmt.Errorf("postgres: %d fields for %d destinations", n, len(c))

@@ -1,8 +1,8 @@
 package postgres
 
 import (
+	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"reflect"
 	"testing"
 	"time"
@@ -71,22 +71,22 @@ func TestPackedColumn(t *testing.T) {
 	for _, value := range all {
 		record = append(record, field(value)...)
 	}
-	if err := packedColumn(dest).Scan(hex.EncodeToString(record)); err != nil {
+	if err := packedColumn(dest).Scan(base64.StdEncoding.EncodeToString(record)); err != nil {
 		t.Fatal(err)
 	}
 	check(t)
 	for n := range record {
-		if err := packedColumn(dest).Scan(hex.EncodeToString(record[:n])); err == nil {
+		if err := packedColumn(dest).Scan(base64.StdEncoding.EncodeToString(record[:n])); err == nil {
 			t.Errorf("the first %d bytes of a record are understood", n)
 		}
 	}
-	if err := packedColumn(dest).Scan(hex.EncodeToString(append(record, 0))); err == nil {
+	if err := packedColumn(dest).Scan(base64.StdEncoding.EncodeToString(append(record, 0))); err == nil {
 		t.Error("a byte after a record is understood")
 	}
 	if err := packedColumn(dest).Scan("0x"); err == nil {
 		t.Error("a text without digits is understood")
 	}
-	if err := packedColumn(dest[1:]).Scan(hex.EncodeToString(record)); err == nil {
+	if err := packedColumn(dest[1:]).Scan(base64.StdEncoding.EncodeToString(record)); err == nil {
 		t.Error("a field without a destination is understood")
 	}
 }
@@ -101,7 +101,7 @@ func TestPackedColumn_ofWrongLength(t *testing.T) {
 		}
 		for _, wrong := range [][]byte{append([]byte{}, value[1:]...), append([]byte{}, append(value, 7)...)} {
 			record := append([]byte{0, 0, 0, 1}, field(wrong)...)
-			if err := packedColumn(dest[i : i+1]).Scan(hex.EncodeToString(record)); err == nil {
+			if err := packedColumn(dest[i : i+1]).Scan(base64.StdEncoding.EncodeToString(record)); err == nil {
 				t.Errorf("a %T understands %x", dest[i], wrong)
 			}
 		}

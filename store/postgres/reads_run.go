@@ -12,6 +12,7 @@ import (
 type readKind[K, V any] struct {
 	org   func(K) incident.OrganizationID
 	alone func(s *Store, key K) *statement
+	pair  func(s *Store, a, b K) *statement
 	all   func(s *Store, members []*reading[K, V]) *statement
 	rows  func(rowSet) (V, error) // reads the rows of a key
 }
@@ -27,6 +28,26 @@ func (r *reads[K, V]) read(ctx context.Context, s *Store, op string, key K) (V, 
 		}
 	}
 	return query(ctx, s, op, r.alone(s, key), r.rows)
+}
+
+// shared returns a statement for several reads.
+func (r *reads[K, V]) shared(s *Store, members []*reading[K, V]) *statement {
+	if len(members) == 2 {
+		return r.pair(s, members[0].key, members[1].key)
+	}
+	return r.all(s, members)
+}
+
+// allSQL returns the text of a look-up for the keys k, whose arrays are subqueries. Its plan depends on no
+// array, and the OFFSET leaves it no choice: otherwise the server would plan each statement, or read the
+// whole table if it is small.
+func allSQL(keys, lookUp string) string { return pairSQL(keys, lookUp) + " ORDER BY k.number" }
+
+// pairSQL is allSQL for keys of two reads, which are VALUES, because few callers usually meet in twos:
+// it takes about a tenth less of the server's processor time than arrays. Its rows are in the order of the
+// VALUES, since the look-up depends on k.
+func pairSQL(keys, lookUp string) string {
+	return "\nSELECT k.number, x.* FROM " + keys + ",\nLATERAL (" + lookUp + "\n\tOFFSET 0\n) x"
 }
 
 // run sends statements until no read waits.
@@ -69,7 +90,7 @@ func (r *reads[K, V]) readMembers(s *Store, ln *readLane[K, V]) (values []V, err
 			v, err := send(ctx, session, t, st.args, func(rows *driverRows) (V, error) { return r.rows(rows) })
 			return []V{v}, err
 		}
-		st := r.all(s, ln.members)
+		st := r.shared(s, ln.members)
 		return send(ctx, session, st.sqlText(), st.args, func(rows *driverRows) ([]V, error) {
 			return readParts(partRows{rows}, len(ln.members), r.rows)
 		})

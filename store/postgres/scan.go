@@ -172,16 +172,16 @@ const incidentColumns = `i.organization_id, i.identifier, i.title, i.type, i.sta
 
 // scanIncident returns destinations for incidentColumns. NULL leaves a field of inc as it
 // was.
-func scanIncident(inc *incident.Incident) []any { return appendIncident(nil, inc) }
+func scanIncident(inc *incident.Incident) []any { return appendIncident(nil, inc, optional(inc)) }
 
-// appendIncident appends the destinations of scanIncident to dest.
-func appendIncident(dest []any, inc *incident.Incident) []any {
+// appendIncident appends the destinations of scanIncident to dest, with that for incident.optional.
+func appendIncident(dest []any, inc *incident.Incident, optional *optionalColumn) []any {
 	return append(dest,
 		text(&inc.OrganizationID), integer(&inc.Identifier), text(&inc.Title),
 		integer(&inc.Type), integer(&inc.Status), integer(&inc.StatusMethod),
 		text(&inc.AlertRuleID), text(&inc.QueryID), identity(&inc.DetectionUUID), list(&inc.Projects),
 		instant(&inc.DateStarted), instant(&inc.DateDetected), instant(&inc.DateAdded), optionalInstant(&inc.DateClosed),
-		integer(&inc.Version), optional(inc),
+		integer(&inc.Version), optional,
 	)
 }
 
