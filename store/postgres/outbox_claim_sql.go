@@ -14,10 +14,10 @@ package postgres
 //
 // incident_queue has the same indexes by notifier.
 //
-// The planner must not expect so many rows that it reads the whole outbox to update a few.
-// To that end, due has a second limit, and the updates have conditions on identifier and
-// replayed that always hold. They are on a sum, of which the planner cannot know that: since
-// PostgreSQL 17 it knows the values of the columns.
+// The planner must not expect so many rows that it reads the whole outbox to update a few. A plan
+// is kept, and may have been made while the outbox was almost empty. To that end, due has a second
+// limit, and the updates have a condition that always holds: the planner does not know the sum, and
+// expects one row in 200 to be equal to it.
 //
 // Rows that another transaction has locked are skipped. Only these statements read several
 // organizations: this statement, settleSQL, backlogSQL, discardSQL, changesSQL, organizationsSQL,
@@ -96,7 +96,7 @@ const claimDueSQL = `
 	SET ready = true
 	FROM matured m
 	WHERE {o=m}
-		AND m.identifier + 0 > 0 AND m.replayed + 0 >= 0
+		AND m.replayed + 0 = m.replayed
 		AND NOT EXISTS (
 			SELECT
 			FROM due d
@@ -108,7 +108,7 @@ const claimDueSQL = `
 		pending = CASE WHEN ?::smallint[] = '{}' THEN o.pending ELSE coalesce(o.pending, o.last - o.next + 1) END
 	FROM due d
 	WHERE {o=d}
-		AND d.identifier + 0 > 0 AND d.replayed + 0 >= 0
+		AND d.replayed + 0 = d.replayed
 	RETURNING {o.key}, o.next, o.last, o.attempts, o.fence{o.reminder}
 )
 SELECT w.is_full, w.others, now(), c.organization_id, c.replayed, c.next, c.last, c.attempts, c.fence,

@@ -16,8 +16,8 @@ const settlementsSQL = `unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[],
 
 // isClaimedSQL reports whether the ticket of a settlement is valid. The fence identifies the
 // claim. The activity may come after next if the notifier wants only some types, when pending is not
-// NULL, or if others were delivered before.
-const isClaimedSQL = `o.fence = s.fence AND o.due < 'infinity' AND $1 = $1::text
+// NULL, or if others were delivered before. The condition on place always holds: see claimSQL.
+const isClaimedSQL = `o.fence = s.fence AND o.due < 'infinity' AND $1 = $1::text AND s.place + 0 = s.place
 		AND (o.next = s.sequence OR (o.pending IS NOT NULL OR s.before > 0) AND s.sequence > o.next AND s.sequence <= o.last)`
 
 // settleSQL skips queues that another transaction has locked, so that a long transaction
