@@ -274,7 +274,10 @@ func (p *permits) fits(w *waiter) bool {
 	case free <= 0, p.isWanted && p.direct >= p.total/2, p.unsettled+w.n > UnsettledPerPermit*p.total:
 		return false
 	}
-	return s.held == 0 || s.answered || isAlone
+	if s.answered || isAlone {
+		return true
+	}
+	return s.held == 0 && p.claiming == 0 // the claim may give it a permit, too
 }
 
 // exit gives back the permit of a queue whose attempts have taken a time.

@@ -19,6 +19,7 @@ type world struct {
 	due                     []string
 	claims, settles         int
 	hangs                   chan struct{} // Settle waits until it is closed, if not nil
+	claimHangs              chan struct{} // as hangs, for Claim
 	sent, settled, released []string
 	sending, most           int
 }
@@ -52,6 +53,12 @@ func inWorld(t *testing.T, permits int, f func(t *testing.T, w *world)) {
 }
 
 func (w *world) claim(_ context.Context, q Query) (claims []string, err error) {
+	w.mu.Lock()
+	hangs := w.claimHangs
+	w.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.claims++
@@ -290,6 +297,33 @@ func TestPlace_leavesPermitsToClaims(t *testing.T) {
 		if len(w.due) > 0 {
 			t.Errorf("%d queues were not claimed in 5 s", len(w.due))
 		}
+	})
+}
+
+// A tenant without an answer has one permit, also if a claim finds another queue of it while the first
+// is written: otherwise those that hang would take the permits of all.
+func TestPlace_waitsForAClaimOfItsTenant(t *testing.T) {
+	inWorld(t, 8, func(t *testing.T, w *world) {
+		w.place(t, "z1", 1).Deliver("z1") // a tenant that is alone may hold several
+		time.Sleep(time.Second)
+		w.slow(10 * time.Second)
+		hangs := make(chan struct{})
+		w.mu.Lock()
+		w.claimHangs, w.due = hangs, []string{"a2"}
+		w.mu.Unlock()
+		w.Wake()
+		time.Sleep(100 * time.Millisecond) // the claim has begun
+		w.place(t, "a1", 1).Deliver("a1")
+		time.Sleep(100 * time.Millisecond)
+		close(hangs)
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		if w.sending != 1 {
+			t.Errorf("%d attempts of a tenant without an answer are in progress, want 1", w.sending)
+		}
+		w.claimHangs = nil
+		w.mu.Unlock()
+		w.check(t, "while one hangs", 1, 1, 2)
 	})
 }
 
