@@ -208,6 +208,9 @@ func (d *database) classify(err error) (remedy string, category error) {
 		return "a statement of the transaction has failed, and nothing was committed; repeat the transaction", incident.ErrUnavailable
 	}
 	e, ok := asServerError(err)
+	if !ok && strings.Contains(err.Error(), "date/time value") { // of pgx, which reads texts in some modes
+		return "the driver cannot read a time; set DateStyle of the role or the database to ISO", incident.ErrUnavailable
+	}
 	if !ok {
 		return "the connection failed; check that the server runs and can be reached", incident.ErrUnavailable
 	}
