@@ -1,14 +1,22 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"fmt"
+	"slices"
 	"strings"
 )
 
-// On Citus, reads of organizations of a server share a call of incident_run_many, which runs the
-// statement of a single read for each. The server is that of the list. The reads of each server have
-// lanes of their own, as few as can keep the processors of this process busy. If a shard has left the
-// server, or is locked by a move for long, the call fails, and each read is repeated alone.
+// On Citus, reads of organizations of a server share a call, which runs the statement of a single read for
+// each. The server is that of the list. The reads of each server have lanes of their own, as few as can keep
+// the processors of this process busy. If a call fails, each of its reads is repeated alone.
+//
+//  1. The call is of incident_read_many, which takes no lock: its rows count only if no shard has moved or was
+//     divided meanwhile. So reads do not wait while a shard is copied.
+//  2. If a move begins to commit, or was rolled back after that, this cannot be known. Then the call is of
+//     incident_run_many, which locks the shards. It fails if one of them has left, or if a move takes long.
 //
 // Such a call goes to the worker itself or through the coordinator, as others do.
 
@@ -35,35 +43,119 @@ func (r *reads[K, V]) at(ctx context.Context, s *Store, key K) *reads[K, V] {
 }
 
 // readOnCitus reads the values of those that wait.
-func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) ([]V, error) {
+func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err error) {
 	r.take(ln) // before the call takes a connection: the next reads wait for the call, not for the connection
 	if len(ln.members) == 0 {
 		return nil, nil
 	}
+	if !s.citus.readsLock.Load() {
+		values, err = r.readUnlocked(s, ln)
+		switch sqlState(err) {
+		case shardMoves:
+		case undefinedFunction: // MigrateCitus of an earlier version
+			s.citus.readsLock.Store(true)
+		case undefinedTable: // what a move or a division has left, and Citus dropped
+			s.citus.known.forget()
+			return nil, err
+		default:
+			return values, err
+		}
+	}
+	values, err = r.readLocked(s, ln)
+	if sqlState(err) == undefinedFunction { // as above, or earlier
+		r.readApart()
+	}
+	return values, err
+}
+
+// readUnlocked calls incident_read_many. The server need not find the shards of the members: it has them from
+// the list, and fails if they are no longer there.
+func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
+	routes := s.citus.known.routes.Load()
+	if routes == nil {
+		return nil, errMoved
+	}
+	var shards []int64
+	first := routes.of(string(r.org(ln.members[0].key)))
+	for _, m := range ln.members {
+		route := routes.of(string(r.org(m.key)))
+		if !route.isShared() || route.group != first.group {
+			return nil, errMoved
+		}
+		shards = append(shards, route.shard)
+	}
+	return r.readMany(s, ln, &s.citus.readMany, shards, func(rows rowSet) ([]V, error) {
+		return readParts(&answerRows{rowSet: rows}, len(ln.members), r.rows)
+	})
+}
+
+// readLocked calls incident_run_many.
+func (r *reads[K, V]) readLocked(s *Store, ln *readLane[K, V]) ([]V, error) {
+	return r.readMany(s, ln, &s.citus.runMany, nil, func(rows rowSet) ([]V, error) {
+		return readParts(&memberRows{recordRows: recordRows{rowSet: rows}}, len(ln.members), r.rows)
+	})
+}
+
+// readMany calls a function with the statements of single reads. Their shards, if any, precede the arguments.
+func (r *reads[K, V]) readMany(
+	s *Store, ln *readLane[K, V], function *citusFunction, shards []int64, read func(rowSet) ([]V, error),
+) ([]V, error) {
 	var form *delegated
 	var values strings.Builder
 	for i, m := range ln.members {
 		st := r.alone(s, m.key)
+		if form = st.sqlText().delegated; shards != nil {
+			st.args = slices.Insert(st.args, 0, any(shards[i]))
+		}
 		of, err := argumentTexts(st.args)
 		if err != nil {
 			return nil, err
 		}
 		values.WriteByte("{,"[min(i, 1)])
 		values.WriteString(of)
-		form = st.sqlText().delegated
 	}
 	values.WriteByte('}')
 	organization := string(r.org(ln.members[0].key))
 	ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
-	answers, err := runForm(ctx, s, &s.citus.runMany, s.worker(ctx, organization), organization, form, values.String(),
-		func(rows rowSet) ([]V, error) {
-			return readParts(&memberRows{recordRows: recordRows{rowSet: rows}}, len(ln.members), r.rows)
-		})
-	if sqlState(err) == undefinedFunction { // MigrateCitus of an earlier version
-		r.readApart()
-	}
-	return answers, err
+	return runForm(ctx, s, function, s.worker(ctx, organization), organization, form, values.String(), read)
 }
+
+// answerRows reads the rows of incident_read_many.
+type answerRows struct {
+	rowSet
+	number int64
+	answer string
+	err    error
+}
+
+func (r *answerRows) part() any { return r.number }
+
+// Next implements [rowSet].
+func (r *answerRows) Next() bool {
+	for r.err == nil && r.rowSet.Next() {
+		r.answer = ""
+		if r.err = r.rowSet.Scan(text(&r.answer)); r.answer != "" {
+			return r.err == nil
+		}
+		r.number++
+	}
+	return false
+}
+
+// Scan implements [rowSet]. There is a single destination, a packedColumn.
+func (r *answerRows) Scan(dest ...any) error {
+	if len(dest) != 1 {
+		return fmt.Errorf("postgres: 1 field for %d destinations", len(dest))
+	}
+	scanner, ok := dest[0].(sql.Scanner)
+	if !ok {
+		return fmt.Errorf("postgres: a destination is a %T", dest[0])
+	}
+	return scanner.Scan(r.answer)
+}
+
+// Err implements [rowSet].
+func (r *answerRows) Err() error { return cmp.Or(r.err, r.rowSet.Err()) }
 
 // memberRows reads the rows of incident_run_many.
 type memberRows struct {

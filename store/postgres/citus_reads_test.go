@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -27,20 +28,113 @@ func TestCitus_reads(t *testing.T) {
 		for _, read := range all { // so that there are reads of all servers
 			read(t.Context())
 		}
-		alone := s.Schema() + ".incident_run(text, uuid, text, text[])"
-		s.Pool().MustExec("ALTER FUNCTION " + alone + " RENAME TO incident_ran")
-		mustShare(t, s, all)
-		s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran(text, uuid, text, text[]) RENAME TO incident_run")
+		many := s.Schema() + ".incident_run_many(text, uuid, text, text[])"
+		s.Pool().MustExec("ALTER FUNCTION " + many + " RENAME TO incident_ran_many") // only a move needs it
+		mustShareWithoutRun(t, s, all)
+		s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran_many(text, uuid, text, text[]) RENAME TO incident_run_many")
 		mustMeet(t, s, all, s.ReadApart)
 	})
 }
 
-// Reads go alone without the function for several, which MigrateCitus of an earlier version did not make.
+// Reads share a call that takes locks, or go alone, without the functions for several, which MigrateCitus of an
+// earlier version did not make.
 func TestCitus_readsWithoutFunction(t *testing.T) {
 	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
 		s := mustRoute(t, fmt.Sprint("reads_alone_", workers != nil), citusURL(t), workers)
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_read_many(text, uuid, text, text[])")
+		keys, reads := incidentsOf(t, s, routedOrganizations())
+		mustShareWithoutRun(t, s, reads)
 		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_run_many(text, uuid, text, text[])")
 		mustUse(t, s, routedOrganizations()...)
+		for i, read := range reads {
+			if l := read(t.Context()); l.err != nil || l.state.Incident.Key() != keys[i] {
+				t.Errorf("%v, %v, want %v", l.state.Incident.Key(), l.err, keys[i])
+			}
+		}
+	})
+}
+
+// mustShareWithoutRun makes reads while the function for a single statement is away.
+func mustShareWithoutRun(t *testing.T, s *postgres.Store, all []func(context.Context) loaded) {
+	t.Helper()
+	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_run(text, uuid, text, text[]) RENAME TO incident_ran")
+	mustShare(t, s, all)
+	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran(text, uuid, text, text[]) RENAME TO incident_run")
+}
+
+// A call that reads without a lock fails if a move begins to commit before its last statement ends.
+func TestCitus_readsUnlocked(t *testing.T) {
+	s := mustRoute(t, "reads_unlocked", citusURL(t), nil)
+	for _, url := range citusWorkerURLs(t) {
+		pool := mustOpen(t, url, 2)
+		var shards []struct {
+			Shard int64
+			Table string
+		}
+		mustDo(t, pool.Select(&shards, `
+			SELECT shardid AS shard, shard_name(logicalrelid, shardid) AS table
+			FROM pg_dist_shard JOIN pg_dist_placement USING (shardid) JOIN pg_dist_local_group USING (groupid)
+			WHERE logicalrelid = $1::regclass ORDER BY shardid`, s.Schema()+".incident"))
+		const text = "SELECT title FROM @incident WHERE organization_id = $1"
+		call := func() error {
+			args := fmt.Sprintf("{{%d,acme},{%d,acme}}", shards[0].Shard, shards[1].Shard)
+			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3)`,
+				[]byte(text), text, args)
+			return err
+		}
+		mustDo(t, call())
+		locked := mustOpen(t, url, 1).MustBegin()
+		locked.MustExec("SET LOCAL citus.enable_manual_changes_to_shards TO on")
+		locked.MustExec("LOCK TABLE " + shards[1].Table + " IN ACCESS EXCLUSIVE MODE")
+		result := make(chan error, 1)
+		go func() { result <- call() }()
+		eventually(t, "the call has read from the first shard", func() (waits bool) {
+			mustDo(t, pool.Get(&waits, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass)", shards[1].Table))
+			return waits
+		})
+		moves := touchPlacement(t, shards[0].Shard)
+		mustDo(t, locked.Rollback())
+		var refusal interface{ SQLState() string }
+		if err := receive(t, result); !errors.As(err, &refusal) || refusal.SQLState() != "IS003" {
+			t.Errorf("a call beside the commit of a move: %v, want IS003", err)
+		}
+		for _, tx := range moves {
+			mustDo(t, tx.Rollback())
+		}
+	}
+}
+
+// touchPlacement begins transactions that try to replace the row of a shard, on each worker because the test
+// does not know which has the shard.
+func touchPlacement(t *testing.T, shard int64) (all []*sqlx.Tx) {
+	t.Helper()
+	for _, url := range citusWorkerURLs(t) {
+		tx := mustOpen(t, url, 1).MustBegin()
+		t.Cleanup(func() { _ = tx.Rollback() }) // after Rollback it does nothing
+		tx.MustExec("UPDATE pg_dist_placement SET groupid = groupid WHERE shardid = $1", shard)
+		all = append(all, tx)
+	}
+	return all
+}
+
+func shardOf(t *testing.T, s *postgres.Store, org incident.OrganizationID) (shard int64) {
+	t.Helper()
+	mustDo(t, s.Pool().Get(&shard, "SELECT get_shard_id_for_distribution_column($1::text::regclass, $2::text)", s.Schema()+".incident", string(org)))
+	return shard
+}
+
+// A move that was rolled back leaves a trace in the row of its shard. Reads still share a call.
+func TestCitus_readsAfterFailedMove(t *testing.T) {
+	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
+		s := mustRoute(t, fmt.Sprint("reads_failed_", workers != nil), citusURL(t), workers)
+		orgs := routedOrganizations()
+		_, reads := incidentsOf(t, s, orgs)
+		for _, org := range orgs {
+			for _, tx := range touchPlacement(t, shardOf(t, s, org)) {
+				mustDo(t, tx.Rollback())
+			}
+		}
+		mustShareWithoutRun(t, s, reads)
 	})
 }
 
@@ -79,7 +173,8 @@ func TestCitus_readsAfterMove(t *testing.T) {
 	})
 }
 
-// While a shard is locked by a move, reads of other shards do not wait for it.
+// While a move copies a shard, which it has locked, no read waits for it. While it commits, reads of other shards
+// do not wait.
 func TestCitus_readsBesideMove(t *testing.T) {
 	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
 		s := mustRoute(t, fmt.Sprint("reads_beside_", workers != nil), citusURL(t), workers)
@@ -87,8 +182,7 @@ func TestCitus_readsBesideMove(t *testing.T) {
 		var shards []int64
 		locked := 0
 		for _, org := range routedOrganizations() {
-			var shard int64
-			mustDo(t, s.Pool().Get(&shard, "SELECT get_shard_id_for_distribution_column($1::text::regclass, $2::text)", s.Schema()+".incident", string(org)))
+			shard := shardOf(t, s, org)
 			if orgs == nil || shard != shards[0] || locked < 2 { // reads that wait keep their connections
 				orgs, shards = append(orgs, org), append(shards, shard)
 			}
@@ -104,6 +198,10 @@ func TestCitus_readsBesideMove(t *testing.T) {
 			mover.MustExec(fmt.Sprintf("SELECT lock_shard_metadata(7, ARRAY[%d])", shards[0]))
 			tx = append(tx, mover)
 		}
+		for _, result := range readTogether(t.Context(), t, s, reads...) {
+			mustDo(t, receive(t, result).err)
+		}
+		tx = append(tx, touchPlacement(t, shards[0])...)
 		results := readTogether(t.Context(), t, s, reads...)
 		for i, result := range results {
 			if shards[i] != shards[0] {

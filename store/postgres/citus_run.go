@@ -30,12 +30,14 @@ import (
 // sends the text itself if registering takes too long or has failed, or if a server does not have the text.
 // A transaction cannot wait for another connection, so that it, too, sends texts that are not registered yet.
 
-// The SQLSTATEs of incident_run for a form without a text, for a shard on another server, and for a
-// statement without rows. The last is that of a statement that is not prepared.
+// The SQLSTATEs of incident_run for a form without a text, for a shard on another server, for a shard that
+// perhaps moves, and for a statement without rows. A statement that is not prepared has none.
 const (
 	unregistered   = "IS001"
 	shardElsewhere = "IS002"
+	shardMoves     = "IS003"
 	noRows         = "42P11"
+	noTuples       = "42601" // the same of incident_read_many
 )
 
 const citusRunSQL = `
@@ -43,6 +45,9 @@ SELECT @incident_run($1, $2, $3, $4)`
 
 const citusRunManySQL = `
 SELECT number, answer FROM @incident_run_many($1, $2, $3, $4)`
+
+const citusReadManySQL = `
+SELECT answer FROM @incident_read_many($1, $2, $3, $4) answer`
 
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`
@@ -81,6 +86,7 @@ SELECT text FROM @incident_statement WHERE form = $1`
 type citus struct {
 	run        citusFunction
 	runMany    citusFunction
+	readMany   citusFunction
 	runAll     citusFunction
 	register   sqlText
 	registered sqlText
@@ -88,6 +94,7 @@ type citus struct {
 	nodes      sqlText
 	known      citusNodes
 	workers    citusWorkers
+	readsLock  atomic.Bool // incident_read_many is missing: MigrateCitus of an earlier version
 
 	mu    sync.Mutex       // guards lanes
 	lanes map[int64]*lanes // the creations of each server by its group
@@ -97,6 +104,7 @@ func (d *database) useCitus() {
 	d.citus = &citus{
 		run:        d.citusFunction(citusRunSQL),
 		runMany:    d.citusFunction(citusRunManySQL),
+		readMany:   d.citusFunction(citusReadManySQL),
 		runAll:     d.citusFunction(citusRunAllSQL),
 		register:   sqlText{text: d.qualify(registerSQL)},
 		registered: sqlText{text: d.qualify(registeredSQL)},
@@ -170,7 +178,7 @@ func runForm[T any](
 	case unregistered:
 		t.registered.Store(false)
 		s.citus.pauseRegistrations()
-	case noRows:
+	case noRows, noTuples:
 		t.forgotten.Store(true)
 	case shardElsewhere:
 		s.citus.known.forget()
@@ -272,4 +280,7 @@ func appendQuoted(b []byte, text string) []byte {
 // hasForgotten reports whether incident_run failed because a statement is not prepared that it had
 // prepared: a transaction that dropped it was rolled back, and so was the setting that says so. A new
 // session prepares it again, and so does a call with the text: a pooler may keep the session.
-func hasForgotten(err error) bool { return sqlState(err) == noRows }
+func hasForgotten(err error) bool {
+	state := sqlState(err)
+	return state == noRows || state == noTuples
+}

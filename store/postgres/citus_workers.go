@@ -45,6 +45,7 @@ SELECT (SELECT groupid FROM pg_dist_local_group), pg_is_in_recovery(), (SELECT t
 type citusRoute struct {
 	least, greatest int32
 	group           int64        // of the server
+	shard           int64        // of table incident
 	worker          *citusWorker // nil without a connection to the server itself
 }
 
@@ -109,7 +110,7 @@ func newCitusRoutes(found []foundShard, nodes []citusNode) *citusRoutes {
 		if !f.has(f.organization) {
 			return &citusRoutes{}
 		}
-		routes[i] = citusRoute{least: int32(f.least), greatest: int32(f.greatest), group: f.group}
+		routes[i] = citusRoute{least: int32(f.least), greatest: int32(f.greatest), group: f.group, shard: f.shard}
 		for _, n := range nodes {
 			if n.group == f.group {
 				routes[i].worker = n.worker

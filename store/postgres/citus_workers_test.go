@@ -185,15 +185,15 @@ func TestCitus_workersMoved(t *testing.T) {
 // A session on a worker whose prepared statements are gone is replaced. Behind a pooler it stays, and has
 // them prepared again.
 func TestCitus_workersForget(t *testing.T) {
-	t.Run("direct", func(t *testing.T) { workersForget(t, func(url string) string { return url }) })
+	t.Run("direct", func(t *testing.T) { workersForget(t, false, func(url string) string { return url }) })
 	t.Run("pooled", func(t *testing.T) {
-		workersForget(t, func(url string) string {
+		workersForget(t, true, func(url string) string {
 			return pgtest.NewPgBouncer(t, url, "default_pool_size = 1") + "&binary_parameters=yes"
 		})
 	})
 }
 
-func workersForget(t *testing.T, through func(url string) string) {
+func workersForget(t *testing.T, isPooled bool, through func(url string) string) {
 	pools := map[string]*sqlx.DB{}
 	for address, url := range citusWorkerURLs(t) {
 		pools[address] = mustOpen(t, through(url), 1)
@@ -202,6 +202,26 @@ func workersForget(t *testing.T, through func(url string) string) {
 	orgs := routedOrganizations()
 	awaitRoutes(t, s, orgs...)
 	mustUse(t, s, orgs...)
+	mustForget(t, pools)
+	mustUse(t, s, orgs...)
+	for _, org := range orgs {
+		if got, want := s.CitusRoute(t.Context(), string(org)), serverOf(t, s, org); got != want {
+			t.Errorf("statements about %q go to server %d, want %d", org, got, want)
+		}
+	}
+	_, reads := incidentsOf(t, s, orgs[:6])
+	mustForget(t, pools)
+	if isPooled { // each read that goes alone has its statement prepared again
+		for _, result := range readTogether(t.Context(), t, s, reads...) {
+			mustDo(t, receive(t, result).err)
+		}
+	}
+	mustShareWithoutRun(t, s, reads)
+}
+
+// mustForget has the only session of each pool lose its prepared statements.
+func mustForget(t *testing.T, pools map[string]*sqlx.DB) {
+	t.Helper()
 	for _, pool := range pools {
 		var names []string
 		if err := pool.Select(&names, `SELECT name FROM pg_prepared_statements WHERE name LIKE 'incident\_%'`); err != nil || names == nil {
@@ -209,12 +229,6 @@ func workersForget(t *testing.T, through func(url string) string) {
 		}
 		for _, name := range names {
 			pool.MustExec("DEALLOCATE " + name)
-		}
-	}
-	mustUse(t, s, orgs...)
-	for _, org := range orgs {
-		if got, want := s.CitusRoute(t.Context(), string(org)), serverOf(t, s, org); got != want {
-			t.Errorf("statements about %q go to server %d, want %d", org, got, want)
 		}
 	}
 }

@@ -90,8 +90,8 @@ func loadSharedSQL(columns string) string {
 }
 
 // newLoads returns the reads of incidents.
-func newLoads(form rowForm) reads[incident.Key, incident.State] {
-	columns := form.columns(stateColumns)
+func newLoads() reads[incident.Key, incident.State] {
+	columns := packed(stateColumns)
 	one, shared := loadSQL(columns), loadSharedSQL(columns)
 	pair, all := pairSQL(loadPairKeys, shared), allSQL(loadAllKeys, shared)
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
@@ -109,7 +109,7 @@ func newLoads(form rowForm) reads[incident.Key, incident.State] {
 			}
 			return s.small(orgs).add(all, identifiers)
 		},
-		rows: func(rows rowSet) (incident.State, error) { return readState(form.rows(rows)) },
+		rows: func(rows rowSet) (incident.State, error) { return readState(packedRows{rows}) },
 	}}
 }
 
@@ -177,8 +177,8 @@ func loadSharedSlotsSQL(columns string) string {
 }
 
 // newSlotLoads returns the reads of slots.
-func newSlotLoads(form rowForm) reads[incident.Slot, incident.SlotState] {
-	columns := form.columns(`s.version, s.holder, ` + stateColumns)
+func newSlotLoads() reads[incident.Slot, incident.SlotState] {
+	columns := packed(`s.version, s.holder, ` + stateColumns)
 	one, shared := loadSlotSQL(columns), loadSharedSlotsSQL(columns)
 	pair, all := pairSQL(slotPairKeys, shared), allSQL(slotAllKeys, shared)
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
@@ -200,7 +200,7 @@ func newSlotLoads(form rowForm) reads[incident.Slot, incident.SlotState] {
 			}
 			return s.small(orgs).add(all, rules, projects, queries)
 		},
-		rows: func(rows rowSet) (incident.SlotState, error) { return readSlot(form.rows(rows)) },
+		rows: func(rows rowSet) (incident.SlotState, error) { return readSlot(packedRows{rows}) },
 	}}
 }
 

@@ -12,25 +12,10 @@ import (
 // The columns of an incident or a slot arrive as a single value, in the server's binary format of a
 // record. Otherwise the driver would decode a value for each column, and parse the texts of times, which
 // costs more processor time than the rest of the store's part in such a read. The value is a text in
-// base64, because pgx understands a bytea as text only if bytea_output is hex. On Citus every row is a
-// text already, see recordRows.
+// base64, because pgx understands a bytea as text only if bytea_output is hex.
 
-// rowForm is the form in which the columns of a read arrive.
-type rowForm struct {
-	columns func(list string) string // returns the expressions to select for a list of columns
-	rows    func(rowSet) rowSet      // returns rows with a destination for each column of the list
-}
-
-// formOfReads returns the form for reads of incidents and slots.
-func formOfReads(onCitus bool) rowForm {
-	if onCitus {
-		return rowForm{func(list string) string { return list }, func(rows rowSet) rowSet { return rows }}
-	}
-	return rowForm{
-		func(list string) string { return `encode(record_send(ROW(` + list + `)), 'base64')` },
-		func(rows rowSet) rowSet { return packedRows{rows} },
-	}
-}
+// packed returns the expression to select for a list of columns.
+func packed(columns string) string { return `encode(record_send(ROW(` + columns + `)), 'base64')` }
 
 // packedRows reads rows whose only column is packed.
 type packedRows struct{ rowSet }

@@ -50,8 +50,9 @@
 //     [Options.CitusWorker] it takes none, except in a transaction. Reads of several organizations share
 //     a call if one server has the organizations, and so do creations, also by firings. For that, tables that
 //     an earlier version spread need MigrateCitus again.
-//   - A call waits while a shard moves or is divided, as writes do on Citus. If the shard has left, the call
-//     is repeated, and a transaction fails with [incident.ErrUnavailable].
+//   - A call waits while a shard moves or is divided, as writes do on Citus; reads of an incident or a slot
+//     usually wait only while that commits. If the shard has left, the call is repeated, and a transaction
+//     fails with [incident.ErrUnavailable].
 //   - The feed reads each server by itself. After a move or a division each cache starts empty. A follower may see
 //     the parts of a transaction over organizations of two servers at different times.
 //   - A claim asks all servers, a settlement names each organization by itself, and notifications of
@@ -236,10 +237,9 @@ func New(pool *sqlx.DB, opts *Options) (*Store, error) {
 	if err := checkDriver(pool.Driver()); err != nil {
 		return nil, fmt.Errorf("postgres: new: %w", err)
 	}
-	form := formOfReads(options.Citus)
 	d := &database{
 		pool: pool, options: options, schema: schemaCheck{expected: schemaVersion, isSpread: options.Citus}, feedCalls: make(chan struct{}, maxFeedCalls),
-		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(form), slotLoads: newSlotLoads(form),
+		feedMemory: incident.FeedMemory + time.Second, loads: newLoads(), slotLoads: newSlotLoads(),
 	}
 	if options.Citus {
 		d.useCitus()

@@ -109,7 +109,8 @@ $function$;
 
 -- Returns the name of a prepared statement that reads and writes the shards of a division of
 -- the organizations. shard_id is that of table incident. query is the text of the statement, or NULL
--- if incident_statement has it. Call incident_guard before.
+-- if incident_statement has it. Call incident_guard before, or look after the statement whether the shard
+-- was here.
 --
 -- A session has each statement prepared for each shard. A setting of the session remembers that,
 -- because reading pg_prepared_statements takes longer than most statements. If a transaction that
@@ -151,6 +152,9 @@ BEGIN
         LOOP
             body := regexp_replace(body, '@' || r.name || '\M', r.shard, 'g');
         END LOOP;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no shard %', shard_id USING ERRCODE = 'IS002';
+        END IF;
         EXECUTE 'PREPARE ' || prepared || ' AS ' || body;
     END IF;
     PERFORM set_config('incident_run.' || prepared, 'yes', false);
@@ -228,6 +232,54 @@ BEGIN
 END
 $function$;
 
+-- Reads by a statement for several organizations of a server, without a lock. args has for each the shard and
+-- then the arguments. The texts are those of rows of a single column, and a NULL precedes the rows of each.
+--
+-- The shards must have stayed here from before the first statement until after the last. The cursor has a snapshot
+-- from before, and looks up the shards after: if a row of pg_dist_placement is in that snapshot, and no transaction
+-- has tried to replace it since (xmax), no move or division has committed on any server. In all of them a
+-- transaction replaces the row here before any of its parts commits. The xmax of a transaction that was rolled
+-- back remains: incident_run_many decides then, which takes locks.
+CREATE OR REPLACE FUNCTION incident_read_many(organization text, form uuid, query text, args text[]) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+AS $function$
+DECLARE
+    elsewhere CURSOR FOR
+        SELECT p.xmax IS NULL
+        FROM generate_subscripts(args, 1) i
+        LEFT JOIN LATERAL (
+            SELECT p.xmax
+            FROM pg_dist_placement p
+            WHERE p.shardid = args[i][1]::bigint AND p.groupid = (SELECT g.groupid FROM pg_dist_local_group g)
+            OFFSET 0
+        ) p ON true
+        WHERE p.xmax IS NULL OR p.xmax <> 0;
+    name text := '_' || replace(form::text, '-', '');
+    prepared text;
+    list text;
+    gone boolean;
+BEGIN
+    OPEN elsewhere;
+    FOR i IN 1 .. array_length(args, 1) LOOP
+        prepared := 'incident_' || args[i][1] || name;
+        IF query IS NOT NULL OR current_setting('incident_run.' || prepared, true) IS DISTINCT FROM 'yes' THEN
+            prepared := incident_plan(args[i][1]::bigint, form, query);
+        END IF;
+        list := quote_nullable(args[i][2]);
+        FOR j IN 3 .. array_length(args, 2) LOOP
+            list := list || ',' || quote_nullable(args[i][j]);
+        END LOOP;
+        RETURN NEXT NULL::text;
+        RETURN QUERY EXECUTE 'EXECUTE ' || prepared || '(' || list || ')';
+    END LOOP;
+    FETCH elsewhere INTO gone;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a shard is not on this server, or perhaps moves' USING ERRCODE = CASE WHEN gone THEN 'IS002' ELSE 'IS003' END;
+    END IF;
+END
+$function$;
+
 -- Runs a statement on each shard of the server that has the organization. A row without an answer
 -- precedes the answers of each shard.
 CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text[])
@@ -264,6 +316,8 @@ SELECT create_distributed_function('incident_prepare(bigint, uuid, text)');
 SELECT create_distributed_function('incident_run(text, uuid, text, text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_many(text, uuid, text, text[])', 'organization',
+    colocate_with => 'incident', force_delegation => true);
+SELECT create_distributed_function('incident_read_many(text, uuid, text, text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_all(text, uuid, text, text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
