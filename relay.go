@@ -24,6 +24,7 @@ type outboxRelay struct {
 	notify   *NotifyOptions
 	logger   relayLogger
 	record   relayRecord
+	attempts attempts // in progress
 
 	// ahead is how far the clock of the store is ahead of the clock of this process, in
 	// nanoseconds, as of the last claim.

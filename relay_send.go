@@ -13,10 +13,6 @@ import (
 	"github.com/incidentkit/incident/internal/relay"
 )
 
-// notifierPatience is how long the relay waits for a call of the notifier after its context has
-// ended.
-const notifierPatience = time.Second
-
 // leastLost is how many attempts without an end it takes at least until a notification is given up:
 // a claim of a process that died, or of a write of unknown outcome, may not have begun its attempt.
 const leastLost = 2
@@ -38,42 +34,31 @@ func (d *delivery) released() attempted {
 	return attempted{Settlement: Settlement{Ticket: d.Ticket, Outcome: OutcomeRelease}}
 }
 
-// send delivers the activities of a claim one after the other, and returns how the claim is to be
-// settled: as the first activity that was not delivered, or as the last. An activity that must not
-// be begun any more is released.
-func (r *outboxRelay) send(sending *relay.Sending, d *delivery) attempted {
+// send delivers the activities of a claim one after the other, and reports to done how the claim is
+// to be settled: as the first activity that was not delivered, or as the last. An activity that must
+// not be begun any more is released.
+func (r *outboxRelay) send(sending *relay.Sending, d *delivery, done func(attempted)) {
 	current := d.Incident
 	for i := 0; ; i++ {
 		if d.Incident = current; i < len(d.later) {
 			d.Incident = current.Clone() // the notifier owns what it gets
 		}
-		s := r.sendOne(sending, &d.Claim)
-		s.Before = i
-		if s.Outcome != OutcomeDelivered || i == len(d.later) {
-			return s
+		a := &attempt{relay: r, sending: sending, claim: &d.Claim, before: i, done: done}
+		s, isOurs := a.make()
+		switch {
+		case !isOurs:
+			return
+		case s.Outcome != OutcomeDelivered || i == len(d.later):
+			done(s)
+			return
 		}
 		d.Activity, d.Sequence = d.later[i], d.later[i].Sequence
 	}
 }
 
-// sendOne makes an attempt to deliver the activity or the reminder of a claim, and returns how it
-// is to be settled. It is released if it must not be begun any more: Run has ended, or the lease
-// might end before the attempt.
-func (r *outboxRelay) sendOne(sending *relay.Sending, c *Claim) attempted {
-	ctx, claimed := sending.Run, time.Now()
+// settlement returns how a claim is to be settled after an attempt with an error, or without.
+func (r *outboxRelay) settlement(sending *relay.Sending, c *Claim, err error) attempted {
 	s := attempted{Settlement: Settlement{Ticket: c.Ticket, Outcome: OutcomeDelivered}}
-	if ctx.Err() != nil || !sending.Until.IsZero() && claimed.After(sending.Until) {
-		s.Outcome = OutcomeRelease
-		return s
-	}
-	var err error
-	if lost := c.Attempt - 1; lost >= max(r.notify.MaxAttempts, leastLost) {
-		err = fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, lost)
-	} else {
-		end := sending.Begin()
-		err = r.attempt(sending.Context, c, claimed)
-		end()
-	}
 	switch {
 	case err == nil:
 		return s
@@ -85,7 +70,7 @@ func (r *outboxRelay) sendOne(sending *relay.Sending, c *Claim) attempted {
 		s.Outcome = OutcomeRelease // the end of Run has interrupted it
 		return s
 	}
-	f := failureOf(err)
+	ctx, f := sending.Run, failureOf(err)
 	if c.Attempt >= r.notify.MaxAttempts || f.isFinal {
 		s.Outcome, s.Error = OutcomePark, f.text
 		r.logger.log(ctx, slog.LevelError, "incident: a notification is given up; it is parked until it is replayed",
@@ -124,40 +109,6 @@ func failureOf(err error) (f failure) {
 		f.after = later.After
 	}
 	return f
-}
-
-// errGoexit is the error of a notifier that has ended its goroutine.
-var errGoexit = errors.New("the notifier has ended its goroutine")
-
-// attempt calls the notifier in a goroutine of its own, since the notifier may not return in
-// time and may end its goroutine.
-func (r *outboxRelay) attempt(ctx context.Context, c *Claim, claimed time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, r.notify.Timeout)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		err := errGoexit
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("the notifier panicked: %v", p)
-			}
-			done <- err
-		}()
-		err = r.call(ctx, c, claimed)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	timer := time.NewTimer(notifierPatience)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-		return fmt.Errorf("the notifier continues after its time is over: %w", ctx.Err())
-	}
 }
 
 func (r *outboxRelay) call(ctx context.Context, c *Claim, claimed time.Time) error {

@@ -62,6 +62,58 @@ func TestRelay_survivesTheNotifier(t *testing.T) {
 	}
 }
 
+// Misbehaviour at the second activity of a claim does not repeat the first, also if the notifier
+// returns when the next attempt was made.
+func TestRelay_survivesTheNotifierLater(t *testing.T) {
+	for name, c := range map[string]struct {
+		misbehave func()
+		came      []string // with those whose call returned late
+	}{
+		"ends its goroutine": {runtime.Goexit, []string{"acme#1/1", "acme#1/2"}},
+		"goes on after it":   {func() { time.Sleep(time.Minute) }, []string{"acme#1/1", "acme#1/2", "acme#1/2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inOffice(t, incident.Options{Notify: incident.NotifyOptions{Concurrency: 2}}, func(t *testing.T, o *office) {
+				o.fails(func(_ context.Context, n incident.Notification) error {
+					if n.Activity.Type == incident.ActivityTypeCreated && n.Attempt == 1 {
+						c.misbehave()
+					}
+					return nil
+				})
+				synctest.Wait() // Run takes places from now on
+				o.mustCreate(t, "acme")
+				time.Sleep(2 * time.Minute)
+				o.want(t, c.came...)
+				if got := o.Stats().Notifications; got.Delivered != 2 || got.Failed != 1 {
+					t.Errorf("%d were delivered and %d attempts have failed, want 2 and 1", got.Delivered, got.Failed)
+				}
+			})
+		})
+	}
+}
+
+// A notifier that ignores the end of its context holds up the end of Run for a second beyond the grace,
+// however long its own time is. Run may begin again.
+func TestRun_endsBesideNotifiersThatIgnoreIt(t *testing.T) {
+	inOffice(t, incident.Options{Notify: incident.NotifyOptions{Timeout: time.Hour, Grace: 5 * time.Second}}, func(t *testing.T, o *office) {
+		o.fails(func(context.Context, incident.Notification) error { time.Sleep(2 * time.Hour); return nil })
+		for range 2 {
+			for _, org := range []incident.OrganizationID{"acme", "beta"} {
+				o.mustCreate(t, org)
+			}
+			time.Sleep(time.Minute)
+			stopped := time.Now()
+			o.stop()
+			if took := time.Since(stopped); took < 6*time.Second || took > 6*time.Second+100*time.Millisecond {
+				t.Errorf("Run ends after %v, want the grace and a second", took)
+			}
+			o.start(t)
+		}
+		o.stop()
+		time.Sleep(3 * time.Hour) // all calls have ended
+	})
+}
+
 // Misbehaviour of the Authorizer is a failed attempt. If it takes all the time of the attempt, the
 // notifier is not called, because the next attempt may be in progress.
 func TestRelay_survivesTheAuthorizer(t *testing.T) {

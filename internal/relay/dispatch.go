@@ -215,8 +215,9 @@ func (d *dispatcher[C, S]) claim(ctx context.Context) {
 	}
 	d.lookAgain(len(claims) > 0)
 	d.note(claims, &a, &q, now)
-	for _, c := range claims {
-		d.sends.Go(func() { d.sent <- ended[S]{held{permits: 1}, d.send(ctx, &c)} })
+	for i := range claims {
+		d.sends.Add(1)
+		go d.send(ctx, &claims[i])
 	}
 }
 
@@ -245,12 +246,19 @@ func (d *dispatcher[C, S]) note(claims []C, a *allotment, q *Query, now time.Tim
 	}
 }
 
-func (d *dispatcher[C, S]) send(ctx context.Context, c *C) S {
+// send delivers a claim.
+func (d *dispatcher[C, S]) send(ctx context.Context, c *C) {
 	name := d.config.Tenant(c)
-	return d.config.Send(&Sending{
+	d.config.Send(&Sending{
 		Run: ctx, Context: d.sending,
 		begin: func() (end func()) { return d.permits.attempt(name) },
-	}, c)
+	}, c, func(s S) { d.end(ended[S]{held{permits: 1}, s}) })
+}
+
+// end has a claim settled whose attempts have ended.
+func (d *dispatcher[C, S]) end(e ended[S]) {
+	d.sent <- e
+	d.sends.Done()
 }
 
 // lookAgain sets the alarm to look again for something that was queued and not found.

@@ -85,27 +85,28 @@ func (p *Place[C, S]) Deliver(c C) {
 	p.ended = true
 	d := p.d
 	if d.permits.written(p.n, func() { d.sends.Add(1) }) {
-		go func() {
-			defer d.sends.Done()
-			d.sent <- d.deliver(p, &c)
-		}()
+		go d.deliver(p, &c)
 	}
 }
 
-func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) ended[S] {
+// deliver delivers the claim of a place.
+func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) {
 	e := ended[S]{held: held{places: p.n, wakes: p.wakes}}
 	if !d.enter(p) {
 		e.settlement = d.config.Release(c)
-		return e
+		d.end(e)
+		return
 	}
 	e.unsettled = p.n
 	begun := time.Now()
-	e.settlement = d.config.Send(&Sending{
+	d.config.Send(&Sending{
 		Run: d.run, Context: d.sending, Until: p.until,
 		begin: func() (end func()) { return d.permits.attempt(p.seat.name) },
-	}, c)
-	d.permits.exit(p.seat, time.Since(begun))
-	return e
+	}, c, func(s S) {
+		d.permits.exit(p.seat, time.Since(begun))
+		e.settlement = s
+		d.end(e)
+	})
 }
 
 // enter waits for a permit, and returns false if there is none in time.

@@ -81,8 +81,8 @@ func (w *world) settle(_ context.Context, all []string) (busy []int, err error) 
 	return nil, nil
 }
 
-func (w *world) send(s *Sending, name *string) string {
-	defer s.Begin()()
+func (w *world) send(s *Sending, name *string, done func(string)) {
+	end := s.Begin()
 	w.mu.Lock()
 	w.sending++
 	w.most = max(w.most, w.sending)
@@ -90,10 +90,11 @@ func (w *world) send(s *Sending, name *string) string {
 	w.mu.Unlock()
 	time.Sleep(takes)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.sending--
 	w.sent = append(w.sent, *name)
-	return *name
+	w.mu.Unlock()
+	end()
+	done(*name)
 }
 
 // slow has every attempt take a time.

@@ -117,8 +117,9 @@ type Config[C, S any] struct {
 	// Tenant returns the tenant of a claim.
 	Tenant func(*C) Tenant
 
-	// Send delivers a claim, and returns how it is to be settled.
-	Send func(*Sending, *C) S
+	// Send delivers a claim, and calls done once with how it is to be settled. It may return, or end
+	// its goroutine, before or after another goroutine calls done.
+	Send func(s *Sending, c *C, done func(S))
 
 	// Release returns the settlement that releases a claim of [Place.Deliver].
 	Release func(*C) S

@@ -81,16 +81,17 @@ func inOutbox(t *testing.T, queues []string, f func(t *testing.T, o *outbox, r *
 		r := New(Config[string, string]{
 			Permits: 4, Timeout: 10 * time.Second, PollInterval: time.Minute, Grace: 10 * time.Second,
 			Claim: o.claim, Settle: o.settle, Tenant: tenantOf,
-			Send: func(s *Sending, name *string) string {
-				defer s.Begin()()
+			Send: func(s *Sending, name *string, done func(string)) {
+				end := s.Begin()
 				select {
 				case <-time.After(time.Second):
 				case <-s.Context.Done():
 				}
 				o.mu.Lock()
-				defer o.mu.Unlock()
 				o.sent = append(o.sent, *name)
-				return *name
+				o.mu.Unlock()
+				end()
+				done(*name)
 			},
 			Freed: func(name *string) (Tenant, time.Duration) { return tenantOf(name), 0 },
 		})
