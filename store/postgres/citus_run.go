@@ -98,6 +98,7 @@ type citus struct {
 
 	mu    sync.Mutex       // guards lanes
 	lanes map[int64]*lanes // the creations of each server by its group
+	crowd crowd            // of all lanes
 }
 
 func (d *database) useCitus() {

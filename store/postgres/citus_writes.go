@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync/atomic"
 
 	"github.com/incidentkit/incident"
 )
@@ -18,6 +19,10 @@ import (
 // creations of its organization wait for it instead of joining the next call.
 //
 // A repetition after a lost answer goes alone.
+//
+// A call costs much and each member little, and a caller's next creation may be for any server. Therefore
+// a server is crowded if its share of the creations on all servers makes a batch. Then it has one lane at a
+// time, with all that wait, and the next waits for 7/8 of the share. A second lane opens when minSecond wait.
 
 // lanesOf returns the lanes for creations of the organization: those of its server on Citus, if it shares calls.
 func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationID) *lanes {
@@ -36,8 +41,9 @@ func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationI
 		if c.lanes == nil {
 			c.lanes = map[int64]*lanes{}
 		}
-		l = &lanes{}
+		l = &lanes{crowd: &c.crowd}
 		c.lanes[route.group] = l
+		c.crowd.servers.Store(int64(len(c.lanes)))
 	}
 	return l
 }
@@ -123,3 +129,22 @@ func partsTexts(parts []*statement) (string, error) {
 	b.WriteByte('}')
 	return b.String(), nil
 }
+
+// crowd counts the creations on all servers of Citus that wait or are in progress. The nil crowd is that of
+// plain PostgreSQL. All methods may be called concurrently.
+type crowd struct {
+	members, servers atomic.Int64 // the creations, and the servers that have had any
+}
+
+// add adds n creations.
+func (c *crowd) add(n int64) {
+	if c != nil {
+		c.members.Add(n)
+	}
+}
+
+// share returns the share of a server in the creations.
+func (c *crowd) share() int { return int(c.members.Load() / max(1, c.servers.Load())) }
+
+// isCrowded reports whether the lanes are those of a server of Citus whose share makes a batch.
+func (l *lanes) isCrowded() bool { return l.crowd != nil && l.crowd.share() >= minBatch }

@@ -66,6 +66,9 @@ func TestCitus_writes(t *testing.T) {
 			fireTogether(t, s, m, orgs, incident.AlertRuleID(fmt.Sprint("rule ", fired)), 2)
 		})
 		fireTogether(t, s, m, orgs, "rule 0", 1)
+		if n := s.Crowd(); n != 0 {
+			t.Errorf("after all creations %d are in progress", n)
+		}
 		checkOrgs(t, s, m, 2+3*rounds+2*fired+1, orgs...)
 	})
 }

@@ -55,6 +55,9 @@ func (s *Store) allLanes() []*lanes {
 	return append(slices.Collect(maps.Values(s.citus.lanes)), &s.lanes)
 }
 
+// Crowd returns the number of creations on Citus that wait or are in progress.
+func (s *Store) Crowd() int { return int(s.citus.crowd.members.Load()) }
+
 // WriteInGroup applies a creation in a transaction as a member of a group, and rolls the transaction back. It
 // reports whether the group may continue, and the error of the creation.
 func (s *Store) WriteInGroup(ctx context.Context, change incident.Change) (isWritten bool, err error) {

@@ -30,7 +30,7 @@ import (
 // organizations. Every other creation waits only for creations of its own organization, and goes
 // with them. See writeBatch for the statements.
 //
-// On Citus each server has lanes of its own: see writeOnCitus.
+// On Citus each server has lanes of its own, and fewer of them: see writeOnCitus and crowd.
 //
 // A statement or commit for a batch has the values of the context of its first member, for a wrapper of
 // the driver that traces.
@@ -48,6 +48,9 @@ const (
 	minBatch = 4
 	// maxMembers bounds the members of a batch, and maxGroup those of a batch of several statements.
 	maxMembers, maxGroup = 64, 32
+	// minSecond is the least number of creations in a batch beside another lane of a crowded server of
+	// Citus.
+	minSecond = 8
 	// gatherTime bounds the wait for the callers of the batch before.
 	gatherTime = 100 * time.Microsecond
 	// minLaneWait and maxLaneWait bound how long creations of other organizations wait for a lane.
@@ -60,6 +63,7 @@ const (
 // lanes are the creations in progress, and those that wait.
 type lanes struct {
 	usual     atomic.Int64 // the usual duration of a lane, in nanoseconds
+	crowd     *crowd       // of a server of Citus, or nil
 	apartOnly atomic.Bool  // the database refuses statements for several organizations
 
 	mu      sync.Mutex                        // guards the fields below
@@ -127,6 +131,8 @@ func (l *lanes) took(d time.Duration) {
 // applyInLane applies a creation, alone or in a batch.
 func (s *Store) applyInLane(ctx context.Context, change incident.Change, c *call) (incident.Applied, error) {
 	m := s.newMember(ctx, change, c)
+	m.lanes.crowd.add(1)
+	defer m.lanes.crowd.add(-1)
 	if s.join(m) {
 		if err := s.await(ctx, m); err != nil {
 			return incident.Applied{}, err

@@ -32,14 +32,25 @@ func (s *Store) join(m *member) (waits bool) {
 // isFree reports whether no open lane has a creation of the member's organization.
 func (l *lanes) isFree(m *member) bool { return l.byOrg[m.org()] == nil }
 
-func (l *lanes) mayGoAlone() bool { return l.alone < maxAlone && l.batches == 0 && l.gather == 0 }
+func (l *lanes) mayGoAlone() bool {
+	most := maxAlone
+	if l.isCrowded() {
+		most = 1
+	}
+	return l.alone < most && l.batches == 0 && l.gather == 0
+}
 
 // target returns the number of creations that make a batch of several organizations.
 func (l *lanes) target() int {
-	if l.gather > 0 {
+	switch {
+	case l.gather > 0:
 		return l.gather
+	case !l.isCrowded():
+		return minBatch
+	case l.alone+l.batches > 0:
+		return minSecond
 	}
-	return minBatch
+	return 2
 }
 
 // begin opens a lane.
@@ -110,11 +121,22 @@ func (s *Store) endHeld(ln *lane, left []*member) {
 func (l *lanes) expected(n int) int {
 	_, ready, _ := l.ready()
 	n += ready
+	if l.isCrowded() {
+		return min((l.crowd.share()*7+7)/8, n, maxMembers)
+	}
 	return min((l.share(n)*7+7)/8, n, maxMembers)
 }
 
 // share returns the share of a batch in n creations and those of the batches in progress.
 func (l *lanes) share(n int) int { return (n + l.batched + 1) / maxBatches }
+
+// most returns the number of members that a batch takes of n that are ready.
+func (l *lanes) most(n int) int {
+	if l.isCrowded() && n < 2*minSecond {
+		return n
+	}
+	return min(max(l.share(n), minBatch), maxMembers)
+}
 
 // beginGathering has the next batch wait for n members, because the callers of a batch soon call
 // again. The member that completes them starts the batch. Otherwise batches of a few members
@@ -150,7 +172,7 @@ func (s *Store) next(l *lanes) {
 			return
 		case max(n, behind) >= l.target() && l.batches < maxBatches:
 			l.gather = 0
-			s.start(l, l.take(first, min(max(l.share(n), minBatch), maxMembers), false), batchLane)
+			s.start(l, l.take(first, l.most(n), false), batchLane)
 		case l.mayGoAlone():
 			s.start(l, l.take(first, maxMembers, true), aloneLane)
 		default:
