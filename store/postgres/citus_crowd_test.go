@@ -61,15 +61,7 @@ func TestLanes_gatherOfCrowdedServer(t *testing.T) {
 			s, l := &Store{database: &database{}}, &lanes{crowd: &crowd{}}
 			l.crowd.servers.Store(2)
 			l.crowd.add(tt.members)
-			l.batches = maxBatches // no batch begins
-			ending := l.begin(membersOf("ending-", tt.ended), batchLane)
-			l.waiting = membersOf("waiting-", tt.waiting)
-			l.mu.Lock() // or a timer would end the wait
-			defer l.mu.Unlock()
-			s.endHeld(ending, nil)
-			if l.gather != tt.waitFor {
-				t.Errorf("the next batch waits for %d members, want %d", l.gather, tt.waitFor)
-			}
+			checkGathering(t, s, l, tt.ended, tt.waiting, tt.waitFor)
 		})
 	}
 }

@@ -3,8 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"fmt"
+	"database/sql/driver"
 	"slices"
 	"strings"
 )
@@ -142,16 +141,9 @@ func (r *answerRows) Next() bool {
 	return false
 }
 
-// Scan implements [rowSet]. There is a single destination, a packedColumn.
+// Scan implements [rowSet].
 func (r *answerRows) Scan(dest ...any) error {
-	if len(dest) != 1 {
-		return fmt.Errorf("postgres: 1 field for %d destinations", len(dest))
-	}
-	scanner, ok := dest[0].(sql.Scanner)
-	if !ok {
-		return fmt.Errorf("postgres: a destination is a %T", dest[0])
-	}
-	return scanner.Scan(r.answer)
+	return (&driverRows{values: []driver.Value{r.answer}}).Scan(dest...)
 }
 
 // Err implements [rowSet].

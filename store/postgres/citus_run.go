@@ -31,7 +31,7 @@ import (
 // A transaction cannot wait for another connection, so that it, too, sends texts that are not registered yet.
 
 // The SQLSTATEs of incident_run for a form without a text, for a shard on another server, for a shard that
-// perhaps moves, and for a statement without rows. A statement that is not prepared has none.
+// perhaps moves, and for a statement that returns no rows: that is one that is not prepared.
 const (
 	unregistered   = "IS001"
 	shardElsewhere = "IS002"
@@ -278,7 +278,7 @@ func appendQuoted(b []byte, text string) []byte {
 	return append(b, '"')
 }
 
-// hasForgotten reports whether incident_run failed because a statement is not prepared that it had
+// hasForgotten reports whether a call failed because a statement is not prepared that it had
 // prepared: a transaction that dropped it was rolled back, and so was the setting that says so. A new
 // session prepares it again, and so does a call with the text: a pooler may keep the session.
 func hasForgotten(err error) bool {

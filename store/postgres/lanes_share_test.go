@@ -37,16 +37,22 @@ func TestStore_nextBatchWaitsForItsShare(t *testing.T) {
 			t.Parallel()
 			s := &Store{database: &database{}}
 			l := &s.lanes
-			l.batches = maxBatches // no batch begins
-			ending := l.begin(membersOf("ending-", tt.ended), batchLane)
 			l.begin(membersOf("other-", tt.others), batchLane)
-			l.waiting = membersOf("waiting-", tt.waiting)
-			l.mu.Lock() // or a timer would end the wait
-			defer l.mu.Unlock()
-			s.endHeld(ending, nil)
-			if l.gather != tt.want {
-				t.Errorf("the next batch waits for %d members, want %d", l.gather, tt.want)
-			}
+			checkGathering(t, s, l, tt.ended, tt.waiting, tt.want)
 		})
+	}
+}
+
+// checkGathering ends a batch while creations wait, and checks for how many members the next batch waits.
+func checkGathering(t *testing.T, s *Store, l *lanes, ended, waiting, want int) {
+	t.Helper()
+	l.batches = maxBatches // no batch begins
+	ending := l.begin(membersOf("ending-", ended), batchLane)
+	l.waiting = membersOf("waiting-", waiting)
+	l.mu.Lock() // or a timer would end the wait
+	defer l.mu.Unlock()
+	s.endHeld(ending, nil)
+	if l.gather != want {
+		t.Errorf("the next batch waits for %d members, want %d", l.gather, want)
 	}
 }

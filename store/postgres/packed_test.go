@@ -84,7 +84,7 @@ func TestPackedColumn(t *testing.T) {
 		t.Error("a byte after a record is understood")
 	}
 	if err := packedColumn(dest).Scan("0x"); err == nil {
-		t.Error("a text without digits is understood")
+		t.Error("a text that is not base64 is understood")
 	}
 	if err := packedColumn(dest[1:]).Scan(base64.StdEncoding.EncodeToString(record)); err == nil {
 		t.Error("a field without a destination is understood")
