@@ -1,6 +1,11 @@
 package postgres
 
 import (
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
 	"github.com/lib/pq"
 
 	"github.com/incidentkit/incident"
@@ -34,8 +39,7 @@ func (l layout) suitsBatch() bool { return l.brief && l.log == 2 && !l.slots }
 // Like all statements without a look-up it fails if a member was written before.
 func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *statement {
 	a := newBatchArrays(members)
-	orgs, _ := a.distinct.Value() // never fails
-	st := s.statementOfAll(counted{orgs.(string), c})
+	st := s.statementOfAll(counted{a.distinct, c})
 	st.add(`WITH free AS (
 	SELECT organization_id
 	FROM @incident_organization
@@ -93,41 +97,73 @@ func (s *Store) batchStatement(members []*member, isSingle bool, c *call) *state
 SELECT number, identifier FROM target`)
 }
 
-// batchArrays are the values of a batch, an element for each member, except distinct and sizes:
-// the organizations, and the numbers of their members.
+// batchArrays are the values of a batch as the texts of arrays, with an element for each member, except
+// distinct and sizes: the organizations, and the numbers of their members.
 type batchArrays struct {
-	distinct                                    pq.StringArray
-	sizes                                       pq.Int64Array
-	orgs, dates, titles, folded, rules, queries pq.StringArray
-	projects, digests, users, detected, created pq.StringArray
-	behind, calls, types, statuses, methods     pq.Int64Array
-	follows                                     pq.BoolArray
+	distinct, sizes                             string
+	orgs, dates, titles, folded, rules, queries string
+	projects, digests, users, detected, created string
+	behind, calls, types, statuses, methods     string
+	follows                                     string
 }
 
 func newBatchArrays(members []*member) (a batchArrays) {
-	for i, m := range members {
-		inc, log := m.w.Incident, m.w.Activities
-		if i == 0 || m.org() != members[i-1].org() {
-			a.distinct, a.sizes = append(a.distinct, string(m.org())), append(a.sizes, 0)
-		}
-		a.sizes[len(a.sizes)-1]++
-		a.orgs, a.dates = append(a.orgs, string(m.org())), append(a.dates, timestamp(inc.DateAdded))
-		a.calls, a.types = append(a.calls, int64(m.call.id)), append(a.types, int64(inc.Type))
-		a.statuses, a.methods = append(a.statuses, int64(inc.Status)), append(a.methods, int64(inc.StatusMethod))
-		a.titles, a.folded = append(a.titles, inc.Title), append(a.folded, incident.FoldTitle(inc.Title))
-		a.rules, a.queries = append(a.rules, string(inc.AlertRuleID)), append(a.queries, string(inc.QueryID))
-		a.projects, a.digests = append(a.projects, string(inc.Projects[0])), append(a.digests, projectDigest(inc.Projects[0]))
-		a.users = append(a.users, string(log[0].UserID))
-		a.detected, a.created = append(a.detected, log[0].NotificationUUID.String()), append(a.created, log[1].NotificationUUID.String())
-		a.follows = append(a.follows, len(m.w.Subscriptions) > 0)
+	var w arrayWriter
+	texts := func(of func(*member) string) string {
+		return w.texts(len(members), func(i int) string { return of(members[i]) })
 	}
-	a.behind = make(pq.Int64Array, len(members))
+	numbers := func(of func(*member) int64) string {
+		return w.numbers(len(members), func(i int) int64 { return of(members[i]) })
+	}
+	ids := func(of func(*member) uuid.UUID) string {
+		return w.write(len(members), func(to []byte, i int) []byte { id := of(members[i]); return hex.AppendEncode(to, id[:]) })
+	}
+	firsts, behind := groups(members)
+	a.distinct = w.texts(len(firsts), func(i int) string { return string(members[firsts[i]].org()) })
+	a.sizes = w.numbers(len(firsts), func(i int) int64 { return behind[firsts[i]] + 1 })
+	a.behind = w.numbers(len(members), func(i int) int64 { return behind[i] })
+	a.orgs = texts(func(m *member) string { return string(m.org()) })
+	a.dates = w.write(len(members), func(to []byte, i int) []byte {
+		return members[i].w.Incident.DateAdded.AppendFormat(to, time.RFC3339Nano)
+	})
+	a.calls = numbers(func(m *member) int64 { return int64(m.call.id) })
+	a.types = numbers(func(m *member) int64 { return int64(m.w.Incident.Type) })
+	a.statuses = numbers(func(m *member) int64 { return int64(m.w.Incident.Status) })
+	a.methods = numbers(func(m *member) int64 { return int64(m.w.Incident.StatusMethod) })
+	a.titles = texts(func(m *member) string { return m.w.Incident.Title })
+	a.folded = texts(func(m *member) string { return incident.FoldTitle(m.w.Incident.Title) })
+	a.rules = texts(func(m *member) string { return string(m.w.Incident.AlertRuleID) })
+	a.queries = texts(func(m *member) string { return string(m.w.Incident.QueryID) })
+	a.projects = texts(func(m *member) string { return string(m.w.Incident.Projects[0]) })
+	a.digests = texts((*member).digest)
+	a.users = texts(func(m *member) string { return string(m.w.Activities[0].UserID) })
+	a.detected = ids(func(m *member) uuid.UUID { return m.w.Activities[0].NotificationUUID })
+	a.created = ids(func(m *member) uuid.UUID { return m.w.Activities[1].NotificationUUID })
+	a.follows = w.write(len(members), func(to []byte, i int) []byte { return strconv.AppendBool(to, len(members[i].w.Subscriptions) > 0) })
+	return a
+}
+
+// digest returns the digest of the project.
+func (m *member) digest() string {
+	if added := m.w.relist.add; len(added) == 1 {
+		return added[0] // the only list of an active incident
+	}
+	return projectDigest(m.w.Incident.Projects[0])
+}
+
+// groups returns the index of the first member of each organization, and how many members of its
+// organization are behind each member.
+func groups(members []*member) (firsts []int, behind []int64) {
+	firsts, behind = make([]int, 0, len(members)), make([]int64, len(members))
 	for i := len(members) - 2; i >= 0; i-- {
 		if members[i].org() == members[i+1].org() {
-			a.behind[i] = a.behind[i+1] + 1
+			behind[i] = behind[i+1] + 1
 		}
 	}
-	return a
+	for i := 0; i < len(members); i += int(behind[i]) + 1 {
+		firsts = append(firsts, i)
+	}
+	return firsts, behind
 }
 
 // addBatchQueues queues the activities of a batch, as addQueues does those of a change.
@@ -177,10 +213,10 @@ func batchQueueRows(members []*member, isIn func(notifier string) bool) (numbers
 	return numbers, all
 }
 
-// batchLeases returns the lease and the fence of each member's only queue.
-func batchLeases(members []*member) (leases, fences pq.Int64Array) {
-	for _, m := range members {
-		leases, fences = append(leases, m.w.lease(0)), append(fences, m.w.fence)
-	}
+// batchLeases returns the lease and the fence of each member's only queue, as the texts of arrays.
+func batchLeases(members []*member) (leases, fences string) {
+	var w arrayWriter
+	leases = w.numbers(len(members), func(i int) int64 { return members[i].w.lease(0) })
+	fences = w.numbers(len(members), func(i int) int64 { return members[i].w.fence })
 	return leases, fences
 }

@@ -33,7 +33,11 @@ func digest(parts ...string) string {
 
 // digestsOf returns the digests of labels, and of the assignee unless empty.
 func digestsOf(labels []incident.Label, assignee incident.UserID) pq.StringArray {
-	digests := make(pq.StringArray, 0, len(labels)+1)
+	n := len(labels)
+	if assignee != "" {
+		n++
+	}
+	digests := make(pq.StringArray, 0, n)
 	for _, l := range labels {
 		digests = append(digests, labelDigest(l))
 	}

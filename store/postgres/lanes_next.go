@@ -113,7 +113,9 @@ func (s *Store) endHeld(ln *lane, left []*member) {
 	for _, m := range left {
 		m.byOrg = true
 	}
-	l.waiting = slices.Concat(left, l.waiting)
+	if len(left) > 0 {
+		l.waiting = slices.Concat(left, l.waiting)
+	}
 	s.next(l)
 }
 
@@ -203,6 +205,7 @@ func (l *lanes) ready() (first, n, behind int) {
 // go in another lane meanwhile.
 func (l *lanes) take(first, most int, byOrg bool) (members []*member) {
 	m := l.waiting[first]
+	members = make([]*member, 0, min(len(l.waiting), maxMembers))
 	goes := func(other *member) bool {
 		switch {
 		case other.layout != m.layout || !l.isFree(other) || len(members) == maxMembers:

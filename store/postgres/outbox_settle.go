@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/lib/pq"
-
 	"github.com/incidentkit/incident"
 )
 
@@ -147,24 +145,38 @@ func (s *Store) settleOf(
 	return found, s.callError(ctx, c, err)
 }
 
+// settlementArrays returns the values of the settlements with the given indexes, as the texts of arrays.
 func settlementArrays(t *outboxTable, all []incident.Settlement, indexes []int) []any {
-	n := len(indexes)
-	orgs, reasons, notifiers, reminders := make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n), make(pq.StringArray, n)
-	identifiers, replayed, sequences := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
-	fences, outcomes, after, before := make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n), make(pq.Int64Array, n)
-	for i, index := range indexes {
-		s := &all[index]
-		orgs[i], identifiers[i], sequences[i], fences[i] = string(s.Key.OrganizationID), s.Key.Identifier, s.Sequence, s.Fence
-		outcomes[i], after[i], reasons[i] = int64(s.Outcome), s.After.Microseconds(), s.Error
-		before[i] = int64(s.Before)
-		notifiers[i], reminders[i] = s.Notifier, s.Ticket.Reminder
-		if s.Replayed {
-			replayed[i] = s.Sequence
-		}
+	var w arrayWriter
+	texts := func(of func(*incident.Settlement) string) string {
+		return w.texts(len(indexes), func(i int) string { return of(&all[indexes[i]]) })
 	}
-	arrays := []any{orgs, identifiers, replayed, sequences, fences, outcomes, after, reasons, before}
+	numbers := func(of func(*incident.Settlement) int64) string {
+		return w.numbers(len(indexes), func(i int) int64 { return of(&all[indexes[i]]) })
+	}
+	arrays := []any{
+		texts(func(s *incident.Settlement) string { return string(s.Key.OrganizationID) }),
+		numbers(func(s *incident.Settlement) int64 { return s.Key.Identifier }),
+		numbers(replayedOf),
+		numbers(func(s *incident.Settlement) int64 { return s.Sequence }),
+		numbers(func(s *incident.Settlement) int64 { return s.Fence }),
+		numbers(func(s *incident.Settlement) int64 { return int64(s.Outcome) }),
+		numbers(func(s *incident.Settlement) int64 { return s.After.Microseconds() }),
+		texts(func(s *incident.Settlement) string { return s.Error }),
+		numbers(func(s *incident.Settlement) int64 { return int64(s.Before) }),
+	}
 	if t.hasNames {
-		arrays = append(arrays, notifiers, reminders)
+		arrays = append(arrays,
+			texts(func(s *incident.Settlement) string { return s.Notifier }),
+			texts(func(s *incident.Settlement) string { return s.Ticket.Reminder }))
 	}
 	return arrays
+}
+
+// replayedOf returns the column replayed of the queue of a settlement.
+func replayedOf(s *incident.Settlement) int64 {
+	if s.Replayed {
+		return s.Sequence
+	}
+	return 0
 }
