@@ -34,7 +34,6 @@ type attempt struct {
 	claim   *Claim
 	before  int             // activities of the claim that were delivered
 	done    func(attempted) // settles the claim
-	end     func()          // of the sending
 	ctx     context.Context // of the notifier
 
 	// The fields below are guarded by attempts.mu.
@@ -54,12 +53,12 @@ func (a *attempt) make() (s attempted, isOurs bool) {
 	case lost >= max(r.notify.MaxAttempts, leastLost):
 		s = r.settlement(a.sending, c, fmt.Errorf("%w: none of %d attempts came to an end", ErrUndeliverable, lost))
 	default:
-		a.end = a.sending.Begin()
+		a.sending.Begin()
 		isOurs, err := a.call(begun)
 		if !isOurs {
 			return attempted{}, false
 		}
-		a.end()
+		a.sending.End()
 		s = r.settlement(a.sending, c, err)
 	}
 	s.Before = a.before
@@ -90,7 +89,7 @@ func (a *attempt) call(begun time.Time) (isOurs bool, err error) {
 
 // settle settles the claim instead of the goroutine of the delivery.
 func (a *attempt) settle(err error) {
-	a.end()
+	a.sending.End()
 	s := a.relay.settlement(a.sending, a.claim, err)
 	s.Before = a.before
 	a.done(s)

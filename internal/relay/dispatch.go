@@ -248,11 +248,8 @@ func (d *dispatcher[C, S]) note(claims []C, a *allotment, q *Query, now time.Tim
 
 // send delivers a claim.
 func (d *dispatcher[C, S]) send(ctx context.Context, c *C) {
-	name := d.config.Tenant(c)
-	d.config.Send(&Sending{
-		Run: ctx, Context: d.sending,
-		begin: func() (end func()) { return d.permits.attempt(name) },
-	}, c, func(s S) { d.end(ended[S]{held{permits: 1}, s}) })
+	sending := &Sending{Run: ctx, Context: d.sending, permits: d.permits, tenant: d.config.Tenant(c)}
+	d.config.Send(sending, c, func(s S) { d.end(ended[S]{held{permits: 1}, s}) })
 }
 
 // end has a claim settled whose attempts have ended.

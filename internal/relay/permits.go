@@ -36,6 +36,7 @@ type permits struct {
 	hanging *list.List // of *seat, with strikes or stuck attempts; the next in turn is first
 	others  *list.List // of *seat; the least recently used is first
 	rest    time.Time  // until then hanging tenants get no attempt
+	trials  Line[*trial]
 
 	// The fields below are for the queues with places: see Place.
 	places     int           // that are taken
@@ -62,12 +63,21 @@ type seat struct {
 	at *list.Element // of in
 }
 
+// trial is an attempt with a permit. It is in the line of trials until it is slow.
+type trial struct {
+	begun time.Time
+	seat  *seat
+	entry Entry[*trial]
+}
+
 func newPermits(total int, timeout time.Duration) *permits {
-	return &permits{
+	p := &permits{
 		total: total, slow: min(timeout/2, slowest),
 		tenants: map[Tenant]*seat{}, hanging: list.New(), others: list.New(),
 		allWritten: make(chan struct{}),
 	}
+	p.trials.Ring = p.noteSlow
+	return p
 }
 
 // vacant returns the number of free permits.
@@ -204,45 +214,49 @@ func (p *permits) free(f *freed) {
 	p.admit()
 }
 
-// attempt begins an attempt with a permit. The caller must call end when the attempt ends,
+// begin begins an attempt of a tenant with a permit. The caller must call end when the attempt ends,
 // before it frees the permit.
-func (p *permits) attempt(name Tenant) (end func()) {
+func (p *permits) begin(t *trial, name Tenant) {
 	begun := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.tenants[name]
-	isStuck, ended := false, false
-	timer := time.AfterFunc(p.slow, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if ended {
-			return
-		}
-		isStuck = true
+	t.begun, t.seat, t.entry.Of = begun, p.tenants[name], t
+	p.trials.Add(&t.entry, begun.Add(p.slow))
+}
+
+// noteSlow notes the attempts that have become slow.
+func (p *permits) noteSlow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for e := p.trials.Next(now); e != nil; e = p.trials.Next(now) {
+		s := e.Of.seat
 		s.stuck++
-		p.touch(s, time.Now())
-	})
-	return func() {
-		timer.Stop()
-		now := time.Now()
-		took := now.Sub(begun)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		ended = true
-		if isStuck {
-			s.stuck--
-		}
-		if isStuck || took >= p.slow {
-			if s.strikes > 0 {
-				factor := time.Duration(1) << min(s.strikes-1, restDoublings)
-				p.rest = now.Add(min(took, longestRest/factor) * factor)
-			}
-			s.strikes++
-		} else {
-			s.strikes, s.answered = 0, true
-		}
 		p.touch(s, now)
 	}
+}
+
+// end ends an attempt.
+func (p *permits) end(t *trial) {
+	now := time.Now()
+	took := now.Sub(t.begun)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := t.seat
+	isStuck := !p.trials.Remove(&t.entry)
+	if isStuck {
+		s.stuck--
+	}
+	if isStuck || took >= p.slow {
+		if s.strikes > 0 {
+			factor := time.Duration(1) << min(s.strikes-1, restDoublings)
+			p.rest = now.Add(min(took, longestRest/factor) * factor)
+		}
+		s.strikes++
+	} else {
+		s.strikes, s.answered = 0, true
+	}
+	p.touch(s, now)
 }
 
 // touch notes the time of an event of a tenant, and moves the tenant to the end of its list.

@@ -48,12 +48,16 @@ const (
 
 // Place is the right to deliver a queue that is about to be written.
 type Place[C, S any] struct {
-	d     *dispatcher[C, S]
-	seat  *seat
-	n     int       // places that it takes
-	until time.Time // the last attempt must begin before
-	wakes uint64    // of the relay when the place was reserved
-	ended bool      // Deliver or Cancel was called
+	d       *dispatcher[C, S]
+	until   time.Time // the last attempt must begin before
+	wakes   uint64    // of the relay when the place was reserved
+	isEnded bool      // Deliver or Cancel was called
+
+	// The fields below are of the delivery: a place is a single allocation.
+	waiter
+	claim   C
+	sending Sending
+	begun   time.Time // zero without a permit
 }
 
 // Reserve reserves places for a queue with n notifications of a tenant. It returns nil if Run does
@@ -69,68 +73,70 @@ func (r *Relay[C, S]) Reserve(name Tenant, n int) *Place[C, S] {
 	if s == nil {
 		return nil
 	}
-	return &Place[C, S]{d: d, seat: s, n: n, until: now.Add(StartWithin), wakes: r.wakes.Load()}
+	return &Place[C, S]{d: d, waiter: waiter{seat: s, n: n}, until: now.Add(StartWithin), wakes: r.wakes.Load()}
 }
 
 // Cancel gives the place back. It has no effect after Deliver.
 func (p *Place[C, S]) Cancel() {
-	if !p.ended {
-		p.ended = true
+	if !p.isEnded {
+		p.isEnded = true
 		p.d.permits.cancel(p.seat, p.n)
 	}
 }
 
 // Deliver delivers the claim in the background. If Run has ended meanwhile, Deliver does nothing.
 func (p *Place[C, S]) Deliver(c C) {
-	p.ended = true
-	d := p.d
-	if d.permits.written(p.n, func() { d.sends.Add(1) }) {
-		go d.deliver(p, &c)
+	p.isEnded, p.claim = true, c
+	if p.d.permits.written(p.n, func() { p.d.sends.Add(1) }) {
+		go p.deliver()
 	}
 }
 
-// deliver delivers the claim of a place.
-func (d *dispatcher[C, S]) deliver(p *Place[C, S], c *C) {
-	e := ended[S]{held: held{places: p.n, wakes: p.wakes}}
-	if !d.enter(p) {
-		e.settlement = d.config.Release(c)
-		d.end(e)
+// deliver delivers the claim.
+func (p *Place[C, S]) deliver() {
+	d := p.d
+	if !d.permits.enter(&p.waiter) && !d.permits.await(&p.waiter, p.until) {
+		p.end(d.config.Release(&p.claim))
 		return
 	}
-	e.unsettled = p.n
-	begun := time.Now()
-	d.config.Send(&Sending{
-		Run: d.run, Context: d.sending, Until: p.until,
-		begin: func() (end func()) { return d.permits.attempt(p.seat.name) },
-	}, c, func(s S) {
-		d.permits.exit(p.seat, time.Since(begun))
-		e.settlement = s
-		d.end(e)
-	})
+	p.begun = time.Now()
+	p.sending = Sending{Run: d.run, Context: d.sending, Until: p.until, permits: d.permits, tenant: p.seat.name}
+	d.config.Send(&p.sending, &p.claim, p.end)
 }
 
-// enter waits for a permit, and returns false if there is none in time.
-func (d *dispatcher[C, S]) enter(p *Place[C, S]) bool {
-	w := &waiter{seat: p.seat, n: p.n, done: make(chan struct{})}
-	if d.permits.enter(w) {
-		return w.isIn
+// end has the claim settled.
+func (p *Place[C, S]) end(s S) {
+	h := held{places: p.n, wakes: p.wakes}
+	if !p.begun.IsZero() {
+		h.unsettled = p.n
+		p.d.permits.exit(p.seat, time.Since(p.begun))
 	}
-	timer := time.NewTimer(time.Until(p.until))
-	defer timer.Stop()
-	select {
-	case <-w.done:
-	case <-timer.C:
-		d.permits.leave(w)
-	}
-	return w.isIn
+	p.d.end(ended[S]{h, s})
 }
 
 // waiter is a queue that waits for a permit.
 type waiter struct {
 	seat *seat
 	n    int           // places that it has
-	done chan struct{} // closed when the wait has ended
 	isIn bool          // has a permit; to be read after the wait
+	done chan struct{} // closed when the wait has ended; nil if it ends at once
+
+	hasEnded bool // the wait; guarded by permits.mu
+}
+
+// await waits for a permit until a time, and reports whether the queue has one.
+func (p *permits) await(w *waiter, until time.Time) bool {
+	if w.done == nil {
+		return false
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+		p.leave(w)
+	}
+	return w.isIn
 }
 
 // reserve takes n places, and returns the seat of the tenant, or nil if it is refused.
@@ -218,13 +224,16 @@ func (p *permits) closePlaces() {
 	p.places -= p.writing // they have leases that end
 }
 
-// enter takes a permit for a queue, or has it wait and returns false.
-func (p *permits) enter(w *waiter) (isEnd bool) {
+// enter reports whether a queue gets a permit at once. Otherwise await must be called.
+func (p *permits) enter(w *waiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.waiting = append(p.waiting, w)
 	p.admit()
-	return !slices.Contains(p.waiting, w)
+	if !w.hasEnded {
+		w.done = make(chan struct{})
+	}
+	return w.isIn
 }
 
 // leave ends the wait of a queue.
@@ -255,7 +264,10 @@ func (p *permits) admit() {
 			p.touch(w.seat, time.Now())
 		}
 		p.ahead--
-		close(w.done)
+		w.hasEnded = true
+		if w.done != nil {
+			close(w.done)
+		}
 		return true
 	})
 }

@@ -82,7 +82,7 @@ func (w *world) settle(_ context.Context, all []string) (busy []int, err error) 
 }
 
 func (w *world) send(s *Sending, name *string, done func(string)) {
-	end := s.Begin()
+	s.Begin()
 	w.mu.Lock()
 	w.sending++
 	w.most = max(w.most, w.sending)
@@ -93,7 +93,7 @@ func (w *world) send(s *Sending, name *string, done func(string)) {
 	w.sending--
 	w.sent = append(w.sent, *name)
 	w.mu.Unlock()
-	end()
+	s.End()
 	done(*name)
 }
 

@@ -196,11 +196,16 @@ type Sending struct {
 	// notification that was not begun should be released. Zero for a single notification.
 	Until time.Time
 
-	begin func() (end func())
+	permits *permits
+	tenant  Tenant
+	trial   trial // in progress
 }
 
-// Begin begins an attempt. The caller must call end when the attempt has ended.
-func (s *Sending) Begin() (end func()) { return s.begin() }
+// Begin begins an attempt. The caller must call End when the attempt has ended, before the next.
+func (s *Sending) Begin() { s.permits.begin(&s.trial, s.tenant) }
+
+// End ends the attempt.
+func (s *Sending) End() { s.permits.end(&s.trial) }
 
 // Run delivers until ctx ends, and then finishes the attempts in progress. It must not run
 // twice at a time.

@@ -82,7 +82,7 @@ func inOutbox(t *testing.T, queues []string, f func(t *testing.T, o *outbox, r *
 			Permits: 4, Timeout: 10 * time.Second, PollInterval: time.Minute, Grace: 10 * time.Second,
 			Claim: o.claim, Settle: o.settle, Tenant: tenantOf,
 			Send: func(s *Sending, name *string, done func(string)) {
-				end := s.Begin()
+				s.Begin()
 				select {
 				case <-time.After(time.Second):
 				case <-s.Context.Done():
@@ -90,7 +90,7 @@ func inOutbox(t *testing.T, queues []string, f func(t *testing.T, o *outbox, r *
 				o.mu.Lock()
 				o.sent = append(o.sent, *name)
 				o.mu.Unlock()
-				end()
+				s.End()
 				done(*name)
 			},
 			Freed: func(name *string) (Tenant, time.Duration) { return tenantOf(name), 0 },

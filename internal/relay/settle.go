@@ -25,8 +25,9 @@ const (
 // permits, until sent is closed. When ctx ends, it only frees the permits: a claim that is not
 // settled is made and sent again when its lease expires.
 func (d *dispatcher[C, S]) settle(ctx context.Context) {
+	var waiting []ended[S]
 	for e := range d.sent {
-		for waiting := []ended[S]{e}; len(waiting) > 0; {
+		for waiting = append(waiting[:0], e); len(waiting) > 0; {
 			waiting = d.settleAll(ctx, d.expectOthers(d.gather(waiting)))
 		}
 	}
@@ -64,11 +65,11 @@ func (d *dispatcher[C, S]) gather(waiting []ended[S]) []ended[S] {
 	}
 }
 
-// settleAll calls Settle once, and returns the claims that are still to be settled.
+// settleAll calls Settle once, and returns the claims that are still to be settled, in the same space.
 func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []ended[S]) (rest []ended[S]) {
 	if ctx.Err() != nil {
 		d.free(all)
-		return nil
+		return all[:0]
 	}
 	calling, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -81,7 +82,7 @@ func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []ended[S]) (rest 
 		duration.Pause(ctx, settlePause)
 		return all
 	}
-	done := all[:0:0]
+	done := all[:0]
 	for i, e := range all {
 		if slices.Contains(busy, i) {
 			rest = append(rest, e)
@@ -93,7 +94,7 @@ func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []ended[S]) (rest 
 	if len(done) == 0 {
 		duration.Pause(ctx, busyPause)
 	}
-	return rest
+	return append(all[:0], rest...)
 }
 
 // free frees what claims held.
