@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/incidentkit/incident/internal/duration"
 	"github.com/incidentkit/incident/internal/relay"
 )
 
@@ -34,12 +33,11 @@ type attempt struct {
 	claim   *Claim
 	before  int             // activities of the claim that were delivered
 	done    func(attempted) // settles the claim
-	ctx     context.Context // of the notifier
+	ctx     *attemptContext // of the notifier
 
 	// The fields below are guarded by attempts.mu.
-	isOver         bool      // the result is known
-	late           time.Time // when the relay waits no longer
-	previous, next *attempt  // in attempts
+	entry     relay.Entry[*attempt] // in a line of attempts
+	isOverdue bool                  // the context has ended before the notifier has returned
 }
 
 // make makes the attempt, and returns how the claim is to be settled. It is released if the attempt
@@ -68,21 +66,18 @@ func (a *attempt) make() (s attempted, isOurs bool) {
 // call calls the notifier, and returns its error, or false if the attempt has settled the claim
 // meanwhile.
 func (a *attempt) call(begun time.Time) (isOurs bool, err error) {
-	ctx, cancel := context.WithTimeout(a.sending.Context, a.relay.notify.Timeout)
-	a.ctx = ctx
-	a.relay.attempts.begin(a, begun.Add(duration.Add(a.relay.notify.Timeout, notifierPatience)))
+	a.relay.attempts.begin(a, begun.Add(a.relay.notify.Timeout))
 	hasReturned := false
 	defer func() {
 		if p := recover(); p != nil {
 			err, hasReturned = fmt.Errorf("the notifier panicked: %v", p), true
 		}
-		cancel()
 		isOurs = a.relay.attempts.end(a)
 		if !hasReturned && isOurs { // the goroutine ends
 			a.settle(errGoexit)
 		}
 	}()
-	err = a.relay.call(ctx, a.claim, begun)
+	err = a.relay.call(a, begun)
 	hasReturned = true
 	return false, err
 }
@@ -95,87 +90,67 @@ func (a *attempt) settle(err error) {
 	a.done(s)
 }
 
-// attempts are the attempts of a relay in progress, in order of their beginning. A single timer finds
-// those whose notifier is late: it rings for the first of them, and not for those that end in time.
+// attempts are the attempts of a relay in progress, and end their contexts.
 type attempts struct {
-	mu          sync.Mutex // guards the fields below
-	first, last *attempt
-	timer       *time.Timer
-	isSet       bool            // the timer will ring
-	sending     context.Context // the last that interrupt waits for
+	mu      sync.Mutex           // guards the fields below
+	running relay.Line[*attempt] // by their deadlines
+	overdue relay.Line[*attempt] // by the time when the relay waits no longer
+	sending context.Context      // the last that interrupt waits for
+	values  context.Context      // sending without its end, so that the end is no cause in package context
 }
 
-// begin adds an attempt.
-func (as *attempts) begin(a *attempt, late time.Time) {
+// begin adds an attempt, and makes its context.
+func (as *attempts) begin(a *attempt, deadline time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if ctx := a.sending.Context; as.sending != ctx { // of the same Run each time
-		as.sending = ctx
+		as.sending, as.values = ctx, context.WithoutCancel(ctx)
+		as.running.Ring, as.overdue.Ring = as.endLate, as.settleLate
 		context.AfterFunc(ctx, as.interrupt)
 	}
-	if a.late = late; a.ctx.Err() != nil {
-		a.late = time.Now().Add(notifierPatience)
+	a.ctx = &attemptContext{Context: as.values, deadline: deadline}
+	a.entry.Of, a.isOverdue = a, false
+	if err := a.sending.Context.Err(); err != nil {
+		as.endContext(a, err)
+		return
 	}
-	if a.previous = as.last; as.last == nil {
-		as.first = a
-	} else {
-		as.last.next = a
-	}
-	as.last = a
-	if !as.isSet {
-		as.setTimer()
-	}
+	as.running.Add(&a.entry, deadline)
 }
 
-// end ends an attempt, and reports whether it had not ended before.
+// end ends an attempt and its context, and reports whether settleLate has left it.
 func (as *attempts) end(a *attempt) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if a.isOver {
-		return false
+	a.ctx.end(context.Canceled)
+	if a.isOverdue {
+		return as.overdue.Remove(&a.entry)
 	}
-	as.remove(a)
-	return true
+	return as.running.Remove(&a.entry)
 }
 
-// remove removes an attempt. It must not refer to others, since a late notifier may keep it for long.
-func (as *attempts) remove(a *attempt) {
-	a.isOver = true
-	if a.previous == nil {
-		as.first = a.next
-	} else {
-		a.previous.next = a.next
-	}
-	if a.next == nil {
-		as.last = a.previous
-	} else {
-		a.next.previous = a.previous
-	}
-	a.previous, a.next = nil, nil
+// endContext ends the context of an attempt, and gives the notifier a moment to return.
+func (as *attempts) endContext(a *attempt, err error) {
+	a.ctx.end(err)
+	a.isOverdue = true
+	as.overdue.Add(&a.entry, time.Now().Add(notifierPatience))
 }
 
-// interrupt gives the notifiers a moment to return, since the context of the attempts has ended.
+// interrupt ends the contexts of all attempts, since their parent has ended.
 func (as *attempts) interrupt() {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	late := time.Now().Add(notifierPatience)
-	for a := as.first; a != nil; a = a.next {
-		if late.Before(a.late) {
-			a.late = late
-		}
+	for e := as.running.Pop(); e != nil; e = as.running.Pop() {
+		as.endContext(e.Of, e.Of.sending.Context.Err())
 	}
-	as.setTimer()
 }
 
-// setTimer sets the timer for the first attempt, if there is one.
-func (as *attempts) setTimer() {
-	as.isSet = as.first != nil
-	switch {
-	case !as.isSet:
-	case as.timer == nil:
-		as.timer = time.AfterFunc(time.Until(as.first.late), as.settleLate)
-	default:
-		as.timer.Reset(time.Until(as.first.late))
+// endLate ends the contexts whose deadlines have come.
+func (as *attempts) endLate() {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	now := time.Now()
+	for e := as.running.Next(now); e != nil; e = as.running.Next(now) {
+		as.endContext(e.Of, context.DeadlineExceeded)
 	}
 }
 
@@ -184,9 +159,7 @@ func (as *attempts) settleLate() {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	now := time.Now()
-	for a := as.first; a != nil && !now.Before(a.late); a = as.first {
-		as.remove(a)
-		go a.settle(fmt.Errorf("the notifier continues after its time is over: %w", a.ctx.Err()))
+	for e := as.overdue.Next(now); e != nil; e = as.overdue.Next(now) {
+		go e.Of.settle(fmt.Errorf("the notifier continues after its time is over: %w", e.Of.ctx.Err()))
 	}
-	as.setTimer()
 }

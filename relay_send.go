@@ -39,11 +39,12 @@ func (d *delivery) released() attempted {
 // not be begun any more is released.
 func (r *outboxRelay) send(sending *relay.Sending, d *delivery, done func(attempted)) {
 	current := d.Incident
+	a := &attempt{relay: r, sending: sending, claim: &d.Claim, done: done}
 	for i := 0; ; i++ {
 		if d.Incident = current; i < len(d.later) {
 			d.Incident = current.Clone() // the notifier owns what it gets
 		}
-		a := &attempt{relay: r, sending: sending, claim: &d.Claim, before: i, done: done}
+		a.before = i
 		s, isOurs := a.make()
 		switch {
 		case !isOurs:
@@ -111,8 +112,12 @@ func failureOf(err error) (f failure) {
 	return f
 }
 
-func (r *outboxRelay) call(ctx context.Context, c *Claim, claimed time.Time) error {
-	r.manager.observeHolder(ctx, &c.Incident) // the notifier must not read an older version from the cache
+// call calls the notifier for an attempt, unless there is nothing to tell.
+func (r *outboxRelay) call(a *attempt, claimed time.Time) error {
+	ctx, c := a.ctx, a.claim
+	if a.before == 0 {
+		r.manager.observeHolder(ctx, &c.Incident) // the notifier must not read an older version from the cache
+	}
 	if c.Reminder != nil && c.Reminder.endedBy(&c.Incident, c.Now) {
 		return errReminderEnded
 	}
