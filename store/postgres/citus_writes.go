@@ -23,6 +23,8 @@ import (
 // A call costs much and each member little, and a caller's next creation may be for any server. Therefore
 // a server is crowded if its share of the creations on all servers makes a batch. Then it has one lane at a
 // time, with all that wait, and the next waits for 7/8 of the share. A second lane opens when minSecond wait.
+// The load of a slot counts as a creation, because the firing that asks usually creates an incident next:
+// otherwise a server with many firings would seem crowded and empty in turn.
 
 // lanesOf returns the lanes for creations of the organization: those of its server on Citus, if it shares calls.
 func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationID) *lanes {
@@ -130,10 +132,10 @@ func partsTexts(parts []*statement) (string, error) {
 	return b.String(), nil
 }
 
-// crowd counts the creations on all servers of Citus that wait or are in progress. The nil crowd is that of
-// plain PostgreSQL. All methods may be called concurrently.
+// crowd counts the creations on all servers of Citus that wait or are in progress, and the loads of slots. The
+// nil crowd is that of plain PostgreSQL. All methods may be called concurrently.
 type crowd struct {
-	members, servers atomic.Int64 // the creations, and the servers that have had any
+	members, servers atomic.Int64 // the creations and loads, and the servers that have had any
 }
 
 // add adds n creations.

@@ -174,6 +174,23 @@ func TestCitus_writesBesideMove(t *testing.T) {
 	})
 }
 
+// The load of a slot is a part of the crowd: the firing that asks for it may create an incident next.
+func TestCitus_writesAfterLoads(t *testing.T) {
+	l, s := newCitusLossyStore(t, false, 2)
+	slot := incident.Slot{OrganizationID: "acme", AlertRuleID: "rule", ProjectID: "api"}
+	load := func() {
+		_, err := s.LoadSlot(t.Context(), slot)
+		mustDo(t, err)
+	}
+	load() // registers the text
+	var during atomic.Int64
+	l.proxy.Before(1, func() { during.Store(int64(s.Crowd())) })
+	load()
+	if n, after := during.Load(), s.Crowd(); n != 1 || after != 0 {
+		t.Errorf("during a load the crowd has %d members, and %d after it, want 1 and 0", n, after)
+	}
+}
+
 // Creations in calls of several organizations are written once each, whichever request or reply is lost.
 func TestCitus_lostReplyOfWrites(t *testing.T) {
 	for name, atWorker := range map[string]bool{"coordinator": false, "worker": true} {

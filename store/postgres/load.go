@@ -156,6 +156,10 @@ func (s *Store) LoadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 }
 
 func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.SlotState, error) {
+	if s.citus != nil && s.tx == nil {
+		s.citus.crowd.add(1)
+		defer s.citus.crowd.add(-1)
+	}
 	return s.slotLoads.read(ctx, s, "load slot", slot)
 }
 
