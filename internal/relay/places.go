@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"runtime"
 	"slices"
 	"time"
 )
@@ -95,6 +96,7 @@ func (p *Place[C, S]) Deliver(c C) {
 // deliver delivers the claim.
 func (p *Place[C, S]) deliver() {
 	d := p.d
+	runtime.Gosched() // first the other callers that were woken with this one: the next batch of writes waits for them
 	if !d.permits.enter(&p.waiter) && !d.permits.await(&p.waiter, p.until) {
 		p.end(d.config.Release(&p.claim))
 		return
