@@ -25,8 +25,12 @@ type side struct {
 	prepare func(goroutine, n int)
 }
 
-// chunk is the number of calls between two readings of the clock.
-const chunk = 64
+// chunk is the number of calls between two readings of the clock, or less if they take longer than
+// chunkTime: the goroutines of a turn end together.
+const (
+	chunk     = 64
+	chunkTime = time.Millisecond
+)
 
 // comparison is a measurement of two sides.
 type comparison struct {
@@ -135,21 +139,28 @@ func (s *side) rate(goroutines int, d time.Duration) (float64, error) {
 
 // rateOf makes the calls of a goroutine.
 func (s *side) rateOf(g int, d time.Duration) (float64, error) {
-	made := 0
+	made, size := 0, 1
+	if s.prepare != nil {
+		size = chunk
+	}
 	var took time.Duration
 	for took < d {
 		if s.prepare != nil {
 			s.prepare(g, s.n[g])
 		}
 		start := time.Now()
-		for range chunk {
+		for range size {
 			if err := s.call(g, s.n[g]); err != nil {
 				return 0, err
 			}
 			s.n[g]++
 		}
-		took += time.Since(start)
-		made += chunk
+		last := time.Since(start)
+		took += last
+		made += size
+		if size < chunk && last < chunkTime/2 {
+			size *= 2
+		}
 	}
 	return float64(made) / took.Seconds(), nil
 }
