@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"database/sql/driver"
+	"runtime"
 	"slices"
 	"strings"
 )
 
 // On Citus, reads of organizations of a server share a call, which runs the statement of a single read for
 // each. The server is that of the list. The reads of each server have lanes of their own, as few as can keep
-// the processors of this process busy. If a call fails, each of its reads is repeated alone.
+// the processors of this process busy. A lane lets other callers run before it takes the reads that wait:
+// callers of a server are often woken together, and a call costs more than its reads. If a call fails, each of
+// its reads is repeated alone.
 //
 //  1. The call is of incident_read_many, which takes no lock: its rows count only if no shard has moved or was
 //     divided meanwhile. So reads do not wait while a shard is copied.
@@ -41,8 +44,15 @@ func (r *reads[K, V]) at(ctx context.Context, s *Store, key K) *reads[K, V] {
 	return of
 }
 
+// yields is how often a lane yields its processor before it takes the reads that wait: for the callers that are
+// ready, and for those that they wake.
+const yields = 2
+
 // readOnCitus reads the values of those that wait.
 func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err error) {
+	for range yields {
+		runtime.Gosched()
+	}
 	r.take(ln) // before the call takes a connection: the next reads wait for the call, not for the connection
 	if len(ln.members) == 0 {
 		return nil, nil

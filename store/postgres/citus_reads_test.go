@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -34,6 +36,34 @@ func TestCitus_reads(t *testing.T) {
 		s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran_many(text, uuid, text, text[]) RENAME TO incident_run_many")
 		mustMeet(t, s, all, s.ReadApart)
 	})
+}
+
+// Callers that are ready together share a call: the first of them does not go ahead.
+func TestCitus_readsOfReadyCallers(t *testing.T) {
+	l, s := newCitusLossyStore(t, false, 2)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // all are ready before the first runs
+	inc, err := l.past.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Errors"})
+	mustDo(t, err)
+	const rounds = 40
+	single := 0
+	for range rounds {
+		trips := l.proxy.RoundTrips()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if _, err := s.Load(t.Context(), inc.Key()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if l.proxy.RoundTrips() == trips+1 {
+			single++
+		}
+	}
+	if single < rounds*7/8 { // the runtime may preempt a caller
+		t.Errorf("in %d of %d rounds eight reads shared a call, want almost all", single, rounds)
+	}
 }
 
 // Reads share a call that takes locks, or go alone, without the functions for several, which MigrateCitus of an
