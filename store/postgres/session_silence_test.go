@@ -339,6 +339,30 @@ func TestStore_abandonedConnectionIsLeftToTheDriver(t *testing.T) {
 	}
 }
 
+// While the driver still works for an abandoned statement of a transaction, the transaction is not rolled
+// back on its connection. A busy machine may be late, but not five times in turn.
+func TestStore_abandonedTransactionIsLeftToTheDriver(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	isLeft := false
+	for attempt := 0; attempt < 5 && !isLeft; attempt++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		goOn := make(chan struct{})
+		err := s.InTx(ctx, func(tx incident.Store) error {
+			return tx.(*postgres.Store).ReadRows(ctx, func() { cancel(); <-goOn })
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a transaction whose reader stands still = %v, want Canceled", err)
+		}
+		isLeft = s.Pool().Stats().InUse == 1
+		close(goOn)
+		pgtest.AwaitIdle(t, s.Pool())
+	}
+	if !isLeft {
+		t.Error("database/sql rolls back while the driver reads from the connection")
+	}
+}
+
 // Close leaves no prepared statement on the host's connections.
 func TestStore_closeLeavesNothingPrepared(t *testing.T) {
 	t.Parallel()

@@ -256,8 +256,13 @@ func (t *transaction) rollBack() {
 	defer cancel()
 	_, _ = within(ctx, &attempt{inTx: true, session: t.session}, func() (struct{}, error) {
 		// The end of the connection rolls back too, and ends an abandoned statement.
-		// database/sql needs the call of Rollback in any case.
+		// database/sql needs the call of Rollback in any case, after the driver has returned.
 		err := t.use(ctx, func() error { return nil })
+		if ctx.Err() != nil {
+			late, cancel := context.WithTimeout(context.Background(), driverPatience)
+			err = t.use(late, func() error { return nil })
+			cancel()
+		}
 		err = errors.Join(err, t.Rollback())
 		t.session.release(err != nil || unfit(t.failure))
 		return struct{}{}, err
