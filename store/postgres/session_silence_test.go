@@ -316,50 +316,33 @@ func shortCall(t *testing.T, m incident.Manager, key incident.Key, w write) time
 }
 
 // While the driver still works for an abandoned call, database/sql does not get its connection: it would
-// close the statements that it has prepared on it for joined transactions, beside the driver. A busy
-// machine may be late, but not five times in turn.
+// close the statements that it has prepared on it for joined transactions, or roll back, beside the driver.
+// A busy machine may be late, but not five times in turn.
 func TestStore_abandonedConnectionIsLeftToTheDriver(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
-	isLeft := false
-	for attempt := 0; attempt < 5 && !isLeft; attempt++ {
-		ctx, cancel := context.WithCancel(t.Context())
-		goOn := make(chan struct{})
-		err := s.ReadRows(ctx, func() { cancel(); <-goOn })
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("a call whose reader stands still = %v, want Canceled", err)
+	for name, read := range map[string]func(ctx context.Context, between func()) error{
+		"alone": s.ReadRows,
+		"in a transaction": func(ctx context.Context, between func()) error {
+			return s.InTx(ctx, func(tx incident.Store) error { return tx.(*postgres.Store).ReadRows(ctx, between) })
+		},
+	} {
+		isLeft := false
+		for attempt := 0; attempt < 5 && !isLeft; attempt++ {
+			ctx, cancel := context.WithCancel(t.Context())
+			goOn := make(chan struct{})
+			err := read(ctx, func() { cancel(); <-goOn })
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: a call whose reader stands still = %v, want Canceled", name, err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			isLeft = s.Pool().Stats().InUse == 1
+			close(goOn)
+			pgtest.AwaitIdle(t, s.Pool())
 		}
-		time.Sleep(200 * time.Millisecond)
-		isLeft = s.Pool().Stats().InUse == 1
-		close(goOn)
-		pgtest.AwaitIdle(t, s.Pool())
-	}
-	if !isLeft {
-		t.Error("database/sql has the connection while the driver reads from it")
-	}
-}
-
-// While the driver still works for an abandoned statement of a transaction, the transaction is not rolled
-// back on its connection. A busy machine may be late, but not five times in turn.
-func TestStore_abandonedTransactionIsLeftToTheDriver(t *testing.T) {
-	t.Parallel()
-	s, _ := newStore(t)
-	isLeft := false
-	for attempt := 0; attempt < 5 && !isLeft; attempt++ {
-		ctx, cancel := context.WithCancel(t.Context())
-		goOn := make(chan struct{})
-		err := s.InTx(ctx, func(tx incident.Store) error {
-			return tx.(*postgres.Store).ReadRows(ctx, func() { cancel(); <-goOn })
-		})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("a transaction whose reader stands still = %v, want Canceled", err)
+		if !isLeft {
+			t.Errorf("%s: database/sql has the connection while the driver reads from it", name)
 		}
-		isLeft = s.Pool().Stats().InUse == 1
-		close(goOn)
-		pgtest.AwaitIdle(t, s.Pool())
-	}
-	if !isLeft {
-		t.Error("database/sql rolls back while the driver reads from the connection")
 	}
 }
 
