@@ -96,7 +96,8 @@ func (p *Place[C, S]) Deliver(c C) {
 // deliver delivers the claim.
 func (p *Place[C, S]) deliver() {
 	d := p.d
-	runtime.Gosched() // first the other callers that were woken with this one: the next batch of writes waits for them
+	// The callers that were woken with this one run first, because the next batch of writes waits for them.
+	runtime.Gosched()
 	if !d.permits.enter(&p.waiter) && !d.permits.await(&p.waiter, p.until) {
 		p.end(d.config.Release(&p.claim))
 		return

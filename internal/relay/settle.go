@@ -94,7 +94,8 @@ func (d *dispatcher[C, S]) settleAll(ctx context.Context, all []ended[S]) (rest 
 	if len(done) == 0 {
 		duration.Pause(ctx, busyPause)
 	}
-	return append(all[:0], rest...)
+	clear(all[copy(all, rest):]) // keeps no texts of settled claims
+	return all[:len(rest)]
 }
 
 // free frees what claims held.

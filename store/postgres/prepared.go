@@ -161,7 +161,12 @@ func (d *database) closePrepared() {
 		held = append(held, s)
 	}
 	for _, s := range held {
-		_, err := within(ctx, &attempt{session: s}, func() (struct{}, error) { return struct{}{}, s.state.close() }, nil)
-		s.release(err != nil)
+		_, _ = within(ctx, &attempt{session: s}, func() (struct{}, error) {
+			bad := true                       // also if the driver panics
+			defer func() { s.release(bad) }() // after the driver has returned
+			err := s.state.close()
+			bad = err != nil
+			return struct{}{}, err
+		}, nil)
 	}
 }
