@@ -140,12 +140,16 @@ var errMoved = fmt.Errorf("%w: a shard has moved", errAgain)
 // runOnNode runs a statement on the shards of a server. read gets the rows of all of them.
 func runOnNode[T any](ctx context.Context, s *Store, n citusNode, st *statement, read func(*shardRows) (T, error)) (T, error) {
 	var shards []int64
-	values, err := argumentTexts(st.args)
+	args, err := literals(st.args)
 	if err != nil {
 		var none T
 		return none, err
 	}
-	v, err := runForm(ctx, s, &s.citus.runAll, n.worker, n.organization[n.shards[0]], st.sqlText().delegated, values, func(rows rowSet) (T, error) {
+	c := &citusCall{
+		function: &s.citus.runAll, worker: n.worker, organization: n.organization[n.shards[0]], form: st.sqlText().delegated,
+		args: []any{args}, attempt: &attempt{},
+	}
+	v, err := runForm(ctx, s, c, func(rows rowSet) (T, error) {
 		r := &shardRows{recordRows: recordRows{rowSet: rows}}
 		v, err := read(r)
 		for err == nil && r.Next() {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"runtime"
-	"slices"
-	"strings"
 )
 
 // On Citus, reads of organizations of a server share a call, which runs the statement of a single read for
@@ -93,40 +91,38 @@ func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 		}
 		shards = append(shards, route.shard)
 	}
-	return r.readMany(s, ln, &s.citus.readMany, shards, func(rows rowSet) ([]V, error) {
+	shardsText := new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] })
+	return r.readMany(s, ln, &s.citus.readMany, shardsText, func(rows rowSet) ([]V, error) {
 		return readParts(&answerRows{rowSet: rows}, len(ln.members), r.rows)
 	})
 }
 
 // readLocked calls incident_run_many.
 func (r *reads[K, V]) readLocked(s *Store, ln *readLane[K, V]) ([]V, error) {
-	return r.readMany(s, ln, &s.citus.runMany, nil, func(rows rowSet) ([]V, error) {
+	organizations := new(arrayWriter).texts(len(ln.members), func(i int) string { return string(r.org(ln.members[i].key)) })
+	return r.readMany(s, ln, &s.citus.runMany, organizations, func(rows rowSet) ([]V, error) {
 		return readParts(&memberRows{recordRows: recordRows{rowSet: rows}}, len(ln.members), r.rows)
 	})
 }
 
-// readMany calls a function with the statements of single reads. Their shards, if any, precede the arguments.
+// readMany calls a function with the statements of single reads. where has their shards or organizations.
 func (r *reads[K, V]) readMany(
-	s *Store, ln *readLane[K, V], function *citusFunction, shards []int64, read func(rowSet) ([]V, error),
+	s *Store, ln *readLane[K, V], function *citusFunction, where string, read func(rowSet) ([]V, error),
 ) ([]V, error) {
-	var form *delegated
-	var values strings.Builder
+	of := make([]*statement, len(ln.members))
 	for i, m := range ln.members {
-		st := r.alone(s, m.key)
-		if form = st.sqlText().delegated; shards != nil {
-			st.args = slices.Insert(st.args, 0, any(shards[i]))
-		}
-		of, err := argumentTexts(st.args)
-		if err != nil {
-			return nil, err
-		}
-		values.WriteByte("{,"[min(i, 1)])
-		values.WriteString(of)
+		of[i] = r.alone(s, m.key)
 	}
-	values.WriteByte('}')
+	args, err := literalsOf(of)
+	if err != nil {
+		return nil, err
+	}
 	organization := string(r.org(ln.members[0].key))
 	ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
-	return runForm(ctx, s, function, s.worker(ctx, organization), organization, form, values.String(), read)
+	return runForm(ctx, s, &citusCall{
+		function: function, worker: s.worker(ctx, organization), organization: organization, form: of[0].sqlText().delegated,
+		args: []any{where, args}, attempt: ln.attempt,
+	}, read)
 }
 
 // answerRows reads the rows of incident_read_many.

@@ -30,10 +30,10 @@ func TestCitus_reads(t *testing.T) {
 		for _, read := range all { // so that there are reads of all servers
 			read(t.Context())
 		}
-		many := s.Schema() + ".incident_run_many(text, uuid, text, text[])"
+		many := s.Schema() + ".incident_run_many(text, uuid, text, text[], text[])"
 		s.Pool().MustExec("ALTER FUNCTION " + many + " RENAME TO incident_ran_many") // only a move needs it
 		mustShareWithoutRun(t, s, all)
-		s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran_many(text, uuid, text, text[]) RENAME TO incident_run_many")
+		s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran_many(text, uuid, text, text[], text[]) RENAME TO incident_run_many")
 		mustMeet(t, s, all, s.ReadApart)
 	})
 }
@@ -71,10 +71,10 @@ func TestCitus_readsOfReadyCallers(t *testing.T) {
 func TestCitus_readsWithoutFunction(t *testing.T) {
 	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
 		s := mustRoute(t, fmt.Sprint("reads_alone_", workers != nil), citusURL(t), workers)
-		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_read_many(text, uuid, text, text[])")
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_read_many(text, uuid, text, bigint[], text[])")
 		keys, reads := incidentsOf(t, s, routedOrganizations())
 		mustShareWithoutRun(t, s, reads)
-		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_run_many(text, uuid, text, text[])")
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_run_many(text, uuid, text, text[], text[])")
 		mustUse(t, s, routedOrganizations()...)
 		for i, read := range reads {
 			if l := read(t.Context()); l.err != nil || l.state.Incident.Key() != keys[i] {
@@ -87,9 +87,9 @@ func TestCitus_readsWithoutFunction(t *testing.T) {
 // mustShareWithoutRun makes reads while the function for a single statement is away.
 func mustShareWithoutRun(t *testing.T, s *postgres.Store, all []func(context.Context) loaded) {
 	t.Helper()
-	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_run(text, uuid, text, text[]) RENAME TO incident_ran")
+	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_run(text, uuid, text, text) RENAME TO incident_ran")
 	mustShare(t, s, all)
-	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran(text, uuid, text, text[]) RENAME TO incident_run")
+	s.Pool().MustExec("ALTER FUNCTION " + s.Schema() + ".incident_ran(text, uuid, text, text) RENAME TO incident_run")
 }
 
 // A call that reads without a lock fails if a move begins to commit before its last statement ends.
@@ -107,9 +107,9 @@ func TestCitus_readsUnlocked(t *testing.T) {
 			WHERE logicalrelid = $1::regclass ORDER BY shardid`, s.Schema()+".incident"))
 		const text = "SELECT title FROM @incident WHERE organization_id = $1"
 		call := func() error {
-			args := fmt.Sprintf("{{%d,acme},{%d,acme}}", shards[0].Shard, shards[1].Shard)
-			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3)`,
-				[]byte(text), text, args)
+			of := fmt.Sprintf("{%d,%d}", shards[0].Shard, shards[1].Shard)
+			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3, '{''acme'',''acme''}')`,
+				[]byte(text), text, of)
 			return err
 		}
 		mustDo(t, call())

@@ -38,14 +38,16 @@ func TestAppendFields(t *testing.T) {
 	}
 }
 
-func TestArgumentTexts(t *testing.T) {
+func TestLiterals(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 26, 10, 0, 0, 123456000, time.UTC)
 	early := time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC)
-	got, err := argumentTexts([]any{counted{value: `a"b\c`}, 1, int64(-2), nil, true, at, "NULL", []byte("{}"), (*time.Time)(nil), &early})
-	want := `{"a\"b\\c",1,-2,NULL,true,"2026-11-26 10:00:00.123456Z","NULL","{}",NULL,"4001-01-01 00:00:00Z BC"}`
-	if got != want || err != nil {
-		t.Errorf("argumentTexts() = %s, %v, want %s", got, err, want)
+	args := []any{
+		counted{value: `a"b\'c`}, "it's", `\`, "", 1, int64(-2), nil, true, at, "NULL", []byte("{}"), (*time.Time)(nil), &early,
+	}
+	want := `E'a"b\\''c','it''s',E'\\','','1','-2',NULL,'true','2026-11-26 10:00:00.123456Z','NULL','{}',NULL,'4001-01-01 00:00:00Z BC'`
+	if got, err := literals(args); got != want || err != nil {
+		t.Errorf("literals() = %s, %v, want %s", got, err, want)
 	}
 }
 

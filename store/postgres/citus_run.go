@@ -44,10 +44,10 @@ const citusRunSQL = `
 SELECT @incident_run($1, $2, $3, $4)`
 
 const citusRunManySQL = `
-SELECT number, answer FROM @incident_run_many($1, $2, $3, $4)`
+SELECT number, answer FROM @incident_run_many($1, $2, $3, $4, $5)`
 
 const citusReadManySQL = `
-SELECT answer FROM @incident_read_many($1, $2, $3, $4) answer`
+SELECT answer FROM @incident_read_many($1, $2, $3, $4, $5) answer`
 
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`
@@ -131,56 +131,64 @@ func (d *database) delegatedText(assembled string) *delegated {
 	return &delegated{form: uuid.UUID(hash[:16]).String(), text: text}
 }
 
-// runDelegated runs a statement about an organization by incident_run, or statements about several by
-// incident_run_many.
-func runDelegated[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (T, error) {
-	organization := st.args[0]
-	if st.owner != "" {
-		organization = st.owner
-	}
-	function := &s.citus.run
-	values, err := argumentTexts(st.args)
-	if st.parts != nil {
-		function = &s.citus.runMany
-		values, err = partsTexts(st.parts)
-	}
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return runForm(ctx, s, function, s.worker(ctx, organization), organization, st.sqlText().delegated, values,
-		func(rows rowSet) (T, error) {
-			if st.parts != nil {
-				return read(&memberRows{recordRows: recordRows{rowSet: rows}})
-			}
-			return read(&recordRows{rowSet: rows})
-		})
+// citusCall is a call of a function with a statement, where an organization is.
+type citusCall struct {
+	function     *citusFunction
+	worker       *citusWorker // nil for a call through the coordinator
+	organization any
+	form         *delegated
+	args         []any // of the function, after the text
+	attempt      *attempt
 }
 
-// runForm calls a function with a statement where an organization is: at a worker, or through the
-// coordinator if w is nil or cannot be reached.
-func runForm[T any](
-	ctx context.Context, s *Store, function *citusFunction, w *citusWorker, organization any, t *delegated, values string,
-	read func(rowSet) (T, error),
-) (v T, err error) {
-	text, err := s.textToSend(ctx, t)
+// runDelegated runs a statement about an organization by incident_run, or statements about several by
+// incident_run_many.
+func runDelegated[T any](ctx context.Context, s *Store, st *statement, read func(rowSet) (T, error)) (v T, err error) {
+	c := &citusCall{function: &s.citus.run, organization: st.args[0], form: st.sqlText().delegated, attempt: &attempt{}}
+	if st.owner != "" {
+		c.organization = st.owner
+	}
+	c.worker = s.worker(ctx, c.organization)
+	args := ""
+	if st.parts == nil {
+		args, err = literals(st.args)
+		c.args = []any{args}
+	} else {
+		args, err = literalsOf(st.parts)
+		organizations := new(arrayWriter).texts(len(st.parts), func(i int) string { return st.parts[i].args[0].(counted).value })
+		c.function, c.args = &s.citus.runMany, []any{organizations, args}
+	}
 	if err != nil {
 		return v, err
 	}
-	args := []any{organization, t.form, text, values}
+	return runForm(ctx, s, c, func(rows rowSet) (T, error) {
+		if st.parts != nil {
+			return read(&memberRows{recordRows: recordRows{rowSet: rows}})
+		}
+		return read(&recordRows{rowSet: rows})
+	})
+}
+
+// runForm makes a call at the worker, or through the coordinator if the worker cannot be reached.
+func runForm[T any](ctx context.Context, s *Store, c *citusCall, read func(rowSet) (T, error)) (v T, err error) {
+	text, err := s.textToSend(ctx, c.form)
+	if err != nil {
+		return v, err
+	}
+	args := append([]any{c.organization, c.form.form, text}, c.args...)
 	reached := false
 	if s.tx == nil {
-		v, reached, err = runAt(ctx, w, &function.here, args, read)
+		v, reached, err = runAt(ctx, c.worker, c.attempt, &c.function.here, args, read)
 	}
 	if !reached {
-		v, err = runText(ctx, s, &function.passedOn, args, read)
+		v, err = runAttempt(ctx, s, c.attempt, &c.function.passedOn, args, read)
 	}
 	switch sqlState(err) {
 	case unregistered:
-		t.registered.Store(false)
+		c.form.registered.Store(false)
 		s.citus.pauseRegistrations()
 	case noRows, noTuples:
-		t.forgotten.Store(true)
+		c.form.forgotten.Store(true)
 	case shardElsewhere:
 		s.citus.known.forget()
 	}
@@ -228,14 +236,11 @@ func (s *Store) registeredText(ctx context.Context, form string) (string, error)
 	})
 }
 
-// argumentTexts returns the arguments of a statement as an array of texts. The server converts
-// each as it would convert a literal.
-func argumentTexts(args []any) (string, error) {
-	b := append(make([]byte, 0, 512), '{')
+// literals returns the arguments of a statement as literals, with commas between them. The server converts each to
+// the type of its parameter.
+func literals(args []any) (string, error) {
+	b := make([]byte, 0, 512)
 	for i, arg := range args {
-		if i > 0 {
-			b = append(b, ',')
-		}
 		if c, ok := arg.(counted); ok {
 			arg = c.value // asking for it would count it as sent
 		}
@@ -243,20 +248,34 @@ func argumentTexts(args []any) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("argument %d: %w", i+1, err)
 		}
-		b = appendElement(b, value)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendLiteral(b, value)
 	}
-	return string(append(b, '}')), nil
+	return string(b), nil
 }
 
-// appendElement appends an element of an array in the server's text format.
-func appendElement(b []byte, value driver.Value) []byte {
+// literalsOf returns an array of the literals of each statement.
+func literalsOf(all []*statement) (string, error) {
+	texts := make([]string, len(all))
+	for i, st := range all {
+		var err error
+		if texts[i], err = literals(st.args); err != nil {
+			return "", err
+		}
+	}
+	return new(arrayWriter).texts(len(texts), func(i int) string { return texts[i] }), nil
+}
+
+func appendLiteral(b []byte, value driver.Value) []byte {
 	switch v := value.(type) {
 	case nil:
 		return append(b, "NULL"...)
 	case int64:
-		return strconv.AppendInt(b, v, 10)
+		return append(strconv.AppendInt(append(b, '\''), v, 10), '\'')
 	case bool:
-		return strconv.AppendBool(b, v)
+		return append(strconv.AppendBool(append(b, '\''), v), '\'')
 	case time.Time:
 		return appendQuoted(b, string(pq.FormatTimestamp(v)))
 	case []byte:
@@ -267,15 +286,20 @@ func appendElement(b []byte, value driver.Value) []byte {
 	return appendQuoted(b, fmt.Sprint(value))
 }
 
+// appendQuoted appends a text as a literal, whatever standard_conforming_strings is.
 func appendQuoted(b []byte, text string) []byte {
-	b = append(b, '"')
-	for i := range len(text) {
-		if c := text[i]; c == '"' || c == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, text[i])
+	if strings.IndexByte(text, '\\') >= 0 {
+		b = append(b, 'E')
 	}
-	return append(b, '"')
+	b = append(b, '\'')
+	for {
+		i := strings.IndexAny(text, `'\`)
+		if i < 0 {
+			return append(append(b, text...), '\'')
+		}
+		b = append(append(append(b, text[:i]...), text[i]), text[i])
+		text = text[i+1:]
+	}
 }
 
 // hasForgotten reports whether a call failed because a statement is not prepared that it had

@@ -195,12 +195,11 @@ type citusWorker struct {
 }
 
 // runAt runs a text at a worker. reached is false if it has not been sent.
-func runAt[T any](ctx context.Context, w *citusWorker, t *sqlText, args []any, read func(rowSet) (T, error)) (v T, reached bool, err error) {
+func runAt[T any](ctx context.Context, w *citusWorker, a *attempt, t *sqlText, args []any, read func(rowSet) (T, error)) (v T, reached bool, err error) {
 	if w == nil || !w.mayTry() || ctx.Err() != nil {
 		return v, false, nil
 	}
 	if err = w.decide(ctx); err == nil {
-		a := &attempt{}
 		v, err = within(ctx, a, func() (T, error) {
 			return onPool(ctx, w.store, a, func(session *session) (v T, err error) {
 				if err := w.identify(ctx, session); err != nil {

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"strings"
 	"sync/atomic"
 
 	"github.com/incidentkit/incident"
@@ -115,21 +114,6 @@ func (s *Store) statementOfMembers(members []*member, c *call) *statement {
 	st := *parts[0]
 	st.args, st.parts = []any{counted{string(members[0].org()), c}}, parts
 	return &st
-}
-
-// partsTexts returns the arguments of the parts of a statement as an array of arrays of texts.
-func partsTexts(parts []*statement) (string, error) {
-	var b strings.Builder
-	for i, part := range parts {
-		values, err := argumentTexts(part.args)
-		if err != nil {
-			return "", err
-		}
-		b.WriteByte("{,"[min(i, 1)])
-		b.WriteString(values)
-	}
-	b.WriteByte('}')
-	return b.String(), nil
 }
 
 // crowd counts the creations on all servers of Citus that wait or are in progress, and the loads of slots. The

@@ -107,7 +107,7 @@ func fireTogether(t *testing.T, s *postgres.Store, m incident.Manager, orgs []in
 // Creations go alone without the function for several, which MigrateCitus of an earlier version did not make.
 func TestCitus_writesWithoutFunction(t *testing.T) {
 	eachCitusBatch(t, func(t *testing.T, s *postgres.Store, m incident.Manager, orgs []incident.OrganizationID) {
-		s.Pool().MustExec("DROP FUNCTION incident_run_many(text, uuid, text, text[])")
+		s.Pool().MustExec("DROP FUNCTION incident_run_many(text, uuid, text, text[], text[])")
 		_, errs := together(t, s, m, downIn(2, orgs...)...)
 		wantNone(t, errs)
 		mustExist(t, m, orgs...)

@@ -286,3 +286,6 @@ func AssigneeDigest(user incident.UserID) string { return assigneeDigest(user) }
 
 // MaxLosses is how often a write repeats a plain statement that others disturb.
 const MaxLosses = maxLosses
+
+// Literals returns the arguments of a statement for Citus.
+func Literals(args ...any) (string, error) { return literals(args) }

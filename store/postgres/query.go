@@ -95,6 +95,11 @@ func runStatement[T any](ctx context.Context, s *Store, st *statement, read func
 
 // runText runs a text in the transaction or on a connection of the pool.
 func runText[T any](ctx context.Context, s *Store, t *sqlText, args []any, read func(rowSet) (T, error)) (T, error) {
+	return runAttempt(ctx, s, &attempt{}, t, args, read)
+}
+
+// runAttempt is runText in an attempt, if it is not in a transaction.
+func runAttempt[T any](ctx context.Context, s *Store, a *attempt, t *sqlText, args []any, read func(rowSet) (T, error)) (T, error) {
 	if s.tx != nil {
 		a := &attempt{inTx: true, session: s.tx.session}
 		return within(ctx, a, func() (v T, err error) {
@@ -108,7 +113,6 @@ func runText[T any](ctx context.Context, s *Store, t *sqlText, args []any, read 
 			return v, err
 		}, nil)
 	}
-	a := &attempt{}
 	return within(ctx, a, func() (v T, err error) {
 		if err := s.prepareJoined(ctx, t); err != nil {
 			return v, unsentError{err}
@@ -172,7 +176,8 @@ func send[T any](ctx context.Context, session *session, t *sqlText, args []any, 
 
 // attempt is an attempt to use a connection.
 type attempt struct {
-	inTx bool
+	inTx    bool
+	watched bool // the caller of within abandons the attempt itself
 
 	mu        sync.Mutex // guards the fields below
 	session   *session   // nil without a connection
@@ -186,6 +191,12 @@ func (a *attempt) hold(s *session) bool {
 	defer a.mu.Unlock()
 	a.session = s
 	return !a.abandoned
+}
+
+func (a *attempt) isAbandoned() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.abandoned
 }
 
 // abandon ends the attempt by ending its connection.
@@ -202,10 +213,15 @@ func (a *attempt) abandon() {
 // within runs f. It bounds the wait for f, because lib/pq waits for the network without a
 // limit. If f has not returned within patience after the end of ctx, within
 // abandons the attempt and returns errAbandoned; a later result of f goes to discard.
-// A panic of f becomes an error, because no caller could recover it.
+// A panic of f becomes an error, because no caller could recover it. If the caller watches the attempt,
+// f runs in its goroutine.
 func within[T any](ctx context.Context, a *attempt, f func() (T, error), discard func(T)) (T, error) {
-	if ctx.Done() == nil {
-		return f()
+	if ctx.Done() == nil || a.watched {
+		v, err := f()
+		if err != nil && a.isAbandoned() {
+			err = errAbandoned
+		}
+		return v, err
 	}
 	type result struct {
 		v   T

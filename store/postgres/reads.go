@@ -164,7 +164,7 @@ func (r *reads[K, V]) openLane(s *Store) {
 
 // begin returns a lane that counts, for the reads that wait.
 func (r *reads[K, V]) begin(s *Store) *readLane[K, V] {
-	ln := &readLane[K, V]{attempt: &attempt{}, began: time.Now(), counts: true}
+	ln := &readLane[K, V]{attempt: &attempt{watched: true}, began: time.Now(), counts: true}
 	ln.ctx, ln.cancel = context.WithCancel(context.WithoutCancel(r.waiting[0].ctx))
 	if r.lanes == nil {
 		r.lanes = map[*readLane[K, V]]struct{}{}

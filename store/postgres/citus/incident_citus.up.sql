@@ -174,10 +174,11 @@ END
 $function$;
 
 -- Runs a statement about an organization where the organization is, and returns the texts of its
--- rows. Citus passes the call to that server, on which the statement is an ordinary statement on
--- ordinary tables. Each session has a plan for each shard, so that it cannot make several before it keeps
--- one, as a session with a single plan can.
-CREATE OR REPLACE FUNCTION incident_run(organization text, form uuid, query text, args text[]) RETURNS SETOF text
+-- rows. args has the literals of the statement's arguments, with commas between them: plpgsql takes long to quote
+-- them. Citus passes the call to that server, on which the statement is an ordinary
+-- statement on ordinary tables. Each session has a plan for each shard, so that it cannot make several before it
+-- keeps one, as a session with a single plan can.
+CREATE OR REPLACE FUNCTION incident_run(organization text, form uuid, query text, args text) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
     SET plan_cache_mode = 'force_generic_plan'
@@ -186,18 +187,17 @@ DECLARE
     r record;
 BEGIN
     FOR r IN EXECUTE 'EXECUTE ' || incident_prepare(get_shard_id_for_distribution_column('incident', organization), form, query)
-        || '(' || (SELECT string_agg(quote_nullable(a), ',') FROM unnest(args) a) || ')'
+        || '(' || args || ')'
     LOOP
         RETURN NEXT r::text;
     END LOOP;
 END
 $function$;
 
--- Runs a statement about an organization for several organizations of a server. args has the arguments of
--- each, of which the first is the organization. number counts them from 1. The shards are guarded in
--- their order, before the first statement. The caller repeats each by itself if a shard is locked for
--- long, so that those of other shards do not wait for a move.
-CREATE OR REPLACE FUNCTION incident_run_many(organization text, form uuid, query text, args text[])
+-- Runs a statement about an organization for several organizations of a server. args has the arguments for
+-- each. number counts them from 1. The shards are guarded in their order, before the first statement. The caller
+-- repeats each by itself if a shard is locked for long, so that those of other shards do not wait for a move.
+CREATE OR REPLACE FUNCTION incident_run_many(organization text, form uuid, query text, organizations text[], args text[])
 RETURNS TABLE (number bigint, answer text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
@@ -205,26 +205,22 @@ SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
 AS $function$
 DECLARE
     shards bigint[];
+    name text := '_' || replace(form::text, '-', '');
     prepared text;
-    list text;
     guarded boolean;
     r record;
 BEGIN
-    FOR i IN 1 .. array_length(args, 1) LOOP
-        shards[i] := get_shard_id_for_distribution_column('incident', args[i][1]);
+    FOR i IN 1 .. array_length(organizations, 1) LOOP
+        shards[i] := get_shard_id_for_distribution_column('incident', organizations[i]);
     END LOOP;
     guarded := incident_guard(ARRAY(SELECT DISTINCT s FROM unnest(shards) s ORDER BY s));
-    FOR i IN 1 .. array_length(args, 1) LOOP
-        prepared := 'incident_' || shards[i] || '_' || replace(form::text, '-', '');
+    FOR i IN 1 .. array_length(shards, 1) LOOP
+        prepared := 'incident_' || shards[i] || name;
         IF query IS NOT NULL OR current_setting('incident_run.' || prepared, true) IS DISTINCT FROM 'yes' THEN
             prepared := incident_plan(shards[i], form, query);
         END IF;
-        list := quote_nullable(args[i][1]);
-        FOR j IN 2 .. array_length(args, 2) LOOP
-            list := list || ',' || quote_nullable(args[i][j]);
-        END LOOP;
         number := i;
-        FOR r IN EXECUTE 'EXECUTE ' || prepared || '(' || list || ')' LOOP
+        FOR r IN EXECUTE 'EXECUTE ' || prepared || '(' || args[i] || ')' LOOP
             answer := r::text;
             RETURN NEXT;
         END LOOP;
@@ -232,46 +228,42 @@ BEGIN
 END
 $function$;
 
--- Reads by a statement for several organizations of a server, without a lock. args has for each the shard and
--- then the arguments. The texts are those of rows of a single column, and a NULL precedes the rows of each.
+-- Reads by a statement for several organizations of a server, without a lock. shards has the shard of each, and args
+-- the arguments. The texts are those of rows of a single column, and a NULL precedes the rows of each.
 --
 -- The shards must have stayed here from before the first statement until after the last. The cursor has a snapshot
 -- from before, and looks up the shards after: if a row of pg_dist_placement is in that snapshot, and no transaction
 -- has tried to replace it since (xmax), no move or division has committed on any server. In all of them a
 -- transaction replaces the row here before any of its parts commits. The xmax of a transaction that was rolled
 -- back remains: incident_run_many decides then, which takes locks.
-CREATE OR REPLACE FUNCTION incident_read_many(organization text, form uuid, query text, args text[]) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION incident_read_many(organization text, form uuid, query text, shards bigint[], args text[])
+RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
 AS $function$
 DECLARE
     elsewhere CURSOR FOR
         SELECT p.xmax IS NULL
-        FROM generate_subscripts(args, 1) i
+        FROM unnest(shards) s (id)
         LEFT JOIN LATERAL (
             SELECT p.xmax
             FROM pg_dist_placement p
-            WHERE p.shardid = args[i][1]::bigint AND p.groupid = (SELECT g.groupid FROM pg_dist_local_group g)
+            WHERE p.shardid = s.id AND p.groupid = (SELECT g.groupid FROM pg_dist_local_group g)
             OFFSET 0
         ) p ON true
         WHERE p.xmax IS NULL OR p.xmax <> 0;
     name text := '_' || replace(form::text, '-', '');
     prepared text;
-    list text;
     gone boolean;
 BEGIN
     OPEN elsewhere;
-    FOR i IN 1 .. array_length(args, 1) LOOP
-        prepared := 'incident_' || args[i][1] || name;
+    FOR i IN 1 .. array_length(shards, 1) LOOP
+        prepared := 'incident_' || shards[i] || name;
         IF query IS NOT NULL OR current_setting('incident_run.' || prepared, true) IS DISTINCT FROM 'yes' THEN
-            prepared := incident_plan(args[i][1]::bigint, form, query);
+            prepared := incident_plan(shards[i], form, query);
         END IF;
-        list := quote_nullable(args[i][2]);
-        FOR j IN 3 .. array_length(args, 2) LOOP
-            list := list || ',' || quote_nullable(args[i][j]);
-        END LOOP;
         RETURN NEXT NULL::text;
-        RETURN QUERY EXECUTE 'EXECUTE ' || prepared || '(' || list || ')';
+        RETURN QUERY EXECUTE 'EXECUTE ' || prepared || '(' || args[i] || ')';
     END LOOP;
     FETCH elsewhere INTO gone;
     IF FOUND THEN
@@ -282,14 +274,13 @@ $function$;
 
 -- Runs a statement on each shard of the server that has the organization. A row without an answer
 -- precedes the answers of each shard.
-CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text[])
+CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text)
 RETURNS TABLE (shard bigint, answer text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
     SET plan_cache_mode = 'force_generic_plan'
 AS $function$
 DECLARE
-    arguments text := '(' || (SELECT string_agg(quote_nullable(a), ',') FROM unnest(args) a) || ')';
     r record;
 BEGIN
     FOR shard IN
@@ -302,7 +293,7 @@ BEGIN
     LOOP
         answer := NULL;
         RETURN NEXT;
-        FOR r IN EXECUTE 'EXECUTE ' || incident_prepare(shard, form, query) || arguments LOOP
+        FOR r IN EXECUTE 'EXECUTE ' || incident_prepare(shard, form, query) || '(' || args || ')' LOOP
             answer := r::text;
             RETURN NEXT;
         END LOOP;
@@ -313,11 +304,11 @@ $function$;
 SELECT create_distributed_function('incident_guard(bigint[])');
 SELECT create_distributed_function('incident_plan(bigint, uuid, text)');
 SELECT create_distributed_function('incident_prepare(bigint, uuid, text)');
-SELECT create_distributed_function('incident_run(text, uuid, text, text[])', 'organization',
+SELECT create_distributed_function('incident_run(text, uuid, text, text)', 'organization',
     colocate_with => 'incident', force_delegation => true);
-SELECT create_distributed_function('incident_run_many(text, uuid, text, text[])', 'organization',
+SELECT create_distributed_function('incident_run_many(text, uuid, text, text[], text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
-SELECT create_distributed_function('incident_read_many(text, uuid, text, text[])', 'organization',
+SELECT create_distributed_function('incident_read_many(text, uuid, text, bigint[], text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
-SELECT create_distributed_function('incident_run_all(text, uuid, text, text[])', 'organization',
+SELECT create_distributed_function('incident_run_all(text, uuid, text, text)', 'organization',
     colocate_with => 'incident', force_delegation => true);
