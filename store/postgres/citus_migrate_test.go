@@ -39,6 +39,13 @@ func TestCitus_migrate(t *testing.T) {
 		if err := postgres.MigrateCitus(ctx, pool, &spread); err != nil {
 			t.Fatal(err)
 		}
+		checks := ""
+		mustDo(t, pool.Get(&checks, `SELECT coalesce(string_agg(conname, ' '), '') FROM pg_constraint
+			WHERE contype = 'c' AND connamespace = $1::regnamespace AND conname NOT LIKE 'incident\_schema%'`, schema))
+		if checks != "incident_slot_holders" {
+			t.Errorf("the tables have the checks %q, want only that of slots", checks)
+		}
+		pool.MustExec("ALTER TABLE " + schema + ".incident ADD CONSTRAINT left_by_an_earlier_version CHECK (version >= 1)")
 	}
 	mustRefuse(plain)
 	m = mustManager(t, mustNew(t, pool, &spread))

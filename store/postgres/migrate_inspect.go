@@ -22,8 +22,9 @@ type found struct {
 	objects       []string // the objects with names of the library, as listed by a migration
 }
 
-// findSQL lists the objects with the names of the library's tables and indexes. It has no
-// parameters, so that every driver sends it in a single round trip.
+// findSQL lists the objects with the names of the library's tables and indexes, and those of their
+// constraints that statements rely on. It has no parameters, so that every driver sends it in a single
+// round trip.
 const findSQL = `
 WITH here AS (SELECT oid FROM pg_namespace WHERE nspname = %[1]s),
 named AS (
@@ -40,7 +41,7 @@ UNION ALL
 	WHERE n.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 	SELECT concat('constraint ', n.relname, '.', k.conname)
-	FROM named n JOIN pg_constraint k ON k.conrelid = n.oid WHERE k.contype IN ('c', 'p', 'u')
+	FROM named n JOIN pg_constraint k ON k.conrelid = n.oid WHERE k.contype IN ('p', 'u') OR k.conname = '` + slotHolders + `'
 UNION ALL
 	SELECT 'type ' || t.typname FROM pg_type t, here
 	WHERE t.typnamespace = here.oid AND t.typrelid = 0 AND t.typelem = 0 AND t.typname = ANY (%[2]s::text[])
