@@ -35,7 +35,14 @@ func TestCitus_migrate(t *testing.T) {
 		}
 	}
 	mustRefuse(spread)
-	for range 2 {
+	for repeated := range 2 {
+		if repeated > 0 {
+			pool.MustExec("DROP FUNCTION " + schema + ".incident_run(text, uuid, text, text)")
+			_, err := mustManager(t, mustNew(t, pool, &spread)).Comment(ctx, inc.Key(), incident.NewComment{UserID: "ada", Comment: "During"})
+			if !errors.Is(err, incident.ErrUnavailable) || !strings.Contains(err.Error(), "run postgres.MigrateCitus") {
+				t.Errorf("without a function Comment() = %v, want ErrUnavailable with the remedy", err)
+			}
+		}
 		if err := postgres.MigrateCitus(ctx, pool, &spread); err != nil {
 			t.Fatal(err)
 		}

@@ -217,6 +217,11 @@ func (d *database) classify(err error) (remedy string, category error) {
 	switch e.state {
 	case undefinedTable, undefinedColumn, invalidSchemaName:
 		return fmt.Sprintf("the tables in schema %q are missing, older than the library, or newer; run postgres.Migrate, or update the library", d.options.Schema), incident.ErrUnavailable
+	case undefinedFunction:
+		if d.citus != nil {
+			return fmt.Sprintf("schema %q lacks a function of the library, or has that of another version; run postgres.MigrateCitus", d.options.Schema),
+				incident.ErrUnavailable
+		}
 	case insufficientPrivilege:
 		return lackingRight(e), incident.ErrUnavailable
 	case inFailedTransaction:

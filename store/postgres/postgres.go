@@ -48,8 +48,7 @@
 //
 //   - A call takes a hop more, through the coordinator to the server of its organization. With
 //     [Options.CitusWorker] it takes none, except in a transaction. Reads of several organizations share
-//     a call if one server has the organizations, and so do creations, also by firings. For that, tables that
-//     an earlier version spread need MigrateCitus again.
+//     a call if one server has the organizations, and so do creations, also by firings.
 //   - A call waits while a shard moves or is divided, as writes do on Citus; reads of an incident or a slot
 //     usually wait only while that commits. If the shard has left, the call is repeated, and a transaction
 //     fails with [incident.ErrUnavailable].
