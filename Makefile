@@ -59,9 +59,10 @@ TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|P
 LONGEST  = ^Test(Relay_(fairness|writtenElsewhere)|Store_(silenceLeavesThePool|silentCreation|silentWriter))$$
 
 # The long form of COMPARED compares delays: nothing runs beside it, and no race detector. SQLITE_UNRACED compare times,
-# too, or recover a database thousands of times from one goroutine.
+# too, or check a database from one goroutine after each of many ends of a process. HOST_MODELS are MODEL in the worlds.
 COMPARED       = ^TestNotifiers_delay$$
-SQLITE_UNRACED = ^Test(Store_Purge_(linear|latency)|PowerLoss)$$
+SQLITE_UNRACED = ^Test(Store_Purge_(linear|latency)|PowerLoss|Processes_killed.*)$$
+HOST_MODELS    = ^Test(Model|Joined_model)$$
 
 # Several parts need these packages: they are compiled once.
 test-compile:
@@ -227,5 +228,6 @@ worlds: ## Run all suites over each driver, wrapper, pooler, session default and
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h -run='$(VARIANTS)|$(MODEL)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='^Test(Manager_Report_daysFollowTheClock|Store_InTx_rollbackRestoresTheOutbox)$$' . ./store/memory
 	cd store/sqlite && $(GO) test $(RACE) -count=1 -timeout=1h -run='$(SQLITE_VARIANTS)|$(SQLITE_JOINED)' .
-	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=4h ./...
+	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=4h -skip='$(HOST_MODELS)' ./...
+	cd internal/hostworld && INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=4h -run='$(HOST_MODELS)' .
 	cd internal/alertmanagertest && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=1h ./...
