@@ -32,8 +32,9 @@ func CitusMigration() fs.FS {
 // leads to the coordinator, which must be known to the workers (citus_set_coordinator_host). The
 // setting citus.shard_count of the role or the database is the number of shards; 32 by default.
 //
-// It drops the CHECK constraints of the tables except that of slots, whose texts each statement would parse for its
-// shard. The store writes only what meets them; statements of your own are no longer checked.
+// It drops the CHECK constraints of the migrations except incident_slot_holders, because each statement would parse
+// them for its shard. The store writes only what meets them; statements of your own are no longer checked. It keeps
+// constraints of your own.
 //
 // The role must own the tables, also later: it locks their shards.
 func MigrateCitus(ctx context.Context, pool *sqlx.DB, opts *Options) error {

@@ -26,6 +26,7 @@ func TestCitus_migrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool.MustExec("ALTER TABLE " + schema + ".incident ADD CONSTRAINT host_check CHECK (title <> '')")
 	spread := postgres.Options{Schema: schema, Citus: true}
 	mustRefuse := func(opts postgres.Options) {
 		t.Helper()
@@ -47,12 +48,12 @@ func TestCitus_migrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		checks := ""
-		mustDo(t, pool.Get(&checks, `SELECT coalesce(string_agg(conname, ' '), '') FROM pg_constraint
+		mustDo(t, pool.Get(&checks, `SELECT coalesce(string_agg(DISTINCT conname, ' '), '') FROM pg_constraint
 			WHERE contype = 'c' AND connamespace = $1::regnamespace AND conname NOT LIKE 'incident\_schema%'`, schema))
-		if checks != "incident_slot_holders" {
-			t.Errorf("the tables have the checks %q, want only that of slots", checks)
+		if checks != "host_check incident_slot_holders" {
+			t.Errorf("the tables have the checks %q, want those of the host and of slots", checks)
 		}
-		pool.MustExec("ALTER TABLE " + schema + ".incident ADD CONSTRAINT left_by_an_earlier_version CHECK (version >= 1)")
+		pool.MustExec("ALTER TABLE " + schema + ".incident ADD CONSTRAINT incident_version_check CHECK (version >= 1)") // of an earlier commit
 	}
 	mustRefuse(plain)
 	m = mustManager(t, mustNew(t, pool, &spread))

@@ -59,7 +59,7 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 		values, err = r.readUnlocked(s, ln)
 		switch sqlState(err) {
 		case shardMoves:
-		case undefinedFunction: // MigrateCitus of an earlier version
+		case undefinedFunction:
 			s.citus.readsLock.Store(true)
 		case undefinedTable: // what a move or a division has left, and Citus dropped
 			s.citus.known.forget()
@@ -69,7 +69,7 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 		}
 	}
 	values, err = r.readLocked(s, ln)
-	if sqlState(err) == undefinedFunction { // as above, or earlier
+	if sqlState(err) == undefinedFunction {
 		r.readApart()
 	}
 	return values, err

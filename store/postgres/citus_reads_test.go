@@ -66,8 +66,7 @@ func TestCitus_readsOfReadyCallers(t *testing.T) {
 	}
 }
 
-// Reads share a call that takes locks, or go alone, without the functions for several, which MigrateCitus of an
-// earlier version did not make.
+// Reads share a call that takes locks, or go alone, without the functions for several.
 func TestCitus_readsWithoutFunction(t *testing.T) {
 	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
 		s := mustRoute(t, fmt.Sprint("reads_alone_", workers != nil), citusURL(t), workers)

@@ -94,7 +94,7 @@ type citus struct {
 	nodes      sqlText
 	known      citusNodes
 	workers    citusWorkers
-	readsLock  atomic.Bool // incident_read_many is missing: MigrateCitus of an earlier version
+	readsLock  atomic.Bool // incident_read_many is missing
 
 	mu    sync.Mutex       // guards lanes
 	lanes map[int64]*lanes // the creations of each server by its group

@@ -83,7 +83,7 @@ func (s *Store) writeOnCitus(l *lanes, members []*member) (left []*member, err e
 		distrust(members)
 		return nil, err
 	case err != nil:
-		if sqlState(err) == undefinedFunction { // MigrateCitus of an earlier version
+		if sqlState(err) == undefinedFunction {
 			l.apartOnly.Store(true)
 		}
 		return members, nil

@@ -104,7 +104,7 @@ func fireTogether(t *testing.T, s *postgres.Store, m incident.Manager, orgs []in
 	}
 }
 
-// Creations go alone without the function for several, which MigrateCitus of an earlier version did not make.
+// Creations go alone without the function for several.
 func TestCitus_writesWithoutFunction(t *testing.T) {
 	eachCitusBatch(t, func(t *testing.T, s *postgres.Store, m incident.Manager, orgs []incident.OrganizationID) {
 		s.Pool().MustExec("DROP FUNCTION incident_run_many(text, uuid, text, text[], text[])")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,13 +19,13 @@ import (
 type found struct {
 	databaseFacts          // schema is 0 if incident_schema has no row
 	exists        bool     // the schema exists
+	isSpread      bool     // by MigrateCitus, which drops checks
 	readOnly      bool     // the connection is read-only by default
 	objects       []string // the objects with names of the library, as listed by a migration
 }
 
-// findSQL lists the objects with the names of the library's tables and indexes, and those of their
-// constraints that statements rely on. It has no parameters, so that every driver sends it in a single
-// round trip.
+// findSQL lists the objects with the names of the library's tables and indexes. It has no
+// parameters, so that every driver sends it in a single round trip.
 const findSQL = `
 WITH here AS (SELECT oid FROM pg_namespace WHERE nspname = %[1]s),
 named AS (
@@ -41,13 +42,14 @@ UNION ALL
 	WHERE n.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 	SELECT concat('constraint ', n.relname, '.', k.conname)
-	FROM named n JOIN pg_constraint k ON k.conrelid = n.oid WHERE k.contype IN ('p', 'u') OR k.conname = '` + slotHolders + `'
+	FROM named n JOIN pg_constraint k ON k.conrelid = n.oid WHERE k.contype IN ('c', 'p', 'u')
 UNION ALL
 	SELECT 'type ' || t.typname FROM pg_type t, here
 	WHERE t.typnamespace = here.oid AND t.typrelid = 0 AND t.typelem = 0 AND t.typname = ANY (%[2]s::text[])
 )
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'),
 	EXISTS (SELECT FROM here),
+	EXISTS (SELECT FROM pg_class c, here WHERE c.relnamespace = here.oid AND c.relname = 'incident_statement'),
 	current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery(),
 	coalesce((SELECT string_agg(object, E'\n' ORDER BY object COLLATE "C") FROM objects), '')`
 
@@ -64,7 +66,7 @@ var versionColumns = []string{
 func (m *migrator) find(ctx context.Context, q sqlx.QueryerContext) (f found, err error) {
 	var objects string
 	text := fmt.Sprintf(findSQL, pq.QuoteLiteral(m.options.Schema), pq.QuoteLiteral("{"+strings.Join(m.names(), ",")+"}"))
-	err = q.QueryRowxContext(ctx, text).Scan(&f.server, &f.encoding, &f.exists, &f.readOnly, &objects)
+	err = q.QueryRowxContext(ctx, text).Scan(&f.server, &f.encoding, &f.exists, &f.isSpread, &f.readOnly, &objects)
 	if err != nil || objects == "" {
 		return f, err
 	}
@@ -109,7 +111,11 @@ func (m *migrator) check(f found) error {
 	case f.schema > len(m.known):
 		return f.checkVersion(schema, len(m.known))
 	}
-	if lacks := missing(m.known[f.schema-1].objects, f.objects); len(lacks) > 0 {
+	lacks := missing(m.known[f.schema-1].objects, f.objects)
+	if f.isSpread {
+		lacks = slices.DeleteFunc(lacks, checkConstraint.MatchString)
+	}
+	if len(lacks) > 0 {
 		return fmt.Errorf("%w: the tables in schema %q are incomplete: incident_schema says version %d, which also has %s; "+
 			"if a migration ran without a transaction, drop its tables and migrate again; "+
 			"if a table with such a name is not this library's, name another schema in Options.Schema",
@@ -117,6 +123,10 @@ func (m *migrator) check(f found) error {
 	}
 	return nil
 }
+
+// checkConstraint matches the checks of the migrations, except that of the holders of a slot, which statements
+// rely on.
+var checkConstraint = regexp.MustCompile(`^constraint .*_check\d*$`)
 
 // missing returns the objects that are not among existing, without the columns and constraints
 // of a missing table.

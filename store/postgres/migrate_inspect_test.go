@@ -50,6 +50,10 @@ func TestMigrate_refuses(t *testing.T) {
 			[]string{"constraint incident_slot.incident_slot_holders", drop},
 		},
 		{
+			"a check dropped", whole + "ALTER TABLE incident DROP CONSTRAINT incident_status_check",
+			[]string{"constraint incident.incident_status_check", drop},
+		},
+		{
 			"a script that went on after the host's table", "CREATE TABLE incident_trigger (id int);" +
 				strings.Replace(whole, "CREATE TABLE incident_trigger (", "CREATE TABLE elsewhere (", 1),
 			[]string{"column incident_trigger.organization_id", rename},

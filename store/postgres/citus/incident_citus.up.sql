@@ -8,8 +8,8 @@
 SET LOCAL citus.multi_shard_modify_mode TO 'sequential';
 
 -- A statement parses the checks of each table that it writes. Here the creations of a call are a statement each, and
--- parsing would take a good part of their time. The library checks its input, and relies on no check but that of
--- slots.
+-- parsing would take a good part of their time. These are the checks of the migrations without incident_slot_holders,
+-- which statements rely on.
 DO $do$
 DECLARE
     r record;
@@ -17,9 +17,23 @@ BEGIN
     FOR r IN
         SELECT k.conrelid::regclass AS name, k.conname
         FROM pg_constraint k
-        WHERE k.contype = 'c' AND k.conname <> 'incident_slot_holders' AND k.conrelid = ANY (ARRAY[
-            'incident', 'incident_organization', 'incident_activity', 'incident_trigger', 'incident_slot'
-        ]::regclass[])
+        WHERE k.contype = 'c' AND (k.conrelid, k.conname) IN (
+            ('incident'::regclass, 'incident_check'),
+            ('incident'::regclass, 'incident_check1'),
+            ('incident'::regclass, 'incident_date_added_check'),
+            ('incident'::regclass, 'incident_date_closed_check'),
+            ('incident'::regclass, 'incident_date_detected_check'),
+            ('incident'::regclass, 'incident_date_started_check'),
+            ('incident'::regclass, 'incident_identifier_check'),
+            ('incident'::regclass, 'incident_status_check'),
+            ('incident'::regclass, 'incident_version_check'),
+            ('incident_activity'::regclass, 'incident_activity_date_added_check'),
+            ('incident_activity'::regclass, 'incident_activity_sequence_check'),
+            ('incident_activity'::regclass, 'incident_activity_type_check'),
+            ('incident_organization'::regclass, 'incident_organization_incidents_check'),
+            ('incident_slot'::regclass, 'incident_slot_check'),
+            ('incident_trigger'::regclass, 'incident_trigger_status_check')
+        )
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', r.name, r.conname);
     END LOOP;
@@ -193,10 +207,10 @@ END
 $function$;
 
 -- Runs a statement about an organization where the organization is, and returns the texts of its
--- rows. args has the literals of the statement's arguments, with commas between them: plpgsql takes long to quote
--- them. Citus passes the call to that server, on which the statement is an ordinary
--- statement on ordinary tables. Each session has a plan for each shard, so that it cannot make several before it
--- keeps one, as a session with a single plan can.
+-- rows. args has the statement's arguments as literals with commas between them, because the client quotes faster
+-- than plpgsql. Citus passes the call to that server, on which the statement is an ordinary statement on ordinary
+-- tables. Each session has a plan for each shard, so that it cannot make several before it keeps one, as a session
+-- with a single plan can.
 CREATE OR REPLACE FUNCTION incident_run(organization text, form uuid, query text, args text) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
