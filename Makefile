@@ -59,9 +59,9 @@ TIMED    = ^Test(Manager_manyTriggers|Feed_stress|Feed_backlog|Notifiers_delay|P
 LONGEST  = ^Test(Relay_(fairness|writtenElsewhere)|Store_(silenceLeavesThePool|silentCreation|silentWriter))$$
 
 # The long form of COMPARED compares delays: nothing runs beside it, and no race detector. SQLITE_UNRACED compare times,
-# too, or check a database from one goroutine after each of many ends of a process. HOST_MODELS are MODEL in the worlds.
+# too, or check a database from one goroutine after each of many crashes. HOST_MODELS are MODEL in the worlds.
 COMPARED       = ^TestNotifiers_delay$$
-SQLITE_UNRACED = ^Test(Store_Purge_(linear|latency)|PowerLoss|Processes_killed.*)$$
+SQLITE_UNRACED = ^Test(Store_Purge_(linear|latency)|PowerLoss|Processes_killedRetention)$$
 HOST_MODELS    = ^Test(Model|Joined_model)$$
 
 # Several parts need these packages: they are compiled once.
@@ -168,7 +168,7 @@ lint: ## Check the format, the layout, the code, the commands in the documents, 
 	@$(GO) list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' . | sort | diff .ci/root-deps.txt - || \
 		{ echo 'the root package depends on something else than .ci/root-deps.txt, which every host inherits'; exit 1; }
 	@.ci/house
-	@GO='$(GO)' .ci/test-groups store/sqlite '$(SQLITE_VARIANTS)' '$(SQLITE_JOINED)' '$(SQLITE_RACED)'
+	@GO='$(GO)' .ci/test-groups store/sqlite '$(SQLITE_VARIANTS)' '$(SQLITE_JOINED)' '$(SQLITE_RACED)' '$(SQLITE_UNRACED)'
 	@GO='$(GO)' .ci/test-groups store/postgres '$(VARIANTS)' '$(MODEL)' '$(PROCESSES)' '$(UNRACED)' '$(TIMED)'
 	@GO='$(GO)' .ci/host-modules
 	@GO='$(GO)' .ci/commands
