@@ -76,9 +76,9 @@ func (b *bench) idleFeed(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	b.note("Two processes with a cache that nobody reads: %.1f statements per second; the limit is 0.1.", perSecond)
+	b.note("Two processes with a cache that nobody reads: %.2f statements per second; the limit is 0.1.", perSecond)
 	if perSecond > 0.1 {
-		b.fail("Two idle processes send %.1f statements per second, want at most 0.1.", perSecond)
+		b.fail("Two idle processes send %.2f statements per second, want at most 0.1.", perSecond)
 	}
 	sleeping, polling := managers[0], managers[1]
 	running.Go(func() { // keeps its feed awake
