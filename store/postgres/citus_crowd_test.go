@@ -1,6 +1,10 @@
 package postgres
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 // A server of Citus that is crowded has a lane at a time, which takes all that wait, because a call costs much
 // and each member little. Otherwise its lanes are those of plain PostgreSQL.
@@ -64,4 +68,42 @@ func TestLanes_gatherOfCrowdedServer(t *testing.T) {
 			checkGathering(t, s, l, tt.ended, tt.waiting, tt.waitFor)
 		})
 	}
+}
+
+// A lane of a crowded server does not wait for members of open lanes: it begins when all others have come back, to
+// whichever server.
+func TestLanes_allCallersAreBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := &lanes{batches: maxBatches}, &lanes{batches: maxBatches} // no batch begins
+		s := &Store{database: &database{citus: &citus{lanes: map[int64]*lanes{1: here, 2: there}}}}
+		crowd := &s.citus.crowd
+		here.crowd, there.crowd = crowd, crowd
+		crowd.servers.Store(2)
+		crowd.add(16)
+
+		ended := membersOf("ending-", 6)
+		ended[0].woken = make(chan struct{}, 1)
+		s.end(here.begin(ended, batchLane), ended[:1]) // one member goes again, and is not answered
+		for i, m := range membersOf("next-", 5) {
+			if here.gather == 0 {
+				t.Fatalf("the lane waits no longer with %d of 5 callers back", i)
+			}
+			m.lanes = []*lanes{here, there}[i%2]
+			if i == 4 {
+				m.lanes = there
+			}
+			s.join(m)
+		}
+		if here.gather != 0 {
+			t.Error("the lane waits for callers although all are back")
+		}
+
+		s.end(here.begin(membersOf("gone-", 6), batchLane), nil)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if here.gather != 0 || crowd.left.Load() != 0 {
+			t.Errorf("the lane waits for %d, and for %d callers who do not come back", here.gather, crowd.left.Load())
+		}
+	})
 }

@@ -3,6 +3,8 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/incidentkit/incident"
@@ -21,7 +23,8 @@ import (
 //
 // A call costs much and each member little, and a caller's next creation may be for any server. Therefore
 // a server is crowded if its share of the creations on all servers makes a batch. Then it has one lane at a
-// time, with all that wait, and the next waits for 7/8 of the share. A second lane opens when minSecond wait.
+// time, with all that wait. The next waits for 7/8 of the share, or until the callers of ended lanes, of all
+// servers, have come back: all others are in open lanes. A second lane opens when minSecond wait.
 // The load of a slot counts as a creation, because the firing that asks usually creates an incident next:
 // otherwise a server with many firings would seem crowded and empty in turn.
 
@@ -47,6 +50,23 @@ func (s *Store) lanesOf(ctx context.Context, organization incident.OrganizationI
 		c.crowd.servers.Store(int64(len(c.lanes)))
 	}
 	return l
+}
+
+// endGatherings ends the waits of the next lanes of all servers of Citus.
+func (s *Store) endGatherings() {
+	for _, l := range s.citus.allLanes() {
+		l.mu.Lock()
+		if l.gather > 0 {
+			s.endGathering(l)
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (c *citus) allLanes() []*lanes {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.lanes))
 }
 
 // mayShareCall reports whether the members, of a server of Citus, may go together in a call.
@@ -120,12 +140,40 @@ func (s *Store) statementOfMembers(members []*member, c *call) *statement {
 // nil crowd is that of plain PostgreSQL. All methods may be called concurrently.
 type crowd struct {
 	members, servers atomic.Int64 // the creations and loads, and the servers that have had any
+	left             atomic.Int64 // the callers of ended lanes that have not come back
 }
 
 // add adds n creations.
 func (c *crowd) add(n int64) {
 	if c != nil {
 		c.members.Add(n)
+	}
+}
+
+// leaves counts n callers whose lane has ended.
+func (c *crowd) leaves(n int) { c.left.Add(int64(n)) }
+
+// comesBack counts a caller with its next creation. It reports whether all have come back. A caller who comes for the
+// first time counts as one of them.
+func (c *crowd) comesBack() (areAllBack bool) {
+	if c == nil {
+		return false
+	}
+	for {
+		n := c.left.Load()
+		if n <= 0 {
+			return false
+		}
+		if c.left.CompareAndSwap(n, n-1) {
+			return n == 1
+		}
+	}
+}
+
+// forget counts on nobody to come back.
+func (c *crowd) forget() {
+	if c != nil {
+		c.left.Store(0)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // join gives the creation a lane of its own, or has it wait and returns true.
 func (s *Store) join(m *member) (waits bool) {
 	l := m.lanes
+	if l.crowd.comesBack() {
+		defer s.endGatherings() // after the mutex is free
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	isFree := l.isFree(m)
@@ -106,8 +109,13 @@ func (s *Store) endHeld(ln *lane, left []*member) {
 	l.release(ln)
 	isCounted := ln.kind != uncounted
 	l.uncount(ln)
-	if n := len(ln.members) - len(left); n > 2 && isCounted {
-		s.beginGathering(l, l.expected(n))
+	if n := len(ln.members) - len(left); isCounted {
+		if l.isCrowded() {
+			l.crowd.leaves(n)
+		}
+		if n > 2 {
+			s.beginGathering(l, l.expected(n))
+		}
 	}
 	left = slices.DeleteFunc(left, func(m *member) bool { return m.gone })
 	for _, m := range left {
@@ -152,10 +160,15 @@ func (s *Store) beginGathering(l *lanes, n int) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.gathers == number && l.gather > 0 {
-			l.gather = 0
-			s.next(l)
+			l.crowd.forget()
+			s.endGathering(l)
 		}
 	})
+}
+
+func (s *Store) endGathering(l *lanes) {
+	l.gather = 0
+	s.next(l)
 }
 
 // next starts all lanes that can start.
