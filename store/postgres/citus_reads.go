@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"runtime"
+	"slices"
 )
 
 // On Citus, reads of organizations of a server share a call, which runs the statement of a single read for
@@ -13,12 +14,13 @@ import (
 // callers of a server are often woken together, and a call costs more than its reads. If a call fails, each of
 // its reads is repeated alone.
 //
-//  1. The call is of incident_read_many, which takes no lock: its rows count only if no shard has moved or was
-//     divided meanwhile. So reads do not wait while a shard is copied.
-//  2. If a move begins to commit, or was rolled back after that, this cannot be known. Then the call is of
+//  1. At a worker the call is of incident_execute, which runs what the session has prepared. It takes no lock:
+//     its rows count only if no shard has moved or was divided meanwhile. So reads do not wait while a shard is
+//     copied.
+//  2. If a statement is not prepared, or if the call must go through the coordinator, it is of
+//     incident_read_many, which prepares first.
+//  3. If a move begins to commit, or was rolled back after that, this cannot be known. Then the call is of
 //     incident_run_many, which locks the shards. It fails if one of them has left, or if a move takes long.
-//
-// Such a call goes to the worker itself or through the coordinator, as others do.
 
 // at returns the reads that key shares a statement with, or nil if there are none.
 func (r *reads[K, V]) at(ctx context.Context, s *Store, key K) *reads[K, V] {
@@ -55,6 +57,9 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 	if len(ln.members) == 0 {
 		return nil, nil
 	}
+	if values, isRead, err := r.readPrepared(s, ln); isRead {
+		return values, err
+	}
 	if !s.citus.readsLock.Load() {
 		values, err = r.readUnlocked(s, ln)
 		switch sqlState(err) {
@@ -75,21 +80,88 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 	return values, err
 }
 
-// readUnlocked calls incident_read_many. The server need not find the shards of the members: it has them from
-// the list, and fails if they are no longer there.
-func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
+// readPrepared calls incident_execute at the worker. isRead is false if the reads must be made otherwise.
+func (r *reads[K, V]) readPrepared(s *Store, ln *readLane[K, V]) (values []V, isRead bool, err error) {
+	ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
+	worker := s.worker(ctx, string(r.org(ln.members[0].key)))
+	shards, err := r.shardsOf(s, ln)
+	if worker == nil || err != nil {
+		return nil, false, nil
+	}
+	args, err := r.executeArgs(s, ln, shards)
+	if err != nil {
+		return nil, true, err
+	}
+	answer, reached, err := runAt(ctx, worker, ln.attempt, func(session *session) (answer executed[V], err error) {
+		answer.values, err = send(ctx, session, &s.citus.execute, args, func(rows *driverRows) ([]V, error) {
+			answers := &answerRows{rowSet: rows}
+			values, err := readParts(answers, len(ln.members), r.rows)
+			answer.isUnsure = answers.isUnsure
+			return values, err
+		})
+		if hasForgotten(err) {
+			return executed[V]{isUnsure: true}, nil // the session is as good as before
+		}
+		return answer, err
+	})
+	switch state := sqlState(err); {
+	case !reached, answer.isUnsure, state == undefinedFunction:
+		return nil, false, nil
+	case state == undefinedTable: // what a move or a division has left, and Citus dropped
+		s.citus.known.forget()
+	}
+	return answer.values, true, err
+}
+
+// executed is an answer of incident_execute.
+type executed[V any] struct {
+	values   []V
+	isUnsure bool // a statement was not prepared, or a shard has left or perhaps moves
+}
+
+// executeArgs returns the arguments of citusExecuteSQL for members with the shards.
+func (r *reads[K, V]) executeArgs(s *Store, ln *readLane[K, V], shards []int64) ([]any, error) {
+	commands := make([]string, len(shards))
+	for i, m := range ln.members {
+		st := r.alone(s, m.key)
+		args, err := literals(st.args)
+		if err != nil {
+			return nil, err
+		}
+		commands[i] = "EXECUTE " + st.sqlText().delegated.prepared(shards[i]) + "(" + args + ")"
+	}
+	slices.Sort(shards)
+	shards = slices.Compact(shards)
+	return []any{
+		new(arrayWriter).texts(len(commands), func(i int) string { return commands[i] }),
+		new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] }),
+	}, nil
+}
+
+// shardsOf returns the shard of each member. The server need not find them: it has them from the list, and fails if
+// they are no longer there.
+func (r *reads[K, V]) shardsOf(s *Store, ln *readLane[K, V]) ([]int64, error) {
 	routes := s.citus.known.routes.Load()
 	if routes == nil {
 		return nil, errMoved
 	}
-	var shards []int64
+	shards := make([]int64, len(ln.members))
 	first := routes.of(string(r.org(ln.members[0].key)))
-	for _, m := range ln.members {
+	for i, m := range ln.members {
 		route := routes.of(string(r.org(m.key)))
 		if !route.isShared() || route.group != first.group {
 			return nil, errMoved
 		}
-		shards = append(shards, route.shard)
+		shards[i] = route.shard
+	}
+	return shards, nil
+}
+
+// readUnlocked calls incident_read_many.
+func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
+	shards, err := r.shardsOf(s, ln)
+	if err != nil {
+		return nil, err
 	}
 	shardsText := new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] })
 	return r.readMany(s, ln, &s.citus.readMany, shardsText, func(rows rowSet) ([]V, error) {
@@ -125,12 +197,14 @@ func (r *reads[K, V]) readMany(
 	}, read)
 }
 
-// answerRows reads the rows of incident_read_many.
+// answerRows reads the rows of incident_read_many and incident_execute.
 type answerRows struct {
 	rowSet
 	number int64
 	answer string
 	err    error
+
+	isUnsure bool // there is a row with unsureMark
 }
 
 func (r *answerRows) part() any { return r.number }
@@ -139,10 +213,15 @@ func (r *answerRows) part() any { return r.number }
 func (r *answerRows) Next() bool {
 	for r.err == nil && r.rowSet.Next() {
 		r.answer = ""
-		if r.err = r.rowSet.Scan(text(&r.answer)); r.answer != "" {
+		r.err = r.rowSet.Scan(text(&r.answer))
+		switch r.answer {
+		case "":
+			r.number++
+		case unsureMark:
+			r.isUnsure = true
+		default:
 			return r.err == nil
 		}
-		r.number++
 	}
 	return false
 }

@@ -133,6 +133,52 @@ func TestCitus_readsUnlocked(t *testing.T) {
 	}
 }
 
+// At a worker, reads execute what their session has prepared, and nothing else is asked. If a move begins to commit
+// before the last of them has been read, they count for nothing.
+func TestCitus_readsPrepared(t *testing.T) {
+	s := mustRoute(t, "reads_prepared", citusURL(t), openCitusWorkers(t, 1))
+	org := routedOrganizations()[0]
+	_, reads := incidentsOf(t, s, []incident.OrganizationID{org})
+	for _, function := range []string{"read_many(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_" + function)
+	}
+	mustDo(t, reads[0](t.Context()).err)
+
+	shard := shardOf(t, s, org)
+	table, waits := "", false
+	mustDo(t, s.Pool().Get(&table, "SELECT shard_name($1::regclass, $2::bigint)", s.Schema()+".incident", shard))
+	for _, isMoving := range []bool{false, true} {
+		var locked *sqlx.Tx
+		var worker *sqlx.DB
+		for _, url := range citusWorkerURLs(t) {
+			pool := mustOpen(t, url, 2)
+			isHere := false
+			mustDo(t, pool.Get(&isHere, "SELECT to_regclass($1) IS NOT NULL", table))
+			if isHere {
+				worker, locked = pool, pool.MustBegin()
+				locked.MustExec("SET LOCAL citus.enable_manual_changes_to_shards TO on")
+				locked.MustExec("LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE")
+			}
+		}
+		result := readTogether(t.Context(), t, s, reads...)[0]
+		eventually(t, "the read waits for the table", func() bool {
+			mustDo(t, worker.Get(&waits, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass)", table))
+			return waits
+		})
+		var moves []*sqlx.Tx
+		if isMoving {
+			moves = touchPlacement(t, shard)
+		}
+		mustDo(t, locked.Rollback())
+		if l := receive(t, result); (l.err != nil) != isMoving {
+			t.Errorf("a move begins to commit = %t, and the read ends with %v", isMoving, l.err)
+		}
+		for _, tx := range moves {
+			mustDo(t, tx.Rollback())
+		}
+	}
+}
+
 // touchPlacement begins transactions that try to replace the row of a shard, on each worker because the test
 // does not know which has the shard.
 func touchPlacement(t *testing.T, shard int64) (all []*sqlx.Tx) {

@@ -49,6 +49,21 @@ SELECT number, answer FROM @incident_run_many($1, $2, $3, $4, $5)`
 const citusReadManySQL = `
 SELECT answer FROM @incident_read_many($1, $2, $3, $4, $5) answer`
 
+// citusExecuteSQL runs prepared statements, and then adds a row if a shard has left the server or perhaps moves. See
+// incident_read_many for the snapshot, which is here that of the statement.
+const citusExecuteSQL = `
+SELECT answer FROM @incident_execute((SELECT $1::text[])) answer
+UNION ALL
+SELECT '` + unsureMark + `' FROM unnest((SELECT $2::bigint[])) s (id)
+WHERE NOT EXISTS (
+	SELECT FROM pg_dist_placement p
+	WHERE p.shardid = s.id AND p.groupid = (SELECT g.groupid FROM pg_dist_local_group g) AND p.xmax = 0
+	OFFSET 0
+)`
+
+// unsureMark is no answer of a read: those are in base64.
+const unsureMark = "!"
+
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`
 
@@ -87,6 +102,7 @@ type citus struct {
 	run        citusFunction
 	runMany    citusFunction
 	readMany   citusFunction
+	execute    sqlText
 	runAll     citusFunction
 	register   sqlText
 	registered sqlText
@@ -106,6 +122,7 @@ func (d *database) useCitus() {
 		run:        d.citusFunction(citusRunSQL),
 		runMany:    d.citusFunction(citusRunManySQL),
 		readMany:   d.citusFunction(citusReadManySQL),
+		execute:    sqlText{text: d.qualify(citusExecuteSQL)},
 		runAll:     d.citusFunction(citusRunAllSQL),
 		register:   sqlText{text: d.qualify(registerSQL)},
 		registered: sqlText{text: d.qualify(registeredSQL)},
@@ -129,6 +146,11 @@ func (d *database) delegatedText(assembled string) *delegated {
 	text := strings.ReplaceAll(assembled, d.prefix(), "@")
 	hash := sha256.Sum256([]byte(text))
 	return &delegated{form: uuid.UUID(hash[:16]).String(), text: text}
+}
+
+// prepared returns the name that incident_plan gives to the statement for a shard.
+func (d *delegated) prepared(shard int64) string {
+	return "incident_" + strconv.FormatInt(shard, 10) + "_" + strings.ReplaceAll(d.form, "-", "")
 }
 
 // citusCall is a call of a function with a statement, where an organization is.
@@ -178,7 +200,9 @@ func runForm[T any](ctx context.Context, s *Store, c *citusCall, read func(rowSe
 	args := append([]any{c.organization, c.form.form, text}, c.args...)
 	reached := false
 	if s.tx == nil {
-		v, reached, err = runAt(ctx, c.worker, c.attempt, &c.function.here, args, read)
+		v, reached, err = runAt(ctx, c.worker, c.attempt, func(session *session) (T, error) {
+			return send(ctx, session, &c.function.here, args, func(rows *driverRows) (T, error) { return read(rows) })
+		})
 	}
 	if !reached {
 		v, err = runAttempt(ctx, s, c.attempt, &c.function.passedOn, args, read)

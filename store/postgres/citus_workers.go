@@ -194,8 +194,8 @@ type citusWorker struct {
 	pause   atomic.Int64 // for the next time, in nanoseconds
 }
 
-// runAt runs a text at a worker. reached is false if it has not been sent.
-func runAt[T any](ctx context.Context, w *citusWorker, a *attempt, t *sqlText, args []any, read func(rowSet) (T, error)) (v T, reached bool, err error) {
+// runAt calls run with a connection to a worker. reached is false if it was not called.
+func runAt[T any](ctx context.Context, w *citusWorker, a *attempt, run func(*session) (T, error)) (v T, reached bool, err error) {
 	if w == nil || !w.mayTry() || ctx.Err() != nil {
 		return v, false, nil
 	}
@@ -205,7 +205,7 @@ func runAt[T any](ctx context.Context, w *citusWorker, a *attempt, t *sqlText, a
 				if err := w.identify(ctx, session); err != nil {
 					return v, unsentError{err}
 				}
-				return send(ctx, session, t, args, func(rows *driverRows) (T, error) { return read(rows) })
+				return run(session)
 			})
 		}, nil)
 	} else {

@@ -305,6 +305,22 @@ BEGIN
 END
 $function$;
 
+-- Runs commands that execute prepared statements of incident_plan, without a lock. The caller sees whether the shards
+-- were here. The texts are those of incident_read_many, which takes longer because it puts each command together.
+CREATE OR REPLACE FUNCTION incident_execute(commands text[]) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+AS $function$
+DECLARE
+    command text;
+BEGIN
+    FOREACH command IN ARRAY commands LOOP
+        RETURN NEXT NULL::text;
+        RETURN QUERY EXECUTE command;
+    END LOOP;
+END
+$function$;
+
 -- Runs a statement on each shard of the server that has the organization. A row without an answer
 -- precedes the answers of each shard.
 CREATE OR REPLACE FUNCTION incident_run_all(organization text, form uuid, query text, args text)
@@ -337,6 +353,7 @@ $function$;
 SELECT create_distributed_function('incident_guard(bigint[])');
 SELECT create_distributed_function('incident_plan(bigint, uuid, text)');
 SELECT create_distributed_function('incident_prepare(bigint, uuid, text)');
+SELECT create_distributed_function('incident_execute(text[])');
 SELECT create_distributed_function('incident_run(text, uuid, text, text)', 'organization',
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_many(text, uuid, text, text[], text[])', 'organization',
