@@ -214,7 +214,7 @@ soak: ## Run the random tests twenty times as long, kill relays for minutes, sha
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -run='$(TIMED)' -skip='$(COMPARED)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(COMPARED)' ./store/postgres
 	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(SQLITE_UNRACED)' .
-	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(SQLITE_UNRACED)' .
+	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=2h -run='$(SQLITE_UNRACED)' .
 	$(MAKE) worlds RACE=$(RACE)
 
 .PHONY: browser screenshot
