@@ -14,8 +14,10 @@ const (
 	// backlogTimeout bounds a call of the store for the backlog.
 	backlogTimeout = 5 * time.Second
 
-	// backlogInterval is how often the backlog is counted.
+	// backlogInterval is how often the backlog is counted, and foreignInterval how often by a process whose
+	// options have no notifier: nothing of it is its own.
 	backlogInterval = 15 * time.Second
+	foreignInterval = time.Minute
 
 	// oldBacklog is how long a notification may wait before a warning is logged, and the
 	// least time between two such warnings for a notifier.
@@ -37,6 +39,10 @@ func (c *backlogCount) abandoned() map[string]Backlog {
 
 // watchBacklog counts the backlog until ctx ends.
 func (rs *relays) watchBacklog(ctx context.Context) {
+	interval := backlogInterval
+	if len(rs.all) == 0 {
+		interval = foreignInterval
+	}
 	for ctx.Err() == nil {
 		calling, cancel := context.WithTimeout(ctx, backlogTimeout)
 		all, err := guarded(func() (map[string]Backlog, error) { return rs.outbox.Backlog(calling) })
@@ -44,7 +50,7 @@ func (rs *relays) watchBacklog(ctx context.Context) {
 		if err == nil {
 			rs.noteBacklog(ctx, all)
 		}
-		duration.Pause(ctx, backlogInterval)
+		duration.Pause(ctx, interval)
 	}
 }
 

@@ -43,8 +43,8 @@ type Stats struct {
 	Notifiers map[string]NotificationStats
 
 	// Abandoned counts what waits for notifiers that are not in the options of this Manager,
-	// by name, as of the last count of Run, which counts every 15 s. Nil if there is
-	// nothing. See [NotificationManager.Discard].
+	// by name, as of the last count of Run, which counts every 15 s, and every minute if there
+	// are no notifiers in the options. Nil if there is nothing. See [NotificationManager.Discard].
 	Abandoned map[string]Backlog
 
 	// Retention describes what Run deletes by [Options.Retention].
