@@ -84,9 +84,12 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 func (r *reads[K, V]) readPrepared(s *Store, ln *readLane[K, V]) (values []V, isRead bool, err error) {
 	ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
 	worker := s.worker(ctx, string(r.org(ln.members[0].key)))
-	shards, err := r.shardsOf(s, ln)
-	if worker == nil || err != nil {
+	if worker == nil {
 		return nil, false, nil
+	}
+	shards, err := r.shardsOf(s, ln)
+	if err != nil {
+		return nil, true, err
 	}
 	args, err := r.executeArgs(s, ln, shards)
 	if err != nil {
