@@ -210,7 +210,7 @@ soak: ## Run the random tests twenty times as long, kill relays for minutes, sha
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=4h -run='$(FAULTS)' ./internal/managertest
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h . ./internal/coherence ./store/memory ./store/storetest
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=2h -run='$(MODEL)' ./store/postgres -rapid.checks=1000
-	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -parallel=8 -skip='$(TIMED)|$(MODEL)' ./store/postgres
+	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=4h -parallel=8 -skip='$(TIMED)|$(MODEL)|$(VARIANTS)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -run='$(TIMED)' -skip='$(COMPARED)' ./store/postgres
 	INCIDENT_TEST_LONG=1 $(GO) test -count=1 -timeout=1h -run='$(COMPARED)' ./store/postgres
 	cd store/sqlite && INCIDENT_TEST_LONG=1 $(GO) test $(RACE) -count=1 -timeout=2h -skip='$(SQLITE_UNRACED)' .
