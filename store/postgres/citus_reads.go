@@ -49,7 +49,7 @@ func (r *reads[K, V]) at(ctx context.Context, s *Store, key K) *reads[K, V] {
 const yields = 2
 
 // readOnCitus reads the values of those that wait.
-func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err error) {
+func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) ([]V, error) {
 	for range yields {
 		runtime.Gosched()
 	}
@@ -57,21 +57,19 @@ func (r *reads[K, V]) readOnCitus(s *Store, ln *readLane[K, V]) (values []V, err
 	if len(ln.members) == 0 {
 		return nil, nil
 	}
-	if values, isRead, err := r.readPrepared(s, ln); isRead {
-		return values, err
-	}
-	if !s.citus.readsLock.Load() {
+	values, isRead, err := r.readPrepared(s, ln)
+	if !isRead && !s.citus.readsLock.Load() {
 		values, err = r.readUnlocked(s, ln)
-		switch sqlState(err) {
-		case shardMoves:
-		case undefinedFunction:
+		isRead = sqlState(err) != shardMoves && sqlState(err) != undefinedFunction
+		if sqlState(err) == undefinedFunction {
 			s.citus.readsLock.Store(true)
-		case undefinedTable: // what a move or a division has left, and Citus dropped
-			s.citus.known.forget()
-			return nil, err
-		default:
-			return values, err
 		}
+	}
+	if sqlState(err) == undefinedTable { // what a move or a division has left, and Citus dropped
+		s.citus.known.forget()
+	}
+	if isRead {
+		return values, err
 	}
 	values, err = r.readLocked(s, ln)
 	if sqlState(err) == undefinedFunction {
@@ -107,11 +105,8 @@ func (r *reads[K, V]) readPrepared(s *Store, ln *readLane[K, V]) (values []V, is
 		}
 		return answer, err
 	})
-	switch state := sqlState(err); {
-	case !reached, answer.isUnsure, state == undefinedFunction:
+	if !reached || answer.isUnsure || sqlState(err) == undefinedFunction {
 		return nil, false, nil
-	case state == undefinedTable: // what a move or a division has left, and Citus dropped
-		s.citus.known.forget()
 	}
 	return answer.values, true, err
 }

@@ -37,7 +37,7 @@ const (
 	shardElsewhere = "IS002"
 	shardMoves     = "IS003"
 	noRows         = "42P11"
-	noTuples       = "42601" // the same of incident_read_many
+	noTuples       = "42601" // the same of incident_read_many and incident_execute
 )
 
 const citusRunSQL = `
