@@ -95,7 +95,7 @@ type attempts struct {
 	mu      sync.Mutex           // guards the fields below
 	running relay.Line[*attempt] // by their deadlines
 	overdue relay.Line[*attempt] // by the time when the relay waits no longer
-	sending context.Context      // the last that interrupt waits for
+	sending context.Context      // of the last attempt; interrupt waits for its end
 	values  context.Context      // sending without its end, so that the end is no cause in package context
 }
 
@@ -106,7 +106,7 @@ func (as *attempts) begin(a *attempt, deadline time.Time) {
 	if ctx := a.sending.Context; as.sending != ctx { // of the same Run each time
 		as.sending, as.values = ctx, context.WithoutCancel(ctx)
 		as.running.Ring, as.overdue.Ring = as.endLate, as.settleLate
-		context.AfterFunc(ctx, as.interrupt)
+		context.AfterFunc(ctx, func() { as.interrupt(ctx) })
 	}
 	a.ctx = &attemptContext{Context: as.values, deadline: deadline}
 	a.entry.Of, a.isOverdue = a, false
@@ -135,12 +135,16 @@ func (as *attempts) endContext(a *attempt, err error) {
 	as.overdue.Add(&a.entry, time.Now().Add(notifierPatience))
 }
 
-// interrupt ends the contexts of all attempts, since their parent has ended.
-func (as *attempts) interrupt() {
+// interrupt ends the contexts of the attempts of a Run, since their parent has ended. The next Run may
+// have begun attempts meanwhile.
+func (as *attempts) interrupt(parent context.Context) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	for e := as.running.Pop(); e != nil; e = as.running.Pop() {
-		as.endContext(e.Of, e.Of.sending.Context.Err())
+	for e := range as.running.All() {
+		if e.Of.sending.Context == parent {
+			as.running.Remove(e)
+			as.endContext(e.Of, parent.Err())
+		}
 	}
 }
 

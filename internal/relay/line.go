@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Line has entries in order of their times. Most entries leave it before their times. With a timer for
 // each, starting and stopping timers would be a good part of a short delivery. Therefore a line has a
@@ -65,19 +68,24 @@ func (l *Line[T]) Remove(e *Entry[T]) bool {
 // timer for the first entry.
 func (l *Line[T]) Next(now time.Time) *Entry[T] {
 	if e := l.first; e != nil && !now.Before(e.at) {
-		return l.Pop()
+		l.Remove(e)
+		return e
 	}
 	l.set()
 	return nil
 }
 
-// Pop removes and returns the first entry, whatever its time, or returns nil if there is none.
-func (l *Line[T]) Pop() *Entry[T] {
-	e := l.first
-	if e != nil {
-		l.Remove(e)
+// All yields the entries. The loop may remove the entry that it has.
+func (l *Line[T]) All() iter.Seq[*Entry[T]] {
+	return func(yield func(*Entry[T]) bool) {
+		for e := l.first; e != nil; {
+			next := e.next
+			if !yield(e) {
+				return
+			}
+			e = next
+		}
 	}
-	return e
 }
 
 // set sets the timer for the first entry, if there is one.
