@@ -237,7 +237,7 @@ func (w *citusWorker) learn(ctx context.Context, err error) {
 		if w.avoided.Load() != 0 {
 			w.avoided.Store(0)
 		}
-	case ctx.Err() == nil || errors.Is(err, errAbandoned):
+	case endOf(ctx) == nil || errors.Is(err, errAbandoned):
 		w.avoid()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -184,11 +185,21 @@ func (d *database) translate(ctx context.Context, op string, err error) error {
 		}
 	}
 	// The drivers report the consequences of a context's end, not the end itself.
-	if ended := ctx.Err(); ended != nil {
+	if ended := endOf(ctx); ended != nil {
 		return fmt.Errorf("postgres: %s: %w", op, ended)
 	}
 	remedy, category := d.classify(err)
 	return fmt.Errorf("postgres: %s: %w: %s: %w", op, category, remedy, err)
+}
+
+// endOf returns the error of a context that has ended, or whose deadline has come: a timer of the network
+// for the same deadline may ring first.
+func endOf(ctx context.Context) error {
+	err := ctx.Err()
+	if deadline, ok := ctx.Deadline(); ok && err == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // classify returns the remedy for a driver's error, and its category.

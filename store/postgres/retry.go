@@ -32,7 +32,7 @@ type repeats struct {
 // again reports whether to repeat the call after err. It waits until then.
 func (r *repeats) again(ctx context.Context, s *Store, err error) bool {
 	switch {
-	case s.tx != nil || ctx.Err() != nil:
+	case s.tx != nil || endOf(ctx) != nil:
 		return false // a transaction is repeated as a whole
 	case isDisturbed(err):
 		if r.disturbed == 0 {

@@ -226,7 +226,7 @@ func (s *Store) commit(ctx context.Context, tx *transaction) error {
 	case isRefusal(err), errors.Is(err, sql.ErrTxDone):
 		return s.translate(ctx, "commit", err)
 	}
-	if ended := ctx.Err(); ended != nil {
+	if ended := endOf(ctx); ended != nil {
 		return fmt.Errorf("postgres: commit: %w: %w", incident.ErrUnknownOutcome, ended)
 	}
 	return fmt.Errorf("postgres: commit: %w (%w)", incident.ErrUnknownOutcome, hidden{err})

@@ -103,7 +103,7 @@ func (s *Store) concluded(ctx context.Context, c *call, err error) (done bool, f
 	switch {
 	case s.tx != nil:
 		return true, s.translate(ctx, c.op, err) // the transaction undoes all of it
-	case ctx.Err() != nil, c.once && c.lost():
+	case endOf(ctx) != nil, c.once && c.lost():
 		return true, s.callError(ctx, c, err)
 	case errors.As(err, &conflict) && c.lost():
 		return true, s.callError(ctx, c, err) // the lost attempt may still claim the slot
@@ -165,7 +165,7 @@ func (s *Store) callError(ctx context.Context, c *call, err error) error {
 	if err == nil || !c.lost() {
 		return s.translate(ctx, c.op, err)
 	}
-	if ended := ctx.Err(); ended != nil {
+	if ended := endOf(ctx); ended != nil {
 		return fmt.Errorf("postgres: %s: %w: %w", c.op, incident.ErrUnknownOutcome, ended)
 	}
 	return fmt.Errorf("postgres: %s: %w (%w)", c.op, incident.ErrUnknownOutcome, hidden{err})
