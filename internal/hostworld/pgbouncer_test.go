@@ -1,13 +1,16 @@
 package hostworld_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/pgtest"
@@ -174,5 +177,48 @@ func checkUsers(t *testing.T, direct incident.Manager, key incident.Key, seen, f
 	if !slices.Equal(seen, gotSeen) || !slices.Equal(following, gotFollowing) {
 		t.Errorf("stored are %d seen and %d following, want the %d and %d that were acknowledged:\n%v\n%v",
 			len(gotSeen), len(gotFollowing), len(seen), len(following), gotSeen, gotFollowing)
+	}
+}
+
+// PgBouncer survives calls whose contexts end at any moment: version 1.18 crashes over requests to cancel
+// whose connections are closed early.
+func TestPgBouncer_cancels(t *testing.T) {
+	server := pgtest.NewDatabase(t)
+	if err := postgres.Migrate(t.Context(), world{open: openPQ, conns: 1}.mustOpen(t, server), nil); err != nil {
+		t.Fatal(err)
+	}
+	takes := time.Second
+	if long {
+		takes = 15 * time.Second
+	}
+	for _, w := range []world{
+		{name: "pq", open: openPQ, dsn: "&binary_parameters=yes"},
+		{name: "pgx", open: openPGX, dsn: "&default_query_exec_mode=exec"},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			w.conns = 16
+			m := mustManager(t, mustNew(t, w.mustOpen(t, pgtest.NewPgBouncer(t, server, bouncerOf(5)...)), nil))
+			r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all sync.WaitGroup
+			for caller := range 24 {
+				all.Go(func() {
+					for i, start := 0, time.Now(); time.Since(start) < takes; i++ {
+						ctx, cancel := context.WithTimeout(t.Context(), rand.N(6*time.Millisecond))
+						_, err := m.MarkSeen(ctx, r.Key(), incident.UserID(fmt.Sprint(caller, "-", i)))
+						if err == nil {
+							_, err = m.SeenBy(ctx, r.Key())
+						}
+						if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+							t.Errorf("a call with a short context = %v, want no other error than the context's", err)
+						}
+						cancel()
+					}
+				})
+			}
+			all.Wait()
+		})
 	}
 }

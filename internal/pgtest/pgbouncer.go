@@ -30,7 +30,7 @@ server_idle_timeout = 5
 // NewPgBouncer starts a PgBouncer before the server of a URL, and returns the URL of the
 // same database through it. Each transaction may get another connection. Settings are
 // lines of the configuration, such as "default_pool_size = 3". The PgBouncer stops at the
-// end of the test. A test without the program fails.
+// end of the test. A test without the program fails, and one in which it crashes.
 func NewPgBouncer(t testing.TB, server string, settings ...string) string {
 	t.Helper()
 	program, err := findPgBouncer()
@@ -47,9 +47,10 @@ func NewPgBouncer(t testing.TB, server string, settings ...string) string {
 	}
 	t.Cleanup(h.close)
 	for range 10 { // a free port may be taken by now
-		var through string
-		if through, err = startPgBouncer(h, program, target, settings); err == nil {
-			return through
+		var b *pgBouncer
+		if b, err = startPgBouncer(h, program, target, settings); err == nil {
+			t.Cleanup(func() { b.mustRun(t) }) // before its end
+			return b.through
 		}
 	}
 	t.Fatal(err)
@@ -74,41 +75,63 @@ func findPgBouncer() (string, error) {
 	return find()
 }
 
+// pgBouncer is a PgBouncer that was started.
+type pgBouncer struct {
+	through string        // the URL of the database through it
+	ended   chan struct{} // closed at its end
+	log     string        // a file
+}
+
+// mustRun reports a PgBouncer that has ended by itself.
+func (b *pgBouncer) mustRun(t testing.TB) {
+	select {
+	case <-b.ended:
+		t.Errorf("pgtest: PgBouncer has ended: %s", b.last())
+	default:
+	}
+}
+
+// last returns the end of the log, which is only detail for an error.
+func (b *pgBouncer) last() string {
+	content, _ := os.ReadFile(b.log)
+	return tail(content)
+}
+
 // startPgBouncer starts a PgBouncer and waits until it reaches the server.
-func startPgBouncer(h *home, program string, target *url.URL, settings []string) (string, error) {
+func startPgBouncer(h *home, program string, target *url.URL, settings []string) (*pgBouncer, error) {
 	port, err := FreePort()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	config := fmt.Sprintf(pgBouncerDefaults, target.Hostname(), target.Port(), target.User.Username(), port) +
 		strings.Join(settings, "\n") + "\n"
 	file := filepath.Join(h.dir, fmt.Sprint("pgbouncer-", port, ".ini"))
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil { //nolint:gosec // another user reads it
-		return "", err
+		return nil, err
 	}
-	log, err := os.Create(file + ".log")
+	b := &pgBouncer{ended: make(chan struct{}), log: file + ".log"}
+	log, err := os.Create(b.log)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.Command(program, file)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = h.dir, log, log
 	if err := asUnprivileged(cmd); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("pgtest: start PgBouncer: %w", err)
+		return nil, fmt.Errorf("pgtest: start PgBouncer: %w", err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(b.ended)
 		_ = cmd.Wait() // the log has the reason
 	}()
 	through := *target
 	through.Host = fmt.Sprint("127.0.0.1:", port)
-	if err := awaitServer(through.String(), ended); err != nil {
-		content, _ := os.ReadFile(file + ".log") // the log is only detail for the error
-		return "", fmt.Errorf("pgtest: PgBouncer does not start: %w: %s", err, tail(content))
+	b.through = through.String()
+	if err := awaitServer(b.through, b.ended); err != nil {
+		return nil, fmt.Errorf("pgtest: PgBouncer does not start: %w: %s", err, b.last())
 	}
-	return through.String(), nil
+	return b, nil
 }

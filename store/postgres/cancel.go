@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"sync"
+	"time"
 )
 
 // At the end of a context lib/pq asks the server to cancel the statement, and returns
@@ -10,8 +12,13 @@ import (
 // write after the call has returned. Therefore pgx gets a context that does not end, and
 // the store asks the server itself.
 
-// cancelTimeout bounds the request to cancel. It leaves time for the statement's answer.
-const cancelTimeout = patience / 2
+// cancelWait is how long a call waits for the request to cancel. It leaves time for the statement's
+// answer.
+const cancelWait = patience / 2
+
+// cancelTimeout bounds the request itself. PgBouncer 1.18.0 and 1.19.0 may crash if the connection of a
+// request is closed before they have passed the request on (pgbouncer/pgbouncer#846).
+const cancelTimeout = 10 * time.Second
 
 // cancelAfter asks the server to cancel the session's statement when ctx ends, until stop
 // is called. The driver must be called with the returned context. stop is nil if there is nothing
@@ -21,9 +28,11 @@ func (s *session) cancelAfter(ctx context.Context) (calling context.Context, sto
 	if pgx == nil || ctx.Done() == nil {
 		return ctx, nil
 	}
-	done := make(chan struct{})
+	over := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
-		defer close(done)
+		end := sync.OnceFunc(func() { close(over) })
+		defer time.AfterFunc(cancelWait, end).Stop()
+		defer end()
 		defer func() { _ = recover() }() // from the driver, whose connection is not used again
 		asking, cancel := context.WithTimeout(context.Background(), cancelTimeout)
 		defer cancel()
@@ -32,7 +41,7 @@ func (s *session) cancelAfter(ctx context.Context) (calling context.Context, sto
 	return context.WithoutCancel(ctx), func() {
 		if !unwatch() {
 			s.spoiled.Store(true) // the request may reach the server late
-			<-done
+			<-over
 		}
 	}
 }

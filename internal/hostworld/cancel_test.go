@@ -1,0 +1,135 @@
+package hostworld_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/incidentkit/incident"
+	"github.com/incidentkit/incident/internal/pgtest"
+	"github.com/incidentkit/incident/store/postgres"
+)
+
+// cancelCode is the code of a request to cancel, in place of the version of the protocol.
+const cancelCode = 80877102
+
+// busyPooler passes connections on, and requests to cancel after a while.
+type busyPooler struct {
+	server string // its address
+	while  time.Duration
+	asked  chan error // receives, for each request, whether its connection stayed open meanwhile
+	served sync.WaitGroup
+}
+
+var errLeft = errors.New("the connection of a request to cancel was closed before the server had the request")
+
+// newBusyPooler starts a pooler before the server of a URL, and returns the URL through it.
+func newBusyPooler(t *testing.T, server string, while time.Duration) (p *busyPooler, through string) {
+	t.Helper()
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = &busyPooler{server: u.Host, while: while, asked: make(chan error, 8)}
+	t.Cleanup(p.served.Wait)
+	t.Cleanup(func() { l.Close() })
+	p.served.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.served.Go(func() { p.serve(client) })
+		}
+	})
+	u.Host = l.Addr().String()
+	return p, u.String()
+}
+
+func (p *busyPooler) serve(client net.Conn) {
+	defer client.Close()
+	head := make([]byte, 8)
+	if _, err := io.ReadFull(client, head); err != nil {
+		return
+	}
+	isCancel := binary.BigEndian.Uint32(head[4:]) == cancelCode
+	if isCancel {
+		key := make([]byte, binary.BigEndian.Uint32(head)-8)
+		if _, err := io.ReadFull(client, key); err != nil {
+			return
+		}
+		head = append(head, key...)
+		_ = client.SetReadDeadline(time.Now().Add(p.while))
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			p.asked <- errLeft
+			return
+		}
+	}
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	if _, err := server.Write(head); err != nil {
+		return
+	}
+	if isCancel {
+		_, _ = io.Copy(client, server) // the server answers nothing, and closes
+		p.asked <- nil
+		return
+	}
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+}
+
+// A call whose context has ended waits a moment only for its request to cancel, but the request has time:
+// PgBouncer 1.18.0 crashes when the connection of a request is closed before it has passed that on.
+func TestCancel_busyPooler(t *testing.T) {
+	for _, w := range []world{{name: "pq", open: openPQ}, {name: "pgx", open: openPGX}, {name: "otelsql over pgx", open: openTracedPGX}} {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			server := pgtest.NewDatabase(t)
+			admin := world{open: openPQ, conns: 1}.mustOpen(t, server)
+			if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
+				t.Fatal(err)
+			}
+			const while = 3 * time.Second
+			pooler, through := newBusyPooler(t, server, while)
+			w.conns = 2
+			m := mustManager(t, mustNew(t, w.mustOpen(t, through), nil))
+			r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			locking := admin.MustBegin()
+			defer locking.Rollback() //nolint:errcheck // nothing was written
+			locking.MustExec("LOCK TABLE incident_seen")
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if _, err := m.MarkSeen(ctx, r.Key(), "ada"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("MarkSeen() = %v, want the context's error", err)
+			}
+			if took := time.Since(start); took > while-time.Second/2 {
+				t.Errorf("MarkSeen() took %v with a context of 100 ms, so it waited for its request to cancel", took)
+			}
+			if err := <-pooler.asked; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
