@@ -121,15 +121,19 @@ func killNotifiers(t *testing.T, n, incidents, notifications int, length time.Du
 	killing.Wait()
 	writing.Wait()
 	last := r.start(t, n, notifiersTask{Names: toAll, Concurrency: 16, Timeout: 10 * time.Second, Recovered: true})
-	r.settle(t, incidents+reminded)
+	logged, err := logged(t.Context(), r.manager, incidents+reminded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.settle(t, logged)
 	_ = last.stdin.Close()
 	last.wait(t)
 	r.end(t)
-	r.report(t, incidents+reminded)
+	r.report(t, logged, incidents+reminded)
 }
 
 // settle waits until nothing is missing.
-func (r *notifierRelays) settle(t *testing.T, incidents int) {
+func (r *notifierRelays) settle(t *testing.T, logged []string) {
 	t.Helper()
 	limit := time.Minute
 	if long {
@@ -139,11 +143,7 @@ func (r *notifierRelays) settle(t *testing.T, incidents int) {
 		v, _ := r.promises.judge(r.post)
 		missing := v.Lost
 		for _, b := range r.post.inboxes {
-			v, err := b.judge(t.Context(), r.manager, incidents)
-			if err != nil {
-				t.Fatal(err)
-			}
-			missing += v.Lost
+			missing += judge(b.deliveries(), logged).Lost
 		}
 		if missing == 0 {
 			return
@@ -153,13 +153,10 @@ func (r *notifierRelays) settle(t *testing.T, incidents int) {
 
 // report fails the test if the deliveries are wrong. The process that was started last may have
 // been killed with 4 attempts in progress for each notifier, and so may each before it.
-func (r *notifierRelays) report(t *testing.T, incidents int) {
+func (r *notifierRelays) report(t *testing.T, logged []string, incidents int) {
 	t.Helper()
 	for name, b := range r.post.inboxes {
-		v, err := b.judge(t.Context(), r.manager, incidents)
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := judge(b.deliveries(), logged)
 		if v.Lost+v.Invented+v.OutOfOrder > 0 || v.Repeated > 4*int(r.kills.Load()) || v.Wanted < 2*incidents {
 			t.Errorf("%s: %+v", name, v)
 		}

@@ -138,10 +138,7 @@ func (p *post) add(notifier, name string, d delivered, began int64) {
 	}
 	p.mu.Unlock()
 	if name == "-" {
-		b := p.inboxes[notifier]
-		b.mu.Lock()
-		b.all = append(b.all, d)
-		b.mu.Unlock()
+		p.inboxes[notifier].add(d)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,43 +97,45 @@ type delivered struct {
 
 // inbox holds the deliveries of all relays, in order of delivery.
 type inbox struct {
-	mu  sync.Mutex // guards all
-	all []delivered
+	mu        sync.Mutex // guards the fields below
+	all       []delivered
+	processes map[int]int     // deliveries by process
+	came      map[string]bool // the notifications, by UUID
 }
 
 // read reads until all writers have ended.
 func (b *inbox) read(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		var d delivered
-		b.mu.Lock()
 		if n, _ := fmt.Sscan(lines.Text(), &d.process, &d.key, &d.sequence, &d.uuid); n == 4 {
-			b.all = append(b.all, d)
+			b.add(d)
 		}
-		b.mu.Unlock()
 	}
 }
 
-// countOf returns the number of deliveries of a process.
-func (b *inbox) countOf(process int) (n int) {
+func (b *inbox) add(d delivered) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, d := range b.all {
-		if d.process == process {
-			n++
-		}
+	if b.came == nil {
+		b.processes, b.came = map[int]int{}, map[string]bool{}
 	}
-	return n
+	b.all = append(b.all, d)
+	b.processes[d.process]++
+	b.came[d.uuid] = true
+}
+
+// countOf returns the number of deliveries of a process.
+func (b *inbox) countOf(process int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.processes[process]
 }
 
 // firsts returns the number of different notifications in the inbox.
 func (b *inbox) firsts() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := map[string]bool{}
-	for _, d := range b.all {
-		seen[d.uuid] = true
-	}
-	return len(seen)
+	return len(b.came)
 }
 
 // verdict is the difference between the deliveries and the incidents' logs.
@@ -141,12 +144,46 @@ type verdict struct {
 }
 
 // judge compares the deliveries with the logs of the n incidents of "acme".
-func (b *inbox) judge(ctx context.Context, m incident.Manager, n int) (v verdict, err error) {
+func (b *inbox) judge(ctx context.Context, m incident.Manager, n int) (verdict, error) {
+	all := b.deliveries() // before the logs, which may grow
+	logged, err := logged(ctx, m, n)
+	return judge(all, logged), err
+}
+
+// deliveries returns a copy, so that its reader does not hold up the relays: they wait while the pipe is
+// full.
+func (b *inbox) deliveries() []delivered {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return slices.Clone(b.all)
+}
+
+// logged returns the identifiers of the notifications in the logs of the n incidents of "acme".
+func logged(ctx context.Context, m incident.Manager, n int) (uuids []string, err error) {
+	for i := range n {
+		key := incident.Key{OrganizationID: "acme", Identifier: int64(i) + 1}
+		f := incident.ActivityFilter{Limit: incident.MaxPageSize}
+		for {
+			page, err := m.Activities(ctx, key, f)
+			if err != nil {
+				return nil, err
+			}
+			for _, a := range page.Activities {
+				uuids = append(uuids, a.NotificationUUID.String())
+			}
+			if f.Cursor = page.Next; f.Cursor == "" {
+				break
+			}
+		}
+	}
+	return uuids, nil
+}
+
+// judge compares deliveries with what was logged.
+func judge(all []delivered, logged []string) (v verdict) {
 	came := map[string]bool{}
 	last := map[string]int64{}
-	for _, d := range b.all {
+	for _, d := range all {
 		if came[d.uuid] {
 			v.Repeated++
 			continue
@@ -157,27 +194,14 @@ func (b *inbox) judge(ctx context.Context, m incident.Manager, n int) (v verdict
 		}
 		last[d.key] = d.sequence
 	}
-	for i := range n {
-		key := incident.Key{OrganizationID: "acme", Identifier: int64(i) + 1}
-		f := incident.ActivityFilter{Limit: incident.MaxPageSize}
-		for {
-			page, err := m.Activities(ctx, key, f)
-			if err != nil {
-				return v, err
-			}
-			for _, a := range page.Activities {
-				v.Wanted++
-				if id := a.NotificationUUID.String(); came[id] {
-					delete(came, id)
-				} else {
-					v.Lost++
-				}
-			}
-			if f.Cursor = page.Next; f.Cursor == "" {
-				break
-			}
+	v.Wanted = len(logged)
+	for _, id := range logged {
+		if came[id] {
+			delete(came, id)
+		} else {
+			v.Lost++
 		}
 	}
 	v.Invented = len(came)
-	return v, nil
+	return v
 }
