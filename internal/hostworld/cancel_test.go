@@ -99,6 +99,7 @@ func (p *busyPooler) serve(client net.Conn) {
 // A call whose context has ended waits a moment only for its request to cancel, but the request has time:
 // PgBouncer 1.18.0 crashes when the connection of a request is closed before it has passed that on.
 func TestCancel_busyPooler(t *testing.T) {
+	t.Parallel()
 	for _, w := range []world{{name: "pq", open: openPQ}, {name: "pgx", open: openPGX}, {name: "otelsql over pgx", open: openTracedPGX}} {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
@@ -131,5 +132,43 @@ func TestCancel_busyPooler(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A request to cancel a statement of a transaction never reaches a later statement: either the request is
+// over when the call returns, or the transaction is.
+func TestCancel_laterStatement(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewDatabase(t)
+	admin := world{open: openPQ, conns: 1}.mustOpen(t, server)
+	if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, while := range []time.Duration{200 * time.Millisecond, time.Second} {
+		_, through := newBusyPooler(t, server, while)
+		m := mustManager(t, mustNew(t, world{open: openPGX, conns: 1}.mustOpen(t, through), nil))
+		r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		locking := admin.MustBegin()
+		locking.MustExec("LOCK TABLE incident_seen")
+		err = m.InTx(t.Context(), func(tx incident.Manager) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			answering := time.AfterFunc(150*time.Millisecond, func() { _ = locking.Rollback() })
+			defer answering.Stop()
+			_, first := tx.MarkSeen(ctx, r.Key(), "ada")
+			db, err := postgres.Tx(tx)
+			if err != nil {
+				return err
+			}
+			if _, err = db.Exec("SELECT pg_sleep(1.5)"); err != nil && first == nil {
+				t.Errorf("the statement after one whose context had ended = %v, want no error", err)
+			}
+			return errors.Join(first, err)
+		})
+		_ = locking.Rollback() // unless it is over
+		t.Logf("with a request that takes %v, InTx() = %v", while, err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 // write after the call has returned. Therefore pgx gets a context that does not end, and
 // the store asks the server itself.
 
-// cancelWait is how long a call waits for the request to cancel. It leaves time for the statement's
-// answer.
+// cancelWait is how long a call outside a transaction waits for the request to cancel. It leaves time for
+// the statement's answer.
 const cancelWait = patience / 2
 
 // cancelTimeout bounds the request itself. PgBouncer 1.18.0 and 1.19.0 may crash if the connection of a
@@ -28,10 +28,14 @@ func (s *session) cancelAfter(ctx context.Context) (calling context.Context, sto
 	if pgx == nil || ctx.Done() == nil {
 		return ctx, nil
 	}
+	wait := cancelWait
+	if s.busy != nil { // the transaction continues: a late request would cancel a later statement
+		wait = cancelTimeout
+	}
 	over := make(chan struct{})
 	unwatch := context.AfterFunc(ctx, func() {
 		end := sync.OnceFunc(func() { close(over) })
-		defer time.AfterFunc(cancelWait, end).Stop()
+		defer time.AfterFunc(wait, end).Stop()
 		defer end()
 		defer func() { _ = recover() }() // from the driver, whose connection is not used again
 		asking, cancel := context.WithTimeout(context.Background(), cancelTimeout)
