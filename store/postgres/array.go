@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -43,4 +44,14 @@ func appendText(to []byte, text string) []byte {
 		to = append(append(append(to, text[:i]...), '\\'), text[i])
 		text = text[i+1:]
 	}
+}
+
+// appendAsText appends what add appends as an element of an array.
+func appendAsText(to []byte, add func(to []byte) []byte) []byte {
+	start := len(to)
+	to = add(append(to, '"'))
+	if added := to[start+1:]; bytes.IndexByte(added, '"') >= 0 || bytes.IndexByte(added, '\\') >= 0 {
+		return appendText(to[:start], string(added))
+	}
+	return append(to, '"')
 }

@@ -95,7 +95,7 @@ func (r *reads[K, V]) readPrepared(s *Store, ln *readLane[K, V]) (values []V, is
 	}
 	answer, reached, err := runAt(ctx, worker, ln.attempt, func(session *session) (answer executed[V], err error) {
 		answer.values, err = send(ctx, session, &s.citus.execute, args, func(rows *driverRows) ([]V, error) {
-			answers := &answerRows{rowSet: rows}
+			answers := newAnswerRows(rows)
 			values, err := readParts(answers, len(ln.members), r.rows)
 			answer.isUnsure = answers.isUnsure
 			return values, err
@@ -119,21 +119,20 @@ type executed[V any] struct {
 
 // executeArgs returns the arguments of citusExecuteSQL for members with the shards.
 func (r *reads[K, V]) executeArgs(s *Store, ln *readLane[K, V], shards []int64) ([]any, error) {
-	commands := make([]string, len(shards))
-	for i, m := range ln.members {
-		st := r.alone(s, m.key)
-		args, err := literals(st.args)
-		if err != nil {
-			return nil, err
-		}
-		commands[i] = "EXECUTE " + st.sqlText().delegated.prepared(shards[i]) + "(" + args + ")"
-	}
+	var failure error
+	text := r.alone(s, ln.members[0].key).sqlText().delegated
+	w := &arrayWriter{space: make([]byte, 0, 128*len(shards))}
+	commands := w.write(len(shards), func(to []byte, i int) []byte {
+		return appendAsText(to, func(to []byte) []byte {
+			to = append(text.appendPrepared(append(to, "EXECUTE "...), shards[i]), '(')
+			to, err := appendLiterals(to, r.args(ln.members[i].key))
+			failure = cmp.Or(failure, err)
+			return append(to, ')')
+		})
+	})
 	slices.Sort(shards)
 	shards = slices.Compact(shards)
-	return []any{
-		new(arrayWriter).texts(len(commands), func(i int) string { return commands[i] }),
-		new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] }),
-	}, nil
+	return []any{commands, w.numbers(len(shards), func(i int) int64 { return shards[i] })}, failure
 }
 
 // shardsOf returns the shard of each member. The server need not find them: it has them from the list, and fails if
@@ -163,7 +162,7 @@ func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 	}
 	shardsText := new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] })
 	return r.readMany(s, ln, &s.citus.readMany, shardsText, func(rows rowSet) ([]V, error) {
-		return readParts(&answerRows{rowSet: rows}, len(ln.members), r.rows)
+		return readParts(newAnswerRows(rows), len(ln.members), r.rows)
 	})
 }
 
@@ -195,14 +194,19 @@ func (r *reads[K, V]) readMany(
 	}, read)
 }
 
-// answerRows reads the rows of incident_read_many and incident_execute.
+// answerRows reads the rows of incident_read_many and incident_execute. A row with NULL precedes the answers of
+// each read.
 type answerRows struct {
 	rowSet
 	number int64
-	answer string
+	answer driverRows // the current row
 	err    error
 
 	isUnsure bool // there is a row with unsureMark
+}
+
+func newAnswerRows(rows rowSet) *answerRows {
+	return &answerRows{rowSet: rows, answer: driverRows{values: make([]driver.Value, 1)}}
 }
 
 func (r *answerRows) part() any { return r.number }
@@ -210,27 +214,39 @@ func (r *answerRows) part() any { return r.number }
 // Next implements [rowSet].
 func (r *answerRows) Next() bool {
 	for r.err == nil && r.rowSet.Next() {
-		r.answer = ""
-		r.err = r.rowSet.Scan(text(&r.answer))
-		switch r.answer {
-		case "":
+		r.err = r.rowSet.Scan(sameValue{&r.answer.values[0]})
+		switch v := r.answer.values[0].(type) {
+		case nil:
 			r.number++
-		case unsureMark:
-			r.isUnsure = true
-		default:
-			return r.err == nil
+			continue
+		case string:
+			if v != unsureMark {
+				return r.err == nil
+			}
+		case []byte:
+			if string(v) != unsureMark {
+				return r.err == nil
+			}
 		}
+		r.isUnsure = true
 	}
 	return false
 }
 
 // Scan implements [rowSet].
-func (r *answerRows) Scan(dest ...any) error {
-	return (&driverRows{values: []driver.Value{r.answer}}).Scan(dest...)
-}
+func (r *answerRows) Scan(dest ...any) error { return r.answer.Scan(dest...) }
 
 // Err implements [rowSet].
 func (r *answerRows) Err() error { return cmp.Or(r.err, r.rowSet.Err()) }
+
+// sameValue is a destination that keeps a value as it is, until the next row.
+type sameValue struct{ to *driver.Value }
+
+// Scan implements [sql.Scanner].
+func (v sameValue) Scan(src any) error {
+	*v.to = src
+	return nil
+}
 
 // memberRows reads the rows of incident_run_many.
 type memberRows struct {

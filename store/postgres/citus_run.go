@@ -136,6 +136,7 @@ func (d *database) useCitus() {
 // delegated is the form of a text for incident_run.
 type delegated struct {
 	form       string // a UUID: half of the hash of text
+	name       string // form without hyphens
 	text       string // with @ before the name of a table
 	registered atomic.Bool
 	forgotten  atomic.Bool // a session has lost it, and the next call sends it: see hasForgotten
@@ -145,12 +146,14 @@ type delegated struct {
 func (d *database) delegatedText(assembled string) *delegated {
 	text := strings.ReplaceAll(assembled, d.prefix(), "@")
 	hash := sha256.Sum256([]byte(text))
-	return &delegated{form: uuid.UUID(hash[:16]).String(), text: text}
+	form := uuid.UUID(hash[:16]).String()
+	return &delegated{form: form, name: strings.ReplaceAll(form, "-", ""), text: text}
 }
 
-// prepared returns the name that incident_plan gives to the statement for a shard.
-func (d *delegated) prepared(shard int64) string {
-	return "incident_" + strconv.FormatInt(shard, 10) + "_" + strings.ReplaceAll(d.form, "-", "")
+// appendPrepared appends the name that incident_plan gives to the statement for a shard.
+func (d *delegated) appendPrepared(to []byte, shard int64) []byte {
+	to = strconv.AppendInt(append(to, "incident_"...), shard, 10)
+	return append(append(to, '_'), d.name...)
 }
 
 // citusCall is a call of a function with a statement, where an organization is.
@@ -263,21 +266,25 @@ func (s *Store) registeredText(ctx context.Context, form string) (string, error)
 // literals returns the arguments of a statement as literals, with commas between them. The server converts each to
 // the type of its parameter.
 func literals(args []any) (string, error) {
-	b := make([]byte, 0, 512)
+	b, err := appendLiterals(make([]byte, 0, 512), args)
+	return string(b), err
+}
+
+func appendLiterals(to []byte, args []any) ([]byte, error) {
 	for i, arg := range args {
 		if c, ok := arg.(counted); ok {
 			arg = c.value // asking for it would count it as sent
 		}
 		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
 		if err != nil {
-			return "", fmt.Errorf("argument %d: %w", i+1, err)
+			return to, fmt.Errorf("argument %d: %w", i+1, err)
 		}
 		if i > 0 {
-			b = append(b, ',')
+			to = append(to, ',')
 		}
-		b = appendLiteral(b, value)
+		to = appendLiteral(to, value)
 	}
-	return string(b), nil
+	return to, nil
 }
 
 // literalsOf returns an array of the literals of each statement.

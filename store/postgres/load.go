@@ -95,10 +95,9 @@ func newLoads() reads[incident.Key, incident.State] {
 	one, shared := loadSQL(columns), loadSharedSQL(columns)
 	pair, all := pairSQL(loadPairKeys, shared), allSQL(loadAllKeys, shared)
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
-		org: func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
-		alone: func(s *Store, key incident.Key) *statement {
-			return s.small(string(key.OrganizationID)).add(one, key.Identifier)
-		},
+		org:  func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
+		one:  one,
+		args: func(key incident.Key) []any { return []any{string(key.OrganizationID), key.Identifier} },
 		pair: func(s *Store, a, b incident.Key) *statement {
 			return s.small(string(a.OrganizationID)).add(pair, a.Identifier, string(b.OrganizationID), b.Identifier)
 		},
@@ -187,9 +186,9 @@ func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 	pair, all := pairSQL(slotPairKeys, shared), allSQL(slotAllKeys, shared)
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
 		org: func(slot incident.Slot) incident.OrganizationID { return slot.OrganizationID },
-		alone: func(s *Store, slot incident.Slot) *statement {
-			return s.small(string(slot.OrganizationID)).
-				add(one, string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
+		one: one,
+		args: func(slot incident.Slot) []any {
+			return []any{string(slot.OrganizationID), string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID)}
 		},
 		pair: func(s *Store, a, b incident.Slot) *statement {
 			return s.small(string(a.OrganizationID)).

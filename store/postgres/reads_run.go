@@ -10,11 +10,18 @@ import (
 
 // readKind is a kind of reads, such as of an incident.
 type readKind[K, V any] struct {
-	org   func(K) incident.OrganizationID
-	alone func(s *Store, key K) *statement
-	pair  func(s *Store, a, b K) *statement
-	all   func(s *Store, members []*reading[K, V]) *statement
-	rows  func(rowSet) (V, error) // reads the rows of a key
+	org  func(K) incident.OrganizationID
+	one  string        // the text for a read alone
+	args func(K) []any // its arguments
+	pair func(s *Store, a, b K) *statement
+	all  func(s *Store, members []*reading[K, V]) *statement
+	rows func(rowSet) (V, error) // reads the rows of a key
+}
+
+// alone returns the statement for a read alone.
+func (k *readKind[K, V]) alone(s *Store, key K) *statement {
+	args := k.args(key)
+	return s.small(args[0]).add(k.one, args[1:]...)
 }
 
 // read reads the value of key, together with others outside a transaction.
