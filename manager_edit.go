@@ -45,22 +45,16 @@ func (m *manager) markDuplicate(ctx context.Context, key Key, d Duplicate) (Resu
 	if m.tx != nil {
 		return m.markDuplicateInTx(ctx, key, d, now)
 	}
-	for conflicts := 1; ; conflicts++ {
-		var r Result
-		err := m.InTx(ctx, func(tx Manager) (err error) {
-			r, err = tx.(*manager).markDuplicateInTx(ctx, key, d, now)
-			return err
-		})
-		switch {
-		case err == nil:
-			return r, nil
-		case d.ExpectVersion != 0 || !m.outrun(err, subject{key: key}):
-			return Result{}, err
-		case conflicts == maxConflicts:
-			return Result{}, tooManyConflicts(err)
-		}
-		m.conflicts.Add(1)
+	isOutrun := func(err error) bool { return d.ExpectVersion == 0 && m.outrun(err, subject{key: key}) }
+	var r Result
+	err = m.alone(ctx, 1, isOutrun, func(tx *manager) (err error) {
+		r, err = tx.markDuplicateInTx(ctx, key, d, now)
+		return err
+	})
+	if err != nil {
+		return Result{}, err
 	}
+	return r, nil
 }
 
 // markDuplicateInTx decides on both incidents in a transaction, in which the store keeps them

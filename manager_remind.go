@@ -29,7 +29,8 @@ func (m *manager) remind(ctx context.Context, key Key, r Reminder) error {
 	r.NotificationUUID = m.uuids.New()
 	err = m.setReminder(ctx, key, r)
 	if errors.Is(err, errImpatient) {
-		err = m.InTx(ctx, func(tx Manager) error { return tx.(*manager).setReminder(ctx, key, r) })
+		isOutrun := func(error) bool { return false } // the incident is locked
+		err = m.alone(ctx, patience, isOutrun, func(tx *manager) error { return tx.setReminder(ctx, key, r) })
 	}
 	if err == nil || errors.Is(err, ErrUnknownOutcome) {
 		m.relays.named(r.Notifier).expect(r.At)

@@ -158,21 +158,41 @@ func (m *manager) reopen(ctx context.Context, at subject, v view, decide rule, d
 // writeAlone writes in a transaction of its own, in which the store keeps the loaded state
 // from changing.
 func (m *manager) writeAlone(ctx context.Context, at subject, decide rule) (Result, error) {
-	for conflicts := patience; ; conflicts++ {
-		var r Result
-		err := m.InTx(ctx, func(tx Manager) error {
-			return tx.(*manager).writeInTurn(ctx, &at, nil, decide, &r)
-		})
+	var r Result
+	isOutrun := func(err error) bool { return m.outrun(err, at) }
+	err := m.alone(ctx, patience, isOutrun, func(tx *manager) error {
+		r = Result{}
+		return tx.writeInTurn(ctx, &at, nil, decide, &r)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return r, nil
+}
+
+// alone runs fn in a transaction of its own, and begins again if other writers were in its way or faster,
+// which isOutrun tells. conflicts is the number of conflicts before.
+func (m *manager) alone(ctx context.Context, conflicts int, isOutrun func(error) bool, fn func(tx *manager) error) error {
+	for ; ; conflicts++ {
+		err := m.InTx(ctx, func(tx Manager) error { return fn(tx.(*manager)) })
 		switch {
-		case err == nil:
-			return r, nil
-		case !m.outrun(err, at):
-			return Result{}, err
+		case err == nil, !isDisturbed(err) && !isOutrun(err):
+			return err
 		case conflicts == maxConflicts:
-			return Result{}, tooManyConflicts(err)
+			return tooManyConflicts(err)
 		}
 		m.conflicts.Add(1)
 	}
+}
+
+// isDisturbed reports whether a transaction failed because of other writers, as by a deadlock: see
+// [Store.InTx].
+func isDisturbed(err error) bool {
+	d, ok := errors.AsType[interface {
+		error
+		Disturbed() bool
+	}](err)
+	return ok && d.Disturbed() && !errors.Is(err, ErrUnknownOutcome)
 }
 
 func tooManyConflicts(err error) error {

@@ -3,6 +3,7 @@ package incident_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -77,5 +78,58 @@ func TestWrite_readsTheStoreBeforeItChangesNothing(t *testing.T) {
 	res, err := ms[0].Resolve(t.Context(), incident.Resolution{Slot: slot, TriggerID: "5%"})
 	if err != nil || !res.Changed || res.Identifier != 2 {
 		t.Errorf("Resolve on a stale cache = %+v, %v", res, err)
+	}
+}
+
+// disturbed is the error of a transaction that other writers were in the way of.
+type disturbed struct{ error }
+
+func (e disturbed) Unwrap() error { return e.error }
+func (disturbed) Disturbed() bool { return true }
+
+// A transaction of the Manager's own begins again if other writers are in its way, as by a deadlock. One of
+// the caller does not.
+func TestWrite_repeatsDisturbedTransactions(t *testing.T) {
+	m, p := probed(t, nil)
+	other := mustCreate(m)
+	tries, outrun, disturbances := 0, 0, 0
+	p.before = func(method string) error {
+		if method != "Apply" {
+			return nil
+		}
+		switch tries++; {
+		case tries <= outrun:
+			return incident.ErrVersionConflict
+		case tries <= outrun+disturbances:
+			return fmt.Errorf("apply: %w", disturbed{incident.ErrUnavailable})
+		}
+		return nil
+	}
+	to := func(status incident.Status) func(incident.Manager) error {
+		return func(m incident.Manager) error {
+			_, err := m.UpdateStatus(t.Context(), key, incident.StatusUpdate{Status: status})
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name                         string
+		outrun, disturbances, atMost int
+		call                         func(incident.Manager) error
+		want                         error
+	}{
+		{"UpdateStatus", 4, 2, 7, to(incident.StatusCritical), nil},
+		{"UpdateStatus that is always disturbed", 4, 1000, 100, to(incident.StatusClosed), incident.ErrUnavailable},
+		{"UpdateStatus in a transaction of the caller", 0, 1, 1, func(m incident.Manager) error {
+			return m.InTx(t.Context(), to(incident.StatusClosed))
+		}, incident.ErrUnavailable},
+		{"MarkDuplicate", 0, 2, 3, func(m incident.Manager) error {
+			_, err := m.MarkDuplicate(t.Context(), other, incident.Duplicate{UserID: "ada", Of: key.Identifier})
+			return err
+		}, nil},
+	} {
+		tries, outrun, disturbances = 0, c.outrun, c.disturbances
+		if err := c.call(m); !errors.Is(err, c.want) || tries > c.atMost {
+			t.Errorf("%s = %v after %d tries, want %v after at most %d", c.name, err, tries, c.want, c.atMost)
+		}
 	}
 }

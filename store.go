@@ -57,7 +57,10 @@ type Store interface {
 	// returns nil: InTx must then undo all writes and return an error.
 	//
 	// fn must return an error if a method of tx, including InTx, returned an error other
-	// than ErrNotFound and ErrVersionConflict. fn must not call the store itself: a
+	// than ErrNotFound and ErrVersionConflict. If such an error, or that of the commit, is
+	// [ErrUnavailable] because of other writers, as after a deadlock, so that the transaction may
+	// succeed if it is repeated, the error should have a method Disturbed() bool that returns
+	// true: a [Manager] repeats transactions of its own then. fn must not call the store itself: a
 	// store may make other callers wait until the transaction ends, or until their
 	// contexts end.
 	InTx(ctx context.Context, fn func(tx Store) error) error

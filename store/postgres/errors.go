@@ -189,8 +189,20 @@ func (d *database) translate(ctx context.Context, op string, err error) error {
 		return fmt.Errorf("postgres: %s: %w", op, ended)
 	}
 	remedy, category := d.classify(err)
-	return fmt.Errorf("postgres: %s: %w: %s: %w", op, category, remedy, err)
+	translated := fmt.Errorf("postgres: %s: %w: %s: %w", op, category, remedy, err)
+	if isDisturbed(err) {
+		return disturbedError{translated}
+	}
+	return translated
 }
+
+// disturbedError is the error of a call or a transaction that may succeed if it is repeated.
+type disturbedError struct{ error }
+
+func (e disturbedError) Unwrap() error { return e.error }
+
+// Disturbed tells a Manager to repeat a transaction of its own: see [incident.Store].
+func (disturbedError) Disturbed() bool { return true }
 
 // endOf returns the error of a context that has ended, or whose deadline has come: a timer of the network
 // for the same deadline may ring first.
