@@ -57,12 +57,13 @@ type Store interface {
 	// returns nil: InTx must then undo all writes and return an error.
 	//
 	// fn must return an error if a method of tx, including InTx, returned an error other
-	// than ErrNotFound and ErrVersionConflict. If such an error, or that of the commit, is
-	// [ErrUnavailable] because of other writers, as after a deadlock, so that the transaction may
-	// succeed if it is repeated, the error should have a method Disturbed() bool that returns
-	// true: a [Manager] repeats transactions of its own then. fn must not call the store itself: a
+	// than ErrNotFound and ErrVersionConflict. fn must not call the store itself: a
 	// store may make other callers wait until the transaction ends, or until their
 	// contexts end.
+	//
+	// An error that is [ErrUnavailable] because of concurrent writers, as after a deadlock,
+	// should have a method Disturbed() bool that returns true: a [Manager] then repeats a
+	// transaction of its own.
 	InTx(ctx context.Context, fn func(tx Store) error) error
 
 	// Shared reports whether other processes may write to the same data. The result is

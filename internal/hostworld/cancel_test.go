@@ -96,18 +96,15 @@ func (p *busyPooler) serve(client net.Conn) {
 	_, _ = io.Copy(client, server)
 }
 
-// A call whose context has ended waits a moment only for its request to cancel, but the request has time:
-// PgBouncer 1.18.0 crashes when the connection of a request is closed before it has passed that on.
+// A call whose context has ended waits only a moment for its request to cancel, which continues without it:
+// PgBouncer 1.18.0 crashes if the connection of a request is closed before it has passed that on.
 func TestCancel_busyPooler(t *testing.T) {
 	t.Parallel()
 	for _, w := range []world{{name: "pq", open: openPQ}, {name: "pgx", open: openPGX}, {name: "otelsql over pgx", open: openTracedPGX}} {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			server := pgtest.NewDatabase(t)
-			admin := world{open: openPQ, conns: 1}.mustOpen(t, server)
-			if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-				t.Fatal(err)
-			}
+			admin := world{open: openPQ, conns: 1}.mustMigrate(t, server)
 			const while = 3 * time.Second
 			pooler, through := newBusyPooler(t, server, while)
 			w.conns = 2
@@ -128,8 +125,13 @@ func TestCancel_busyPooler(t *testing.T) {
 			if took := time.Since(start); took > while-time.Second/2 {
 				t.Errorf("MarkSeen() took %v with a context of 100 ms, so it waited for its request to cancel", took)
 			}
-			if err := <-pooler.asked; err != nil {
-				t.Error(err)
+			select {
+			case err := <-pooler.asked:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("there was no request to cancel")
 			}
 		})
 	}
@@ -140,10 +142,7 @@ func TestCancel_busyPooler(t *testing.T) {
 func TestCancel_laterStatement(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewDatabase(t)
-	admin := world{open: openPQ, conns: 1}.mustOpen(t, server)
-	if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-		t.Fatal(err)
-	}
+	admin := world{open: openPQ, conns: 1}.mustMigrate(t, server)
 	for _, while := range []time.Duration{200 * time.Millisecond, time.Second} {
 		_, through := newBusyPooler(t, server, while)
 		m := mustManager(t, mustNew(t, world{open: openPGX, conns: 1}.mustOpen(t, through), nil))

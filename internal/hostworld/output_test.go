@@ -60,10 +60,7 @@ type output struct {
 func newOutput(t *testing.T, settings ...string) *output {
 	t.Helper()
 	d := &output{url: pgtest.NewDatabase(t), slot: incident.Slot{OrganizationID: "acme", AlertRuleID: "cpu", ProjectID: "api"}}
-	admin := world{open: openPQ, conns: 1}.mustOpen(t, d.url)
-	if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-		t.Fatal(err)
-	}
+	admin := world{open: openPQ, conns: 1}.mustMigrate(t, d.url)
 	plain := mustNew(t, admin, nil)
 	r, err := mustManager(t, plain).Fire(t.Context(), incident.Firing{
 		Slot: d.slot, Title: `Läuft "nicht" \x`, TriggerID: "t", Severity: incident.StatusCritical,

@@ -69,10 +69,7 @@ func preparedSettings(t *testing.T) []string {
 // store never writes or returns a wrong row.
 func TestPgBouncer(t *testing.T) {
 	server := pgtest.NewDatabase(t)
-	admin := world{open: openPQ, conns: 4}.mustOpen(t, server)
-	if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-		t.Fatal(err)
-	}
+	admin := world{open: openPQ, conns: 4}.mustMigrate(t, server)
 	direct := mustManager(t, mustNew(t, admin, nil))
 	sizes := []int{1, 5}
 	if long {
@@ -180,13 +177,11 @@ func checkUsers(t *testing.T, direct incident.Manager, key incident.Key, seen, f
 	}
 }
 
-// PgBouncer survives calls whose contexts end at any moment: version 1.18 crashes over requests to cancel
-// whose connections are closed early.
+// PgBouncer survives calls whose contexts end at any moment. Version 1.18.0 crashes if the connection of a
+// request to cancel is closed early.
 func TestPgBouncer_cancels(t *testing.T) {
 	server := pgtest.NewDatabase(t)
-	if err := postgres.Migrate(t.Context(), world{open: openPQ, conns: 1}.mustOpen(t, server), nil); err != nil {
-		t.Fatal(err)
-	}
+	world{open: openPQ, conns: 1}.mustMigrate(t, server)
 	takes := time.Second
 	if long {
 		takes = 15 * time.Second

@@ -9,7 +9,6 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/pgtest"
-	"github.com/incidentkit/incident/store/postgres"
 )
 
 // eachDriver runs a test over each driver and wrapper.
@@ -75,10 +74,7 @@ func TestReadOnlyLeftovers(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	eachDriver(t, func(t *testing.T, w world) {
 		url := pgtest.NewDatabase(t)
-		admin := world{open: openPQ, conns: 2}.mustOpen(t, url)
-		if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-			t.Fatal(err)
-		}
+		admin := world{open: openPQ, conns: 2}.mustMigrate(t, url)
 		m := mustManager(t, mustNew(t, w.mustOpen(t, url), nil))
 		r, err := m.Create(t.Context(), incident.NewIncident{OrganizationID: "acme", Title: "Down"})
 		if err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/incidentkit/incident"
 	"github.com/incidentkit/incident/internal/pgtest"
-	"github.com/incidentkit/incident/store/postgres"
 )
 
 // A commit that waits for an absent synchronous standby does not succeed when its context
@@ -22,10 +21,7 @@ func TestAbsentStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	admin := world{open: openPQ, dsn: "&synchronous_commit=local", conns: 16}.mustOpen(t, server.URL())
-	if err := postgres.Migrate(t.Context(), admin, nil); err != nil {
-		t.Fatal(err)
-	}
+	admin := world{open: openPQ, dsn: "&synchronous_commit=local", conns: 16}.mustMigrate(t, server.URL())
 	past := mustManager(t, mustNew(t, admin, nil))
 	inEach(t, func(t *testing.T, w world) {
 		if w.bouncer != nil {

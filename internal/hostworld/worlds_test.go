@@ -72,6 +72,16 @@ func (w world) mustOpen(t testing.TB, url string) *sqlx.DB {
 	return sqlx.NewDb(db, "postgres")
 }
 
+// mustMigrate opens a pool, and creates the tables in the default schema.
+func (w world) mustMigrate(t testing.TB, url string) *sqlx.DB {
+	t.Helper()
+	db := w.mustOpen(t, url)
+	if err := postgres.Migrate(t.Context(), db, nil); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 // through returns the URL of the world's PgBouncer before a server, or that of the server.
 func (w world) through(t testing.TB, server string) string {
 	t.Helper()

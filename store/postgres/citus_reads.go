@@ -214,21 +214,18 @@ func (r *answerRows) part() any { return r.number }
 // Next implements [rowSet].
 func (r *answerRows) Next() bool {
 	for r.err == nil && r.rowSet.Next() {
-		r.err = r.rowSet.Scan(sameValue{&r.answer.values[0]})
-		switch v := r.answer.values[0].(type) {
-		case nil:
+		value := &r.answer.values[0]
+		r.err = r.rowSet.Scan(sameValue{value})
+		switch {
+		case r.err != nil:
+			return false
+		case *value == nil:
 			r.number++
-			continue
-		case string:
-			if v != unsureMark {
-				return r.err == nil
-			}
-		case []byte:
-			if string(v) != unsureMark {
-				return r.err == nil
-			}
+		case isUnsureMark(*value):
+			r.isUnsure = true
+		default:
+			return true
 		}
-		r.isUnsure = true
 	}
 	return false
 }
@@ -238,6 +235,16 @@ func (r *answerRows) Scan(dest ...any) error { return r.answer.Scan(dest...) }
 
 // Err implements [rowSet].
 func (r *answerRows) Err() error { return cmp.Or(r.err, r.rowSet.Err()) }
+
+func isUnsureMark(value driver.Value) bool {
+	switch v := value.(type) {
+	case string:
+		return v == unsureMark
+	case []byte:
+		return string(v) == unsureMark
+	}
+	return false
+}
 
 // sameValue is a destination that keeps a value as it is, until the next row.
 type sameValue struct{ to *driver.Value }
