@@ -3,20 +3,17 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
 	"runtime"
-	"slices"
 )
 
-// On Citus, reads of organizations of a server share a call, which runs the statement of a single read for
-// each. The server is that of the list. The reads of each server have lanes of their own, as few as can keep
-// the processors of this process busy. A lane lets other callers run before it takes the reads that wait:
-// callers of a server are often woken together, and a call costs more than its reads. If a call fails, each of
-// its reads is repeated alone.
+// On Citus, reads of organizations of a server share a call, which runs statements on their shards. The server is
+// that of the list. The reads of each server have lanes of their own, as few as can keep the processors of this
+// process busy. A lane lets other callers run before it takes the reads that wait: callers of a server are often
+// woken together, and a call costs more than its reads. If a call fails, each of its reads is repeated alone.
 //
-//  1. At a worker the call is of incident_execute, which runs what the session has prepared. It takes no lock:
-//     its rows count only if no shard has moved or was divided meanwhile. So reads do not wait while a shard is
-//     copied.
+//  1. At a worker the call is of incident_execute, which runs what the session has prepared. Two reads of a shard
+//     share a statement there. It takes no lock: its rows count only if no shard has moved or was divided meanwhile.
+//     So reads do not wait while a shard is copied.
 //  2. If a statement is not prepared, or if the call must go through the coordinator, it is of
 //     incident_read_many, which prepares first.
 //  3. If a move begins to commit, or was rolled back after that, this cannot be known. Then the call is of
@@ -85,18 +82,18 @@ func (r *reads[K, V]) readPrepared(s *Store, ln *readLane[K, V]) (values []V, is
 	if worker == nil {
 		return nil, false, nil
 	}
-	shards, err := r.shardsOf(s, ln)
+	all, err := r.inShards(s, ln)
 	if err != nil {
 		return nil, true, err
 	}
-	args, err := r.executeArgs(s, ln, shards)
+	args, err := r.executeArgs(s, all)
 	if err != nil {
 		return nil, true, err
 	}
 	answer, reached, err := runAt(ctx, worker, ln.attempt, func(session *session) (answer executed[V], err error) {
 		answer.values, err = send(ctx, session, &s.citus.execute, args, func(rows *driverRows) ([]V, error) {
-			answers := newAnswerRows(rows)
-			values, err := readParts(answers, len(ln.members), r.rows)
+			answers, values := newAnswerRows(rows), make([]V, len(all))
+			err := readPartsTo(answers, len(all), r.rows, func(i int) *V { return &values[all[i].member] })
 			answer.isUnsure = answers.isUnsure
 			return values, err
 		})
@@ -117,67 +114,55 @@ type executed[V any] struct {
 	isUnsure bool // a statement was not prepared, or a shard has left or perhaps moves
 }
 
-// executeArgs returns the arguments of citusExecuteSQL for members with the shards.
-func (r *reads[K, V]) executeArgs(s *Store, ln *readLane[K, V], shards []int64) ([]any, error) {
-	var failure error
-	text := r.alone(s, ln.members[0].key).sqlText().delegated
-	w := &arrayWriter{space: make([]byte, 0, 128*len(shards))}
-	commands := w.write(len(shards), func(to []byte, i int) []byte {
-		return appendAsText(to, func(to []byte) []byte {
-			to = append(text.appendPrepared(append(to, "EXECUTE "...), shards[i]), '(')
-			to, err := appendLiterals(to, r.args(ln.members[i].key))
-			failure = cmp.Or(failure, err)
-			return append(to, ')')
-		})
-	})
-	slices.Sort(shards)
-	shards = slices.Compact(shards)
-	return []any{commands, w.numbers(len(shards), func(i int) int64 { return shards[i] })}, failure
-}
-
-// shardsOf returns the shard of each member. The server need not find them: it has them from the list, and fails if
-// they are no longer there.
-func (r *reads[K, V]) shardsOf(s *Store, ln *readLane[K, V]) ([]int64, error) {
-	routes := s.citus.known.routes.Load()
-	if routes == nil {
-		return nil, errMoved
-	}
-	shards := make([]int64, len(ln.members))
-	first := routes.of(string(r.org(ln.members[0].key)))
-	for i, m := range ln.members {
-		route := routes.of(string(r.org(m.key)))
-		if !route.isShared() || route.group != first.group {
-			return nil, errMoved
-		}
-		shards[i] = route.shard
-	}
-	return shards, nil
-}
-
-// readUnlocked calls incident_read_many.
+// readUnlocked calls incident_read_many, which knows a single text. At a worker it is called for the reads in pairs,
+// too, so that the session has both texts prepared.
 func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
-	shards, err := r.shardsOf(s, ln)
+	all, err := r.inShards(s, ln)
 	if err != nil {
 		return nil, err
 	}
-	shardsText := new(arrayWriter).numbers(len(shards), func(i int) int64 { return shards[i] })
-	return r.readMany(s, ln, &s.citus.readMany, shardsText, func(rows rowSet) ([]V, error) {
-		return readParts(newAnswerRows(rows), len(ln.members), r.rows)
+	lone, paired := all, shardReads[K](nil)
+	if s.worker(ln.ctx, string(r.org(all[0].key))) != nil {
+		lone, paired = all.divide()
+	}
+	values := make([]V, len(all))
+	if err = r.readText(s, ln, lone, 1, values); err == nil {
+		err = r.readText(s, ln, paired, 2, values)
+	}
+	return values, err
+}
+
+// readText calls incident_read_many with the text for n reads of a shard, and puts what it reads into values.
+func (r *reads[K, V]) readText(s *Store, ln *readLane[K, V], all shardReads[K], n int, values []V) error {
+	if len(all) == 0 {
+		return nil
+	}
+	var failure error
+	w, space := new(arrayWriter), make([]any, 0, 10)
+	shards := w.numbers(len(all)/n, func(i int) int64 { return all[i*n].shard })
+	args := w.write(len(all)/n, func(to []byte, i int) []byte {
+		return appendAsText(to, func(to []byte) []byte {
+			to, err := r.appendArgs(to, space, i*n+1, all[i*n:(i+1)*n])
+			failure = cmp.Or(failure, err)
+			return to
+		})
 	})
+	if failure != nil {
+		return failure
+	}
+	text := r.shared(s, all[:n].keys()...).sqlText().delegated
+	read, err := r.readMany(s, ln, &s.citus.readMany, text, []any{shards, args}, func(rows rowSet) ([]V, error) {
+		return readParts(newAnswerRows(rows), len(all), r.rows)
+	})
+	for i, value := range read {
+		values[all[i].member] = value
+	}
+	return err
 }
 
 // readLocked calls incident_run_many.
 func (r *reads[K, V]) readLocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 	organizations := new(arrayWriter).texts(len(ln.members), func(i int) string { return string(r.org(ln.members[i].key)) })
-	return r.readMany(s, ln, &s.citus.runMany, organizations, func(rows rowSet) ([]V, error) {
-		return readParts(&memberRows{recordRows: recordRows{rowSet: rows}}, len(ln.members), r.rows)
-	})
-}
-
-// readMany calls a function with the statements of single reads. where has their shards or organizations.
-func (r *reads[K, V]) readMany(
-	s *Store, ln *readLane[K, V], function *citusFunction, where string, read func(rowSet) ([]V, error),
-) ([]V, error) {
 	of := make([]*statement, len(ln.members))
 	for i, m := range ln.members {
 		of[i] = r.alone(s, m.key)
@@ -186,91 +171,18 @@ func (r *reads[K, V]) readMany(
 	if err != nil {
 		return nil, err
 	}
+	return r.readMany(s, ln, &s.citus.runMany, of[0].sqlText().delegated, []any{organizations, args}, func(rows rowSet) ([]V, error) {
+		return readParts(&memberRows{recordRows: recordRows{rowSet: rows}}, len(ln.members), r.rows)
+	})
+}
+
+// readMany calls a function with a text for reads.
+func (r *reads[K, V]) readMany(
+	s *Store, ln *readLane[K, V], function *citusFunction, text *delegated, args []any, read func(rowSet) ([]V, error),
+) ([]V, error) {
 	organization := string(r.org(ln.members[0].key))
 	ctx := valuesContext{ln.ctx, context.WithoutCancel(ln.members[0].ctx)}
 	return runForm(ctx, s, &citusCall{
-		function: function, worker: s.worker(ctx, organization), organization: organization, form: of[0].sqlText().delegated,
-		args: []any{where, args}, attempt: ln.attempt,
+		function: function, worker: s.worker(ctx, organization), organization: organization, form: text, args: args, attempt: ln.attempt,
 	}, read)
-}
-
-// answerRows reads the rows of incident_read_many and incident_execute. A row with NULL precedes the answers of
-// each read.
-type answerRows struct {
-	rowSet
-	number int64
-	answer driverRows // the current row
-	err    error
-
-	isUnsure bool // there is a row with unsureMark
-}
-
-func newAnswerRows(rows rowSet) *answerRows {
-	return &answerRows{rowSet: rows, answer: driverRows{values: make([]driver.Value, 1)}}
-}
-
-func (r *answerRows) part() any { return r.number }
-
-// Next implements [rowSet].
-func (r *answerRows) Next() bool {
-	for r.err == nil && r.rowSet.Next() {
-		value := &r.answer.values[0]
-		r.err = r.rowSet.Scan(sameValue{value})
-		switch {
-		case r.err != nil:
-			return false
-		case *value == nil:
-			r.number++
-		case isUnsureMark(*value):
-			r.isUnsure = true
-		default:
-			return true
-		}
-	}
-	return false
-}
-
-// Scan implements [rowSet].
-func (r *answerRows) Scan(dest ...any) error { return r.answer.Scan(dest...) }
-
-// Err implements [rowSet].
-func (r *answerRows) Err() error { return cmp.Or(r.err, r.rowSet.Err()) }
-
-func isUnsureMark(value driver.Value) bool {
-	switch v := value.(type) {
-	case string:
-		return v == unsureMark
-	case []byte:
-		return string(v) == unsureMark
-	}
-	return false
-}
-
-// sameValue is a destination that keeps a value as it is, until the next row.
-type sameValue struct{ to *driver.Value }
-
-// Scan implements [sql.Scanner].
-func (v sameValue) Scan(src any) error {
-	*v.to = src
-	return nil
-}
-
-// memberRows reads the rows of incident_run_many.
-type memberRows struct {
-	recordRows
-	number int64
-}
-
-func (r *memberRows) part() any { return r.number }
-
-// Next implements [rowSet].
-func (r *memberRows) Next() bool {
-	if r.err != nil || !r.rowSet.Next() {
-		return false
-	}
-	answer := ""
-	if r.err = r.rowSet.Scan(integer(&r.number), text(&answer)); r.err == nil {
-		r.fields, r.err = appendFields(r.fields[:0], answer)
-	}
-	return r.err == nil
 }

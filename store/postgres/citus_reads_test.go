@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"sync"
 	"testing"
@@ -104,10 +105,10 @@ func TestCitus_readsUnlocked(t *testing.T) {
 			SELECT shardid AS shard, shard_name(logicalrelid, shardid) AS table
 			FROM pg_dist_shard JOIN pg_dist_placement USING (shardid) JOIN pg_dist_local_group USING (groupid)
 			WHERE logicalrelid = $1::regclass ORDER BY shardid`, s.Schema()+".incident"))
-		const text = "SELECT title FROM @incident WHERE organization_id = $1"
+		const text = "SELECT $2::bigint, title FROM @incident WHERE organization_id = $1"
 		call := func() error {
 			of := fmt.Sprintf("{%d,%d}", shards[0].Shard, shards[1].Shard)
-			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3, '{''acme'',''acme''}')`,
+			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3, '{"''acme'',1","''acme'',2"}')`,
 				[]byte(text), text, of)
 			return err
 		}
@@ -176,6 +177,45 @@ func TestCitus_readsPrepared(t *testing.T) {
 		for _, tx := range moves {
 			mustDo(t, tx.Rollback())
 		}
+	}
+}
+
+// At a worker two reads of a shard are a statement, which the session keeps prepared like that of a read alone.
+func TestCitus_readsInPairs(t *testing.T) {
+	workers := openCitusWorkers(t, 1)
+	s := mustRoute(t, "reads_pairs", citusURL(t), workers)
+	m := mustManager(t, s)
+	f := firing
+	var all []func(context.Context) loaded
+	var want []loaded
+	for n := range 5 {
+		f.AlertRuleID = incident.AlertRuleID(fmt.Sprint("it's ", n))
+		for trigger := range n {
+			f.TriggerID = incident.TriggerID(fmt.Sprint("trigger ", trigger))
+			mustDo(t, only(m.Fire(t.Context(), f)))
+		}
+		all = append(all, loadSlot(s, f.Slot), loadKey(s, incident.Key{OrganizationID: f.OrganizationID, Identifier: int64(5 - n)}))
+	}
+	for _, read := range all {
+		want = append(want, read(t.Context()))
+	}
+	for range 2 {
+		for i, result := range readTogether(t.Context(), t, s, all...) {
+			if got := receive(t, result); !reflect.DeepEqual(got, want[i]) {
+				t.Errorf("read %d: %+v, want %+v", i, got, want[i])
+			}
+		}
+		for _, function := range []string{"read_many(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
+			s.Pool().MustExec("DROP FUNCTION IF EXISTS " + s.Schema() + ".incident_" + function)
+		}
+	}
+	prepared, sum := 0, 0
+	for address := range citusWorkerURLs(t) {
+		mustDo(t, workers(address).Get(&prepared, "SELECT count(*) FROM pg_prepared_statements WHERE from_sql AND statement LIKE '%AS k (organization_id, number,%'"))
+		sum += prepared
+	}
+	if sum != 2 {
+		t.Errorf("%d statements for pairs are prepared, want one for incidents and one for slots", sum)
 	}
 }
 

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -131,4 +133,72 @@ func instantOfText(src any, to *time.Time) error {
 		*to = t.UTC()
 	}
 	return err
+}
+
+// answerRows reads the rows of incident_read_many and citusExecuteSQL.
+type answerRows struct {
+	rowSet
+	dest   []any // for number and answer
+	number int64
+	answer driverRows
+	err    error
+
+	isUnsure bool // there is a row with the number 0
+}
+
+func newAnswerRows(rows rowSet) *answerRows {
+	r := &answerRows{rowSet: rows, answer: driverRows{values: make([]driver.Value, 1)}}
+	r.dest = []any{integer(&r.number), sameValue{&r.answer.values[0]}}
+	return r
+}
+
+func (r *answerRows) part() any { return r.number }
+
+// Next implements [rowSet].
+func (r *answerRows) Next() bool {
+	for r.err == nil && r.rowSet.Next() {
+		switch r.err = r.rowSet.Scan(r.dest...); {
+		case r.err != nil:
+			return false
+		case r.number > 0:
+			return true
+		}
+		r.isUnsure = true
+	}
+	return false
+}
+
+// Scan implements [rowSet].
+func (r *answerRows) Scan(dest ...any) error { return r.answer.Scan(dest...) }
+
+// Err implements [rowSet].
+func (r *answerRows) Err() error { return cmp.Or(r.err, r.rowSet.Err()) }
+
+// sameValue is a destination that keeps a value as it is, until the next row.
+type sameValue struct{ to *driver.Value }
+
+// Scan implements [sql.Scanner].
+func (v sameValue) Scan(src any) error {
+	*v.to = src
+	return nil
+}
+
+// memberRows reads the rows of incident_run_many.
+type memberRows struct {
+	recordRows
+	number int64
+}
+
+func (r *memberRows) part() any { return r.number }
+
+// Next implements [rowSet].
+func (r *memberRows) Next() bool {
+	if r.err != nil || !r.rowSet.Next() {
+		return false
+	}
+	answer := ""
+	if r.err = r.rowSet.Scan(integer(&r.number), text(&answer)); r.err == nil {
+		r.fields, r.err = appendFields(r.fields[:0], answer)
+	}
+	return r.err == nil
 }

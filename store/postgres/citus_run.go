@@ -47,22 +47,19 @@ const citusRunManySQL = `
 SELECT number, answer FROM @incident_run_many($1, $2, $3, $4, $5)`
 
 const citusReadManySQL = `
-SELECT answer FROM @incident_read_many($1, $2, $3, $4, $5) answer`
+SELECT number, answer FROM @incident_read_many($1, $2, $3, $4, $5)`
 
-// citusExecuteSQL runs prepared statements, and then adds a row if a shard has left the server or perhaps moves. See
+// citusExecuteSQL runs prepared statements, and then adds a row with the number 0 if a shard has left the server or perhaps moves. See
 // incident_read_many for the snapshot, which is here that of the statement.
 const citusExecuteSQL = `
-SELECT answer FROM @incident_execute((SELECT $1::text[])) answer
+SELECT number, answer FROM @incident_execute((SELECT $1::text))
 UNION ALL
-SELECT '` + unsureMark + `' FROM unnest((SELECT $2::bigint[])) s (id)
+SELECT 0, '' FROM unnest((SELECT $2::bigint[])) s (id)
 WHERE NOT EXISTS (
 	SELECT FROM pg_dist_placement p
 	WHERE p.shardid = s.id AND p.groupid = (SELECT g.groupid FROM pg_dist_local_group g) AND p.xmax = 0
 	OFFSET 0
 )`
-
-// unsureMark is no answer of a read: those are in base64.
-const unsureMark = "!"
 
 const citusRunAllSQL = `
 SELECT shard, answer FROM @incident_run_all($1, $2, $3, $4)`

@@ -78,7 +78,7 @@ func (s *Store) Load(ctx context.Context, key incident.Key) (incident.State, err
 
 const (
 	loadAllKeys  = `unnest((SELECT $1::text[]), (SELECT ?::bigint[])) WITH ORDINALITY AS k (organization_id, identifier, number)`
-	loadPairKeys = `(VALUES ($1::text, ?::bigint, 1::bigint), (?, ?, 2)) AS k (organization_id, identifier, number)`
+	loadPairKeys = `(VALUES ($1::text, ?::bigint, ?::bigint), (?, ?, ?)) AS k (organization_id, number, identifier)`
 )
 
 func loadSharedSQL(columns string) string {
@@ -92,15 +92,13 @@ func loadSharedSQL(columns string) string {
 // newLoads returns the reads of incidents.
 func newLoads() reads[incident.Key, incident.State] {
 	columns := packed(stateColumns)
-	one, shared := loadSQL(columns), loadSharedSQL(columns)
-	pair, all := pairSQL(loadPairKeys, shared), allSQL(loadAllKeys, shared)
+	shared := loadSharedSQL(columns)
+	all := allSQL(loadAllKeys, shared)
 	return reads[incident.Key, incident.State]{readKind: readKind[incident.Key, incident.State]{
-		org:  func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
-		one:  one,
-		args: func(key incident.Key) []any { return []any{string(key.OrganizationID), key.Identifier} },
-		pair: func(s *Store, a, b incident.Key) *statement {
-			return s.small(string(a.OrganizationID)).add(pair, a.Identifier, string(b.OrganizationID), b.Identifier)
-		},
+		org:      func(key incident.Key) incident.OrganizationID { return key.OrganizationID },
+		one:      loadSQL(columns),
+		args:     func(to []any, key incident.Key) []any { return append(to, string(key.OrganizationID), key.Identifier) },
+		numbered: [2]string{loadSQL(numberColumn + columns), pairSQL(loadPairKeys, shared)},
 		all: func(s *Store, members []*reading[incident.Key, incident.State]) *statement {
 			orgs, identifiers := make(pq.StringArray, len(members)), make(pq.Int64Array, len(members))
 			for i, m := range members {
@@ -165,8 +163,8 @@ func (s *Store) loadSlot(ctx context.Context, slot incident.Slot) (incident.Slot
 const (
 	slotAllKeys = `unnest((SELECT $1::text[]), (SELECT ?::text[]), (SELECT ?::text[]), (SELECT ?::text[])) WITH ORDINALITY
 	AS k (organization_id, alert_rule_id, project_id, query_id, number)`
-	slotPairKeys = `(VALUES ($1::text, ?::text, ?::text, ?::text, 1::bigint), (?, ?, ?, ?, 2))
-	AS k (organization_id, alert_rule_id, project_id, query_id, number)`
+	slotPairKeys = `(VALUES ($1::text, ?::bigint, ?::text, ?::text, ?::text), (?, ?, ?, ?, ?))
+	AS k (organization_id, number, alert_rule_id, project_id, query_id)`
 )
 
 func loadSharedSlotsSQL(columns string) string {
@@ -182,19 +180,15 @@ func loadSharedSlotsSQL(columns string) string {
 // newSlotLoads returns the reads of slots.
 func newSlotLoads() reads[incident.Slot, incident.SlotState] {
 	columns := packed(`s.version, s.holder, ` + stateColumns)
-	one, shared := loadSlotSQL(columns), loadSharedSlotsSQL(columns)
-	pair, all := pairSQL(slotPairKeys, shared), allSQL(slotAllKeys, shared)
+	shared := loadSharedSlotsSQL(columns)
+	all := allSQL(slotAllKeys, shared)
 	return reads[incident.Slot, incident.SlotState]{readKind: readKind[incident.Slot, incident.SlotState]{
 		org: func(slot incident.Slot) incident.OrganizationID { return slot.OrganizationID },
-		one: one,
-		args: func(slot incident.Slot) []any {
-			return []any{string(slot.OrganizationID), string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID)}
+		one: loadSlotSQL(columns),
+		args: func(to []any, slot incident.Slot) []any {
+			return append(to, string(slot.OrganizationID), string(slot.AlertRuleID), string(slot.ProjectID), string(slot.QueryID))
 		},
-		pair: func(s *Store, a, b incident.Slot) *statement {
-			return s.small(string(a.OrganizationID)).
-				add(pair, string(a.AlertRuleID), string(a.ProjectID), string(a.QueryID),
-					string(b.OrganizationID), string(b.AlertRuleID), string(b.ProjectID), string(b.QueryID))
-		},
+		numbered: [2]string{loadSlotSQL(numberColumn + columns), pairSQL(slotPairKeys, shared)},
 		all: func(s *Store, members []*reading[incident.Slot, incident.SlotState]) *statement {
 			var orgs, rules, projects, queries pq.StringArray
 			for _, m := range members {

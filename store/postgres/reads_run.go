@@ -4,24 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/incidentkit/incident"
 )
 
 // readKind is a kind of reads, such as of an incident.
 type readKind[K, V any] struct {
-	org  func(K) incident.OrganizationID
-	one  string        // the text for a read alone
-	args func(K) []any // its arguments
-	pair func(s *Store, a, b K) *statement
-	all  func(s *Store, members []*reading[K, V]) *statement
-	rows func(rowSet) (V, error) // reads the rows of a key
+	org      func(K) incident.OrganizationID
+	one      string                      // the text for a read alone
+	args     func(to []any, key K) []any // appends its arguments
+	numbered [2]string                   // the texts for one read and for two: see shared
+	all      func(s *Store, members []*reading[K, V]) *statement
+	rows     func(rowSet) (V, error) // reads the rows of a key
 }
 
 // alone returns the statement for a read alone.
 func (k *readKind[K, V]) alone(s *Store, key K) *statement {
-	args := k.args(key)
+	args := k.args(make([]any, 0, 4), key)
 	return s.small(args[0]).add(k.one, args[1:]...)
+}
+
+// shared returns a statement for one read or two, whose rows begin with the number of their read. The number of the
+// first read is 1.
+func (k *readKind[K, V]) shared(s *Store, keys ...K) *statement {
+	args := make([]any, 0, 10)
+	for i, key := range keys {
+		args = k.appendNumbered(args, i+1, key)
+	}
+	return s.small(args[0]).add(k.numbered[len(keys)-1], args[1:]...)
+}
+
+// appendNumbered appends the arguments of a read with a number: its organization, the number, and the others.
+func (k *readKind[K, V]) appendNumbered(to []any, number int, key K) []any {
+	n := len(to)
+	return slices.Insert(k.args(to, key), n+1, any(int64(number)))
 }
 
 // read reads the value of key, together with others outside a transaction.
@@ -37,13 +54,8 @@ func (r *reads[K, V]) read(ctx context.Context, s *Store, op string, key K) (V, 
 	return query(ctx, s, op, r.alone(s, key), r.rows)
 }
 
-// shared returns a statement for several reads.
-func (r *reads[K, V]) shared(s *Store, members []*reading[K, V]) *statement {
-	if len(members) == 2 {
-		return r.pair(s, members[0].key, members[1].key)
-	}
-	return r.all(s, members)
-}
+// numberColumn is the first column of the rows of shared reads.
+const numberColumn = "?::bigint, "
 
 // allSQL returns the text of a look-up for the keys k, whose arrays are subqueries. Its plan depends on no
 // array, and the OFFSET leaves it no choice: otherwise the server would plan each statement, or read the
@@ -97,7 +109,12 @@ func (r *reads[K, V]) readMembers(s *Store, ln *readLane[K, V]) (values []V, err
 			v, err := send(ctx, session, t, st.args, func(rows *driverRows) (V, error) { return r.rows(rows) })
 			return []V{v}, err
 		}
-		st := r.shared(s, ln.members)
+		var st *statement
+		if len(ln.members) == 2 {
+			st = r.shared(s, ln.members[0].key, ln.members[1].key)
+		} else {
+			st = r.all(s, ln.members)
+		}
 		return send(ctx, session, st.sqlText(), st.args, func(rows *driverRows) ([]V, error) {
 			return readParts(partRows{rows}, len(ln.members), r.rows)
 		})
@@ -141,19 +158,24 @@ type parts struct {
 
 // readParts reads n parts.
 func readParts[V any](rows numberedRows, n int, read func(rowSet) (V, error)) ([]V, error) {
-	p := &parts{numberedRows: rows}
 	values := make([]V, n)
-	for i := range values {
+	return values, readPartsTo(rows, n, read, func(i int) *V { return &values[i] })
+}
+
+// readPartsTo reads n parts, and puts each to where at says.
+func readPartsTo[V any](rows numberedRows, n int, read func(rowSet) (V, error), at func(i int) *V) error {
+	p := &parts{numberedRows: rows}
+	for i := range n {
 		p.number++
 		var err error
-		if values[i], err = read(p); err != nil {
-			return nil, err
+		if *at(i), err = read(p); err != nil {
+			return err
 		}
 	}
 	if p.isAhead {
-		return nil, errors.New("the rows of a read are out of order")
+		return errors.New("the rows of a read are out of order")
 	}
-	return values, nil
+	return nil
 }
 
 // Next implements [rowSet].
