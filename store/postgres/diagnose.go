@@ -36,7 +36,12 @@ LEFT JOIN LATERAL (
 ) o ON true
 LEFT JOIN @incident_activity a ON a.organization_id = $1 AND a.notification_uuid = ?
 LEFT JOIN @incident d ON d.organization_id = $1 AND d.detection_uuid = ?
-LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = coalesce(d.identifier, a.identifier)
+LEFT JOIN LATERAL (
+	SELECT *
+	FROM @incident
+	WHERE organization_id = $1 AND identifier = coalesce(d.identifier, a.identifier)
+	OFFSET 0
+) i ON true
 LEFT JOIN @incident_slot e ON e.organization_id = $1 AND e.alert_rule_id = ? AND e.project_id = ? AND e.query_id = ?
 LEFT JOIN LATERAL (
 	SELECT s.holder

@@ -126,11 +126,22 @@ func (s *Store) lock(ctx context.Context, key incident.Key) error {
 
 func notFound(op string) error { return fmt.Errorf("postgres: %s: %w", op, incident.ErrNotFound) }
 
+// holderSQL selects the incident to which slot s belongs, or belonged last. The OFFSET leaves the server no choice: while
+// the tables are small it would join with all incidents of the organization, and sessions keep that plan until the
+// tables are analyzed.
+func holderSQL(org string) string {
+	return `
+	SELECT * FROM @incident
+	WHERE organization_id = ` + org + ` AND identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
+	OFFSET 0
+`
+}
+
 func loadSlotSQL(columns string) string {
 	return `
 SELECT ` + columns + `
 FROM @incident_slot s
-LEFT JOIN @incident i ON i.organization_id = $1 AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
+LEFT JOIN LATERAL (` + holderSQL("$1") + `) i ON true
 LEFT JOIN @incident_trigger t ON t.organization_id = $1 AND t.identifier = i.identifier
 WHERE s.organization_id = $1 AND s.alert_rule_id = ? AND s.project_id = ? AND s.query_id = ?`
 }
@@ -171,7 +182,7 @@ func loadSharedSlotsSQL(columns string) string {
 	return `
 	SELECT ` + columns + `
 	FROM @incident_slot s
-	LEFT JOIN @incident i ON i.organization_id = k.organization_id AND i.identifier = CASE s.holder WHEN 0 THEN s.last ELSE s.holder END
+	LEFT JOIN LATERAL (` + holderSQL("k.organization_id") + `) i ON true
 	LEFT JOIN @incident_trigger t ON t.organization_id = k.organization_id AND t.identifier = i.identifier
 	WHERE s.organization_id = k.organization_id AND s.alert_rule_id = k.alert_rule_id
 		AND s.project_id = k.project_id AND s.query_id = k.query_id`

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/incidentkit/incident"
@@ -25,6 +26,9 @@ func TestStore_plansOfSmallTables(t *testing.T) {
 				t.Errorf("the statement\n%s\nhas the plan\n%s", text, plan)
 				break
 			}
+		}
+		if strings.Contains(plan, "Join Filter: (i.identifier = ") {
+			t.Errorf("the statement\n%s\njoins with all incidents of an organization:\n%s", text, plan)
 		}
 	}
 	if byKey < 20 {
