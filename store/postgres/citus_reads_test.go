@@ -205,6 +205,9 @@ func TestCitus_readsInPairs(t *testing.T) {
 				t.Errorf("read %d: %+v, want %+v", i, got, want[i])
 			}
 		}
+		for address := range citusWorkerURLs(t) {
+			workers(address).MustExec("SET search_path TO pg_catalog") // as a host may have it
+		}
 		for _, function := range []string{"read_many(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
 			s.Pool().MustExec("DROP FUNCTION IF EXISTS " + s.Schema() + ".incident_" + function)
 		}
