@@ -28,7 +28,7 @@ func underKills(t *testing.T, workers func(string) *sqlx.DB) {
 	round := 0
 	crashUnder(t, mustNew(t, mustOpen(t, citusURL(t), 16), &opts), 12, func() {
 		_, err := admins[round%len(admins)].Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND query ~ 'incident_(run|read_many|execute)' AND random() < 0.7`)
+			WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND query ~ 'incident_(run|read|execute)' AND random() < 0.7`)
 		if err != nil {
 			t.Error(fmt.Errorf("terminate backends: %w", err))
 		}

@@ -15,7 +15,7 @@ import (
 //     share a statement there. It takes no lock: its rows count only if no shard has moved or was divided meanwhile.
 //     So reads do not wait while a shard is copied.
 //  2. If a statement is not prepared, or if the call must go through the coordinator, it is of
-//     incident_read_many, which prepares first.
+//     incident_read_shards, which prepares first.
 //  3. If a move begins to commit, or was rolled back after that, this cannot be known. Then the call is of
 //     incident_run_many, which locks the shards. It fails if one of them has left, or if a move takes long.
 
@@ -114,7 +114,7 @@ type executed[V any] struct {
 	isUnsure bool // a statement was not prepared, or a shard has left or perhaps moves
 }
 
-// readUnlocked calls incident_read_many, which knows a single text. At a worker it is called for the reads in pairs,
+// readUnlocked calls incident_read_shards, which knows a single text. At a worker it is called for the reads in pairs,
 // too, so that the session has both texts prepared.
 func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 	all, err := r.inShards(s, ln)
@@ -132,7 +132,7 @@ func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 	return values, err
 }
 
-// readText calls incident_read_many with the text for n reads of a shard, and puts what it reads into values.
+// readText calls incident_read_shards with the text for n reads of a shard, and puts what it reads into values.
 func (r *reads[K, V]) readText(s *Store, ln *readLane[K, V], all shardReads[K], n int, values []V) error {
 	if len(all) == 0 {
 		return nil
@@ -151,7 +151,7 @@ func (r *reads[K, V]) readText(s *Store, ln *readLane[K, V], all shardReads[K], 
 		return failure
 	}
 	text := r.shared(s, all[:n].keys()...).sqlText().delegated
-	read, err := r.readMany(s, ln, &s.citus.readMany, text, []any{shards, args}, func(rows rowSet) ([]V, error) {
+	read, err := r.readMany(s, ln, &s.citus.readShards, text, []any{shards, args}, func(rows rowSet) ([]V, error) {
 		return readParts(newAnswerRows(rows), len(all), r.rows)
 	})
 	for i, value := range read {

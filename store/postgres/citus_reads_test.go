@@ -71,7 +71,7 @@ func TestCitus_readsOfReadyCallers(t *testing.T) {
 func TestCitus_readsWithoutFunction(t *testing.T) {
 	eachCitusWay(t, func(t *testing.T, workers func(string) *sqlx.DB) {
 		s := mustRoute(t, fmt.Sprint("reads_alone_", workers != nil), citusURL(t), workers)
-		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_read_many(text, uuid, text, bigint[], text[])")
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_read_shards(text, uuid, text, bigint[], text[])")
 		keys, reads := incidentsOf(t, s, routedOrganizations())
 		mustShareWithoutRun(t, s, reads)
 		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_run_many(text, uuid, text, text[], text[])")
@@ -108,7 +108,7 @@ func TestCitus_readsUnlocked(t *testing.T) {
 		const text = "SELECT $2::bigint, title FROM @incident WHERE organization_id = $1"
 		call := func() error {
 			of := fmt.Sprintf("{%d,%d}", shards[0].Shard, shards[1].Shard)
-			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_many((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3, '{"''acme'',1","''acme'',2"}')`,
+			_, err := pool.Exec(`SELECT `+s.Schema()+`.incident_read_shards((SELECT 'acme'::text), substr(encode(sha256($1::bytea), 'hex'), 1, 32)::uuid, $2, $3, '{"''acme'',1","''acme'',2"}')`,
 				[]byte(text), text, of)
 			return err
 		}
@@ -140,7 +140,7 @@ func TestCitus_readsPrepared(t *testing.T) {
 	s := mustRoute(t, "reads_prepared", citusURL(t), openCitusWorkers(t, 1))
 	org := routedOrganizations()[0]
 	_, reads := incidentsOf(t, s, []incident.OrganizationID{org})
-	for _, function := range []string{"read_many(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
+	for _, function := range []string{"read_shards(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
 		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_" + function)
 	}
 	mustDo(t, reads[0](t.Context()).err)
@@ -208,7 +208,7 @@ func TestCitus_readsInPairs(t *testing.T) {
 		for address := range citusWorkerURLs(t) {
 			workers(address).MustExec("SET search_path TO pg_catalog") // as a host may have it
 		}
-		for _, function := range []string{"read_many(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
+		for _, function := range []string{"read_shards(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
 			s.Pool().MustExec("DROP FUNCTION IF EXISTS " + s.Schema() + ".incident_" + function)
 		}
 	}

@@ -135,7 +135,7 @@ func instantOfText(src any, to *time.Time) error {
 	return err
 }
 
-// answerRows reads the rows of incident_read_many and citusExecuteSQL.
+// answerRows reads the rows of incident_read_shards and citusExecuteSQL.
 type answerRows struct {
 	rowSet
 	dest   []any // for number and answer

@@ -37,7 +37,7 @@ const (
 	shardElsewhere = "IS002"
 	shardMoves     = "IS003"
 	noRows         = "42P11"
-	noTuples       = "42601" // the same of incident_read_many and incident_execute
+	noTuples       = "42601" // the same of incident_read_shards and incident_execute
 )
 
 const citusRunSQL = `
@@ -46,11 +46,11 @@ SELECT @incident_run($1, $2, $3, $4)`
 const citusRunManySQL = `
 SELECT number, answer FROM @incident_run_many($1, $2, $3, $4, $5)`
 
-const citusReadManySQL = `
-SELECT number, answer FROM @incident_read_many($1, $2, $3, $4, $5)`
+const citusReadShardsSQL = `
+SELECT number, answer FROM @incident_read_shards($1, $2, $3, $4, $5)`
 
-// citusExecuteSQL runs prepared statements, and then adds a row with the number 0 if a shard has left the server or perhaps moves. See
-// incident_read_many for the snapshot, which is here that of the statement.
+// citusExecuteSQL runs prepared statements, and then adds a row with the number 0 if a shard has left the server or
+// perhaps moves. See incident_read_shards for the snapshot, which is here that of the statement.
 const citusExecuteSQL = `
 SELECT number, answer FROM @incident_execute((SELECT $1::text))
 UNION ALL
@@ -98,7 +98,7 @@ SELECT text FROM @incident_statement WHERE form = $1`
 type citus struct {
 	run        citusFunction
 	runMany    citusFunction
-	readMany   citusFunction
+	readShards citusFunction
 	execute    sqlText
 	runAll     citusFunction
 	register   sqlText
@@ -107,7 +107,7 @@ type citus struct {
 	nodes      sqlText
 	known      citusNodes
 	workers    citusWorkers
-	readsLock  atomic.Bool // incident_read_many is missing
+	readsLock  atomic.Bool // incident_read_shards is missing
 
 	mu    sync.Mutex       // guards lanes
 	lanes map[int64]*lanes // the creations of each server by its group
@@ -118,7 +118,7 @@ func (d *database) useCitus() {
 	d.citus = &citus{
 		run:        d.citusFunction(citusRunSQL),
 		runMany:    d.citusFunction(citusRunManySQL),
-		readMany:   d.citusFunction(citusReadManySQL),
+		readShards: d.citusFunction(citusReadShardsSQL),
 		execute:    sqlText{text: d.qualify(citusExecuteSQL)},
 		runAll:     d.citusFunction(citusRunAllSQL),
 		register:   sqlText{text: d.qualify(registerSQL)},

@@ -5,8 +5,9 @@ SET LOCAL citus.multi_shard_modify_mode TO 'sequential';
 
 DROP FUNCTION IF EXISTS incident_run_all(text, uuid, text, text);
 DROP FUNCTION IF EXISTS incident_run_many(text, uuid, text, text[], text[]);
-DROP FUNCTION IF EXISTS incident_execute(text);
-DROP FUNCTION IF EXISTS incident_read_many(text, uuid, text, bigint[], text[]);
+DROP FUNCTION IF EXISTS incident_execute(text), incident_execute(text[]); -- the second is of an earlier commit
+DROP FUNCTION IF EXISTS incident_read_shards(text, uuid, text, bigint[], text[]);
+DROP FUNCTION IF EXISTS incident_read_many(text, uuid, text, bigint[], text[]); -- of an earlier commit
 DROP FUNCTION IF EXISTS incident_run(text, uuid, text, text);
 DROP FUNCTION IF EXISTS incident_prepare(bigint, uuid, text);
 DROP FUNCTION IF EXISTS incident_plan(bigint, uuid, text);

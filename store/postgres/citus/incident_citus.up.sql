@@ -271,7 +271,7 @@ $function$;
 -- has tried to replace it since (xmax), no move or division has committed on any server. In all of them a
 -- transaction replaces the row here before any of its parts commits. The xmax of a transaction that was rolled
 -- back remains: incident_run_many decides then, which takes locks.
-CREATE OR REPLACE FUNCTION incident_read_many(organization text, form uuid, query text, shards bigint[], args text[])
+CREATE OR REPLACE FUNCTION incident_read_shards(organization text, form uuid, query text, shards bigint[], args text[])
 RETURNS TABLE (number bigint, answer text)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
@@ -307,7 +307,7 @@ END
 $function$;
 
 -- Runs commands that execute prepared statements of incident_plan, without a lock. The caller sees whether the shards
--- were here. It takes less time than incident_read_many, which puts each command together. It leaves search_path as it
+-- were here. It takes less time than incident_read_shards, which puts each command together. It leaves search_path as it
 -- is, because a call that sets it takes longer: the statements have the names of tables with their schema.
 CREATE OR REPLACE FUNCTION incident_execute(commands text) RETURNS TABLE (number bigint, answer text)
 LANGUAGE plpgsql
@@ -355,7 +355,7 @@ SELECT create_distributed_function('incident_run(text, uuid, text, text)', 'orga
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_many(text, uuid, text, text[], text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
-SELECT create_distributed_function('incident_read_many(text, uuid, text, bigint[], text[])', 'organization',
+SELECT create_distributed_function('incident_read_shards(text, uuid, text, bigint[], text[])', 'organization',
     colocate_with => 'incident', force_delegation => true);
 SELECT create_distributed_function('incident_run_all(text, uuid, text, text)', 'organization',
     colocate_with => 'incident', force_delegation => true);
