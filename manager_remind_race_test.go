@@ -3,6 +3,7 @@ package incident_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -116,6 +117,42 @@ func TestRemind_amongWriters(t *testing.T) {
 	wantRefusal(t, "closed meanwhile", remind(func(*incident.Reminder) {})(ctx, m), "incident")
 	if all := mustReminders(t, m, key); len(all) != 0 {
 		t.Errorf("a closed incident has %+v", all)
+	}
+}
+
+// disturbedStore fails transactions because of other writers.
+type disturbedStore struct {
+	*remote
+	disturbances int // that are left
+}
+
+func (s *disturbedStore) InTx(ctx context.Context, fn func(tx incident.Store) error) error {
+	if s.disturbances--; s.disturbances >= 0 {
+		return fmt.Errorf("commit: %w", disturbed{incident.ErrUnavailable})
+	}
+	return s.remote.InTx(ctx, fn)
+}
+
+// The transaction in which a reminder is set among many writers begins again if they are in its way.
+func TestRemind_disturbedTransaction(t *testing.T) {
+	ctx := t.Context()
+	store := &disturbedStore{remote: &remote{Store: memory.New()}, disturbances: 2}
+	m, other := remoteManager(t, store, incident.Options{}), remoteManager(t, store.Store, incident.Options{})
+	if err := create(func(*incident.NewIncident) {})(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	status := incident.StatusOpen
+	store.before = func() {
+		status = incident.StatusOpen + incident.StatusWarning - status
+		if _, err := other.UpdateStatus(ctx, key, incident.StatusUpdate{Status: status}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := remind(func(*incident.Reminder) {})(ctx, m); err != nil {
+		t.Error(err)
+	}
+	if all := mustReminders(t, m, key); len(all) != 1 || store.disturbances >= 0 {
+		t.Errorf("the reminders are %+v, and %d disturbances are left, want one and none", all, store.disturbances)
 	}
 }
 
