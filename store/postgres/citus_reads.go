@@ -114,8 +114,8 @@ type executed[V any] struct {
 	isUnsure bool // a statement was not prepared, or a shard has left or perhaps moves
 }
 
-// readUnlocked calls incident_read_shards, which knows a single text. At a worker it is called for the reads in pairs,
-// too, so that the session has both texts prepared.
+// readUnlocked calls incident_read_shards, which takes a single text. At a worker it calls it again for the reads in
+// pairs, so that the session has both texts prepared.
 func (r *reads[K, V]) readUnlocked(s *Store, ln *readLane[K, V]) ([]V, error) {
 	all, err := r.inShards(s, ln)
 	if err != nil {

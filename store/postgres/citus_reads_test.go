@@ -140,9 +140,7 @@ func TestCitus_readsPrepared(t *testing.T) {
 	s := mustRoute(t, "reads_prepared", citusURL(t), openCitusWorkers(t, 1))
 	org := routedOrganizations()[0]
 	_, reads := incidentsOf(t, s, []incident.OrganizationID{org})
-	for _, function := range []string{"read_shards(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
-		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_" + function)
-	}
+	dropReadFunctions(s)
 	mustDo(t, reads[0](t.Context()).err)
 
 	shard := shardOf(t, s, org)
@@ -199,19 +197,20 @@ func TestCitus_readsInPairs(t *testing.T) {
 	for _, read := range all {
 		want = append(want, read(t.Context()))
 	}
-	for range 2 {
+	mustRead := func() {
+		t.Helper()
 		for i, result := range readTogether(t.Context(), t, s, all...) {
 			if got := receive(t, result); !reflect.DeepEqual(got, want[i]) {
 				t.Errorf("read %d: %+v, want %+v", i, got, want[i])
 			}
 		}
-		for address := range citusWorkerURLs(t) {
-			workers(address).MustExec("SET search_path TO pg_catalog") // as a host may have it
-		}
-		for _, function := range []string{"read_shards(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
-			s.Pool().MustExec("DROP FUNCTION IF EXISTS " + s.Schema() + ".incident_" + function)
-		}
 	}
+	mustRead()
+	dropReadFunctions(s)
+	for address := range citusWorkerURLs(t) {
+		workers(address).MustExec("SET search_path TO pg_catalog") // as a host may have it
+	}
+	mustRead()
 	prepared, sum := 0, 0
 	for address := range citusWorkerURLs(t) {
 		mustDo(t, workers(address).Get(&prepared, "SELECT count(*) FROM pg_prepared_statements WHERE from_sql AND statement LIKE '%AS k (organization_id, number,%'"))
@@ -219,6 +218,13 @@ func TestCitus_readsInPairs(t *testing.T) {
 	}
 	if sum != 2 {
 		t.Errorf("%d statements for pairs are prepared, want one for incidents and one for slots", sum)
+	}
+}
+
+// dropReadFunctions leaves only the function that executes what a session has prepared.
+func dropReadFunctions(s *postgres.Store) {
+	for _, function := range []string{"read_shards(text, uuid, text, bigint[], text[])", "run_many(text, uuid, text, text[], text[])", "run(text, uuid, text, text)"} {
+		s.Pool().MustExec("DROP FUNCTION " + s.Schema() + ".incident_" + function)
 	}
 }
 

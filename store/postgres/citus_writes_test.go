@@ -231,7 +231,7 @@ func TestCitus_lostReplyOfWrites(t *testing.T) {
 }
 
 // Organizations are written by many callers at once while shards move in both modes, and replies are lost.
-// Each acknowledged creation is there once, and no other except those of an unknown outcome.
+// Each acknowledged creation is there once.
 func TestCitus_writesDuringMoves(t *testing.T) {
 	for name, atWorker := range map[string]bool{"coordinator": false, "worker": true} {
 		for _, callers := range []int{16, 64} {
@@ -276,9 +276,6 @@ func createDuringMoves(t *testing.T, atWorker bool, callers int) {
 		}
 		sum += written
 	}
-	if refused := c.refused.Load(); refused > 5 { // few round trips prepare a statement
-		t.Errorf("%d creations were refused", refused)
-	}
 	if moves < 2 || sum < int64(callers) {
 		t.Errorf("%d moves and %d creations are too few to show something", moves, sum)
 	}
@@ -289,7 +286,6 @@ func createDuringMoves(t *testing.T, atWorker bool, callers int) {
 type creators struct {
 	m                incident.Manager
 	written, unknown []atomic.Int64
-	refused          atomic.Int64 // creations
 }
 
 func (c *creators) create(ctx context.Context, t *testing.T, orgs []incident.OrganizationID, caller int) {
@@ -311,10 +307,7 @@ func (c *creators) create(ctx context.Context, t *testing.T, orgs []incident.Org
 			c.written[i].Add(1)
 		case errors.Is(err, incident.ErrUnknownOutcome):
 			c.unknown[i].Add(1)
-		case errors.Is(err, incident.ErrUnavailable): // nothing may be written: preparing, or the load of the slot, had no answer
-			if !isFiring {
-				c.refused.Add(1)
-			}
+		case isFiring && errors.Is(err, incident.ErrUnavailable): // the load of its slot had no answer, and nothing may be written
 		default:
 			t.Errorf("%s: %v", orgs[i], err)
 			return
